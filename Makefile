@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Coffer. Every folder below is compiled by wildcard: F/*.c except F/main.c go into $(BUILD)/libF.a, F/main.c makes a
+# program. Common switches: DEV=1 (-Werror), SANITIZE=address,undefined or thread, BUILD=dir, V=1 (show commands), CC=clang.
+
+FOLDERS  := base wire crypto cache fusefs syncd server cli
+comma    := ,
+SANITIZE ?=
+BUILD    ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+PREFIX   ?= /usr/local
+NPROC    := $(shell nproc)
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+# Packages of Debian 12; `make deps` installs what is missing.
+DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev libcurl4-openssl-dev libsqlite3-dev \
+	libwebsockets-dev libzstd-dev libssl-dev libqrencode-dev libsmartcols-dev libcmocka-dev libcbor-dev \
+	procps util-linux curl sqlite3 jq python3 openssl attr
+
+# Link sets: the folders of a program in layer order, then its libraries.
+coffer_DIR         := cli
+coffer_LIBS        := cli wire base
+coffer_PKG         := libqrencode smartcols
+coffer-fs_DIR      := fusefs
+coffer-fs_LIBS     := fusefs cache crypto wire base
+coffer-fs_PKG      := fuse3 libsodium sqlite3 libzstd libcrypto
+coffer-syncd_DIR   := syncd
+coffer-syncd_LIBS  := syncd crypto wire base
+coffer-syncd_PKG   := libcurl libwebsockets libsodium libzstd libcrypto
+coffer-relay_DIR   := server
+coffer-relay_LIBS  := server crypto wire base
+coffer-relay_PKG   := libcurl libwebsockets sqlite3 libsodium libzstd libcrypto
+PROGRAMS := $(foreach p,coffer coffer-fs coffer-syncd coffer-relay,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))
+ALL_PKG  := fuse3 libsodium libcurl sqlite3 libwebsockets libzstd libcrypto libqrencode smartcols
+
+# A test links every folder; LINK="base wire" narrows it while another folder does not build.
+LINK     ?= cli server syncd fusefs cache crypto wire base
+
+cc_has    = $(shell $(CC) -Werror $(1) -c -x c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+pkg       = $(shell pkg-config $(1) $(2) 2>/dev/null)
+IS_GCC   := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,yes)
+
+OPT      ?= -O2 -g
+WARN     := -Wall -Wextra -Wshadow -Wformat=2 -Wvla -Wmissing-prototypes -Wstrict-prototypes $(if $(DEV),-Werror)
+WARN_LIB := -Wconversion
+HARDEN   := -fstack-protector-strong -fPIE $(call cc_has,-ftrivial-auto-var-init=zero)
+HARDEN_LD := -pie -Wl,-z,relro,-z,now
+ifeq ($(SANITIZE),)
+HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+else
+OPT      := -O1 -g -fno-omit-frame-pointer
+SAN      := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+endif
+CPPFLAGS += -I. -include banned.h -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+	$(patsubst -I%,-isystem %,$(filter-out -I/usr/include,$(call pkg,--cflags,$(ALL_PKG))))
+ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SAN) -pthread $(CFLAGS)
+ALL_LDFLAGS = $(HARDEN_LD) -Wl,--as-needed $(SAN) -pthread $(LDFLAGS)
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+sources = $(filter-out %/main.c,$(wildcard $(1)/*.c))
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call sources,$(f)),$(BUILD)/lib$(f).a))
+TEST_ARCHIVES := $(filter $(foreach f,$(LINK),$(BUILD)/lib$(f).a),$(foreach f,$(LINK),$(filter %/lib$(f).a,$(ARCHIVES))))
+TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+LIBTEST  := $(if $(wildcard tests/lib/*.c),$(BUILD)/libtest.a)
+TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka libcbor)
+WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+ENV      := BUILD='$(abspath $(BUILD))' CC='$(CC)'
+JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))
+
+.PHONY: all tests deps demo check check-run check-unit check-integration check-long check-layers check-headers lint format \
+	format-check bench fuzz fuzz-run cov install clean help FORCE
+
+##@ Build
+
+all: $(PROGRAMS:%=$(BUILD)/%) ## the four programs, into build/
+
+tests: $(TESTS) $(FUZZERS) $(BENCHES) ## unit tests, corpus replays and benchmarks, not run
+
+deps: ## install the Debian packages that build and tests need (root or sudo)
+	@missing=; for p in $(DEPS); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] && exit 0; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+install: all ## programs and systemd units (DESTDIR, PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	$(if $(PROGRAMS),install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin)
+	@for kind in system user; do for u in contrib/systemd/$$kind/*.*; do [ ! -e "$$u" ] || \
+		sed 's|@PREFIX@|$(PREFIX)|g' "$$u" | \
+		install -D -m 644 /dev/stdin "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${u##*/}"; done; done
+
+clean: ## remove every build directory
+	rm -rf build build-*
+
+help: ## this list
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+##@ Check
+
+check: deps ## everything but the long tests: what CI runs
+	+@$(MAKE) --no-print-directory $(JOBS) check-run
+
+check-run: all tests
+	@$(ENV) tests/run
+
+check-unit: tests ## unit tests and corpus replays
+	@$(ENV) tests/run unit fuzz
+
+check-integration: all ## tests/integration/*.sh (T=name runs one)
+	@$(ENV) tests/run integration $(T)
+
+check-long: all tests ## tests/long/*.sh; unit tests under ASan+UBSan, TSan and valgrind
+	+@$(MAKE) --no-print-directory SANITIZE=address,undefined tests
+	+@$(MAKE) --no-print-directory SANITIZE=thread tests
+	@$(ENV) tests/run long sanitizers valgrind
+
+check-layers: ## no folder includes what it must not
+	@tests/check-layers.sh
+
+check-headers: ## each header compiles alone
+	@$(ENV) FLAGS='$(CPPFLAGS)' tests/check-headers.sh
+
+demo: deps ## a tour: relay, two devices, one space
+	+@$(MAKE) --no-print-directory $(JOBS) all
+	@$(ENV) tests/demo.sh
+
+SOURCES   = $(foreach f,$(FOLDERS),$(wildcard $(f)/*.c))
+FORMATTED = $(SOURCES) $(foreach f,$(FOLDERS),$(wildcard $(f)/*.h)) $(wildcard tests/*/*.[ch]) banned.h
+
+lint: ## clang-tidy and cppcheck
+	clang-tidy --quiet $(SOURCES) -- -std=gnu11 $(CPPFLAGS)
+	cppcheck --quiet --inline-suppr --error-exitcode=1 --std=c11 --enable=warning,portability \
+		--suppress=missingIncludeSystem -I. -D_GNU_SOURCE $(FOLDERS)
+
+format: ## clang-format all sources in place (F="file ..." for some)
+	clang-format-14 -i $(or $(F),$(FORMATTED))
+
+format-check: ## fail if clang-format would change anything
+	clang-format-14 --dry-run --Werror $(or $(F),$(FORMATTED))
+
+##@ Measure
+
+bench: all $(BENCHES) ## tests/bench/*: machine-readable rows on standard output
+	@for b in $(BENCHES); do $(ENV) $$b || exit 1; done
+	@for b in $(wildcard tests/bench/*.sh); do $(ENV) $$b || exit 1; done
+
+FUZZ_SECONDS ?= 10
+fuzz: ## libFuzzer with clang: each fuzzer for FUZZ_SECONDS=10
+	+@$(MAKE) --no-print-directory $(JOBS) CC=clang BUILD=build-fuzz SANITIZE=address,undefined FUZZER=1 fuzz-run
+
+fuzz-run: $(FUZZERS)
+	@for f in $(FUZZERS); do n=$${f##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n; echo "  FUZZ    $$n"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -rss_limit_mb=1024 \
+		-artifact_prefix=$(BUILD)/crash-$$n- $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+
+cov: ## line coverage of the unit tests (needs gcovr)
+	+@$(MAKE) --no-print-directory BUILD=build-cov CFLAGS=--coverage LDFLAGS=--coverage OPT='-O0 -g' check-unit
+	gcovr --root . --object-directory build-cov $(FOLDERS:%=--filter '%/') --sort-percentage --print-summary
+
+# --- rules ---------------------------------------------------------------------------------------------------------
+
+# crypto/ also wipes the registers that it used before it returns (gcc only).
+$(BUILD)/crypto/%.o: EXTRA := $(if $(IS_GCC),$(call cc_has,-fzero-call-used-regs=used-gpr))
+$(BUILD)/tests/%.o: WARN_LIB :=
+# clang builds everything else with coverage hooks when fuzzing.
+FUZZ_CC := $(if $(FUZZER),-fsanitize=fuzzer-no-link)
+FUZZ_LD := $(if $(FUZZER),-fsanitize=fuzzer)
+
+$(BUILD)/%.o: %.c banned.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(WARN_LIB) $(EXTRA) $(FUZZ_CC) -MMD -MP -c -o $@ $<
+
+# An archive is rebuilt when an object is newer or when the list of its sources changed.
+$(BUILD)/lib%.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(call sources,$(if $(filter test,$*),tests/lib,$*))' | cmp -s - $@ || \
+		echo '$(call sources,$(if $(filter test,$*),tests/lib,$*))' > $@
+
+define archive
+$(BUILD)/lib$(1).a: $(call objects,$(call sources,$(2))) $(BUILD)/lib$(1).list
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(filter %.o,$$^)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive,$(f),$(f))))
+$(eval $(call archive,test,tests/lib))
+
+define program
+$(BUILD)/$(1): $(BUILD)/$($(1)_DIR)/main.o $(filter $(foreach f,$($(1)_LIBS),$(BUILD)/lib$(f).a),$(ARCHIVES))
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(if $(filter coffer-relay,$(1)),-Wl$(comma)-Map=$$@.map) -o $$@ $$< \
+		$(foreach f,$($(1)_LIBS),$(filter %/lib$(f).a,$(ARCHIVES))) $(call pkg,--libs,$($(1)_PKG)) -lm
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+link_test = $(CC) $(ALL_LDFLAGS) $(1) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	$(TEST_PKG) -lm
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBTEST) $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(call link_test,$(if $(LIBTEST),$(WRAP)))
+
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay_main.o) $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(call link_test,$(FUZZ_LD))
+
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(call link_test)
+
+.SECONDARY:
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d)
