@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sync: carries local changes to the relay and remote changes into the store, for all spaces of a profile. One thread with one
+ * loop over the sockets to coffer-syncd (one process per relay), timers and wake-ups; sealing on worker threads.
+ *
+ *	sync_start(&config, &s);
+ *	sync_add_space(s, space);      // at start and whenever one is created or joined
+ *	... sync_poke(s) from store_config.changed ...
+ *	sync_stop(&s);
+ *
+ * All functions are thread-safe; those that say "blocks" must not be called on the sync thread (callbacks of the config are).
+ */
+#ifndef COFFER_FUSEFS_SYNC_H
+#define COFFER_FUSEFS_SYNC_H
+
+#include "fusefs/mount.h"
+#include "fusefs/space.h"
+
+struct sync;
+
+struct sync_config {
+	const struct env *env;
+	struct store *store;
+	const struct identity *who;   /* outlives sync */
+	const char *syncd_path;       /* the coffer-syncd program */
+	void *ctx;
+	/* Called on the sync thread after a transaction with remote changes was committed. */
+	void (*changed)(void *ctx, const struct invalidation *inv, size_t n);
+	/* A NODE_PROFILE node of the personal space arrived or changed. */
+	void (*profile)(void *ctx, uint64_t ino);
+	/* New log entries of a space were applied. */
+	void (*log_moved)(void *ctx, struct space *s);
+	/* The relay refuses what only a person can mend (membership taken away, FORK, ROLLBACK, version): err and short text. */
+	void (*alarm)(void *ctx, struct space *s, int err, const char *text);
+};
+
+int sync_start(const struct sync_config *config, struct sync **ret_s) MUST_CHECK;
+void sync_stop(struct sync **s);          /* open calls end with ERR_CANCELLED; nothing is lost: all state is in the store */
+void sync_poke(struct sync *s, uint32_t space_row);
+
+int sync_add_space(struct sync *s, struct space *space) MUST_CHECK;  /* space outlives sync or sync_remove_space */
+void sync_remove_space(struct sync *s, struct space *space);
+
+/* One RPC to a relay. Blocks until the result, at most until deadline. params and result are encoded CBOR items. part may be NULL; it
+ * is called on the sync thread for each chunk frame. A relay's error code text is turned into an enum err and, if `ret_code` is not
+ * NULL, copied there (64 bytes). ERR_OFFLINE at once if the relay cannot be reached within the deadline. */
+int sync_call(struct sync *s, const char *relay, const char *method, struct bytes params, int64_t deadline_mono_ns,
+	      void (*part)(void *ctx, struct bytes name, struct bytes data), void *ctx, struct buf *result, char ret_code[64]) MUST_CHECK;
+
+/* Appends signed entries to a space's log at the relay and, when accepted, to the local log. Blocks. ERR_CONFLICT: somebody was first;
+ * the local log has been brought up to date, build the entries anew. */
+int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, size_t n, int64_t deadline_mono_ns) MUST_CHECK;
+
+/* mount_config.fetch. Blocks. */
+int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
+
+/* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor at the call is
+ * applied here (metadata, and content of pinned nodes). space NULL: all. Blocks. ERR_TIMEOUT, ERR_OFFLINE; `what` then names, for a person,
+ * what is left (paths may be in it: it goes to the user's terminal only). */
+int sync_wait(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
+
+struct sync_status {
+	bool online;
+	int64_t since_wall_ns;         /* of online/offline; 0: never online */
+	char reason[96];               /* offline: why, and when the next try is */
+	uint64_t relay_cursor, cursor; /* relay_cursor 0: unknown */
+	uint64_t pending_nodes;        /* changed, not sealed yet */
+	uint64_t outbox_records, outbox_bytes;
+	uint64_t up_bytes, down_bytes; /* totals of this run */
+	double up_rate, down_rate;     /* bytes per second, a few seconds' mean */
+	uint64_t conflicts;
+	int alarm;                     /* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN ... or 0 */
+};
+int sync_status(struct sync *s, struct space *space, struct sync_status *ret) MUST_CHECK;
+
+/* "synced", "pending", "uploading", "conflict", "remote-only" for user.coffer.state and status PATH. */
+int sync_node_state(struct sync *s, const struct node *node, char ret_state[16]) MUST_CHECK;
+
+#endif
