@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hash: the hashes of the project, and the start of the library under them. Nothing here needs or opens a secret of a
+ * space's content, so the relay may use it.
+ *
+ * SHA-256 (FIPS 180-4) wherever a hash of a whole blob stands in a format; BLAKE2b (RFC 7693) where a key or a chain is.
+ * A label never is the beginning of another label.
+ */
+#ifndef COFFER_CRYPTO_HASH_H
+#define COFFER_CRYPTO_HASH_H
+
+#include "base/id.h"
+
+/* Once per process, before threads start and before anything else of crypto/ (again is harmless). ERR_INTERNAL. */
+int crypto_init(void) MUST_CHECK;
+
+void hash_sha256(struct bytes in, struct id32 *ret_hash);
+
+/* BLAKE2b-256 of label ‖ in under `key`. */
+void hash_keyed(const uint8_t key[32], const char *label, struct bytes in, struct id32 *ret_hash);
+
+/* BLAKE2b-256 of label ‖ in without a key. */
+void hash_plain(const char *label, struct bytes in, struct id32 *ret_hash);
+
+#endif
