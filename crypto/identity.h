@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity: the unlocked secrets of one profile: this device's keys, who its person is, the key of the local store. And,
+ * for the moments of init and recovery alone, the person's own keys, which exist as 24 words otherwise.
+ *
+ *	init:     person_new -> words shown once; space_make_personal (crypto/entry_make.h) gives identity, log and entries;
+ *	          person_free; the identity goes into the key file by identity_encode
+ *	unlock:   identity_decode(payload of the key file)
+ *	recover:  person_from_words; fetch the log of person_space(); identity_recover (crypto/entry_make.h)
+ *	pair:     identity_pair (crypto/entry_make.h)
+ *
+ * All secrets are in guarded memory and wiped by the free functions. An identity is immutable after it is made: it may be
+ * used by many threads at once.
+ */
+#ifndef COFFER_CRYPTO_IDENTITY_H
+#define COFFER_CRYPTO_IDENTITY_H
+
+#include "wire/person.h"
+
+struct secret;
+struct epoch_ring;
+
+#define IDENTITY_FORMAT 1
+#define IDENTITY_MAX_LABEL 64 /* bytes of UTF-8 */
+
+/* The person's keys, all derived from the 32 bytes of the words. */
+struct person;
+
+/* New random ones; *ret_words is the NUL-terminated phrase of 24 words. */
+int person_new(struct person **ret_p, struct secret **ret_words) MUST_CHECK;
+/* ERR_INVALID: not 24 words, or the checksum does not match (then *ret_bad_word = -1), or word number *ret_bad_word (from
+ * 0) is not in the list. */
+int person_from_words(const char *words, struct person **ret_p, int *ret_bad_word) MUST_CHECK;
+void person_free(struct person *p);
+void person_freep(struct person **p);
+
+const struct id32 *person_root(const struct person *p);
+struct bytes person_card(const struct person *p);            /* encoded, signed */
+struct bytes person_genesis(const struct person *p);         /* entry blob of the personal space; always the same bytes */
+const struct id32 *person_genesis_hash(const struct person *p);
+const struct id16 *person_space(const struct person *p);     /* id of the personal space */
+const struct secret *person_root_secret(const struct person *p); /* Ed25519 secret key as crypto/sign.h takes it */
+const struct id32 *person_recovery_x(const struct person *p);
+const struct secret *person_recovery_x_secret(const struct person *p);
+
+struct identity;
+
+/* What an identity is made of. identity_new copies everything; the label may be empty. */
+struct identity_parts {
+	const struct secret *ed, *x;       /* secret keys as crypto/sign.h makes them */
+	const struct secret *store_key;    /* 32 bytes; NULL: a new random one */
+	struct bytes card, chain;          /* encoded; chain ends at this device */
+	struct id32 personal_genesis;      /* hash of the personal space's genesis */
+	const struct epoch_ring *personal; /* epoch keys of the personal space held when it was made */
+	struct bytes label;                /* device name, UTF-8 */
+};
+
+/* ERR_INVALID or ERR_SIGNATURE if the parts do not fit together (card, chain and device keys are verified). */
+int identity_new(const struct identity_parts *parts, struct identity **ret_id) MUST_CHECK;
+void identity_free(struct identity *id);
+void identity_freep(struct identity **id);
+
+/* The payload of the key file: strict CBOR, at most 16 KiB. `b` must be a secret buffer. */
+int identity_encode(const struct identity *id, struct buf *b) MUST_CHECK;
+int identity_decode(struct bytes payload, struct identity **ret_id) MUST_CHECK;
+
+const struct id32 *identity_person(const struct identity *id);
+const struct id32 *identity_device(const struct identity *id);        /* Ed25519 */
+const struct id32 *identity_device_x(const struct identity *id);
+const struct secret *identity_sign_secret(const struct identity *id); /* of the device: records, heads, entries, delegation */
+const struct secret *identity_x_secret(const struct identity *id);
+const struct secret *identity_store_key(const struct identity *id);
+struct bytes identity_card(const struct identity *id);
+struct bytes identity_chain(const struct identity *id);
+struct bytes identity_label(const struct identity *id);
+const struct id32 *identity_personal_genesis(const struct identity *id);
+const struct id16 *identity_personal_space(const struct identity *id);
+const struct epoch_ring *identity_personal_ring(const struct identity *id); /* start of epoch_ring_open for that space */
+
+#endif
