@@ -53,7 +53,7 @@ else
 OPT      := -O1 -g -fno-omit-frame-pointer
 SAN      := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 endif
-CPPFLAGS += -I. -include banned.h -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+CPPFLAGS := -I. -include banned.h -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 	$(patsubst -I%,-isystem %,$(filter-out -I/usr/include,$(call pkg,--cflags,$(ALL_PKG))))
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SAN) -pthread $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) -Wl,--as-needed $(SAN) -pthread $(LDFLAGS)
