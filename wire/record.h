@@ -4,7 +4,7 @@
  * (crypto/ does). All of it is in docs/FORMAT.md "Record".
  *
  * blob   = [ header map, sealed bytes, signature 64 ]                  strict CBOR, at most RECORD_MAX_BLOB bytes
- * header = { 0: format 1, 1: space 16, 2: id 16, 3: version, 4: prev (n*32), 5: epoch, 6: log head 32,
+ * header = { 0: format 1, 1: space 16, 2: id 16, 3: version, 4: prev (n*32, ascending, unique), 5: epoch, 6: log head 32,
  *            7: author device 32, 8: chunks named (n*16, ascending, unique), 9: SHA-256 of sealed, 10: flags }
  * The signature covers RECORD_LABEL and the encoded header. The AEAD's additional data is the header without key 9.
  * The record's hash (prev, lines) is SHA-256 of the whole blob.
@@ -27,11 +27,11 @@
 struct record_header {
 	struct id16 space, id;
 	uint64_t version;      /* 1 for the first */
-	struct bytes prev;     /* concatenated 32-byte hashes; empty: the id is new */
+	struct bytes prev;     /* concatenated 32-byte hashes, strictly ascending; empty: the id is new */
 	uint64_t epoch;
 	struct id32 log_head;  /* hash of the newest log entry the author had applied */
 	struct id32 author;    /* device */
-	struct bytes chunks;   /* concatenated 16-byte ids named directly by the body's content */
+	struct bytes chunks;   /* concatenated 16-byte ids named directly by the body's content, strictly ascending */
 	struct id32 sealed_hash;
 	uint64_t flags;
 };
@@ -99,7 +99,7 @@ enum content_form { CONTENT_NONE = 0, CONTENT_INLINE = 1, CONTENT_SLICES = 2 };
  * 11: target, 12: rdev, 13: replaces [id, version, hash], 14: deleted true }; absent keys mean empty or zero. */
 struct node_body {
 	enum node_kind kind;
-	bool deleted;          /* a tombstone: kind, mode and last links are kept, nothing else */
+	bool deleted;          /* a tombstone: kind, mode, last links and replaces are kept, nothing else */
 	uint32_t mode;         /* permission, setuid, setgid, sticky bits */
 	struct id32 owner;     /* person */
 	uint32_t uid, gid;
@@ -135,6 +135,16 @@ void node_body_release(struct node_body *body);
 
 /* 1 if `name` may be a directory entry: 1..255 bytes, no '/' or NUL, not "." or "..". */
 int node_name_valid(struct bytes name);
+
+/* One slice inside an array that is being written or read. */
+struct cbor_enc;
+struct cbor_dec;
+void slice_put(struct cbor_enc *e, const struct slice *s);
+void slice_get(struct cbor_dec *d, struct slice *ret_s);
+
+/* OK if slices are ascending, do not overlap, lie within [begin, end), and (depth 0) within their chunks; depth > 0 says that
+ * they are index entries. node_body_decode does this; whoever opens an index chunk does it with what its entry covers. */
+int slices_check(const struct slice *slices, size_t n, unsigned depth, uint64_t begin, uint64_t end) MUST_CHECK;
 
 /* Index chunk plaintext: strict CBOR array of slices, at most INDEX_MAX_SLICES. Decoding allocates *ret_slices (free()). */
 int index_put(struct buf *b, const struct slice *slices, size_t n) MUST_CHECK;
