@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/prompt.h"
+#include "wire/ctl.h"
+#include "wire/msg.h"
+
+#define READY_FD 3 /* coffer-fs writes "ready\n" or one line of error there, then closes it */
+
+void reply_release(struct reply *r)
+{
+	buf_release(&r->memory);
+}
+
+int agent_fail(int code, const char *message, const char *next)
+{
+	if (next && next[0])
+		fprintf(stderr, "coffer: %s; %s\n", message, next);
+	else
+		fprintf(stderr, "coffer: %s\n", message);
+	return code;
+}
+
+/* Connects to HOME/agent.sock by way of the directory's descriptor, so that the length of HOME does not matter. */
+static int connect_agent(const char *home)
+{
+	CLOSE_AFTER int dir = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	if (dir < 0)
+		return -1;
+	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/agent.sock", dir);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int agent_runs(const struct context *ctx)
+{
+	CLOSE_AFTER int fd = connect_agent(ctx->home);
+	return fd >= 0;
+}
+
+/* coffer-fs beside this program, else from PATH. Does not return. */
+static void exec_agent(const char *home, int ready)
+{
+	char self[PATH_MAX], path[PATH_MAX + 16];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	if (ready != READY_FD && dup2(ready, READY_FD) < 0)
+		_exit(EX_OSERR);
+	if (ready == READY_FD)
+		fcntl(READY_FD, F_SETFD, 0);
+	if (n > 0) {
+		self[n] = 0;
+		snprintf(path, sizeof path, "%s/coffer-fs", dirname(self));
+		execl(path, "coffer-fs", "--home", home, (char *)NULL);
+	}
+	execlp("coffer-fs", "coffer-fs", "--home", home, (char *)NULL);
+	_exit(EX_UNAVAILABLE);
+}
+
+/* Starts coffer-fs, which puts itself into the background, and waits until it answers or says why not. */
+static int start_agent(const struct context *ctx)
+{
+	int ends[2];
+	char line[512];
+	size_t n = 0;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return agent_fail(EX_OSERR, "cannot make a pipe", strerror(errno));
+	pid_t pid = fork();
+	if (pid < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return agent_fail(EX_OSERR, "cannot start coffer-fs", strerror(errno));
+	}
+	if (pid == 0)
+		exec_agent(ctx->home, ends[1]);
+	close(ends[1]);
+	for (ssize_t got; n < sizeof line - 1 && ((got = read(ends[0], line + n, sizeof line - 1 - n)) > 0 || (got < 0 && errno == EINTR));)
+		n += got > 0 ? (size_t)got : 0;
+	close(ends[0]);
+	line[n] = 0;
+	line[strcspn(line, "\n")] = 0;
+	int status = 0;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (strcmp(line, "ready") == 0)
+		return EX_OK;
+	if (n == 0)
+		return agent_fail(EX_UNAVAILABLE, "coffer-fs did not start", "is it installed beside coffer?");
+	fprintf(stderr, "coffer: %s\n", line);
+	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EX_UNAVAILABLE;
+}
+
+static int send_all(int fd, struct bytes b)
+{
+	while (b.len > 0) {
+		ssize_t n = send(fd, b.p, b.len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		b.p += n;
+		b.len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Reads until one whole frame stands at `from` in memory. */
+static int read_frame(int fd, struct buf *memory, size_t from, struct bytes *ret_item, size_t *ret_used)
+{
+	for (;;) {
+		int err = msg_take_frame(bytes_of(memory->data + from, memory->len - from), ret_item, ret_used);
+		if (err != ERR_AGAIN)
+			return err;
+		uint8_t piece[16384];
+		ssize_t n = recv(fd, piece, sizeof piece, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return ERR_CLOSED;
+		err = buf_put(memory, piece, (size_t)n);
+		if (err < 0)
+			return err;
+	}
+}
+
+static int print_error(const struct ctl_error *e)
+{
+	fprintf(stderr, "coffer: %.*s", (int)e->message.len, (const char *)e->message.p);
+	if (e->next.len)
+		fprintf(stderr, "; %.*s", (int)e->next.len, (const char *)e->next.p);
+	fputc('\n', stderr);
+	return e->exit > 0 && e->exit < 256 ? (int)e->exit : EX_SOFTWARE;
+}
+
+/* One request and its answers on a fresh connection. */
+static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
+{
+	CLEANUP(buf_release) struct buf out = BUF_INIT_SECRET(CTL_MAX);
+
+	if (ctl_put_request(&out, verb, args) < 0 || send_all(fd, buf_bytes(&out)) < 0)
+		return agent_fail(EX_UNAVAILABLE, "the agent does not take the request", "run the command again");
+	buf_clear(&r->memory);
+	for (size_t from = 0;;) {
+		struct bytes item;
+		struct ctl_answer answer;
+		size_t used;
+
+		if (read_frame(fd, &r->memory, from, &item, &used) < 0)
+			return agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again");
+		if (ctl_decode_answer(item, &answer) < 0)
+			return agent_fail(EX_PROTOCOL, "the agent's answer is not understood", "is coffer-fs of the same version?");
+		if (answer.kind == CTL_ERROR)
+			return print_error(&answer.error);
+		if (answer.kind == CTL_RESULT) {
+			r->result = answer.data;
+			return EX_OK;
+		}
+		if (event)
+			event(arg, answer.event, answer.data);
+		from += used;
+		buf_consume(&r->memory, from);
+		from = 0;
+	}
+}
+
+static int call_once(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
+{
+	CLOSE_AFTER int fd = connect_agent(ctx->home);
+
+	if (fd < 0) {
+		int code = start_agent(ctx);
+		if (code)
+			return code;
+		fd = connect_agent(ctx->home);
+		if (fd < 0)
+			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached", "look at its messages");
+	}
+	return exchange(fd, verb, args, event, arg, r);
+}
+
+static int encode_args(struct map *args, struct buf *out)
+{
+	if (!args)
+		return OK;
+	return map_put(args, out);
+}
+
+int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r)
+{
+	CLEANUP(buf_release) struct buf encoded = BUF_INIT_SECRET(CTL_MAX);
+
+	if (encode_args(args, &encoded) < 0)
+		return agent_fail(EX_DATAERR, "the arguments are too long", "");
+	return call_once(ctx, verb, buf_bytes(&encoded), event, arg, ret_r);
+}
+
+static int unlock_if_needed(const struct context *ctx)
+{
+	CLEANUP(reply_release) struct reply hello = REPLY_INIT;
+	int code = call_once(ctx, "hello", bytes_of(NULL, 0), NULL, NULL, &hello);
+
+	if (code)
+		return code;
+	struct bytes state = map_get_text(hello.result, "state");
+	if (bytes_equal(state, bytes_str("empty")))
+		return agent_fail(EX_CONFIG, "there is no profile here yet", "make one with `coffer init --relay URL`");
+	if (!bytes_equal(state, bytes_str("locked")))
+		return EX_OK;
+	CLEANUP(map_release) struct map args = MAP_INIT_SECRET;
+	CLEANUP(buf_release) struct buf passphrase = BUF_INIT_SECRET(PROMPT_MAX);
+	code = prompt_passphrase(NULL, false, &passphrase);
+	if (code)
+		return code;
+	map_bytes(&args, "passphrase", passphrase.data, passphrase.len);
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+	return agent_call_locked(ctx, "unlock", &args, NULL, NULL, &r);
+}
+
+int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r)
+{
+	int code = unlock_if_needed(ctx);
+
+	return code ? code : agent_call_locked(ctx, verb, args, event, arg, ret_r);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent: the connection to the key agent of the profile (coffer-fs), started if it does not run.
+ *
+ *	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+ *	int code = agent_call(ctx, "space.list", NULL, NULL, NULL, &r);   // has printed the error if code != 0
+ *	if (code) return code;
+ *	... map_get_text(r.result, "name") ...
+ */
+#ifndef COFFER_CLI_AGENT_H
+#define COFFER_CLI_AGENT_H
+
+#include "base/buf.h"
+#include "cli/verb.h"
+#include "wire/map.h"
+
+struct reply {
+	struct buf memory;
+	struct bytes result; /* encoded map; points into memory */
+};
+
+#define REPLY_INIT { .memory = BUF_INIT_SECRET(8u << 20), .result = { 0 } }
+void reply_release(struct reply *r);
+
+typedef void (*agent_event_fn)(void *arg, struct bytes event, struct bytes data);
+
+/* Starts the agent if needed, unlocks it if the verb needs keys and it is locked (asks for the passphrase on the terminal), sends the
+ * verb and waits. args may be NULL (none); it is consumed by encoding. event may be NULL. Returns a sysexits code; an error has been
+ * printed as "coffer: MESSAGE; NEXT". */
+int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r);
+
+/* The same without unlocking, for init, unlock, lock and status. */
+int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r);
+
+/* 1 if an agent runs for the profile. */
+int agent_runs(const struct context *ctx);
+
+/* Prints "coffer: MESSAGE; NEXT" to standard error and returns code. */
+int agent_fail(int code, const char *message, const char *next);
+
+#endif

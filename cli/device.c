@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coffer device list: the devices of this person. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/agent.h"
+#include "cli/print.h"
+#include "cli/rows.h"
+
+static int run(const struct context *ctx, int argc, char **argv)
+{
+	static const char *const titles[] = { "NAME", "THIS", "LIVE", "FINGERPRINT", "SINCE" };
+	static const char *const keys[] = { "name", "self", "live", "fingerprint", "since" };
+
+	if (argc != 2 || strcmp(argv[1], "list") != 0)
+		return verb_usage(&verb_device);
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+	int code = agent_call(ctx, "device.list", NULL, NULL, NULL, &r);
+	if (code)
+		return code;
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "devices", titles, keys, 5);
+}
+
+const struct verb verb_device = {
+	.name = "device", .synopsis = "list", .summary = "the devices of this person", .example = "coffer device list", .run = run,
+};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coffer invite: lets another person into a space, by code or link. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/agent.h"
+#include "cli/offer.h"
+#include "cli/print.h"
+#include "cli/rows.h"
+
+static int list(const struct context *ctx)
+{
+	static const char *const titles[] = { "ID", "SPACE", "ROLE", "USES LEFT", "EXPIRES" };
+	static const char *const keys[] = { "id", "space", "role", "left", "expires" };
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+
+	int code = agent_call(ctx, "invite.list", NULL, NULL, NULL, &r);
+	if (code)
+		return code;
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "invites", titles, keys, 5);
+}
+
+static int cancel(const struct context *ctx, const char *id)
+{
+	CLEANUP(map_release) struct map args = MAP_INIT;
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+
+	map_text(&args, "id", id);
+	return agent_call(ctx, "invite.cancel", &args, NULL, NULL, &r);
+}
+
+static int create(const struct context *ctx, int argc, char **argv)
+{
+	static const struct option options[] = { { "role", required_argument, NULL, 'r' },
+						 { "expires", required_argument, NULL, 'e' },
+						 { "uses", required_argument, NULL, 'u' },
+						 { 0 } };
+	const char *role = "writer";
+	unsigned long expires = 600, uses = 1;
+
+	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (c) {
+		case 'r': role = optarg; break;
+		case 'e': expires = offer_parse_span(optarg); break;
+		case 'u': uses = strtoul(optarg, NULL, 10); break;
+		default: return verb_usage(&verb_invite);
+		}
+	}
+	if (optind + 1 != argc)
+		return verb_usage(&verb_invite);
+	if (expires == 0 || uses == 0 || uses > 1000)
+		return agent_fail(EX_USAGE, "--expires takes a span like 10m, 2h or 7d, --uses a number from 1 to 1000", "");
+	CLEANUP(map_release) struct map args = MAP_INIT;
+	map_text(&args, "space", argv[optind]);
+	map_text(&args, "role", role);
+	map_uint(&args, "expires", expires);
+	map_uint(&args, "uses", uses);
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+	int code = agent_call(ctx, "invite", &args, NULL, NULL, &r);
+	return code ? code : offer_print(ctx, r.result, "coffer join");
+}
+
+static int run(const struct context *ctx, int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "list") == 0)
+		return list(ctx);
+	if (argc == 3 && strcmp(argv[1], "cancel") == 0)
+		return cancel(ctx, argv[2]);
+	return create(ctx, argc, argv);
+}
+
+const struct verb verb_invite = {
+	.name = "invite",
+	.synopsis = "SPACE [--role reader|writer] [--expires 10m] [--uses 1] | list | cancel ID",
+	.summary = "share a space by code, link or QR; works while this device sleeps",
+	.example = "coffer invite Photos --role writer --expires 2h",
+	.run = run,
+};

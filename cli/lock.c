@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coffer lock: drops the keys from memory. */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "cli/agent.h"
+
+static int run(const struct context *ctx, int argc, char **argv)
+{
+	(void)argv;
+	if (argc != 1)
+		return verb_usage(&verb_lock);
+	if (!agent_runs(ctx)) {
+		if (!ctx->quiet)
+			puts("locked (the agent does not run)");
+		return EX_OK;
+	}
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+	return agent_call_locked(ctx, "lock", NULL, NULL, NULL, &r);
+}
+
+const struct verb verb_lock = {
+	.name = "lock", .synopsis = "", .summary = "unmount everything and drop the keys from memory", .example = "coffer lock", .run = run,
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coffer: finds the profile and the verb, and lets the verb do the rest. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/home.h"
+#include "cli/verb.h"
+
+static const struct verb *const verbs[] = {
+	&verb_init,   &verb_mount,   &verb_umount, &verb_space, &verb_invite, &verb_join,	&verb_members, &verb_pair,
+	&verb_device, &verb_status,  &verb_wait,   &verb_pin,	&verb_evict,  &verb_lock,	&verb_unlock,  &verb_stop,
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+		if (strcmp(verbs[i]->name, name) == 0)
+			return verbs[i];
+	return NULL;
+}
+
+static void print_help(FILE *out)
+{
+	fputs("usage: coffer [--home DIR] [--json] [--quiet] VERB ...\n\n"
+	      "An end-to-end-encrypted folder, kept on several devices and shared by invite.\n\n",
+	      out);
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+		fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+	fputs("\n`coffer VERB --help` shows the arguments and an example.\n"
+	      "--home (or COFFER_HOME) names the profile; the default is $XDG_DATA_HOME/coffer.\n",
+	      out);
+}
+
+static void print_verb_help(const struct verb *v)
+{
+	printf("usage: coffer %s %s\n\n%s\n\nexample:\n  %s\n", v->name, v->synopsis, v->summary, v->example);
+}
+
+int verb_usage(const struct verb *v)
+{
+	fprintf(stderr, "usage: coffer %s %s\n", v->name, v->synopsis);
+	return EX_USAGE;
+}
+
+/* --json and --quiet may stand after the verb too; takes them out of argv. */
+static int take_common(struct context *ctx, int argc, char **argv, bool *ret_help)
+{
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			ctx->json = true;
+		else if (strcmp(argv[i], "--quiet") == 0)
+			ctx->quiet = true;
+		else if (strcmp(argv[i], "--help") == 0)
+			*ret_help = true;
+		else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "home", required_argument, NULL, 'H' }, { "json", no_argument, NULL, 'j' },	 { "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },	  { "version", no_argument, NULL, 'V' }, { 0 },
+	};
+	struct context ctx = { 0 };
+	const char *home_option = NULL;
+	bool help = false;
+
+	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
+		switch (c) {
+		case 'H': home_option = optarg; break;
+		case 'j': ctx.json = true; break;
+		case 'q': ctx.quiet = true; break;
+		case 'h': print_help(stdout); return EX_OK;
+		case 'V': puts("coffer 0.1"); return EX_OK;
+		default: return EX_USAGE;
+		}
+	}
+	if (optind >= argc) {
+		print_help(stderr);
+		return EX_USAGE;
+	}
+	argc = take_common(&ctx, argc - optind, argv + optind, &help);
+	argv += optind;
+	const struct verb *v = find_verb(argv[0]);
+	if (!v) {
+		fprintf(stderr, "coffer: there is no command '%s'; `coffer --help` lists them\n", argv[0]);
+		return EX_USAGE;
+	}
+	if (help) {
+		print_verb_help(v);
+		return EX_OK;
+	}
+	FREE_AFTER char *home = home_find(home_option);
+	if (!home) {
+		fputs("coffer: no home directory is set; name a profile with --home DIR\n", stderr);
+		return EX_CONFIG;
+	}
+	ctx.home = home;
+	optind = 1;
+	return v->run(&ctx, argc, argv);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prompt: secrets typed by a person, or read from a file that a script names. */
+#ifndef COFFER_CLI_PROMPT_H
+#define COFFER_CLI_PROMPT_H
+
+#include <stdbool.h>
+#include "base/buf.h"
+
+#define PROMPT_MAX 4096
+
+/* Appends the passphrase to out (a secret buffer): the first line of `file` ("-" is standard input), or of the file that
+ * COFFER_PASSPHRASE_FILE names, or typed on the terminal without echo, twice if `fresh`. Returns a sysexits code; has printed
+ * the error. */
+int prompt_passphrase(const char *file, bool fresh, struct buf *out);
+
+/* One line typed at `label`, with or without echo. */
+int prompt_line(const char *label, bool echo, struct buf *out);
+
+#endif

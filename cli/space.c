@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coffer space create|list */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/agent.h"
+#include "cli/print.h"
+#include "cli/rows.h"
+
+static int create(const struct context *ctx, const char *name)
+{
+	CLEANUP(map_release) struct map args = MAP_INIT;
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+
+	map_text(&args, "name", name);
+	int code = agent_call(ctx, "space.create", &args, NULL, NULL, &r);
+	if (code)
+		return code;
+	return ctx->json ? print_json(r.result) : EX_OK;
+}
+
+static int list(const struct context *ctx)
+{
+	static const char *const titles[] = { "NAME", "ROLE", "ID", "RELAY" };
+	static const char *const keys[] = { "name", "role", "id", "relay" };
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+
+	int code = agent_call(ctx, "space.list", NULL, NULL, NULL, &r);
+	if (code)
+		return code;
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "spaces", titles, keys, 4);
+}
+
+static int run(const struct context *ctx, int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "create") == 0)
+		return create(ctx, argv[2]);
+	if (argc == 2 && strcmp(argv[1], "list") == 0)
+		return list(ctx);
+	return verb_usage(&verb_space);
+}
+
+const struct verb verb_space = {
+	.name = "space",
+	.synopsis = "create NAME | list",
+	.summary = "make a space, or list those of this profile",
+	.example = "coffer space create Photos",
+	.run = run,
+};

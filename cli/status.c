@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coffer status: what waits, what moves, what is wrong. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/agent.h"
+#include "cli/home.h"
+#include "cli/print.h"
+#include "wire/cbor.h"
+
+static void print_work(struct bytes s)
+{
+	uint64_t pending = map_get_uint(s, "pending", 0), outbox = map_get_uint(s, "outbox", 0);
+	uint64_t up = map_get_uint(s, "up_rate", 0), down = map_get_uint(s, "down_rate", 0);
+	uint64_t behind = map_get_uint(s, "behind", 0), conflicts = map_get_uint(s, "conflicts", 0);
+
+	if (pending + outbox + behind == 0)
+		fputs("all synced", stdout);
+	if (pending + outbox)
+		printf("%" PRIu64 " to send (%s queued)", pending + outbox, print_size(map_get_uint(s, "outbox_bytes", 0)).s);
+	if (behind)
+		printf("%s%" PRIu64 " steps to fetch", pending + outbox ? ", " : "", behind);
+	if (up)
+		printf(", up %s", print_rate((double)up).s);
+	if (down)
+		printf(", down %s", print_rate((double)down).s);
+	if (conflicts)
+		printf(", %" PRIu64 " conflict%s", conflicts, conflicts == 1 ? "" : "s");
+	putchar('\n');
+}
+
+static void print_space(struct bytes s)
+{
+	struct bytes alarm = map_get_text(s, "alarm"), reason = map_get_text(s, "reason");
+
+	print_clean(map_get_text(s, "name"));
+	fputs(": ", stdout);
+	print_work(s);
+	if (!map_get_bool(s, "online", false)) {
+		printf("  offline since %s", print_ago(map_get_int(s, "since", 0)).s);
+		if (reason.len) {
+			fputs(": ", stdout);
+			print_clean(reason);
+		}
+		putchar('\n');
+	}
+	if (alarm.len) {
+		fputs("  ALARM: ", stdout);
+		print_clean(alarm);
+		putchar('\n');
+	}
+}
+
+static void print_list(struct bytes result, const char *key, void (*print)(struct bytes item))
+{
+	struct cbor_dec d = cbor_dec_init_rpc(map_get_item(result, key));
+	size_t n = cbor_get_array(&d, 100000);
+
+	for (size_t i = 0; i < n; i++)
+		print(cbor_get_raw(&d));
+}
+
+static void print_mount(struct bytes m)
+{
+	fputs("mounted at ", stdout);
+	print_clean(map_get_text(m, "dir"));
+	putchar('\n');
+}
+
+static int print_status(const struct context *ctx, struct bytes result)
+{
+	if (ctx->json)
+		return print_json(result);
+	struct bytes state = map_get_text(result, "state");
+	if (state.len) { /* of a path */
+		print_clean(state);
+		putchar('\n');
+		return EX_OK;
+	}
+	if (map_get_bool(result, "locked", false))
+		puts("locked: `coffer unlock` loads the keys");
+	print_list(result, "spaces", print_space);
+	print_list(result, "mounts", print_mount);
+	printf("cache: %s on disk, %s live\n", print_size(map_get_uint(result, "disk_bytes", 0)).s,
+	       print_size(map_get_uint(result, "live_bytes", 0)).s);
+	return EX_OK;
+}
+
+/* A name of a space, or a path of something that exists. */
+static void put_subject(struct map *args, const char *subject)
+{
+	if (!subject)
+		return;
+	if (access(subject, F_OK) != 0) {
+		map_text(args, "space", subject);
+		return;
+	}
+	FREE_AFTER char *path = home_absolute(subject);
+	if (path)
+		map_bytes(args, "path", path, strlen(path));
+}
+
+static int run(const struct context *ctx, int argc, char **argv)
+{
+	static const struct option options[] = { { "watch", no_argument, NULL, 'w' }, { 0 } };
+	bool watch = false;
+
+	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (c != 'w')
+			return verb_usage(&verb_status);
+		watch = true;
+	}
+	if (argc - optind > 1)
+		return verb_usage(&verb_status);
+	for (;;) {
+		CLEANUP(map_release) struct map args = MAP_INIT;
+		CLEANUP(reply_release) struct reply r = REPLY_INIT;
+		put_subject(&args, argv[optind]);
+		int code = agent_call_locked(ctx, "status", &args, NULL, NULL, &r);
+		if (code)
+			return code;
+		if (watch && !ctx->json && isatty(STDOUT_FILENO))
+			fputs("\033[H\033[2J", stdout);
+		code = print_status(ctx, r.result);
+		if (code || !watch)
+			return code;
+		fflush(stdout);
+		nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+	}
+}
+
+const struct verb verb_status = {
+	.name = "status",
+	.synopsis = "[SPACE|PATH] [--watch]",
+	.summary = "what waits to be sent or fetched, rates, conflicts, offline since when",
+	.example = "coffer status --watch",
+	.run = run,
+};
