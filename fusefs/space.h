@@ -3,8 +3,13 @@
  * space: a space as the running agent knows it: its row in the store, its membership log, its epoch keys. Ties crypto/log.h and
  * crypto/epoch.h to the store; knows nothing of FUSE or the network.
  *
- * Lock: every field but `row.row`, `row.id`, `row.genesis`, `personal` is protected by `lock`. Order of locks: store transaction first,
- * then space lock.
+ *	space_load(t, &row, who, &s);                       // within a store transaction, at unlock
+ *	space_apply_entries(s, t, who, blobs, n);           // entries that the relay sent or accepted
+ *	space_seal_record / space_open_record               // any thread
+ *	space_free(s);
+ *
+ * Lock: `lock` protects row (but for row, id, genesis), log and ring; the functions below take it. Order of locks: store transaction
+ * first, then this lock. hash_key and personal never change.
  */
 #ifndef COFFER_FUSEFS_SPACE_H
 #define COFFER_FUSEFS_SPACE_H
@@ -14,32 +19,45 @@
 #include "crypto/epoch.h"
 #include "crypto/identity.h"
 #include "crypto/log.h"
+#include "crypto/open_record.h"
+
+struct secret;
 
 struct space {
 	pthread_mutex_t lock;
 	struct space_row row;
 	bool personal;
 	struct log *log;
-	struct epoch_ring *ring;   /* NULL entries where this device was never given the key */
-	uint8_t hash_key[32];      /* keys the plaintext hashes of chunks; secret */
-	bool has_hash_key;
+	struct epoch_ring *ring;
+	struct secret *hash_key;   /* keys the plaintext hashes of chunks: pass secret_key(hash_key) */
 };
 
-/* Builds the space from its row and log entries in the store and opens its epoch keys with the identity's keys. */
-int space_load(struct store_txn *t, const struct space_row *row, const struct identity *who, struct space **ret_s) MUST_CHECK;
-void space_free(struct space *s);
+/* Builds the space from its row and the log entries in the store and opens its epoch keys: from `ring` (borrowed, may be NULL), from
+ * the ring kept in the store (meta "ring/ROW"), and with the identity's keys. ERR_WRONG_KEY: this device holds no key of it. */
+int space_load(struct store_txn *t, const struct space_row *row, const struct identity *who, const struct epoch_ring *ring,
+	       struct space **ret_s) MUST_CHECK;
+void space_free(struct space *s); /* NULL is fine */
 
-/* Verifies and applies entries that follow the log, in order, within the caller's transaction, stores them, and opens epoch keys
- * that came with them. All or nothing: on an error (the first refused entry's) neither log nor row changed; the caller aborts t. */
+/* Verifies and applies entries that follow the log, in order, within the caller's transaction, stores them and row.log_seq, and opens
+ * epoch keys that came with them. Entries that the log has already are passed over if they are the same. All or nothing: on an
+ * error (the first refused entry's) nothing changed in memory; the caller aborts t. If t cannot be
+ * committed after success, free the space and load it anew. */
 int space_apply_entries(struct space *s, struct store_txn *t, const struct identity *who, const struct bytes *blobs, size_t n) MUST_CHECK;
 
-/* Seals a plaintext node body as the next record of a node under the current epoch and signs it with this device.
- * h: id, version, prev, chunks, flags are the caller's; the rest is set. blob is appended to. *ret_hash is the record's hash. */
-int space_seal_record(struct space *s, const struct identity *who, struct record_header *h, struct bytes body, struct buf *blob,
-		      struct id32 *ret_hash) MUST_CHECK;
+/* Adds epoch keys that came by another way (the person's list of spaces) and keeps them in the store. */
+int space_add_keys(struct space *s, struct store_txn *t, const struct identity *who, const struct epoch_ring *ring) MUST_CHECK;
 
-/* Verifies everything about a record (structure, signature, author's right by the log, epoch, context) and opens it. `plain` is
- * filled with the body's encoding (a secret buffer). */
-int space_open_record(struct space *s, struct bytes blob, struct record *ret_r, struct buf *plain) MUST_CHECK;
+/* Seals a node body as version `version` of node `id`, following `prev` (concatenated hashes), under the current epoch, signed by this
+ * device. blob is appended to. ERR_STALE: the newest epoch's key is not here. */
+int space_seal_record(struct space *s, const struct identity *who, const struct id16 *id, uint64_t version, struct bytes prev,
+		      uint64_t flags, const struct node_body *body, struct buf *blob, struct id32 *ret_hash) MUST_CHECK;
+
+/* Verifies everything about a record (structure, signature, that the author could write at the log head it names, epoch, space) and
+ * opens it into *ret_o (OPENED_RECORD_INIT; opened_record_release). ERR_FORBIDDEN: the author had no right; ERR_LOCKED: the
+ * epoch's key is not here. */
+int space_open_record(struct space *s, struct bytes blob, struct opened_record *ret_o) MUST_CHECK;
+
+/* Head hash and newest epoch number, for heads and pushes. */
+void space_log_head(struct space *s, struct id32 *ret_head, uint64_t *ret_epoch);
 
 #endif
