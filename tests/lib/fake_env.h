@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fake_env: a struct env whose clock stands still until it is moved, whose random bytes follow from a seed, and whose
+ * disk counts calls and fails where told. The disk is either in memory (with a model of what a power cut leaves) or the
+ * real one.
+ *
+ *	struct fake_env *f = fake_env_new(FAKE_MEMORY, 1);
+ *	fake_env_fail(f, FAKE_ANY, n, ERR_IO, false);       // the n-th disk call fails
+ *	err = env_write_file(fake_env_get(f), FAKE_DIR, "x", p, len, 0600);
+ *	fake_env_crash(f, FAKE_LOSE_ALL);                   // power cut: what was not synced is gone
+ *	fake_env_free(f);
+ *
+ * The disk in memory is flat: any dirfd that is not one of its files means its one directory (use FAKE_DIR), a path is
+ * a name. Data is durable after fsync or fdatasync of the file, a name after fsync of the directory. Thread-safe.
+ */
+#ifndef COFFER_TESTS_LIB_FAKE_ENV_H
+#define COFFER_TESTS_LIB_FAKE_ENV_H
+
+#include <stdbool.h>
+#include "base/env.h"
+
+#define FAKE_DIR 1000000 /* a dirfd for the disk in memory */
+
+enum fake_disk { FAKE_MEMORY, FAKE_REAL };
+
+enum fake_call {
+	FAKE_OPEN, FAKE_CLOSE, FAKE_PREAD, FAKE_PWRITE, FAKE_FDATASYNC, FAKE_FSYNC, FAKE_FTRUNCATE, FAKE_FALLOCATE,
+	FAKE_FSIZE, FAKE_RENAME, FAKE_UNLINK, FAKE_CONNECT,
+	FAKE_ANY, /* of those above */
+	FAKE_WRITING /* those above that change the disk: pwrite, syncs, ftruncate, fallocate, rename, unlink */
+};
+
+/* What a power cut does to unsynced writes, in their order. */
+enum fake_crash {
+	FAKE_LOSE_ALL,  /* gone */
+	FAKE_KEEP_ALL,  /* the process was killed, the machine lives */
+	FAKE_RANDOM     /* each write stays, is torn or is lost; names stay up to a random one (follows from the seed) */
+};
+
+struct fake_env;
+
+/* Never NULL (aborts without memory). */
+struct fake_env *fake_env_new(enum fake_disk disk, uint64_t seed);
+void fake_env_free(struct fake_env *f);
+/* Lives as long as f. */
+const struct env *fake_env_get(struct fake_env *f);
+
+/* Moves both clocks; the wall clock starts at 2025-01-01T00:00:00Z, the monotonic one at 1 s. */
+void fake_env_advance(struct fake_env *f, int64_t ns);
+/* Sets the wall clock only, as a person or NTP does. */
+void fake_env_set_wall(struct fake_env *f, int64_t ns);
+
+/* From now the n-th call (1 is the next) of this kind returns err without effect; with `onward` all later ones too.
+ * n = 0 ends it. Resets fake_env_calls and fake_env_failed. A failing pwrite has no effect at all; a failing close has. */
+void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int err, bool onward);
+/* Calls of this kind since new or the last fake_env_fail. */
+unsigned long fake_env_calls(struct fake_env *f, enum fake_call call);
+/* True if a call was made to fail since the last fake_env_fail. */
+bool fake_env_failed(struct fake_env *f);
+
+/* Power cut (disk in memory only): all descriptors are gone, the disk holds what `how` leaves. Failing ends. */
+void fake_env_crash(struct fake_env *f, enum fake_crash how);
+
+/* Files open now (disk in memory only), to find leaks. */
+unsigned fake_env_open_files(struct fake_env *f);
+
+/* What connect() gives: a descriptor that it hands over, once, or a negative error (default ERR_OFFLINE). */
+void fake_env_set_connect(struct fake_env *f, int fd_or_err);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/memdisk.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAMES = 256, FDS = 64, FD_BASE = 2000000, TORN_UNIT = 512 };
+
+struct content {
+	uint8_t *p;
+	size_t size;
+};
+
+/* A change of a file that is not durable yet: a write, or (data NULL) a new size. */
+struct change {
+	struct change *next;
+	uint8_t *data;
+	size_t off, n;
+};
+
+struct file {
+	struct content now, durable;
+	struct change *first, **last;
+	unsigned refs; /* names in both directories, descriptors */
+};
+
+/* A name of the directory; file NULL in a change means that the name goes. */
+struct name {
+	char *text;
+	struct file *file;
+};
+
+struct directory {
+	struct name names[NAMES];
+	size_t n;
+};
+
+struct memdisk {
+	struct directory now, durable;
+	struct name *changes; /* in order */
+	size_t changes_n;
+	struct file *fds[FDS];
+};
+
+static void *must(void *p)
+{
+	if (!p)
+		abort();
+	return p;
+}
+
+/* --- content --- */
+
+static void content_resize(struct content *c, size_t size)
+{
+	c->p = must(realloc(c->p, size + 1));
+	if (size > c->size)
+		memset(c->p + c->size, 0, size - c->size);
+	c->size = size;
+}
+
+static void content_apply(struct content *c, const struct change *ch, size_t n)
+{
+	if (!ch->data) {
+		content_resize(c, ch->off);
+		return;
+	}
+	if (ch->off + n > c->size)
+		content_resize(c, ch->off + n);
+	memcpy(c->p + ch->off, ch->data, n);
+}
+
+static void drop_changes(struct file *f)
+{
+	while (f->first) {
+		struct change *ch = f->first;
+		f->first = ch->next;
+		free(ch->data);
+		free(ch);
+	}
+	f->last = &f->first;
+}
+
+static struct file *ref(struct file *f)
+{
+	if (f)
+		f->refs++;
+	return f;
+}
+
+static void unref(struct file *f)
+{
+	if (!f || --f->refs > 0)
+		return;
+	drop_changes(f);
+	free(f->now.p);
+	free(f->durable.p);
+	free(f);
+}
+
+/* A write of n bytes at off, or with p NULL the size off. */
+static void change_file(struct file *f, const void *p, size_t n, size_t off)
+{
+	struct change *ch = must(calloc(1, sizeof *ch));
+	ch->off = off;
+	ch->n = n;
+	if (p) {
+		ch->data = must(malloc(n + 1));
+		memcpy(ch->data, p, n);
+	}
+	content_apply(&f->now, ch, n);
+	*f->last = ch;
+	f->last = &ch->next;
+}
+
+/* --- directory --- */
+
+static struct name *find(struct directory *dir, const char *text)
+{
+	for (size_t i = 0; i < dir->n; i++)
+		if (strcmp(dir->names[i].text, text) == 0)
+			return &dir->names[i];
+	return NULL;
+}
+
+static void directory_set(struct directory *dir, const char *text, struct file *f)
+{
+	struct name *name = find(dir, text);
+	ref(f);
+	if (name) {
+		unref(name->file);
+		name->file = f;
+	} else if (f) {
+		if (dir->n == NAMES)
+			abort();
+		name = &dir->names[dir->n++];
+		*name = (struct name){ .text = must(strdup(text)), .file = f };
+	}
+	if (name && !f) {
+		free(name->text);
+		*name = dir->names[--dir->n];
+	}
+}
+
+static void directory_clear(struct directory *dir)
+{
+	while (dir->n > 0)
+		directory_set(dir, dir->names[0].text, NULL);
+}
+
+static void change_directory(struct memdisk *d, const char *text, struct file *f)
+{
+	d->changes = must(realloc(d->changes, (d->changes_n + 1) * sizeof *d->changes));
+	d->changes[d->changes_n++] = (struct name){ .text = must(strdup(text)), .file = ref(f) };
+	directory_set(&d->now, text, f);
+}
+
+/* The first n changes become durable, the others are forgotten. */
+static void settle_directory(struct memdisk *d, size_t n)
+{
+	for (size_t i = 0; i < d->changes_n; i++) {
+		if (i < n)
+			directory_set(&d->durable, d->changes[i].text, d->changes[i].file);
+		free(d->changes[i].text);
+		unref(d->changes[i].file);
+	}
+	d->changes_n = 0;
+}
+
+/* --- calls --- */
+
+struct memdisk *memdisk_new(void)
+{
+	return must(calloc(1, sizeof(struct memdisk)));
+}
+
+static struct file *file_of(const struct memdisk *d, int fd)
+{
+	return fd >= FD_BASE && fd < FD_BASE + FDS ? d->fds[fd - FD_BASE] : NULL;
+}
+
+int memdisk_open(struct memdisk *d, const char *path, int flags)
+{
+	struct name *name = find(&d->now, path);
+	int slot = 0;
+	if (flags & O_DIRECTORY)
+		return FAKE_DIR;
+	if (name && (flags & O_CREAT) && (flags & O_EXCL))
+		return ERR_EXISTS;
+	if (!name && !(flags & O_CREAT))
+		return ERR_NOT_FOUND;
+	while (slot < FDS && d->fds[slot])
+		slot++;
+	if (slot == FDS)
+		abort();
+	if (!name) {
+		struct file *f = must(calloc(1, sizeof *f));
+		f->last = &f->first;
+		change_directory(d, path, f);
+		name = find(&d->now, path);
+	}
+	d->fds[slot] = ref(name->file);
+	if ((flags & O_TRUNC) && name->file->now.size > 0)
+		change_file(name->file, NULL, 0, 0);
+	return FD_BASE + slot;
+}
+
+int memdisk_close(struct memdisk *d, int fd)
+{
+	struct file *f = file_of(d, fd);
+	if (f) {
+		d->fds[fd - FD_BASE] = NULL;
+		unref(f);
+	}
+	return f || fd == FAKE_DIR ? 0 : ERR_IO;
+}
+
+ssize_t memdisk_pread(struct memdisk *d, int fd, void *p, size_t n, off_t off)
+{
+	struct file *f = file_of(d, fd);
+	if (!f)
+		return ERR_IO;
+	if ((size_t)off >= f->now.size)
+		return 0;
+	if (n > f->now.size - (size_t)off)
+		n = f->now.size - (size_t)off;
+	memcpy(p, f->now.p + off, n);
+	return (ssize_t)n;
+}
+
+int memdisk_pwrite(struct memdisk *d, int fd, const void *p, size_t n, off_t off)
+{
+	struct file *f = file_of(d, fd);
+	if (!f)
+		return ERR_IO;
+	if (n > 0)
+		change_file(f, p, n, (size_t)off);
+	return 0;
+}
+
+int memdisk_sync(struct memdisk *d, int fd)
+{
+	struct file *f = file_of(d, fd);
+	if (!f) {
+		settle_directory(d, d->changes_n);
+		return 0;
+	}
+	for (const struct change *ch = f->first; ch; ch = ch->next)
+		content_apply(&f->durable, ch, ch->n);
+	drop_changes(f);
+	return 0;
+}
+
+int memdisk_ftruncate(struct memdisk *d, int fd, off_t size)
+{
+	struct file *f = file_of(d, fd);
+	if (!f)
+		return ERR_IO;
+	change_file(f, NULL, 0, (size_t)size);
+	return 0;
+}
+
+int memdisk_fallocate(struct memdisk *d, int fd, int mode, off_t off, off_t len)
+{
+	struct file *f = file_of(d, fd);
+	size_t from = (size_t)off, to = (size_t)off + (size_t)len;
+	if (!f)
+		return ERR_IO;
+	if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
+		size_t end = to < f->now.size ? to : f->now.size;
+		if (from < end) {
+			uint8_t *zeros = must(calloc(1, end - from));
+			change_file(f, zeros, end - from, from);
+			free(zeros);
+		}
+	}
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && to > f->now.size)
+		change_file(f, NULL, 0, to);
+	return 0;
+}
+
+int64_t memdisk_fsize(struct memdisk *d, int fd)
+{
+	struct file *f = file_of(d, fd);
+	return f ? (int64_t)f->now.size : ERR_IO;
+}
+
+int memdisk_rename(struct memdisk *d, const char *from, const char *to)
+{
+	struct name *name = find(&d->now, from);
+	if (!name)
+		return ERR_NOT_FOUND;
+	struct file *f = ref(name->file);
+	change_directory(d, to, f);
+	change_directory(d, from, NULL);
+	unref(f);
+	return 0;
+}
+
+int memdisk_unlink(struct memdisk *d, const char *path)
+{
+	if (!find(&d->now, path))
+		return ERR_NOT_FOUND;
+	change_directory(d, path, NULL);
+	return 0;
+}
+
+unsigned memdisk_open_files(const struct memdisk *d)
+{
+	unsigned n = 0;
+	for (int i = 0; i < FDS; i++)
+		n += d->fds[i] != NULL;
+	return n;
+}
+
+/* --- power cut --- */
+
+static void crash_file(struct file *f, enum fake_crash how, unsigned (*random)(void *ctx, unsigned n), void *ctx)
+{
+	for (const struct change *ch = f->first; ch && how != FAKE_LOSE_ALL; ch = ch->next) {
+		size_t units = ch->n / TORN_UNIT, n = ch->n;
+		unsigned fate = how == FAKE_KEEP_ALL ? 0 : random(ctx, 3);
+		if (fate == 1)
+			n = TORN_UNIT * (size_t)random(ctx, (unsigned)units + 1);
+		if (fate != 2)
+			content_apply(&f->durable, ch, n);
+	}
+	drop_changes(f);
+	content_resize(&f->now, f->durable.size);
+	if (f->durable.size > 0)
+		memcpy(f->now.p, f->durable.p, f->durable.size);
+}
+
+void memdisk_crash(struct memdisk *d, enum fake_crash how, unsigned (*random)(void *ctx, unsigned n), void *ctx)
+{
+	size_t keep = how == FAKE_LOSE_ALL ? 0 : d->changes_n;
+	if (how == FAKE_RANDOM)
+		keep = random(ctx, (unsigned)d->changes_n + 1);
+	for (int i = 0; i < FDS; i++) {
+		unref(d->fds[i]);
+		d->fds[i] = NULL;
+	}
+	/* A rename is two changes but one step: never keep only its first half. */
+	if (keep > 0 && keep < d->changes_n && d->changes[keep - 1].file && !d->changes[keep].file)
+		keep++;
+	settle_directory(d, keep);
+	directory_clear(&d->now);
+	for (size_t i = 0; i < d->durable.n; i++)
+		crash_file(d->durable.names[i].file, how, random, ctx);
+	for (size_t i = 0; i < d->durable.n; i++)
+		directory_set(&d->now, d->durable.names[i].text, d->durable.names[i].file);
+}
+
+void memdisk_free(struct memdisk *d)
+{
+	if (!d)
+		return;
+	for (int i = 0; i < FDS; i++)
+		unref(d->fds[i]);
+	settle_directory(d, 0);
+	directory_clear(&d->now);
+	directory_clear(&d->durable);
+	free(d->changes);
+	free(d);
+}
