@@ -21,8 +21,9 @@
  *   7 role, 10      an admin device; an admin stays
  *   8 remove        an admin device, with epoch and cut; a person may leave without
  *   9 device_remove a live device of the person or the root; of another person an admin, with epoch and cut
- * In a personal space the root may sign what an admin device may. Removal, demotion and an admin's device_remove close all
- * invites. A removed device key never returns, and no certificate chain through it counts.
+ * In a personal space the root may sign what an admin device may, and the new device's own signature is not enough for 3
+ * (a join by an open invite is its way in). Removal, demotion and an admin's device_remove close all invites. A removed
+ * device key never returns, and no certificate chain through it counts. The last admin stays.
  *
  * Memory is bounded by the caps below. Not thread-safe: the owner holds a lock around apply and use. Pointers returned stay
  * valid until the next log_apply that succeeds, or log_free.
@@ -79,7 +80,7 @@ struct log_invite {
 struct log_epoch {
 	uint64_t number, minimum;
 	struct id32 commitment;
-	struct bytes wraps;  /* encoded array, wraps_find */
+	struct bytes wraps;  /* encoded array, wraps_find; kept for the newest epoch only, empty in older ones */
 	struct bytes back;   /* previous key sealed under this one */
 	struct id32 prev;    /* log head before its entry: context of the wraps */
 	struct id32 by;      /* device */
@@ -123,6 +124,9 @@ const struct log_person *log_find_person(const struct log *l, const struct id32 
 const struct log_device *log_find_device(const struct log *l, const struct id32 *ed);
 const struct log_invite *log_find_invite(const struct log *l, const struct id16 *id);
 const struct log_epoch *log_find_epoch(const struct log *l, uint64_t number);
+
+/* Certificate chain of a device, in personal spaces alone (empty otherwise). */
+struct bytes log_device_chain(const struct log *l, const struct id32 *ed);
 
 /* Iteration, in log order: i from 0 until NULL. */
 const struct log_person *log_person_at(const struct log *l, size_t i);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The effect of an accepted entry. Everything that can fail (memory) comes first; then the change is made whole, so that
+ * an error leaves the log as it was.
+ */
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "crypto/log_state.h"
+
+/* Room for `more` further elements; on success *arr may have moved. */
+static int reserve(void *arr, size_t *alloc, size_t n, size_t more, size_t size)
+{
+	size_t want = *alloc ? *alloc : 4;
+	void *p;
+
+	if (n + more <= *alloc)
+		return 0;
+	while (want < n + more)
+		want *= 2;
+	memcpy(&p, arr, sizeof p);
+	p = reallocarray(p, want, size);
+	if (!p)
+		return ERR_NOMEM;
+	memcpy(arr, &p, sizeof p);
+	*alloc = want;
+	return 0;
+}
+
+static int reserve_all(struct log *l, const struct log_change *c)
+{
+	int err;
+
+	if ((err = reserve(&l->hashes, &l->alloc_hashes, l->n_hashes, 1, sizeof *l->hashes)) < 0 ||
+	    (err = reserve(&l->persons, &l->alloc_persons, l->n_persons, 1, sizeof *l->persons)) < 0 ||
+	    (err = reserve(&l->devices, &l->alloc_devices, l->n_devices, 1, sizeof *l->devices)) < 0 ||
+	    (err = reserve(&l->invites, &l->alloc_invites, l->n_invites, 1, sizeof *l->invites)) < 0 ||
+	    (err = reserve(&l->epochs, &l->alloc_epochs, l->n_epochs, 1, sizeof *l->epochs)) < 0 ||
+	    (err = reserve(&l->vias, &l->alloc_vias, l->n_vias, c->chain.n, sizeof *l->vias)) < 0 ||
+	    (err = reserve(&l->revoked, &l->alloc_revoked, l->n_revoked, 1, sizeof *l->revoked)) < 0)
+		return err;
+	return reserve(&l->spans, &l->alloc_spans, l->n_spans, l->n_devices + 1, sizeof *l->spans);
+}
+
+static void free_view(struct bytes *v)
+{
+	free((void *)(uintptr_t)v->p);
+	*v = bytes_of(NULL, 0);
+}
+
+/* Copies that the change needs, owned until they are moved into the log. */
+struct copies {
+	struct bytes label, chain, bundle, wraps, back;
+	struct bytes *cuts; /* one for each device that loses its rights */
+	size_t n_cuts;
+};
+
+static void copies_release(struct copies *m)
+{
+	free_view(&m->label);
+	free_view(&m->chain);
+	free_view(&m->bundle);
+	free_view(&m->wraps);
+	free_view(&m->back);
+	for (size_t i = 0; i < m->n_cuts; i++)
+		free_view(&m->cuts[i]);
+	free(m->cuts);
+}
+
+static int copy_view(struct bytes from, struct bytes *ret_to)
+{
+	uint8_t *p;
+
+	if (from.len == 0)
+		return 0;
+	p = malloc(from.len);
+	if (!p)
+		return ERR_NOMEM;
+	memcpy(p, from.p, from.len);
+	*ret_to = bytes_of(p, from.len);
+	return 0;
+}
+
+static bool loses(const struct log_change *c, const struct log_device *d)
+{
+	if (!d->live)
+		return false;
+	if (c->lose_device)
+		return id32_equal(&d->ed, &c->lost_device);
+	if (c->lose_person)
+		return id32_equal(&d->person, &c->lost_person);
+	return c->set_role && c->cut.len && id32_equal(&d->person, &c->person.root);
+}
+
+static int copy_all(const struct log *l, const struct log_change *c, struct copies *m)
+{
+	int err;
+
+	if (c->set_device && ((err = copy_view(c->device.label, &m->label)) < 0 ||
+			      (l->kind == SPACE_PERSONAL && (err = copy_view(c->device_chain, &m->chain)) < 0)))
+		return err;
+	if (c->set_invite && (err = copy_view(c->invite.bundle, &m->bundle)) < 0)
+		return err;
+	if (c->set_epoch &&
+	    ((err = copy_view(c->epoch.wraps, &m->wraps)) < 0 || (err = copy_view(c->epoch.back, &m->back)) < 0))
+		return err;
+	if (c->cut.len == 0)
+		return 0;
+	m->cuts = calloc(l->n_devices + 1, sizeof *m->cuts);
+	if (!m->cuts)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < l->n_devices; i++) {
+		if (!loses(c, &l->devices[i].pub))
+			continue;
+		if ((err = copy_view(c->cut, &m->cuts[m->n_cuts])) < 0)
+			return err;
+		m->n_cuts++;
+	}
+	return 0;
+}
+
+static struct bytes move(struct bytes *v)
+{
+	struct bytes out = *v;
+
+	*v = bytes_of(NULL, 0);
+	return out;
+}
+
+static void set_person(struct log *l, const struct log_person *person)
+{
+	for (size_t i = 0; i < l->n_persons; i++) {
+		if (id32_equal(&l->persons[i].root, &person->root)) {
+			l->persons[i] = *person;
+			return;
+		}
+	}
+	l->persons[l->n_persons++] = *person;
+}
+
+static void set_device(struct log *l, const struct log_change *c, struct copies *m)
+{
+	struct log_device_row *row = log_device_row(l, &c->device.ed);
+
+	if (!row) {
+		row = &l->devices[l->n_devices++];
+		memset(row, 0, sizeof *row);
+	} else {
+		free_view(&row->pub.label);
+		free_view(&row->chain);
+	}
+	row->pub = c->device;
+	row->pub.label = move(&m->label);
+	row->chain = move(&m->chain);
+	for (size_t i = 0; i < c->chain.n; i++) {
+		const struct cert_link *link = &c->chain.links[i];
+
+		if (link->has_via && !log_find_via(l, &link->via))
+			l->vias[l->n_vias++] = (struct log_via){ .via = link->via, .ed = link->ed };
+	}
+}
+
+static void close_invite(struct log_invite *invite)
+{
+	invite->open = false;
+	free_view(&invite->bundle);
+}
+
+static void forget_old_invites(struct log *l)
+{
+	size_t closed = 0, at = 0;
+
+	for (size_t i = 0; i < l->n_invites; i++)
+		closed += !l->invites[i].open;
+	if (closed <= LOG_MAX_CLOSED)
+		return;
+	while (l->invites[at].open)
+		at++;
+	memmove(&l->invites[at], &l->invites[at + 1], (l->n_invites - at - 1) * sizeof *l->invites);
+	l->n_invites--;
+}
+
+static void change_invites(struct log *l, const struct log_change *c, struct copies *m)
+{
+	for (size_t i = 0; i < l->n_invites; i++) {
+		struct log_invite *invite = &l->invites[i];
+
+		if (!invite->open)
+			continue;
+		if (c->count_join && id16_equal(&invite->id, &c->join_invite) && ++invite->joins >= invite->uses)
+			close_invite(invite);
+		else if (c->close_all || (c->close_invite && id16_equal(&invite->id, &c->closed)))
+			close_invite(invite);
+	}
+	forget_old_invites(l);
+	if (!c->set_invite)
+		return;
+	l->invites[l->n_invites] = c->invite;
+	l->invites[l->n_invites++].bundle = move(&m->bundle);
+}
+
+static void take_rights(struct log *l, const struct log_change *c, struct copies *m)
+{
+	size_t cut = 0;
+
+	for (size_t i = 0; i < l->n_devices; i++) {
+		struct log_device_row *row = &l->devices[i];
+
+		if (!loses(c, &row->pub))
+			continue;
+		row->pub.lost = c->e.seq;
+		if (!c->set_role)
+			row->pub.live = false;
+		if (cut < m->n_cuts) {
+			free_view(&row->cut);
+			row->cut = move(&m->cuts[cut++]);
+		}
+	}
+	if (c->lose_device)
+		l->revoked[l->n_revoked++] = (struct log_revocation){ .person = c->lost_person, .ed = c->lost_device };
+	for (size_t i = 0; i < l->n_persons && c->lose_person; i++)
+		if (id32_equal(&l->persons[i].root, &c->lost_person))
+			l->persons[i].role = ROLE_NONE;
+}
+
+static void set_epoch(struct log *l, const struct log_change *c, struct copies *m)
+{
+	if (l->n_epochs)
+		free_view(&l->epochs[l->n_epochs - 1].wraps);
+	l->epochs[l->n_epochs] = c->epoch;
+	l->epochs[l->n_epochs].wraps = move(&m->wraps);
+	l->epochs[l->n_epochs++].back = move(&m->back);
+	l->epoch = c->epoch.number;
+	l->minimum = c->epoch.minimum;
+}
+
+/* Opens and ends the spans in which each device may write. */
+static void update_spans(struct log *l, uint64_t seq)
+{
+	for (size_t i = 0; i < l->n_devices; i++) {
+		struct log_device_row *row = &l->devices[i];
+		const struct log_person *p = row->pub.live ? log_find_person(l, &row->pub.person) : NULL;
+		bool writes = p && p->role >= ROLE_WRITER;
+
+		if (writes && !row->open_span) {
+			l->spans[l->n_spans++] = (struct log_span){ .ed = row->pub.ed, .from = seq, .to = UINT64_MAX };
+			row->open_span = l->n_spans;
+		} else if (!writes && row->open_span) {
+			l->spans[row->open_span - 1].to = seq;
+			row->open_span = 0;
+		}
+	}
+}
+
+int log_commit(struct log *l, const struct log_change *c)
+{
+	CLEANUP(copies_release) struct copies m = { .n_cuts = 0 };
+	int err;
+
+	if ((err = reserve_all(l, c)) < 0 || (err = copy_all(l, c, &m)) < 0)
+		return err;
+	if (c->e.type == ENTRY_GENESIS) {
+		l->kind = c->genesis.kind;
+		l->genesis = c->hash;
+		l->genesis_key = c->e.signer;
+		id16_from_hash(&c->hash, &l->space);
+		l->card = c->card;
+		l->card.body = bytes_of(NULL, 0);
+	}
+	if (c->set_person || c->set_role)
+		set_person(l, &c->person);
+	if (c->set_device)
+		set_device(l, c, &m);
+	change_invites(l, c, &m);
+	take_rights(l, c, &m);
+	if (c->set_epoch)
+		set_epoch(l, c, &m);
+	if (c->set_retention)
+		l->retention = c->retention;
+	if (c->set_person || c->set_device || c->set_role || c->lose_person || c->lose_device)
+		update_spans(l, c->e.seq);
+	l->hashes[l->n_hashes++] = c->hash;
+	return 0;
+}
