@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control: the agent's control socket HOME/agent.sock (0600): one thread per connection, one request per connection at a time.
+ *
+ *	control_open(agent, &c);     // bound and listening
+ *	control_serve(c);            // until control_stop, SIGTERM's descriptor, a stop verb, or idleness
+ *	control_free(c);
+ */
+#ifndef COFFER_FUSEFS_CONTROL_H
+#define COFFER_FUSEFS_CONTROL_H
+
+#include "fusefs/agent.h"
+
+struct control;
+
+#define CONTROL_MAX_CONNECTIONS 64
+
+int control_open(struct agent *a, struct control **ret_c) MUST_CHECK;
+/* stop_fd: readable when the process must end (a signalfd). idle_ns: ends when nothing is mounted, pending or connected for so
+ * long; 0: never. Returns when all connections have ended. */
+void control_serve(struct control *c, int stop_fd, int64_t idle_ns);
+void control_free(struct control *c);
+
+#endif

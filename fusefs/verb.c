@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fusefs/verb.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+static const struct verb verbs[] = {
+	{ "hello", false, verb_hello },
+	{ "init", false, verb_init },
+	{ "unlock", false, verb_unlock },
+	{ "lock", false, verb_lock },
+	{ "stop", false, verb_stop },
+	{ "status", false, verb_status },
+	{ "space.create", true, verb_space_create },
+	{ "space.list", true, verb_space_list },
+	{ "pair", true, verb_pair },
+	{ "invite", true, verb_invite },
+	{ "invite.list", true, verb_invite_list },
+	{ "invite.cancel", true, verb_invite_cancel },
+	{ "join", true, verb_join },
+	{ "members", true, verb_members },
+	{ "device.list", true, verb_device_list },
+	{ "mount", true, verb_mount },
+	{ "umount", true, verb_umount },
+	{ "wait", true, verb_wait },
+	{ "pin", true, verb_pin },
+	{ "evict", true, verb_evict },
+};
+
+static int exit_of(int err)
+{
+	switch (err) {
+	case ERR_INVALID:
+	case ERR_RANGE:
+	case ERR_NONCANONICAL: return EX_DATAERR;
+	case ERR_NOT_FOUND: return EX_NOINPUT;
+	case ERR_WRONG_KEY:
+	case ERR_FORBIDDEN:
+	case ERR_PERMISSION: return EX_NOPERM;
+	case ERR_OFFLINE:
+	case ERR_TIMEOUT:
+	case ERR_AGAIN:
+	case ERR_BUSY:
+	case ERR_LOCKED:
+	case ERR_RATE_LIMITED: return EX_TEMPFAIL;
+	case ERR_EXISTS: return EX_CANTCREAT;
+	case ERR_NO_SPACE:
+	case ERR_IO: return EX_IOERR;
+	case ERR_NOMEM: return EX_OSERR;
+	case ERR_VERSION: return EX_PROTOCOL;
+	default: return EX_SOFTWARE;
+	}
+}
+
+int call_fail(struct call *c, int err, int exit_code, const char *next, const char *message, ...)
+{
+	va_list args;
+
+	va_start(args, message);
+	vsnprintf(c->message, sizeof c->message, message, args);
+	va_end(args);
+	snprintf(c->next, sizeof c->next, "%s", next);
+	c->err = err < 0 ? err : ERR_INTERNAL;
+	c->exit = exit_code ? exit_code : exit_of(c->err);
+	return c->err;
+}
+
+/* What a person can do about an error that has no better words. */
+static const char *next_of(int err)
+{
+	switch (err) {
+	case ERR_OFFLINE:
+	case ERR_TIMEOUT: return "check that the relay runs and can be reached, then try again";
+	case ERR_VERSION: return "is that address a Coffer relay of this version?";
+	case ERR_NO_SPACE: return "free some space and try again; nothing was lost";
+	case ERR_LOCKED: return "run `coffer unlock`";
+	case ERR_RATE_LIMITED: return "wait a minute and try again";
+	case ERR_CONFLICT: return "try again";
+	case ERR_CORRUPT:
+	case ERR_TAMPERED: return "the local data is damaged: keep the directory, and make this device anew with `coffer init --pair`";
+	case ERR_FORBIDDEN: return "ask an admin of the space";
+	default: return "try again; the agent's messages are in agent.log of the profile";
+	}
+}
+
+int call_fail_err(struct call *c, int err, const char *what)
+{
+	return call_fail(c, err, 0, next_of(err), "%s: %s", what, err_str(err));
+}
+
+int verb_run(struct call *c, struct bytes name)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+		const struct verb *v = &verbs[i];
+		if (!bytes_equal(name, bytes_str(v->name)))
+			continue;
+		if (!v->keys)
+			return v->run(c);
+		if (agent_use(c->agent) < 0)
+			return call_fail(c, ERR_LOCKED, 0, "run `coffer unlock`, or `coffer init` if there is no profile yet",
+					 "the profile is locked");
+		int err = v->run(c);
+		agent_unuse(c->agent);
+		return err;
+	}
+	return call_fail(c, ERR_UNSUPPORTED, EX_PROTOCOL, "is coffer of the same version as coffer-fs?", "the agent does not know this request");
+}

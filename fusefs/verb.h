@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verb: what the agent does for one request of the control socket. Each verb is a function over the agent and a call; verbs of one
+ * subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_mount.c, verb_status.c, verb_content.c).
+ *
+ * A verb reads call->args (wire/map.h), adds pairs to call->result, and returns 0; or returns call_fail(...).
+ */
+#ifndef COFFER_FUSEFS_VERB_H
+#define COFFER_FUSEFS_VERB_H
+
+#include "fusefs/agent.h"
+#include "wire/map.h"
+
+struct call {
+	struct agent *agent;
+	struct bytes args;
+	struct map result;
+	int err, exit;           /* set by call_fail */
+	char message[512], next[256];
+	bool stop;               /* the agent ends after the answer */
+};
+
+struct verb {
+	const char *name;
+	bool keys;               /* runs only unlocked, holding a use */
+	int (*run)(struct call *c);
+};
+
+/* Sets the error that the person will read: "MESSAGE; NEXT". exit 0: chosen by err. Returns err (or ERR_INTERNAL if err is 0). */
+int call_fail(struct call *c, int err, int exit_code, const char *next, const char *message, ...)
+	__attribute__((format(printf, 5, 6)));
+/* The same for an error of an operation that has no better words: "WHAT: err_str". */
+int call_fail_err(struct call *c, int err, const char *what);
+/* Runs the verb that args name; c is filled. */
+int verb_run(struct call *c, struct bytes name);
+
+int verb_hello(struct call *c);
+int verb_init(struct call *c);
+int verb_unlock(struct call *c);
+int verb_lock(struct call *c);
+int verb_stop(struct call *c);
+int verb_space_create(struct call *c);
+int verb_space_list(struct call *c);
+int verb_pair(struct call *c);
+int verb_invite(struct call *c);
+int verb_invite_list(struct call *c);
+int verb_invite_cancel(struct call *c);
+int verb_join(struct call *c);
+int verb_members(struct call *c);
+int verb_device_list(struct call *c);
+int verb_mount(struct call *c);
+int verb_umount(struct call *c);
+int verb_status(struct call *c);
+int verb_wait(struct call *c);
+int verb_pin(struct call *c);
+int verb_evict(struct call *c);
+
+#endif
