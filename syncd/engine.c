@@ -324,6 +324,9 @@ static int on_closed(struct engine *e, const struct engine_event *ev, struct eng
 		return OK;
 	switch (ev->code) {
 	case 4000:
+		/* Too slow is not the same as wrong. */
+		if (bytes_equal(ev->data, bytes_str("auth timeout")))
+			return give_up(e, ev, MSG_OFFLINE, "timeout", out);
 		return give_up(e, ev, MSG_REFUSED, "auth", out);
 	case 4002:
 		return give_up(e, ev, MSG_REFUSED, "forbidden", out);

@@ -36,7 +36,7 @@ enum engine_event_kind {
 	ENGINE_OPENED,      /* the WebSocket is open with the right subprotocol */
 	ENGINE_ANSWERED,    /* the upgrade was answered otherwise: status, or 101 without the subprotocol */
 	ENGINE_FAILED,      /* no connection: reason token */
-	ENGINE_CLOSED,      /* code (0 if none) */
+	ENGINE_CLOSED,      /* code (0 if none), data: the relay's reason */
 	ENGINE_MESSAGE,     /* data: one whole message */
 	ENGINE_HEARD,       /* a part of a message came, or reading is paused on purpose */
 	ENGINE_HTTP_DONE,   /* num, reason: code of the RESULT, data of a GET */

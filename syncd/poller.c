@@ -71,7 +71,7 @@ int poller_fd(const struct poller *p)
 int poller_watch(struct poller *p, struct poll_source *s, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = s };
-	int op = s->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+	int op = s->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
 	if (events == s->events)
 		return OK;
@@ -79,6 +79,14 @@ int poller_watch(struct poller *p, struct poll_source *s, uint32_t events)
 		return ERR_IO;
 	s->events = events;
 	return OK;
+}
+
+void poller_end(struct poller *p, struct poll_source *s)
+{
+	/* It fails only for a descriptor that is closed, which epoll has forgotten by itself. */
+	if (s->events)
+		(void)epoll_ctl(p->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+	s->events = 0;
 }
 
 void poller_timer(struct poller *p, uint64_t at, void (*ready)(void *ctx), void *ctx)

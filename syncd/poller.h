@@ -25,8 +25,11 @@ void poller_free(struct poller *p);
 /* The epoll descriptor, readable while something is to be dispatched. It belongs to p. */
 int poller_fd(const struct poller *p);
 
-/* Watches s->fd for exactly `events`; 0 ends it (also needed before the descriptor is closed). ERR_IO. */
+/* Watches s->fd for exactly `events` (not 0). ERR_IO. */
 int poller_watch(struct poller *p, struct poll_source *s, uint32_t events) MUST_CHECK;
+
+/* Watches it no more; to be called before the descriptor is closed. Nothing happens if it is not watched. */
+void poller_end(struct poller *p, struct poll_source *s);
 
 /* `ready` of the timer is called once when poller_now() reaches `at` (ms); UINT64_MAX stops it. */
 void poller_timer(struct poller *p, uint64_t at, void (*ready)(void *ctx), void *ctx);

@@ -40,7 +40,6 @@ struct transfer {
 struct watch {
 	struct poll_source source;
 	struct http *http;
-	struct watch *next; /* in the list of ended ones */
 };
 
 struct http {
@@ -105,7 +104,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
 		if (w)
-			(void)poller_watch(h->poller, &w->source, 0);
+			poller_end(h->poller, &w->source);
 		free(w);
 		(void)curl_multi_assign(h->multi, fd, NULL);
 		return 0;

@@ -262,11 +262,12 @@ int ws_new(const struct ws_handler *handler, int watch_fd, struct ws **ret_w)
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN,
 		.protocols = protocols,
-		.gid = (gid_t)-1,
-		.uid = (uid_t)-1,
+		.gid = -1,
+		.uid = -1,
 		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
 		.pt_serv_buf_size = 128 * 1024,
 		.fd_limit_per_thread = 64,
+		.timeout_secs = 10,
 		.vhost_name = "relay",
 	};
 	lws_sock_file_fd_type fd = { .filefd = dup(watch_fd) };
