@@ -33,6 +33,8 @@ struct mount_config {
 	/* Value of user.coffer.NAME of a node; ERR_NO_DATA if there is none. And setting (pinned). */
 	int (*state_get)(void *ctx, const struct node *node, const char *name, struct buf *out);
 	int (*state_set)(void *ctx, const struct node *node, const char *name, struct bytes value);
+	/* Whether a device is one of the own person's: nodes that it wrote keep setuid, setgid and device numbers. NULL: none is. */
+	bool (*own_device)(void *ctx, const struct id32 *device);
 	/* Called once, from a thread of the mount, when it was unmounted from outside. The callee arranges mount_stop. */
 	void (*gone)(void *ctx, struct mount *m);
 };

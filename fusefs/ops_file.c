@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open files and their content. An open file holds its node (store_hold_open), so that it outlives its last name. A write is answered
+ * when the store has handed it to the kernel, so flush has nothing left to do and no error to bring late.
+ */
+#include "fusefs/ops.h"
+#include <errno.h>
+#include <fcntl.h>
+
+/* Local changes are in the kernel's page cache and remote ones are told to it: nothing need be dropped at open. */
+static void set_caching(struct fuse_file_info *fi)
+{
+	fi->keep_cache = 1;
+	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+}
+
+static int truncate_at_open(struct ops *o, uint64_t ino)
+{
+	struct node attr = { .size = 0 }, n;
+	int err = store_setattr(o->config.store, ino, ATTR_SIZE, &attr, &n);
+
+	if (err == 0 && ops_kills_privileges(o))
+		err = ops_kill_privileges(o, &n);
+	return err;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	uint64_t node = ops_ino(o, ino);
+	int err = 0;
+
+	store_hold_open(o->config.store, node);
+	if (fi->flags & O_TRUNC)
+		err = truncate_at_open(o, node);
+	if (err < 0) {
+		store_release_open(o->config.store, node);
+		ops_reply_err(req, err);
+		return;
+	}
+	set_caching(fi);
+	if (fuse_reply_open(req, fi) == -ENOENT) /* the opener was interrupted: no release will come */
+		store_release_open(o->config.store, node);
+}
+
+/* The kernel believed that the name is free. If it was taken remotely just now, that file is opened instead, as open(2) does. */
+static int open_existing(struct ops *o, uint64_t parent, const char *name, struct fuse_file_info *fi, struct node *ret)
+{
+	struct bytes view;
+	int err = ops_name(name, &view);
+
+	if (err == 0)
+		err = store_lookup(o->config.store, parent, view, ret);
+	if (err < 0)
+		return err;
+	if (ret->kind != NODE_FILE)
+		return ERR_EXISTS;
+	store_hold_open(o->config.store, ret->ino);
+	if (fi->flags & O_TRUNC)
+		err = truncate_at_open(o, ret->ino);
+	if (err == 0)
+		err = store_getattr(o->config.store, ret->ino, ret);
+	if (err < 0)
+		store_release_open(o->config.store, ret->ino);
+	return err;
+}
+
+static int do_create(fuse_req_t req, uint64_t parent, const char *name, mode_t mode, struct fuse_file_info *fi, struct node *ret)
+{
+	struct ops *o = ops_of(req);
+	struct node_new new = { .kind = NODE_FILE, .mode = mode };
+	int err;
+
+	if (ops_is_top(parent))
+		return ERR_PERMISSION;
+	err = ops_make(req, parent, name, &new, ret);
+	if (err == ERR_EXISTS && !(fi->flags & O_EXCL))
+		return open_existing(o, parent, name, fi, ret);
+	if (err == 0)
+		store_hold_open(o->config.store, ret->ino);
+	return err;
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	struct fuse_entry_param e;
+	struct node n;
+	int err = do_create(req, ops_ino(o, parent), name, mode, fi, &n);
+
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	ops_fill_entry(o, &n, &e);
+	set_caching(fi);
+	if (fuse_reply_create(req, &e, fi) == -ENOENT)
+		store_release_open(o->config.store, n.ino);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+
+	(void)fi;
+	store_release_open(o->config.store, ops_ino(o, ino));
+	fuse_reply_err(req, 0);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	const struct serve_call *call = serve_call(o->serve);
+	uint64_t chunk, node = ops_ino(o, ino);
+	size_t len = 0;
+
+	(void)fi;
+	if (size > SERVE_MAX_IO || off < 0) {
+		ops_reply_err(req, ERR_INVALID);
+		return;
+	}
+	int err = store_read(o->config.store, node, (uint64_t)off, call->reply, size, &len, &chunk);
+	if (err == ERR_ABSENT)
+		late_read_add(o->late, req, node, (uint64_t)off, size, chunk);
+	else if (err < 0)
+		ops_reply_err(req, err);
+	else
+		fuse_reply_buf(req, (const char *)call->reply, len);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	uint64_t node = ops_ino(o, ino);
+	struct node n;
+
+	(void)fi;
+	int err = off < 0 ? ERR_INVALID : store_write(o->config.store, node, (uint64_t)off, p, size);
+	if (err == 0 && ops_kills_privileges(o)) {
+		err = store_getattr(o->config.store, node, &n);
+		if (err == 0)
+			err = ops_kill_privileges(o, &n);
+	}
+	if (err < 0)
+		ops_reply_err(req, err);
+	else
+		fuse_reply_write(req, size);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+
+	(void)datasync;
+	(void)fi;
+	int err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
+	if (err == 0)
+		err = store_sync(o->config.store);
+	ops_reply_err(req, err);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	uint64_t node = ops_ino(o, ino);
+
+	(void)fi;
+	if (off < 0 || len <= 0)
+		ops_reply_err(req, ERR_INVALID);
+	else
+		ops_reply_err(req, store_fallocate(o->config.store, node, mode, (uint64_t)off, (uint64_t)len));
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	uint64_t to;
+
+	(void)fi;
+	if (off < 0) {
+		fuse_reply_err(req, ENXIO);
+		return;
+	}
+	int err = store_seek(o->config.store, ops_ino(o, ino), (uint64_t)off, whence, &to);
+	if (err == ERR_NO_DATA)
+		fuse_reply_err(req, ENXIO);
+	else if (err < 0)
+		ops_reply_err(req, err);
+	else
+		fuse_reply_lseek(req, (off_t)to);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi, fuse_ino_t to,
+			off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
+{
+	struct ops *o = ops_of(req);
+	uint64_t copied = 0;
+
+	(void)from_fi;
+	(void)to_fi;
+	if (flags != 0 || from_off < 0 || to_off < 0) {
+		ops_reply_err(req, ERR_INVALID);
+		return;
+	}
+	if (len > UINT32_MAX) /* what a reply can say */
+		len = UINT32_MAX & ~(size_t)4095;
+	int err = store_copy_range(o->config.store, ops_ino(o, from), (uint64_t)from_off, ops_ino(o, to), (uint64_t)to_off, len,
+				   &copied);
+	if (err < 0)
+		ops_reply_err(req, err);
+	else
+		fuse_reply_write(req, copied);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extended attributes. user.coffer.* are the file system's own: state that is shown, not stored. Setting or removing one that cannot be
+ * set is accepted without effect, because cp -a, rsync -X and tar --xattrs bring them along. What else could raise rights is stored and
+ * shown only where it is the own person's (owners.h).
+ *
+ * Until ACLs are there, system.posix_acl_* is "not supported", as is security.selinux where SELinux is not: ls -l then asks once per file
+ * system instead of once per file.
+ */
+#include "fusefs/ops.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#define OWN_PREFIX "user.coffer."
+#define LIST_MAX (NODE_MAX_XATTR_BYTES + 4096u)
+
+static const char *const own_names[] = { "state", "progress", "pinned", "author", "version", "cursor" };
+
+/* What follows user.coffer., or NULL. */
+static const char *own_name(const char *name)
+{
+	size_t n = sizeof OWN_PREFIX - 1;
+
+	return strncmp(name, OWN_PREFIX, n) == 0 ? name + n : NULL;
+}
+
+static bool is_acl(const char *name)
+{
+	return strncmp(name, "system.", 7) == 0;
+}
+
+/* ERR_UNSUPPORTED if the node cannot have an xattr of this name; NODE is asked for only where it matters. */
+static int check_name(struct ops *o, uint64_t ino, const char *name)
+{
+	struct node n;
+	int err;
+
+	if (is_acl(name))
+		return ERR_UNSUPPORTED;
+	if (strncmp(name, "user.", 5) == 0 && !ops_is_top(ino))
+		return 0;
+	err = store_getattr(o->config.store, ino, &n);
+	if (err < 0)
+		return err;
+	return !ops_is_top(ino) && owners_xattr(&o->owners, &n, name) ? 0 : ERR_UNSUPPORTED;
+}
+
+static int get_own(struct ops *o, uint64_t ino, const char *name, struct buf *out)
+{
+	struct node n;
+	int err;
+
+	if (!o->config.state_get)
+		return ERR_NO_DATA;
+	err = store_getattr(o->config.store, ino, &n);
+	if (err < 0)
+		return err;
+	return o->config.state_get(o->config.ctx, &n, name, out);
+}
+
+static int do_getxattr(struct ops *o, uint64_t ino, const char *name, struct buf *out)
+{
+	const char *own = own_name(name);
+	int err;
+
+	if (own)
+		return get_own(o, ino, own, out);
+	if (is_acl(name))
+		return ERR_UNSUPPORTED;
+	if (ops_is_top(ino))
+		return ERR_NO_DATA;
+	err = store_getxattr(o->config.store, ino, name, out);
+	if (err == ERR_NO_DATA && !o->selinux && strcmp(name, "security.selinux") == 0)
+		return ERR_UNSUPPORTED;
+	if (err == 0 && check_name(o, ino, name) < 0)
+		return ERR_NO_DATA;
+	return err;
+}
+
+/* Answers with a value, its size, or ERANGE. */
+static void reply_value(fuse_req_t req, int err, const struct buf *b, size_t size)
+{
+	if (err < 0)
+		ops_reply_err(req, err);
+	else if (size == 0)
+		fuse_reply_xattr(req, b->len);
+	else if (size < b->len)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, (const char *)b->data, b->len);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct ops *o = ops_of(req);
+	struct buf value = BUF_INIT(LIST_MAX);
+	int err = do_getxattr(o, ops_ino(o, ino), name, &value);
+
+	reply_value(req, err, &value, size);
+	buf_release(&value);
+}
+
+static int put_name(struct buf *out, const char *prefix, const char *name)
+{
+	int err = buf_put(out, prefix, strlen(prefix));
+
+	return err < 0 ? err : buf_put(out, name, strlen(name) + 1);
+}
+
+/* The own names that have a value now. */
+static int list_own(struct ops *o, const struct node *n, struct buf *out)
+{
+	struct buf value = BUF_INIT(LIST_MAX);
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && o->config.state_get && i < sizeof own_names / sizeof own_names[0]; i++) {
+		buf_clear(&value);
+		if (o->config.state_get(o->config.ctx, n, own_names[i], &value) == 0)
+			err = put_name(out, OWN_PREFIX, own_names[i]);
+	}
+	buf_release(&value);
+	return err;
+}
+
+static int do_listxattr(struct ops *o, uint64_t ino, struct buf *out)
+{
+	struct buf stored = BUF_INIT(LIST_MAX);
+	struct node n;
+	int err = store_getattr(o->config.store, ino, &n);
+
+	if (err == 0 && !ops_is_top(ino))
+		err = store_listxattr(o->config.store, ino, &stored);
+	for (size_t at = 0; err == 0 && at < stored.len;) {
+		const char *name = (const char *)stored.data + at;
+		at += strlen(name) + 1;
+		if (owners_xattr(&o->owners, &n, name) && !own_name(name))
+			err = put_name(out, "", name);
+	}
+	if (err == 0 && (n.kind == NODE_FILE || n.kind == NODE_DIR)) /* no others can have user.* */
+		err = list_own(o, &n, out);
+	buf_release(&stored);
+	return err;
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct ops *o = ops_of(req);
+	struct buf names = BUF_INIT(LIST_MAX);
+	int err = do_listxattr(o, ops_ino(o, ino), &names);
+
+	reply_value(req, err, &names, size);
+	buf_release(&names);
+}
+
+static int set_own(struct ops *o, uint64_t ino, const char *name, struct bytes value)
+{
+	struct node n;
+	int err;
+
+	if (!o->config.state_set)
+		return 0;
+	err = store_getattr(o->config.store, ino, &n);
+	if (err == 0)
+		err = o->config.state_set(o->config.ctx, &n, name, value);
+	return err == ERR_NO_DATA || err == ERR_UNSUPPORTED || err == ERR_PERMISSION ? 0 : err;
+}
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	struct ops *o = ops_of(req);
+	uint64_t node = ops_ino(o, ino);
+	const char *own = own_name(name);
+	int err;
+
+	if (own) {
+		err = set_own(o, node, own, bytes_of(value, size));
+	} else {
+		err = check_name(o, node, name);
+		if (err == 0)
+			err = store_setxattr(o->config.store, node, name, bytes_of(value, size), flags);
+	}
+	ops_reply_err(req, err);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct ops *o = ops_of(req);
+	uint64_t node = ops_ino(o, ino);
+	int err = 0;
+
+	if (!own_name(name)) {
+		err = check_name(o, node, name);
+		if (err == 0)
+			err = store_removexattr(o->config.store, node, name);
+	}
+	ops_reply_err(req, err);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Happy path: lead() -> receive() -> hand() -> libfuse -> operation -> reply, in a loop on every thread.
+ * Failure: a read error other than "try again" ends the connection as ENODEV does (unmounted, aborted).
+ * libfuse 3.14 speaks protocol 7.38 but hides parts of it; these are read from, or put into, the raw messages here:
+ *  - FUSE_HANDLE_KILLPRIV_V2 and the flags by which the kernel asks to clear setuid, setgid and capabilities;
+ *  - FUSE_TMPFILE, which has the form of FUSE_CREATE and gets here the name "/", that no file can have.
+ */
+#define FUSE_USE_VERSION 314
+#include "fusefs/serve.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SPIN_NS 50000
+#define LONG_READ (16u * 1024)
+#define LONG_WRITE (32u * 1024)
+#define IN_SIZE (SERVE_MAX_IO + 4096u) /* what the kernel demands for max_write = SERVE_MAX_IO */
+
+struct worker {
+	struct serve *s;
+	pthread_t thread;
+	uint8_t *in;             /* IN_SIZE bytes, the request */
+	struct serve_call call;
+	atomic_uint_fast64_t seq; /* odd while an operation runs */
+};
+
+struct serve {
+	struct fuse_session *se;
+	int fd;
+	int stop_fd;             /* eventfd, readable once stopping */
+	atomic_bool stopping;
+	atomic_bool ended;       /* the kernel closed the connection */
+	void (*on_ended)(void *ctx);
+	void *ctx;
+	pthread_mutex_t lead;
+	pthread_mutex_t flush_lock;
+	pthread_cond_t flush_cond;
+	atomic_int flush_waiters;
+	atomic_uint_fast64_t init_unique; /* of the INIT request while it is answered, else 0 */
+	uint32_t init_offered;   /* lead */
+	size_t n_workers;        /* set before the first thread starts */
+	struct worker workers[SERVE_THREADS];
+};
+
+static int64_t mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* Sleeps until a request or the stop signal is there. */
+static void wait_readable(struct serve *s)
+{
+	struct pollfd p[2] = { { .fd = s->fd, .events = POLLIN }, { .fd = s->stop_fd, .events = POLLIN } };
+
+	poll(p, 2, -1); /* an error shows at the next read */
+}
+
+/* The next request, on the thread that holds the lead; 0 at the end of the connection. */
+static size_t receive(struct serve *s, struct worker *w)
+{
+	int64_t spin_until = 0;
+
+	while (!atomic_load_explicit(&s->stopping, memory_order_relaxed) && !atomic_load(&s->ended)) {
+		ssize_t n = read(s->fd, w->in, IN_SIZE);
+		if (n >= (ssize_t)sizeof(struct fuse_in_header))
+			return (size_t)n;
+		if (n >= 0)
+			continue;
+		if (errno == EINTR || errno == ENOENT) /* ENOENT: the request was taken back */
+			continue;
+		if (errno != EAGAIN)
+			return 0;
+		int64_t now = mono_ns();
+		if (spin_until == 0) {
+			spin_until = now + SPIN_NS;
+		} else if (now >= spin_until) {
+			wait_readable(s);
+			spin_until = 0;
+		} else {
+			sched_yield();
+		}
+	}
+	return 0;
+}
+
+static bool takes_long(const struct fuse_in_header *h, const void *arg)
+{
+	switch (h->opcode) {
+	case FUSE_READ:
+		return ((const struct fuse_read_in *)arg)->size > LONG_READ;
+	case FUSE_WRITE:
+		return ((const struct fuse_write_in *)arg)->size > LONG_WRITE;
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+	case FUSE_FALLOCATE:
+	case FUSE_COPY_FILE_RANGE:
+	case FUSE_DESTROY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool kills_privileges(const struct fuse_in_header *h, const void *arg)
+{
+	switch (h->opcode) {
+	case FUSE_WRITE:
+		return ((const struct fuse_write_in *)arg)->write_flags & FUSE_WRITE_KILL_SUIDGID;
+	case FUSE_SETATTR:
+		return ((const struct fuse_setattr_in *)arg)->valid & FATTR_KILL_SUIDGID;
+	case FUSE_OPEN:
+		return ((const struct fuse_open_in *)arg)->open_flags & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_CREATE:
+		return ((const struct fuse_create_in *)arg)->open_flags & FUSE_OPEN_KILL_SUIDGID;
+	default:
+		return false;
+	}
+}
+
+/* FUSE_TMPFILE becomes FUSE_CREATE of "/". The kernel sends that very name today; it is made sure of here. */
+static void turn_tmpfile(struct worker *w, size_t *n)
+{
+	struct fuse_in_header *h = (struct fuse_in_header *)w->in;
+	size_t name = sizeof *h + sizeof(struct fuse_create_in);
+
+	if (h->opcode != FUSE_TMPFILE || *n < name)
+		return;
+	memcpy(w->in + name, "/", 2);
+	*n = name + 2;
+	h->opcode = FUSE_CREATE;
+	h->len = (uint32_t)*n;
+}
+
+/* Lets libfuse carry the request out. Returns whether this thread still holds the lead. */
+static bool hand(struct serve *s, struct worker *w, size_t n)
+{
+	static const uint8_t none[sizeof(struct fuse_setattr_in)];
+	turn_tmpfile(w, &n);
+	const struct fuse_in_header *h = (const struct fuse_in_header *)w->in;
+	/* Arguments shorter than what is looked at here come from no known kernel. */
+	const void *arg = n - sizeof *h >= sizeof(struct fuse_open_in) ? (const void *)(h + 1) : none;
+	bool is_init = h->opcode == FUSE_INIT;
+	bool release = takes_long(h, arg);
+
+	if (is_init && n >= sizeof *h + 16) {
+		s->init_unique = h->unique;
+		s->init_offered = ((const struct fuse_init_in *)arg)->flags;
+	}
+	w->call.kill_privileges = kills_privileges(h, arg);
+	if (release)
+		pthread_mutex_unlock(&s->lead);
+	struct fuse_buf buf = { .size = n, .mem = w->in };
+	fuse_session_process_buf(s->se, &buf);
+	if (is_init)
+		s->init_unique = 0;
+	return !release;
+}
+
+static void work_done(struct serve *s, struct worker *w)
+{
+	atomic_fetch_add(&w->seq, 1);
+	if (atomic_load(&s->flush_waiters) == 0)
+		return;
+	pthread_mutex_lock(&s->flush_lock);
+	pthread_cond_broadcast(&s->flush_cond);
+	pthread_mutex_unlock(&s->flush_lock);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct serve *s = w->s;
+	bool leading = false;
+
+	for (;;) {
+		if (!leading)
+			pthread_mutex_lock(&s->lead);
+		size_t n = receive(s, w);
+		if (n == 0)
+			break;
+		atomic_fetch_add(&w->seq, 1);
+		leading = hand(s, w, n);
+		work_done(s, w);
+	}
+	bool first = !atomic_exchange(&s->ended, true);
+	pthread_mutex_unlock(&s->lead);
+	if (first && !atomic_load(&s->stopping))
+		s->on_ended(s->ctx);
+	return NULL;
+}
+
+static void serve_free(struct serve *s)
+{
+	for (size_t i = 0; i < SERVE_THREADS; i++) {
+		if (s->workers[i].in)
+			munmap(s->workers[i].in, IN_SIZE);
+		if (s->workers[i].call.reply)
+			munmap(s->workers[i].call.reply, SERVE_MAX_IO);
+	}
+	if (s->stop_fd >= 0)
+		close(s->stop_fd);
+	pthread_mutex_destroy(&s->lead);
+	pthread_mutex_destroy(&s->flush_lock);
+	pthread_cond_destroy(&s->flush_cond);
+	free(s);
+}
+
+/* Pages that are used only as far as requests need them. */
+static uint8_t *map_pages(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int serve_prepare(struct serve *s)
+{
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->stop_fd < 0)
+		return err_from_errno(errno);
+	for (size_t i = 0; i < SERVE_THREADS; i++) {
+		struct worker *w = &s->workers[i];
+		w->s = s;
+		w->in = map_pages(IN_SIZE);
+		w->call.reply = map_pages(SERVE_MAX_IO);
+		if (!w->in || !w->call.reply)
+			return ERR_NOMEM;
+	}
+	int flags = fcntl(s->fd, F_GETFL);
+	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return err_from_errno(errno);
+	return 0;
+}
+
+static void serve_join(struct serve *s)
+{
+	uint64_t one = 1;
+
+	atomic_store(&s->stopping, true);
+	while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
+		;
+	for (size_t i = 0; i < s->n_workers; i++)
+		pthread_join(s->workers[i].thread, NULL);
+}
+
+int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void *ctx, struct serve **ret_s)
+{
+	struct serve *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->se = se;
+	s->fd = fd;
+	s->stop_fd = -1;
+	s->on_ended = ended;
+	s->ctx = ctx;
+	pthread_mutex_init(&s->lead, NULL);
+	pthread_mutex_init(&s->flush_lock, NULL);
+	pthread_cond_init(&s->flush_cond, NULL);
+	err = serve_prepare(s);
+	if (err < 0) {
+		serve_free(s);
+		return err;
+	}
+	*ret_s = s; /* operations find it from the first request on */
+	pthread_mutex_lock(&s->lead);
+	while (s->n_workers < SERVE_THREADS) {
+		struct worker *w = &s->workers[s->n_workers];
+		int rc = pthread_create(&w->thread, NULL, work, w);
+		if (rc != 0) {
+			err = err_from_errno(rc);
+			break;
+		}
+		s->n_workers++;
+	}
+	pthread_mutex_unlock(&s->lead);
+	if (err < 0 && s->n_workers == 0) {
+		*ret_s = NULL;
+		serve_free(s);
+		return err;
+	}
+	return 0; /* fewer threads than wished for serve as well */
+}
+
+void serve_stop(struct serve **sp)
+{
+	struct serve *s = *sp;
+
+	if (!s)
+		return;
+	serve_join(s);
+	*sp = NULL;
+	serve_free(s);
+}
+
+const struct serve_call *serve_call(const struct serve *s)
+{
+	pthread_t self = pthread_self();
+
+	for (size_t i = 0; i < s->n_workers; i++)
+		if (pthread_equal(s->workers[i].thread, self))
+			return &s->workers[i].call;
+	return NULL;
+}
+
+void serve_flush(struct serve *s)
+{
+	uint_fast64_t seen[SERVE_THREADS];
+
+	atomic_fetch_add(&s->flush_waiters, 1);
+	for (size_t i = 0; i < s->n_workers; i++)
+		seen[i] = atomic_load(&s->workers[i].seq);
+	pthread_mutex_lock(&s->flush_lock);
+	for (size_t i = 0; i < s->n_workers; i++)
+		while ((seen[i] & 1) && atomic_load(&s->workers[i].seq) == seen[i])
+			pthread_cond_wait(&s->flush_cond, &s->flush_lock);
+	pthread_mutex_unlock(&s->flush_lock);
+	atomic_fetch_sub(&s->flush_waiters, 1);
+}
+
+ssize_t serve_writev(struct serve *s, int fd, struct iovec *iov, int count)
+{
+	const struct fuse_out_header *h = iov[0].iov_base;
+
+	uint64_t init = s ? atomic_load_explicit(&s->init_unique, memory_order_relaxed) : 0;
+
+	if (init != 0 && h->unique == init && h->error == 0 && count > 1 &&
+	    iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(uint32_t))
+		((struct fuse_init_out *)iov[1].iov_base)->flags |= s->init_offered & FUSE_HANDLE_KILLPRIV_V2;
+	return writev(fd, iov, count);
+}
