@@ -17,6 +17,7 @@
 #include "crypto/identity.h"
 #include "crypto/invite.h"
 #include "crypto/log.h"
+#include "crypto/person.h"
 
 /* Who builds, on top of what. Borrowed. */
 struct entry_maker {

@@ -45,8 +45,8 @@ int epoch_ring_decode(struct bytes in, struct epoch_ring **ret_ring) MUST_CHECK;
 
 /* Opens all that this X25519 key and the keys already in the ring can open: the newest wrap addressed to it, then the back
  * chain down to 1. OK: the ring now holds every epoch of the log. ERR_WRONG_KEY: nothing opens the newest epoch.
- * ERR_COMMITMENT, ERR_TAMPERED: a key was found but is not the one the log commits to (nothing of it is kept).
- * Keys that the ring held are checked against the log's commitments too. (open_epoch.c) */
+ * ERR_COMMITMENT, ERR_TAMPERED: a key was found but is not the one the log commits to; that key is not kept.
+ * Keys that the ring held are checked against the log's commitments too, but for those newer than the log. (open_epoch.c) */
 int epoch_ring_open(struct epoch_ring *ring, const struct log *log, const struct id32 *x_public,
 		    const struct secret *x_secret) MUST_CHECK;
 
@@ -62,8 +62,19 @@ int epoch_commitment(const struct secret *key, const struct id16 *space, uint64_
 int epoch_put_info(struct buf *b, const char *label, const struct id16 *space, uint64_t number,
 		   const struct id32 *recipient, const struct id32 *head) MUST_CHECK;
 int epoch_put_context(struct buf *b, const struct id16 *space, uint64_t number) MUST_CHECK;
+int epoch_put_label_context(struct buf *b, const struct id16 *space, const struct id32 *device) MUST_CHECK;
+
+/* Wraps `key` to one recipient. The label is EPOCH_LABEL or INVITE_WRAP_LABEL; `head` is the log head before the entry. */
+int epoch_wrap(const char *label, const struct id16 *space, uint64_t number, const struct secret *key,
+	       const struct id32 *head, const struct id32 *recipient, struct wrap *ret_w) MUST_CHECK;
+/* Opens one; the key is not yet checked against a commitment. (open_epoch.c) */
+int epoch_unwrap(const char *label, const struct id16 *space, uint64_t number, const struct id32 *head,
+		 const struct wrap *w, const struct secret *x_secret, struct secret **ret_key) MUST_CHECK;
+/* Adds a key to the ring if it is what the log commits to, then opens the back chain below it. (open_epoch.c) */
+int epoch_ring_accept(struct epoch_ring *ring, const struct log *log, uint64_t number, const struct secret *key) MUST_CHECK;
 
 #define EPOCH_LABEL "coffer/epoch/1"
+#define INVITE_WRAP_LABEL "coffer/invite-wrap/1"
 #define EPOCH_COMMIT_LABEL "coffer/epoch-commit/1"
 #define EPOCH_BACK_LABEL "coffer/epoch-back/1"
 #define EPOCH_DEVICE_LABEL "coffer/device-label/1"

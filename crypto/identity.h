@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * identity: the unlocked secrets of one profile: this device's keys, who its person is, the key of the local store. And,
- * for the moments of init and recovery alone, the person's own keys, which exist as 24 words otherwise.
+ * identity: the unlocked secrets of one profile: this device's keys, who its person is, the key of the local store.
  *
- *	init:     person_new -> words shown once; space_make_personal (crypto/entry_make.h) gives identity, log and entries;
- *	          person_free; the identity goes into the key file by identity_encode
- *	unlock:   identity_decode(payload of the key file)
- *	recover:  person_from_words; fetch the log of person_space(); identity_recover (crypto/entry_make.h)
- *	pair:     identity_pair (crypto/entry_make.h)
+ *	made by   space_make_personal (init), identity_recover, identity_pair: all in crypto/entry_make.h
+ *	stored    identity_encode -> key file; unlock: identity_decode(payload of the key file)
  *
  * All secrets are in guarded memory and wiped by the free functions. An identity is immutable after it is made: it may be
  * used by many threads at once.
@@ -22,26 +18,6 @@ struct epoch_ring;
 
 #define IDENTITY_FORMAT 1
 #define IDENTITY_MAX_LABEL 64 /* bytes of UTF-8 */
-
-/* The person's keys, all derived from the 32 bytes of the words. */
-struct person;
-
-/* New random ones; *ret_words is the NUL-terminated phrase of 24 words. */
-int person_new(struct person **ret_p, struct secret **ret_words) MUST_CHECK;
-/* ERR_INVALID: not 24 words, or the checksum does not match (then *ret_bad_word = -1), or word number *ret_bad_word (from
- * 0) is not in the list. */
-int person_from_words(const char *words, struct person **ret_p, int *ret_bad_word) MUST_CHECK;
-void person_free(struct person *p);
-void person_freep(struct person **p);
-
-const struct id32 *person_root(const struct person *p);
-struct bytes person_card(const struct person *p);            /* encoded, signed */
-struct bytes person_genesis(const struct person *p);         /* entry blob of the personal space; always the same bytes */
-const struct id32 *person_genesis_hash(const struct person *p);
-const struct id16 *person_space(const struct person *p);     /* id of the personal space */
-const struct secret *person_root_secret(const struct person *p); /* Ed25519 secret key as crypto/sign.h takes it */
-const struct id32 *person_recovery_x(const struct person *p);
-const struct secret *person_recovery_x_secret(const struct person *p);
 
 struct identity;
 

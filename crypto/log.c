@@ -282,6 +282,11 @@ const struct log_device *log_find_device(const struct log *l, const struct id32 
 	return row ? &row->pub : NULL;
 }
 
+struct bytes log_card(const struct log *l)
+{
+	return bytes_of(l->card_blob, l->card_len);
+}
+
 struct bytes log_device_chain(const struct log *l, const struct id32 *ed)
 {
 	const struct log_device_row *row = log_device_row(l, ed);

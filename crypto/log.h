@@ -125,6 +125,8 @@ const struct log_device *log_find_device(const struct log *l, const struct id32 
 const struct log_invite *log_find_invite(const struct log *l, const struct id16 *id);
 const struct log_epoch *log_find_epoch(const struct log *l, uint64_t number);
 
+/* Encoded card of a personal space's person (empty in a shared space). */
+struct bytes log_card(const struct log *l);
 /* Certificate chain of a device, in personal spaces alone (empty otherwise). */
 struct bytes log_device_chain(const struct log *l, const struct id32 *ed);
 

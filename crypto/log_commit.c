@@ -265,6 +265,9 @@ int log_commit(struct log *l, const struct log_change *c)
 		id16_from_hash(&c->hash, &l->space);
 		l->card = c->card;
 		l->card.body = bytes_of(NULL, 0);
+		l->card_len = c->genesis.card.len; /* at most CARD_MAX_BLOB: the card was decoded */
+		if (l->card_len)
+			memcpy(l->card_blob, c->genesis.card.p, l->card_len);
 	}
 	if (c->set_person || c->set_role)
 		set_person(l, &c->person);

@@ -49,6 +49,8 @@ struct log {
 	struct id32 genesis;     /* hash */
 	struct id32 genesis_key;
 	struct person_card card; /* personal spaces: keys only, no views */
+	uint8_t card_blob[CARD_MAX_BLOB];
+	size_t card_len;
 	uint64_t retention;
 	uint64_t epoch, minimum;
 
