@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sealing side. A file is cut into pieces: ranges of known chunks, and runs of local bytes. Runs become chunks. What fails leaves
+ * the store as it was: all rows are written by content_store in the caller's transaction, together with the record.
+ */
+#include "fusefs/content.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "crypto/seal.h"
+#include "fusefs/content_index.h"
+
+struct piece {
+	uint64_t at, len;
+	const struct chunk_row *row; /* NULL: local, to become a chunk */
+	uint32_t from;
+	bool mixed;
+};
+
+struct pieces {
+	struct piece *p;
+	size_t n;
+};
+
+int content_snapshot(struct store_txn *t, const struct image *img, struct content *c)
+{
+	if (img->n_extents == 0)
+		return OK;
+	c->rows = calloc(img->n_extents, sizeof *c->rows);
+	if (!c->rows)
+		return ERR_NOMEM;
+	c->n_rows = img->n_extents;
+	for (size_t i = 0; i < img->n_extents; i++) {
+		uint64_t chunk = img->extents[i].chunk;
+
+		if (chunk == 0)
+			continue;
+		if (i > 0 && c->rows[i - 1].row == chunk) {
+			c->rows[i] = c->rows[i - 1];
+			continue;
+		}
+		int err = txn_chunk_get(t, chunk, &c->rows[i]);
+		if (err < 0)
+			return err;
+	}
+	return OK;
+}
+
+static bool joins(const struct piece *a, const struct piece *b)
+{
+	if (a->at + a->len != b->at)
+		return false;
+	if (!a->row || !b->row)
+		return !a->row && !b->row;
+	return a->row->row == b->row->row && a->from + a->len == b->from;
+}
+
+/* Extents as pieces, cut at the file's size, neighbours joined. */
+static void gather(const struct image *img, const struct content *c, struct pieces *ps)
+{
+	for (size_t i = 0; i < img->n_extents; i++) {
+		const struct extent *e = &img->extents[i];
+		struct piece p = { .at = e->off, .len = e->len, .row = e->chunk ? &c->rows[i] : NULL, .from = e->from };
+
+		if (p.at >= img->node.size)
+			break;
+		if (p.len > img->node.size - p.at)
+			p.len = img->node.size - p.at;
+		if (ps->n > 0 && joins(&ps->p[ps->n - 1], &p))
+			ps->p[ps->n - 1].len += p.len;
+		else
+			ps->p[ps->n++] = p;
+	}
+}
+
+static bool takes_along(const struct piece *run, const struct piece *other)
+{
+	return !run->row && other->row && run->len < CONTENT_MIN_RUN && other->len < CONTENT_MIN_RUN && other->row->here;
+}
+
+/* Short runs swallow short neighbours, so that appending a little again and again does not make a slice each time. */
+static void swallow(struct pieces *ps)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < ps->n; i++) {
+		struct piece p = ps->p[i];
+
+		if (out > 0 && ps->p[out - 1].at + ps->p[out - 1].len == p.at) {
+			struct piece *q = &ps->p[out - 1];
+
+			bool both = !q->row && !p.row && q->len + p.len <= CHUNK_MAX_PLAIN;
+
+			if (takes_along(q, &p) || takes_along(&p, q) || both) {
+				q->mixed = q->mixed || p.mixed || q->row || p.row;
+				q->row = NULL;
+				q->len += p.len;
+				continue;
+			}
+		}
+		ps->p[out++] = p;
+	}
+	ps->n = out;
+}
+
+static int read_image(const struct content_maker *m, const struct image *img, uint64_t off, void *p, size_t len)
+{
+	uint64_t chunk;
+	return store_read_extents(m->store, img->extents, img->n_extents, off, p, len, &chunk);
+}
+
+static void new_chunk(const struct content_maker *m, uint32_t space, struct chunk_row *row)
+{
+	*row = (struct chunk_row){ .space = space };
+	m->env->random(m->env->ctx, row->id.b, sizeof row->id.b);
+	m->env->random(m->env->ctx, row->key, sizeof row->key);
+}
+
+static struct slice slice_of(const struct chunk_row *row, uint64_t at, uint64_t len, uint32_t from)
+{
+	struct slice s = { .at = at, .len = len, .from = from, .chunk_len = row->len, .chunk = row->id, .hash = row->hash };
+
+	memcpy(s.key, row->key, sizeof s.key);
+	return s;
+}
+
+/* The chunks of one local run. */
+static int make_run(const struct content_maker *m, const struct image *img, const struct piece *p, uint8_t *scratch,
+		    struct content *c, struct slice *slices, size_t *n)
+{
+	for (uint64_t at = p->at, end = p->at + p->len; at < end;) {
+		uint64_t stop = (at / CHUNK_MAX_PLAIN + 1) * CHUNK_MAX_PLAIN;
+		struct content_chunk *ch = &c->chunks[c->n_chunks];
+
+		/* A short rest goes with what comes before it, if that is one chunk still. */
+		if (stop > end)
+			stop = end;
+		ch->off = at;
+		ch->len = stop - at;
+		ch->mixed = p->mixed;
+		ch->plain = (struct buf)BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+		int err = read_image(m, img, at, scratch, ch->len);
+		if (err < 0)
+			return err;
+		new_chunk(m, img->node.space, &ch->row);
+		ch->row.len = (uint32_t)ch->len;
+		chunk_hash(m->hash_key, bytes_of(scratch, ch->len), &ch->row.hash);
+		c->n_chunks++;
+		if (p->mixed && (err = buf_put(&ch->plain, scratch, ch->len)) < 0)
+			return err;
+		slices[(*n)++] = slice_of(&ch->row, at, ch->len, 0);
+		at = stop;
+	}
+	return OK;
+}
+
+static size_t count_slices(const struct pieces *ps)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ps->n; i++) {
+		const struct piece *p = &ps->p[i];
+		n += p->row ? 1 : (size_t)((p->at + p->len - 1) / CHUNK_MAX_PLAIN - p->at / CHUNK_MAX_PLAIN + 1);
+	}
+	return n;
+}
+
+static int make_slices(const struct content_maker *m, const struct image *img, const struct pieces *ps, struct content *c,
+		       struct slice *slices, size_t *ret_n)
+{
+	FREE_AFTER uint8_t *scratch = malloc(CHUNK_MAX_PLAIN);
+	size_t n = 0;
+
+	if (!scratch)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < ps->n; i++) {
+		const struct piece *p = &ps->p[i];
+		int err = OK;
+
+		if (p->row)
+			slices[n++] = slice_of(p->row, p->at, p->len, p->from);
+		else
+			err = make_run(m, img, p, scratch, c, slices, &n);
+		if (err < 0) {
+			secret_wipe(scratch, CHUNK_MAX_PLAIN);
+			return err;
+		}
+	}
+	*ret_n = n;
+	secret_wipe(scratch, CHUNK_MAX_PLAIN);
+	return OK;
+}
+
+static int make_inline(const struct content_maker *m, struct image *img)
+{
+	uint8_t *p = img->inline_data;
+
+	if (img->node.kind == NODE_PROFILE) {
+		p = img->profile = malloc(img->node.size);
+		if (!p)
+			return ERR_NOMEM;
+	}
+	int err = read_image(m, img, 0, p, img->node.size);
+	if (err < 0)
+		return err;
+	img->body.form = CONTENT_INLINE;
+	img->body.inline_data = bytes_of(p, img->node.size);
+	return OK;
+}
+
+int content_make(const struct content_maker *m, struct image *img, const struct node_body *before, struct content *c)
+{
+	if (img->body.deleted || img->node.size == 0 || img->n_extents == 0)
+		return OK;
+	if (img->node.kind == NODE_PROFILE)
+		return make_inline(m, img);
+	if (img->node.kind != NODE_FILE)
+		return OK;
+	if (img->node.size <= NODE_INLINE_MAX) {
+		int err = make_inline(m, img);
+
+		if (err != ERR_ABSENT)
+			return err;
+	}
+	FREE_AFTER struct piece *p = calloc(img->n_extents, sizeof *p);
+	if (!p)
+		return ERR_NOMEM;
+	struct pieces ps = { .p = p };
+	gather(img, c, &ps);
+	swallow(&ps);
+	size_t n = count_slices(&ps);
+	if (n == 0)
+		return OK;
+	struct slice *slices = calloc(n, sizeof *slices);
+	c->chunks = calloc(n + content_index_room(n), sizeof *c->chunks);
+	if (!slices || !c->chunks) {
+		free(slices);
+		return ERR_NOMEM;
+	}
+	size_t made = 0;
+	int err = make_slices(m, img, &ps, c, slices, &made);
+	if (err == OK && made > NODE_MAX_SLICES)
+		err = content_index_make(m, img->node.space, before, c, &slices, &made, &img->body.depth);
+	if (err < 0) {
+		secret_wipe(slices, made * sizeof *slices);
+		free(slices);
+		return err;
+	}
+	img->body.form = CONTENT_SLICES;
+	img->body.slices = slices;
+	img->body.n_slices = made;
+	return OK;
+}
+
+static int store_chunk(struct store_txn *t, const struct image *img, bool changed, struct content_chunk *ch)
+{
+	int err = txn_chunk_add(t, &ch->row);
+
+	if (err < 0)
+		return err;
+	if (ch->row.index)
+		return txn_chunk_fill(t, ch->row.row, buf_bytes(&ch->plain));
+	if (!ch->mixed && ch->plain.len == 0) {
+		size_t first = 0, n = 0;
+
+		while (first < img->n_extents && img->extents[first].off + img->extents[first].len <= ch->off)
+			first++;
+		while (first + n < img->n_extents && img->extents[first + n].off < ch->off + ch->len)
+			n++;
+		return txn_chunk_adopt(t, ch->row.row, img->node.ino, ch->off, ch->len, img->extents + first, n);
+	}
+	err = txn_chunk_fill(t, ch->row.row, buf_bytes(&ch->plain));
+	/* A file that changed since keeps its own extents: the chunk serves the record alone. */
+	if (err == OK && !changed)
+		err = txn_content_ref(t, img->node.ino, ch->off, ch->len, ch->row.row, 0);
+	return err;
+}
+
+static int note_unconfirmed(struct content *c, const struct chunk_row *row)
+{
+	if (row->row == 0 || row->confirmed || (c->n_unconfirmed > 0 && c->unconfirmed[c->n_unconfirmed - 1] == row->row))
+		return OK;
+	uint64_t *more = realloc(c->unconfirmed, (c->n_unconfirmed + 1) * sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	c->unconfirmed = more;
+	c->unconfirmed[c->n_unconfirmed++] = row->row;
+	return OK;
+}
+
+int content_store(struct store_txn *t, const struct image *img, struct content *c)
+{
+	struct node now;
+	int err = txn_node_get(t, img->node.ino, &now);
+	if (err < 0)
+		return err;
+	bool changed = now.change != img->node.change;
+
+	c->n_unconfirmed = 0;
+	for (size_t i = 0; i < c->n_chunks; i++) {
+		if (changed && c->chunks[i].mixed && c->chunks[i].plain.len == 0)
+			return ERR_CONFLICT;
+		err = store_chunk(t, img, changed, &c->chunks[i]);
+		if (err == OK)
+			err = note_unconfirmed(c, &c->chunks[i].row);
+		if (err < 0)
+			return err;
+	}
+	for (size_t i = 0; i < c->n_rows && err == OK; i++)
+		err = img->body.form == CONTENT_SLICES ? note_unconfirmed(c, &c->rows[i]) : OK;
+	for (size_t i = 0; i < c->n_named_index && err == OK; i++)
+		err = note_unconfirmed(c, &c->named_index[i]);
+	return err;
+}
+
+int content_keep_plain(const struct content_maker *m, const struct image *img, struct content *c, size_t cap)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < c->n_chunks; i++) {
+		struct content_chunk *ch = &c->chunks[i];
+		uint8_t *at;
+
+		if (ch->plain.len > 0)
+			continue;
+		total += ch->len;
+		if (total > cap)
+			return ERR_RANGE;
+		int err = buf_grow(&ch->plain, ch->len, &at);
+		if (err == OK)
+			err = read_image(m, img, ch->off, at, ch->len);
+		if (err < 0)
+			return err;
+	}
+	return OK;
+}
+
+void content_release(struct content *c)
+{
+	for (size_t i = 0; i < c->n_chunks; i++) {
+		secret_wipe(c->chunks[i].row.key, sizeof c->chunks[i].row.key);
+		buf_release(&c->chunks[i].plain);
+	}
+	if (c->rows)
+		secret_wipe(c->rows, c->n_rows * sizeof *c->rows);
+	free(c->rows);
+	free(c->chunks);
+	free(c->unconfirmed);
+	free(c->named_index);
+	*c = (struct content)CONTENT_INIT;
+}

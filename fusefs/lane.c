@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nodes stand in one array, found by ino; each lane lists those of its nodes that wait. A node is kept a while after it was
+ * confirmed, because "changed again soon" is what makes it hot.
+ */
+#include "fusefs/lane.h"
+
+#include <stdlib.h>
+
+#include "fusefs/table.h"
+
+#define SWEEP_MIN 4096
+#define KEEP_NS 2000000000ll /* a node quiet for so long (and twice its delay) is cold again */
+
+struct node_state {
+	uint64_t ino, lane;
+	int64_t first, last;   /* of the waiting changes */
+	int64_t cut;           /* when it was last cut; 0: never */
+	int64_t delay;         /* 0: cold */
+	bool waiting, in_flight, growing, forced;
+};
+
+struct lane {
+	uint64_t id;
+	uint64_t group;        /* id of the lane that this one is joined to; its own if none */
+	size_t *waiting;       /* indices into nodes */
+	size_t n, alloc;
+};
+
+struct lanes {
+	struct node_state *nodes;
+	size_t n_nodes, alloc_nodes;
+	struct table by_ino;   /* ino -> index + 1 */
+	struct lane *lanes;
+	size_t n_lanes;
+	size_t waiting;
+};
+
+int lanes_new(struct lanes **ret_l)
+{
+	*ret_l = calloc(1, sizeof **ret_l);
+	return *ret_l ? OK : ERR_NOMEM;
+}
+
+void lanes_free(struct lanes *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < l->n_lanes; i++)
+		free(l->lanes[i].waiting);
+	table_release(&l->by_ino);
+	free(l->lanes);
+	free(l->nodes);
+	free(l);
+}
+
+static struct node_state *find_node(const struct lanes *l, uint64_t ino)
+{
+	uint64_t at;
+	return table_get(&l->by_ino, ino, &at) ? &l->nodes[at - 1] : NULL;
+}
+
+static struct lane *find_lane(const struct lanes *l, uint64_t id)
+{
+	for (size_t i = 0; i < l->n_lanes; i++) {
+		if (l->lanes[i].id == id)
+			return &l->lanes[i];
+	}
+	return NULL;
+}
+
+static int get_lane(struct lanes *l, uint64_t id, struct lane **ret_lane)
+{
+	*ret_lane = find_lane(l, id);
+	if (*ret_lane)
+		return OK;
+	struct lane *more = realloc(l->lanes, (l->n_lanes + 1) * sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	l->lanes = more;
+	*ret_lane = &l->lanes[l->n_lanes++];
+	**ret_lane = (struct lane){ .id = id, .group = id };
+	return OK;
+}
+
+static int add_node(struct lanes *l, uint64_t ino, struct node_state **ret_n)
+{
+	if (l->n_nodes == l->alloc_nodes) {
+		size_t alloc = l->alloc_nodes ? l->alloc_nodes * 2 : 64;
+		struct node_state *more = realloc(l->nodes, alloc * sizeof *more);
+
+		if (!more)
+			return ERR_NOMEM;
+		l->nodes = more;
+		l->alloc_nodes = alloc;
+	}
+	int err = table_put(&l->by_ino, ino, l->n_nodes + 1);
+	if (err < 0)
+		return err;
+	*ret_n = &l->nodes[l->n_nodes++];
+	**ret_n = (struct node_state){ .ino = ino };
+	return OK;
+}
+
+static void unlist(struct lane *lane, size_t index)
+{
+	for (size_t i = 0; i < lane->n; i++) {
+		if (lane->waiting[i] != index)
+			continue;
+		for (lane->n--; i < lane->n; i++)
+			lane->waiting[i] = lane->waiting[i + 1];
+		return;
+	}
+}
+
+static int list(struct lane *lane, size_t index)
+{
+	if (lane->n == lane->alloc) {
+		size_t alloc = lane->alloc ? lane->alloc * 2 : 16;
+		size_t *more = realloc(lane->waiting, alloc * sizeof *more);
+
+		if (!more)
+			return ERR_NOMEM;
+		lane->waiting = more;
+		lane->alloc = alloc;
+	}
+	lane->waiting[lane->n++] = index;
+	return OK;
+}
+
+static bool cold(const struct node_state *n, int64_t now)
+{
+	int64_t keep = 2 * n->delay > KEEP_NS ? 2 * n->delay : KEEP_NS;
+	return !n->waiting && !n->in_flight && (n->cut == 0 || now - n->cut > keep);
+}
+
+/* Forgets nodes that are quiet. Only when nothing waits, so that no lane lists an index. */
+static void sweep(struct lanes *l, int64_t now)
+{
+	size_t out = 0;
+
+	if (l->n_nodes < SWEEP_MIN || l->waiting > 0)
+		return;
+	for (size_t i = 0; i < l->n_nodes; i++) {
+		struct node_state n = l->nodes[i];
+
+		if (cold(&n, now)) {
+			table_del(&l->by_ino, n.ino);
+			continue;
+		}
+		l->nodes[out] = n;
+		/* The key is there: putting it again allocates nothing. */
+		if (table_put(&l->by_ino, n.ino, out + 1) < 0)
+			return;
+		out++;
+	}
+	l->n_nodes = out;
+}
+
+static void join(struct lanes *l, uint64_t a, uint64_t b)
+{
+	for (size_t i = 0; i < l->n_lanes; i++) {
+		if (l->lanes[i].group == b)
+			l->lanes[i].group = a;
+	}
+}
+
+int lanes_changed(struct lanes *l, const struct lane_change *c, int64_t now)
+{
+	struct lane *lane, *other;
+
+	sweep(l, now);
+	int err = get_lane(l, c->other, &other);
+	if (err == OK)
+		err = get_lane(l, c->lane, &lane);
+	if (err < 0)
+		return err;
+	other = find_lane(l, c->other); /* the array may have moved */
+	struct node_state *n = find_node(l, c->ino);
+	if (!n && (err = add_node(l, c->ino, &n)) < 0)
+		return err;
+	size_t index = (size_t)(n - l->nodes);
+	if (n->waiting && n->lane != c->lane) {
+		unlist(find_lane(l, n->lane), index);
+		n->waiting = false;
+		l->waiting--;
+		join(l, lane->group, find_lane(l, n->lane)->group);
+	}
+	if (c->other != c->lane)
+		join(l, lane->group, other->group);
+	if (!n->waiting) {
+		if ((err = list(lane, index)) < 0)
+			return err;
+		if (n->cut != 0) {
+			int64_t quiet = 2 * n->delay > LANE_DELAY_MIN_NS * 50 ? 2 * n->delay : LANE_DELAY_MIN_NS * 50;
+
+			if (now - n->cut > quiet)
+				n->delay = 0;
+			else
+				n->delay = n->delay == 0 ? LANE_DELAY_MIN_NS : n->delay * 2;
+			if (n->delay > LANE_HOLD_NS)
+				n->delay = LANE_HOLD_NS;
+		}
+		n->waiting = true;
+		n->forced = false;
+		n->first = now;
+		n->lane = c->lane;
+		l->waiting++;
+	}
+	n->last = now;
+	n->growing = c->growing;
+	return OK;
+}
+
+/* When this node alone would be due. */
+static int64_t settled_at(const struct node_state *n)
+{
+	if (n->forced)
+		return 0;
+	int64_t at = n->last + LANE_SETTLE_NS;
+	if (!n->growing && at > n->first + 2 * LANE_SETTLE_NS)
+		at = n->first + 2 * LANE_SETTLE_NS;
+	if (at > n->first + LANE_HOLD_NS)
+		at = n->first + LANE_HOLD_NS;
+	return at;
+}
+
+/* Until when this node makes its lane wait; 0: it does not. */
+static int64_t holds_until(const struct node_state *n)
+{
+	if (n->in_flight)
+		return n->first + LANE_HOLD_NS;
+	if (n->delay == 0 || n->forced)
+		return 0;
+	return n->cut + n->delay;
+}
+
+static int64_t group_due(const struct lanes *l, uint64_t group)
+{
+	int64_t soonest = INT64_MAX, hold = 0, first = INT64_MAX;
+
+	for (size_t i = 0; i < l->n_lanes; i++) {
+		const struct lane *lane = &l->lanes[i];
+
+		for (size_t k = 0; lane->group == group && k < lane->n; k++) {
+			const struct node_state *n = &l->nodes[lane->waiting[k]];
+			int64_t at = settled_at(n), until = holds_until(n);
+
+			if (n->in_flight)
+				at = n->first + LANE_HOLD_NS;
+			soonest = at < soonest ? at : soonest;
+			hold = until > hold ? until : hold;
+			first = n->first < first ? n->first : first;
+		}
+	}
+	if (soonest == INT64_MAX)
+		return INT64_MAX;
+	if (hold > first + LANE_HOLD_NS)
+		hold = first + LANE_HOLD_NS;
+	return soonest > hold ? soonest : hold;
+}
+
+int64_t lanes_due(const struct lanes *l)
+{
+	int64_t due = INT64_MAX;
+
+	if (l->waiting == 0)
+		return due;
+	for (size_t i = 0; i < l->n_lanes; i++) {
+		if (l->lanes[i].group != l->lanes[i].id)
+			continue;
+		int64_t at = group_due(l, l->lanes[i].id);
+		due = at < due ? at : due;
+	}
+	return due;
+}
+
+/* Takes what may go of one lane. */
+static size_t cut_lane(struct lanes *l, struct lane *lane, int64_t now, uint64_t *inos, size_t room)
+{
+	size_t taken = 0, left = 0;
+
+	for (size_t i = 0; i < lane->n; i++) {
+		struct node_state *n = &l->nodes[lane->waiting[i]];
+
+		if (taken == room || n->in_flight || (n->growing && settled_at(n) > now)) {
+			lane->waiting[left++] = lane->waiting[i];
+			continue;
+		}
+		inos[taken++] = n->ino;
+		n->waiting = n->forced = false;
+		n->in_flight = true;
+		n->cut = now;
+		l->waiting--;
+	}
+	lane->n = left;
+	return taken;
+}
+
+size_t lanes_cut(struct lanes *l, int64_t now, uint64_t inos[LANE_CUT_MAX], uint64_t *ret_lane, bool *ret_joined)
+{
+	for (size_t i = 0; i < l->n_lanes; i++) {
+		uint64_t group = l->lanes[i].id;
+		size_t n = 0, left = 0;
+
+		if (l->lanes[i].group != group || group_due(l, group) > now)
+			continue;
+		*ret_joined = false;
+		*ret_lane = group;
+		for (size_t k = 0; k < l->n_lanes; k++) {
+			if (l->lanes[k].group != group)
+				continue;
+			if (k != i)
+				*ret_joined = true;
+			n += cut_lane(l, &l->lanes[k], now, inos + n, LANE_CUT_MAX - n);
+			left += l->lanes[k].n;
+		}
+		for (size_t k = 0; left == 0 && k < l->n_lanes; k++) {
+			if (l->lanes[k].group == group)
+				l->lanes[k].group = l->lanes[k].id;
+		}
+		if (n > 0)
+			return n;
+	}
+	return 0;
+}
+
+void lanes_done(struct lanes *l, uint64_t ino, int64_t now)
+{
+	struct node_state *n = find_node(l, ino);
+
+	(void)now;
+	if (n)
+		n->in_flight = false;
+}
+
+void lanes_clean(struct lanes *l, uint64_t ino)
+{
+	struct node_state *n = find_node(l, ino);
+
+	if (!n || !n->waiting)
+		return;
+	unlist(find_lane(l, n->lane), (size_t)(n - l->nodes));
+	n->waiting = false;
+	l->waiting--;
+}
+
+void lanes_force(struct lanes *l)
+{
+	for (size_t i = 0; i < l->n_nodes; i++)
+		l->nodes[i].forced = l->nodes[i].waiting;
+}
+
+size_t lanes_waiting(const struct lanes *l)
+{
+	return l->waiting;
+}
+
+bool lanes_in_flight(const struct lanes *l, uint64_t ino)
+{
+	const struct node_state *n = find_node(l, ino);
+	return n && n->in_flight;
+}
+
+bool lanes_dirty(const struct lanes *l, uint64_t ino)
+{
+	const struct node_state *n = find_node(l, ino);
+	return n && n->waiting;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane: when changed nodes of one space are sealed, and which together. Pure: events in, decisions out; no clock of its own.
+ *
+ *	lanes_new(&l);
+ *	lanes_changed(l, &change, now);               // a local change was seen
+ *	at lanes_due(l): n = lanes_cut(l, now, inos)  // seal and queue these as one cut
+ *	lanes_done(l, ino, now);                      // its version is confirmed, or was given up
+ *
+ * A lane is a top-level folder of the space; the files in its root are one more. A cut takes all changed nodes of a lane (and of
+ * lanes joined to it by a rename or link), so that what arrives elsewhere is a state that was here. The first change to a quiet
+ * node is due LANE_SETTLE_NS after its last change; a node changed again soon after it was cut backs off, doubling from LANE_DELAY_MIN_NS
+ * to LANE_HOLD_NS, and holds its lane as long; at most LANE_HOLD_NS after the lane's first waiting change the cut goes anyway. A file
+ * whose content changed within the settle time and was not fsynced is left out (it is still growing), unless its links changed. A
+ * node has one version in flight: if it changes again the lane waits for it, as long as for a hot one.
+ *
+ * Times are monotonic ns. Not thread-safe.
+ */
+#ifndef COFFER_FUSEFS_LANE_H
+#define COFFER_FUSEFS_LANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+
+#define LANE_SETTLE_NS 10000000ll      /* 10 ms */
+#define LANE_DELAY_MIN_NS 20000000ll   /* 20 ms */
+#define LANE_HOLD_NS 10000000000ll     /* 10 s */
+#define LANE_CUT_MAX 2048              /* nodes of one cut; the rest follows as the next */
+
+struct lanes;
+
+struct lane_change {
+	uint64_t ino;
+	uint64_t lane;     /* ino of the top-level folder; 0: the root's files */
+	uint64_t other;    /* lane that it was renamed or linked from; equal to lane if none */
+	bool growing;      /* content changed, not fsynced, links not changed */
+};
+
+int lanes_new(struct lanes **ret_l) MUST_CHECK;
+void lanes_free(struct lanes *l);
+
+int lanes_changed(struct lanes *l, const struct lane_change *c, int64_t now) MUST_CHECK;
+/* When lanes_cut has something; INT64_MAX: nothing waits. */
+int64_t lanes_due(const struct lanes *l);
+/* Takes a cut that is due now: up to LANE_CUT_MAX inos in the order of their first change; 0: none. *ret_lane is where they are to be
+ * queued; *ret_joined says that other lanes are in it: what these have in flight goes first. The nodes are in flight then. */
+size_t lanes_cut(struct lanes *l, int64_t now, uint64_t inos[LANE_CUT_MAX], uint64_t *ret_lane, bool *ret_joined);
+/* No version of it is in flight any more. */
+void lanes_done(struct lanes *l, uint64_t ino, int64_t now);
+/* It has no changes any more (undone, merged away). */
+void lanes_clean(struct lanes *l, uint64_t ino);
+/* Everything that waits is due now (a barrier). */
+void lanes_force(struct lanes *l);
+
+size_t lanes_waiting(const struct lanes *l); /* changed nodes not cut yet */
+bool lanes_in_flight(const struct lanes *l, uint64_t ino);
+bool lanes_dirty(const struct lanes *l, uint64_t ino);
+
+#endif
