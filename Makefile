@@ -68,8 +68,9 @@ TEST_ARCHIVES := $(filter $(foreach f,$(LINK),$(BUILD)/lib$(f).a),$(foreach f,$(
 TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 LIBTEST  := $(if $(wildcard tests/lib/*.c),$(BUILD)/libtest.a)
-TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka libcbor)
+TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka)
 WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 ENV      := BUILD='$(abspath $(BUILD))' CC='$(CC)'
 JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))
@@ -81,7 +82,7 @@ JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## the four programs, into build/
 
-tests: $(TESTS) $(FUZZERS) $(BENCHES) ## unit tests, corpus replays and benchmarks, not run
+tests: $(TESTS) $(FUZZERS) $(BENCHES) $(TOOLS) ## unit tests, corpus replays and benchmarks, not run
 
 deps: ## install the Debian packages that build and tests need (root or sudo)
 	@missing=; for p in $(DEPS); do \
@@ -115,7 +116,7 @@ check-run: all tests
 check-unit: tests ## unit tests and corpus replays
 	@$(ENV) tests/run unit fuzz
 
-check-integration: all ## tests/integration/*.sh (T=name runs one)
+check-integration: all $(TOOLS) ## tests/integration/*.sh (T=name runs one)
 	@$(ENV) tests/run integration $(T)
 
 check-long: all tests ## tests/long/*.sh; unit tests under ASan+UBSan, TSan and valgrind
@@ -209,6 +210,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBTEST) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(call link_test,$(if $(LIBTEST),$(WRAP)))
+
+# Programs that integration tests run.
+$(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(call link_test)
 
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay_main.o) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
