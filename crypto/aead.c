@@ -157,6 +157,8 @@ int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct 
 
 	if (ct.len > MAX_LEN || aad.len > MAX_LEN)
 		return ERR_RANGE;
+	if (ct.len == 0)
+		ct = bytes_str(""); /* libsodium takes no NULL here */
 	put_nonce(nonce, iv);
 	if (a->suite == AEAD_AES256GCM)
 		err = gcm_open(a, iv, aad, ct, tag, out);

@@ -4,6 +4,12 @@
 #include <assert.h>
 #include <sodium.h>
 
+static void update(crypto_auth_hmacsha256_state *st, struct bytes in)
+{
+	if (in.len > 0) /* libsodium takes no NULL here */
+		crypto_auth_hmacsha256_update(st, in.p, in.len);
+}
+
 static void put_suite(crypto_auth_hmacsha256_state *st, enum hpke_suite suite)
 {
 	static const uint8_t kem[] = { 'K', 'E', 'M', 0x00, 0x20 };
@@ -20,10 +26,10 @@ void hpke_extract(enum hpke_suite suite, struct bytes salt, const char *label, s
 {
 	crypto_auth_hmacsha256_state st;
 
-	crypto_auth_hmacsha256_init(&st, salt.p, salt.len);
+	crypto_auth_hmacsha256_init(&st, salt.len > 0 ? salt.p : (const uint8_t *)"", salt.len);
 	put_suite(&st, suite);
-	crypto_auth_hmacsha256_update(&st, (const uint8_t *)label, strlen(label));
-	crypto_auth_hmacsha256_update(&st, material.p, material.len);
+	update(&st, bytes_str(label));
+	update(&st, material);
 	crypto_auth_hmacsha256_final(&st, out);
 	sodium_memzero(&st, sizeof st);
 }
@@ -39,8 +45,8 @@ void hpke_expand(enum hpke_suite suite, const uint8_t prk[32], const char *label
 	crypto_auth_hmacsha256_init(&st, prk, 32);
 	crypto_auth_hmacsha256_update(&st, be, sizeof be);
 	put_suite(&st, suite);
-	crypto_auth_hmacsha256_update(&st, (const uint8_t *)label, strlen(label));
-	crypto_auth_hmacsha256_update(&st, info.p, info.len);
+	update(&st, bytes_str(label));
+	update(&st, info);
 	crypto_auth_hmacsha256_update(&st, &one, 1);
 	crypto_auth_hmacsha256_final(&st, block);
 	memcpy(out, block, len);

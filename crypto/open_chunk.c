@@ -80,7 +80,7 @@ int open_index(const struct id16 *space, const struct slice *s, const uint8_t ha
 		return err;
 	err = seal_named(slices, n, &want);
 	if (err == 0 && !bytes_equal(buf_bytes(&want), named))
-		err = ERR_CONTEXT;
+		err = ERR_TAMPERED;
 	if (err < 0) {
 		sodium_memzero(slices, n * sizeof *slices);
 		free(slices);

@@ -19,7 +19,7 @@ int open_chunk(const struct id16 *space, const struct slice *s, const uint8_t ha
 	struct buf *ret_plain) MUST_CHECK;
 
 /* The same for an index chunk, then decodes: *ret_slices is to be freed (wiped by the caller with secret_wipe). Besides:
- * ERR_CONTEXT if the chunks that it names are not exactly those of its clear list. */
+ * ERR_TAMPERED if the chunks that it names are not exactly those of its clear list. */
 int open_index(const struct id16 *space, const struct slice *s, const uint8_t hash_key[KEY_SIZE], struct bytes blob,
 	struct slice **ret_slices, size_t *ret_n) MUST_CHECK;
 

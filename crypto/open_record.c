@@ -29,7 +29,7 @@ static int check_named(const struct record *r, const struct node_body *body)
 
 	if (err < 0)
 		return err;
-	return bytes_equal(buf_bytes(&want), r->h.chunks) ? 0 : ERR_CONTEXT;
+	return bytes_equal(buf_bytes(&want), r->h.chunks) ? 0 : ERR_TAMPERED;
 }
 
 int open_record(const uint8_t epoch_key[KEY_SIZE], struct bytes blob, const struct id16 *space, const struct id16 *id,

@@ -26,7 +26,8 @@ struct opened_record {
 /*
  * Checks as verify_record() does, then the commitment (ERR_COMMITMENT: sealed under another epoch key, space or id), the tag
  * (ERR_TAMPERED), padding and length (ERR_INVALID), the body (the decoder's errors), and that the chunks which the body names
- * are exactly those of the header (ERR_CONTEXT). On an error *ret_o holds nothing.
+ * are exactly those of the header (ERR_TAMPERED). *ret_o must hold nothing (initialised or released); on an error it is left
+ * alone.
  */
 int open_record(const uint8_t epoch_key[KEY_SIZE], struct bytes blob, const struct id16 *space, const struct id16 *id,
 	struct opened_record *ret_o) MUST_CHECK;

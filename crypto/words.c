@@ -25,7 +25,7 @@ static unsigned get_bits(const uint8_t *p, unsigned at)
 	unsigned v = 0;
 
 	for (unsigned i = 0; i < WORD_BITS; i++, at++)
-		v = v << 1 | (p[at / 8] >> (7 - at % 8) & 1u);
+		v = v << 1 | ((unsigned)p[at / 8] >> (7 - at % 8) & 1u);
 	return v;
 }
 

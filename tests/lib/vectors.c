@@ -36,11 +36,12 @@ static FILE *open_data(const char *file)
 	return fopen(path, "re");
 }
 
-static int digit(char c)
+/* 0 for what is no digit: words are decoded too, and never read as bytes. */
+static unsigned digit(char c)
 {
 	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		return (unsigned)(c - '0');
+	return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 0;
 }
 
 static void decode(struct vector *v, size_t i)

@@ -2,6 +2,8 @@
 #include "tests/lib/unit.h"
 #include "tests/lib/mutate.h"
 
+#include <pthread.h>
+
 #include "crypto/hash.h"
 #include "crypto/open_chunk.h"
 #include "crypto/seal.h"
@@ -211,9 +213,48 @@ static void index_with_a_false_clear_list(void **state)
 	chunk_hash(f.hash_key, buf_bytes(&plain), &f.slice.hash);
 	/* a malicious writer seals an index as content: its clear list is empty */
 	assert_int_equal(seal_chunk(&f.space, &f.slice.chunk, f.slice.key, buf_bytes(&plain), &f.blob), 0);
-	assert_int_equal(open_index_with(&f, buf_bytes(&f.blob)), ERR_CONTEXT);
+	assert_int_equal(open_index_with(&f, buf_bytes(&f.blob)), ERR_TAMPERED);
 	buf_release(&f.blob);
 	buf_release(&plain);
+}
+
+/* ---- threads ---- */
+
+static void *seal_many(void *arg)
+{
+	uint8_t plain[3000];
+	uintptr_t bad = 0;
+
+	for (unsigned i = 0; i < 50; i++) {
+		struct buf b = BUF_INIT(CHUNK_MAX_BLOB), out = BUF_INIT(CHUNK_MAX_PLAIN);
+		struct slice s = { .chunk_len = sizeof plain, .key = { (uint8_t)i } };
+		const struct id16 space = { { 1 } };
+
+		memset(plain, (int)((uintptr_t)arg + i), sizeof plain);
+		chunk_hash(s.key, bytes_of(plain, sizeof plain), &s.hash);
+		if (seal_chunk(&space, &s.chunk, s.key, bytes_of(plain, sizeof plain), &b) < 0 ||
+			open_chunk(&space, &s, s.key, buf_bytes(&b), &out) < 0 ||
+			!bytes_equal(buf_bytes(&out), bytes_of(plain, sizeof plain)))
+			bad++;
+		buf_release(&b);
+		buf_release(&out);
+	}
+	return (void *)bad;
+}
+
+static void threads_seal_at_once(void **state)
+{
+	pthread_t thread[4];
+
+	(void)state;
+	for (uintptr_t i = 0; i < COUNT(thread); i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, seal_many, (void *)i), 0);
+	for (size_t i = 0; i < COUNT(thread); i++) {
+		void *bad;
+
+		assert_int_equal(pthread_join(thread[i], &bad), 0);
+		assert_null(bad);
+	}
 }
 
 int main(void)
@@ -226,6 +267,7 @@ int main(void)
 		cmocka_unit_test(too_large_or_empty),
 		cmocka_unit_test(index_names_its_chunks),
 		cmocka_unit_test(index_with_a_false_clear_list),
+		cmocka_unit_test(threads_seal_at_once),
 	};
 
 	if (crypto_init() < 0)

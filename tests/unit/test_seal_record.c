@@ -6,6 +6,7 @@
 #include "crypto/hash.h"
 #include "crypto/open_record.h"
 #include "crypto/seal.h"
+#include "crypto/seal_core.h"
 #include "crypto/sign.h"
 #include "crypto/verify.h"
 
@@ -191,6 +192,35 @@ static void a_signed_forgery_does_not_open(void **state)
 	fixture_release(&f);
 }
 
+/* A malicious author names other chunks in the clear than in the body; everything else is right. */
+static void a_false_clear_list_is_refused(void **state)
+{
+	static const uint8_t one[16] = { 5 };
+	struct buf aad = BUF_INIT(4096), plain = BUF_INIT(4096), sealed = BUF_INIT(8192), b = BUF_INIT(RECORD_MAX_BLOB);
+	struct seal_job job = { .label = RECORD_LABEL, .squeeze = true };
+	struct fixture f;
+	struct record_header h;
+	uint8_t key[32];
+
+	(void)state;
+	fixture_init(&f);
+	h = f.parts.h;
+	h.chunks = bytes_of(one, 16);
+	assert_int_equal(record_put_header(&aad, &h, 0), 0);
+	assert_int_equal(node_body_put(&plain, &f.body), 0);
+	seal_node_key(EPOCH_KEY, &h.space, &h.id, key);
+	job.key = key;
+	job.aad = buf_bytes(&aad);
+	assert_int_equal(seal_core(&job, buf_bytes(&plain), &sealed), 0);
+	forge(&f, h, buf_bytes(&sealed), &b);
+	assert_int_equal(open_with(EPOCH_KEY, buf_bytes(&b), &h.space, &h.id), ERR_TAMPERED);
+	buf_release(&aad);
+	buf_release(&plain);
+	buf_release(&sealed);
+	buf_release(&b);
+	fixture_release(&f);
+}
+
 static void only_the_author_signs(void **state)
 {
 	struct buf b = BUF_INIT(RECORD_MAX_BLOB);
@@ -265,6 +295,7 @@ int main(void)
 		cmocka_unit_test(refuses_every_change),
 		cmocka_unit_test(refuses_every_other_context),
 		cmocka_unit_test(a_signed_forgery_does_not_open),
+		cmocka_unit_test(a_false_clear_list_is_refused),
 		cmocka_unit_test(only_the_author_signs),
 		cmocka_unit_test(a_tombstone_is_small),
 		cmocka_unit_test(every_failed_allocation_is_an_error),
