@@ -168,8 +168,10 @@ static int read_spaces(struct agent *a)
 static void take_down(struct agent *a)
 {
 	if (a->sync)
-		sync_stop(&a->sync);
+		sync_quit(a->sync);
 	chores_stop(&a->chores);
+	if (a->sync)
+		sync_stop(&a->sync);
 	for (size_t i = 0; i < a->n_spaces; i++)
 		space_free(a->spaces[i].space);
 	free(a->spaces);
@@ -253,6 +255,7 @@ int agent_lock(struct agent *a, bool lazy)
 		pthread_mutex_unlock(&a->lock);
 		return err;
 	}
+	sync_quit(a->sync);
 	pthread_mutex_lock(&a->lock);
 	while (a->uses > 0)
 		pthread_cond_wait(&a->idle, &a->lock);

@@ -70,7 +70,7 @@ int agent_bring_up(struct agent *a, struct identity *who, const char *dir_name) 
 
 /* Unmounts, stops sync, closes the store, wipes the keys. lazy false: ERR_BUSY if files are open in a mount (what could be
  * unmounted is). */
-int agent_lock(struct agent *a, bool lazy) MUST_CHECK;
+int agent_lock(struct agent *a, bool lazy);
 
 /* Holds the unlocked state until agent_unuse: ERR_LOCKED. */
 int agent_use(struct agent *a) MUST_CHECK;

@@ -37,6 +37,6 @@ int profile_save(struct profile *p, const struct identity *id, const struct secr
 /* Opens the directory HOME/name, made if absent (0700). The caller closes *ret_fd. */
 int profile_subdir(const struct profile *p, const char *name, int *ret_fd) MUST_CHECK;
 /* Removes HOME/name and the files in it (one level). Absent is fine. */
-int profile_remove_subdir(const struct profile *p, const char *name) MUST_CHECK;
+int profile_remove_subdir(const struct profile *p, const char *name);
 
 #endif

@@ -35,6 +35,8 @@ struct sync_config {
 };
 
 int sync_start(const struct sync_config *config, struct sync **ret_s) MUST_CHECK;
+/* From now on every open and later blocking call ends with ERR_CANCELLED at once. Before sync_stop, while other threads still call. */
+void sync_quit(struct sync *s);
 void sync_stop(struct sync **s);          /* open calls end with ERR_CANCELLED; nothing is lost: all state is in the store */
 void sync_poke(struct sync *s, uint32_t space_row);
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fusefs/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* The mount whose directory is the longest prefix of path; the rest of the path after it. */
+static int find_mount(struct agent *a, struct bytes path, uint64_t *ret_root, struct bytes *ret_rest)
+{
+	size_t best = 0;
+
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < a->n_mounts; i++) {
+		size_t n = strlen(a->mounts[i].dir);
+		if (n < best || n > path.len || memcmp(path.p, a->mounts[i].dir, n) != 0 || (n < path.len && path.p[n] != '/'))
+			continue;
+		best = n;
+		*ret_root = a->mounts[i].root_ino;
+		*ret_rest = bytes_of(path.p + n, path.len - n);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return best ? OK : ERR_NOT_FOUND;
+}
+
+int path_find(struct agent *a, struct bytes path, struct node *ret_node)
+{
+	struct bytes rest;
+	struct node node;
+	uint64_t root;
+
+	int err = find_mount(a, path, &root, &rest);
+	if (err < 0 || (err = store_getattr(a->store, root, &node)) < 0)
+		return err;
+	while (rest.len > 0) {
+		const uint8_t *slash = memchr(rest.p, '/', rest.len);
+		size_t n = slash ? (size_t)(slash - rest.p) : rest.len;
+		struct bytes name = bytes_of(rest.p, n);
+		rest = bytes_of(rest.p + n + (slash ? 1 : 0), rest.len - n - (slash ? 1 : 0));
+		if (n == 0)
+			continue;
+		if ((err = store_lookup(a->store, node.ino, name, &node)) < 0)
+			return err;
+	}
+	*ret_node = node;
+	return OK;
+}
+
+struct ino_list {
+	uint64_t *inos;
+	size_t n, room;
+	int err;
+};
+
+static int note_child(void *ctx, struct bytes name, uint64_t cookie, const struct node *node)
+{
+	struct ino_list *l = ctx;
+
+	(void)name;
+	(void)cookie;
+	if (l->n == l->room) {
+		size_t room = l->room ? l->room * 2 : 64;
+		uint64_t *grown = reallocarray(l->inos, room, sizeof *grown);
+		if (!grown) {
+			l->err = ERR_NOMEM;
+			return 0;
+		}
+		l->inos = grown;
+		l->room = room;
+	}
+	l->inos[l->n++] = node->ino;
+	return 1;
+}
+
+/* A stack of inodes instead of recursion: depth is bounded by memory alone. */
+int path_walk(struct store *s, const struct node *node, int (*fn)(void *ctx, const struct node *node), void *ctx)
+{
+	struct ino_list stack = { 0 };
+	struct node at = *node;
+	int err;
+
+	for (;;) {
+		err = fn(ctx, &at);
+		if (err >= 0 && at.kind == NODE_DIR)
+			err = store_readdir(s, at.ino, 0, note_child, &stack);
+		if (err >= 0)
+			err = stack.err;
+		if (err < 0)
+			break;
+		do {
+			if (stack.n == 0) {
+				free(stack.inos);
+				return OK;
+			}
+			err = store_getattr(s, stack.inos[--stack.n], &at);
+		} while (err == ERR_NOT_FOUND); /* went meanwhile */
+		if (err < 0)
+			break;
+	}
+	free(stack.inos);
+	return err;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * path: nodes by the paths that people type, and the paths of nodes. Works on the store alone: the agent never looks into its own mount.
+ */
+#ifndef COFFER_FUSEFS_PATH_H
+#define COFFER_FUSEFS_PATH_H
+
+#include "fusefs/agent.h"
+
+/* The node at an absolute path below one of the agent's mounts. ERR_NOT_FOUND: below none, or no such entry. */
+int path_find(struct agent *a, struct bytes path, struct node *ret_node) MUST_CHECK;
+
+/* Calls fn for a node and, if it is a directory, for everything below it, until fn returns an error, which is returned. */
+int path_walk(struct store *s, const struct node *node, int (*fn)(void *ctx, const struct node *node), void *ctx) MUST_CHECK;
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pin and evict. */
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "fusefs/path.h"
+#include "fusefs/verb.h"
+#include "wire/cbor.h"
+
+#define MAX_PATHS 4096
+
+struct keeping {
+	struct store *store;
+	uint64_t nodes, freed, busy;
+};
+
+static int pin_node(void *ctx, const struct node *node)
+{
+	struct keeping *k = ctx;
+
+	k->nodes++;
+	return node->kind == NODE_FILE || node->kind == NODE_DIR ? store_pin(k->store, node->ino, true) : OK;
+}
+
+static int evict_node(void *ctx, const struct node *node)
+{
+	struct keeping *k = ctx;
+	uint64_t freed = 0;
+
+	if (node->kind == NODE_DIR)
+		return node->flags & NODE_PINNED ? store_pin(k->store, node->ino, false) : OK;
+	if (node->kind != NODE_FILE)
+		return OK;
+	int err = node->flags & NODE_PINNED ? store_pin(k->store, node->ino, false) : OK;
+	if (err >= 0)
+		err = store_evict(k->store, node->ino, &freed);
+	k->nodes++;
+	k->freed += freed;
+	if (err == ERR_BUSY) {
+		k->busy++;
+		return OK;
+	}
+	return err;
+}
+
+static int each_path(struct call *c, int (*fn)(void *ctx, const struct node *node), struct keeping *k)
+{
+	struct cbor_dec d = cbor_dec_init(map_get_item(c->args, "paths"));
+	size_t n = cbor_get_array(&d, MAX_PATHS);
+
+	for (size_t i = 0; i < n; i++) {
+		struct bytes path = cbor_get_bytes(&d, 65536);
+		struct node node;
+		int err = path_find(c->agent, path, &node);
+		if (err < 0)
+			return call_fail(c, err, EX_NOINPUT, "name a file or folder in a mount of this profile", "there is nothing at '%.*s'",
+					 (int)(path.len < 300 ? path.len : 300), path.p ? (const char *)path.p : "");
+		if ((err = path_walk(k->store, &node, fn, k)) < 0)
+			return call_fail_err(c, err, "the content cannot be kept or dropped");
+	}
+	return cbor_dec_end(&d);
+}
+
+int verb_pin(struct call *c)
+{
+	struct keeping k = { .store = c->agent->store };
+
+	int err = each_path(c, pin_node, &k);
+	if (err < 0)
+		return err;
+	sync_poke(c->agent->sync, 0);
+	map_uint(&c->result, "nodes", k.nodes);
+	return OK;
+}
+
+int verb_evict(struct call *c)
+{
+	struct keeping k = { .store = c->agent->store };
+
+	int err = each_path(c, evict_node, &k);
+	if (err < 0)
+		return err;
+	if (k.busy)
+		return call_fail(c, ERR_BUSY, 0, "run `coffer wait`, close them, and try again",
+				 "%llu of the files are open or not yet at the relay", (unsigned long long)k.busy);
+	map_uint(&c->result, "nodes", k.nodes);
+	map_uint(&c->result, "freed", k.freed);
+	return OK;
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init, unlock, lock, stop, hello. init makes everything in HOME/cache with an identity in memory, tells the relay, and writes the key
+ * file last: until then a failure leaves nothing, and after it everything is there.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "crypto/entry_make.h"
+#include "crypto/invite.h"
+#include "crypto/person.h"
+#include "crypto/secret.h"
+#include "fusefs/chores.h"
+#include "fusefs/relay.h"
+#include "fusefs/verb.h"
+#include "wire/cbor.h"
+#include "wire/relay_url.h"
+
+#define NS 1000000000LL
+#define CACHE_DIR "cache"
+#define SCRATCH_DIR "join.tmp" /* store of the nameless identity that only asks the relay for a log */
+#define CALL_NS (15 * NS)
+
+static int64_t deadline(struct call *c)
+{
+	return c->agent->env->mono_ns(c->agent->env->ctx) + CALL_NS;
+}
+
+static uint64_t now_s(struct call *c)
+{
+	return (uint64_t)(c->agent->env->wall_ns(c->agent->env->ctx) / NS);
+}
+
+int verb_hello(struct call *c)
+{
+	struct agent *a = c->agent;
+
+	map_text(&c->result, "state", a->unlocked ? "unlocked" : profile_has_key(a->profile) ? "locked" : "empty");
+	if (!a->unlocked && profile_has_key(a->profile) && profile_needs_passphrase(a->profile) == 0) {
+		/* The key was there to be used and did not serve: let the person see why. */
+		return verb_unlock(c);
+	}
+	return OK;
+}
+
+/* NULL passphrase: none was given. */
+static int get_passphrase(struct call *c, struct secret **ret_s)
+{
+	struct bytes p = map_get_bytes(c->args, "passphrase");
+
+	*ret_s = NULL;
+	return p.len ? secret_from(p, ret_s) : OK;
+}
+
+int verb_unlock(struct call *c)
+{
+	CLEANUP(secret_freep) struct secret *passphrase = NULL;
+	int err = get_passphrase(c, &passphrase);
+
+	if (err < 0)
+		return call_fail_err(c, err, "the passphrase cannot be held");
+	err = agent_unlock(c->agent, passphrase);
+	switch (err) {
+	case OK:
+	case ERR_EXISTS: return OK;
+	case ERR_NOT_FOUND: return call_fail(c, err, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+	case ERR_WRONG_KEY: return call_fail(c, err, EX_NOPERM, "try again", "that passphrase does not open the key file");
+	case ERR_CORRUPT:
+	case ERR_TAMPERED:
+		return call_fail(c, err, EX_DATAERR, "nothing was changed; keep the directory, and recover with `coffer init --recover` elsewhere",
+				 "the key file or the cache is damaged");
+	default: return call_fail_err(c, err, "unlocking failed");
+	}
+}
+
+int verb_lock(struct call *c)
+{
+	int err = agent_lock(c->agent, false);
+
+	return err == ERR_BUSY ? call_fail(c, err, 0, "close them and try again", "files are open in a mount") : err;
+}
+
+int verb_stop(struct call *c)
+{
+	c->stop = true;
+	return OK;
+}
+
+/* ---- init ---- */
+
+struct init {
+	struct call *c;
+	struct secret *passphrase;
+	char relay[RELAY_URL_MAX];
+	char *label;
+};
+
+static void init_release(struct init *i)
+{
+	secret_free(i->passphrase);
+	free(i->label);
+}
+
+static int parse_relay(struct call *c, const char *text, char out[RELAY_URL_MAX])
+{
+	struct relay_url u;
+
+	if (relay_url_parse(bytes_str(text), &u) < 0)
+		return call_fail(c, ERR_INVALID, EX_USAGE, "it looks like https://relay.example.org or http://127.0.0.1:5379",
+				 "'%.100s' is not the address of a relay", text);
+	if (snprintf(out, RELAY_URL_MAX, "%s%s", u.origin, u.prefix) >= 256)
+		return call_fail(c, ERR_RANGE, EX_USAGE, "use one of at most 255 characters", "the relay's address is too long");
+	return OK;
+}
+
+/* What a failed first word with a relay means to a person. */
+static int fail_relay(struct call *c, int err, const char *relay)
+{
+	if (err == ERR_OFFLINE || err == ERR_TIMEOUT)
+		return call_fail(c, err, EX_UNAVAILABLE, "check the address and that the relay runs", "the relay %s does not answer", relay);
+	if (err == ERR_VERSION || err == ERR_INVALID || err == ERR_UNSUPPORTED)
+		return call_fail(c, err, EX_PROTOCOL, "check the address, or update the older of the two",
+				 "%s is not a Coffer relay of this version", relay);
+	if (err == ERR_FORBIDDEN)
+		return call_fail(c, err, EX_NOPERM, "ask who runs it", "the relay %s refuses this device", relay);
+	return call_fail_err(c, err, "the relay's answer cannot be used");
+}
+
+/* Puts a space that exists at the relay into the fresh store and hands it to sync. */
+static int adopt_space(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring)
+{
+	struct store_txn *t = NULL;
+	struct space *s = NULL;
+
+	int err = store_begin(a->store, &t);
+	if (err < 0)
+		return err;
+	err = txn_space_add(t, row);
+	for (size_t i = 0; err >= 0 && i < n; i++)
+		err = txn_entry_put(t, row->row, i, blobs[i]);
+	row->log_seq = n;
+	if (err >= 0)
+		err = txn_space_put(t, row);
+	if (err >= 0)
+		err = space_load(t, row, a->who, ring, &s);
+	if (err < 0) {
+		store_abort(&t);
+		return err;
+	}
+	if ((err = store_commit(&t)) < 0) {
+		space_free(s);
+		return err;
+	}
+	return agent_add_space(a, s, true);
+}
+
+/* The last step: everything durable, then the key file. On failure nothing of the profile stays. */
+static int finish(struct init *i, int err, const char *what)
+{
+	struct agent *a = i->c->agent;
+
+	if (err >= 0)
+		err = store_sync(a->store);
+	if (err >= 0)
+		err = profile_save(a->profile, a->who, i->passphrase);
+	if (err >= 0) {
+		char did[DID_KEY_TEXT_SIZE];
+		id32_format_did(identity_person(a->who), did);
+		map_text(&i->c->result, "person", did);
+		id32_format_did(identity_device(a->who), did);
+		map_text(&i->c->result, "device", did);
+		chores_poke(a->chores);
+		return OK;
+	}
+	(void)agent_lock(a, true);
+	(void)profile_remove_subdir(a->profile, CACHE_DIR);
+	return i->c->err < 0 ? i->c->err : call_fail_err(i->c, err, what);
+}
+
+static int put_words(struct call *c, const struct secret *words)
+{
+	CLEANUP(buf_release) struct buf list = BUF_INIT_SECRET(1024);
+	struct cbor_enc e = cbor_enc_init(&list);
+	const char *p = (const char *)secret_bytes(words).p;
+
+	cbor_put_array(&e, 24);
+	for (int i = 0; i < 24; i++) {
+		size_t n = strcspn(p, " ");
+		cbor_put_text_n(&e, p, n);
+		p += n + (p[n] == ' ');
+	}
+	int err = cbor_enc_end(&e);
+	if (err >= 0)
+		map_raw(&c->result, "words", buf_bytes(&list));
+	return err;
+}
+
+static int tell_and_adopt(struct init *i, const struct id16 *space, const struct bytes *blobs, size_t from, size_t n, struct space_row *row,
+			  const struct epoch_ring *ring)
+{
+	struct agent *a = i->c->agent;
+	int err = relay_append(a->sync, i->relay, space, blobs + from, n - from, deadline(i->c));
+
+	if (err < 0)
+		return fail_relay(i->c, err, i->relay);
+	row->id = *space;
+	row->genesis = *identity_personal_genesis(a->who);
+	row->owner = *identity_person(a->who);
+	snprintf(row->relay, sizeof row->relay, "%.255s", i->relay);
+	return adopt_space(a, row, blobs, n, ring);
+}
+
+static int init_new(struct init *i)
+{
+	CLEANUP(person_freep) struct person *person = NULL;
+	CLEANUP(secret_freep) struct secret *words = NULL;
+	CLEANUP(new_space_release) struct new_space made = { 0 };
+	struct identity *who = NULL;
+	struct space_row row = { 0 };
+
+	int err = person_new(&person, &words);
+	if (err < 0 || (err = space_make_personal(person, bytes_str(i->label), now_s(i->c), &who, &made)) < 0)
+		return call_fail_err(i->c, err, "keys cannot be made");
+	if ((err = agent_bring_up(i->c->agent, who, CACHE_DIR)) < 0)
+		return call_fail_err(i->c, err, "the local store cannot be made");
+	struct bytes blobs[3];
+	for (int k = 0; k < 3; k++)
+		blobs[k] = buf_bytes(&made.blobs[k]);
+	err = tell_and_adopt(i, person_space(person), blobs, 0, 3, &row, made.ring);
+	if (err >= 0)
+		err = put_words(i->c, words);
+	return finish(i, err, "the profile cannot be made");
+}
+
+/* An identity that exists for one question: it signs the connection on which a log is asked for. */
+static int ask_with_scratch(struct init *i, const struct id16 *invite, const struct id16 *space, const struct person *as,
+			    struct entry_list *ret_l)
+{
+	CLEANUP(person_freep) struct person *nobody = NULL;
+	CLEANUP(secret_freep) struct secret *words = NULL;
+	CLEANUP(new_space_release) struct new_space made = { 0 };
+	struct agent *a = i->c->agent;
+	struct identity *who = NULL;
+
+	int err = as ? OK : person_new(&nobody, &words);
+	if (err < 0 || (err = space_make_personal(as ? as : nobody, bytes_str("joining"), now_s(i->c), &who, &made)) < 0 ||
+	    (err = agent_bring_up(a, who, SCRATCH_DIR)) < 0)
+		return call_fail_err(i->c, err, "keys cannot be made");
+	if (invite)
+		err = relay_fetch_invited(a->sync, i->relay, invite, deadline(i->c), ret_l);
+	else
+		err = relay_fetch_log(a->sync, i->relay, space, identity_chain(a->who), deadline(i->c), ret_l);
+	(void)agent_lock(a, true);
+	(void)profile_remove_subdir(a->profile, SCRATCH_DIR);
+	return err;
+}
+
+static int apply_all(const struct entry_list *l, const struct id32 *genesis, struct log **ret_log)
+{
+	CLEANUP(log_freep) struct log *log = NULL;
+
+	int err = log_new(genesis, &log);
+	for (size_t i = 0; err >= 0 && i < l->n; i++)
+		err = log_apply(log, l->blobs[i], LOG_VERIFY);
+	if (err >= 0)
+		*ret_log = STEAL(&log);
+	return err;
+}
+
+/* Appends this new device's own entry to the fetched ones, tells the relay, adopts the personal space. */
+static int enter(struct init *i, struct identity *who, struct entry_list *entries, struct bytes own, const struct log *log,
+		 const struct epoch_ring *ring)
+{
+	struct space_row row = { 0 };
+	struct id16 space = *log_space(log);
+
+	struct bytes *grown = reallocarray(entries->blobs, entries->n + 1, sizeof *grown);
+	if (!grown) {
+		identity_free(who);
+		return call_fail_err(i->c, ERR_NOMEM, "out of memory");
+	}
+	entries->blobs = grown;
+	entries->blobs[entries->n++] = own;
+	int err = agent_bring_up(i->c->agent, who, CACHE_DIR);
+	if (err < 0)
+		return call_fail_err(i->c, err, "the local store cannot be made");
+	err = tell_and_adopt(i, &space, entries->blobs, entries->n - 1, entries->n, &row, ring);
+	return finish(i, err, "the profile cannot be made");
+}
+
+static int fail_invite(struct init *i, int err)
+{
+	if (err == ERR_NOT_FOUND || err == ERR_STALE || err == ERR_FORBIDDEN)
+		return call_fail(i->c, err, EX_NOPERM, "ask for a new one: `coffer pair` on the other device",
+				 "that code is wrong, used up or expired");
+	if (err == ERR_RATE_LIMITED)
+		return call_fail(i->c, err, EX_TEMPFAIL, "wait a minute and try again", "the relay saw too many codes from here");
+	return fail_relay(i->c, err, i->relay);
+}
+
+static int pair_with(struct init *i, const struct invite_keys *keys)
+{
+	CLEANUP(entry_list_release) struct entry_list entries = ENTRY_LIST_INIT;
+	CLEANUP(epoch_ring_freep) struct epoch_ring *ring = NULL;
+	CLEANUP(buf_release) struct buf own = BUF_INIT(ENTRY_MAX_BLOB);
+	CLEANUP(log_freep) struct log *log = NULL;
+	struct invite_bundle bundle;
+	struct identity *who = NULL;
+
+	int err = ask_with_scratch(i, &keys->id, NULL, NULL, &entries);
+	if (err < 0)
+		return i->c->err < 0 ? err : fail_invite(i, err);
+	if ((err = apply_all(&entries, NULL, &log)) < 0)
+		return call_fail_err(i->c, err, "the relay showed a log that is not valid");
+	if ((err = invite_open(log, keys, &bundle, &ring)) < 0)
+		return fail_invite(i, err);
+	if (log_kind(log) != SPACE_PERSONAL)
+		return call_fail(i->c, ERR_CONTEXT, EX_USAGE, "use `coffer join` with it", "that code invites to a space, it does not pair a device");
+	if ((err = identity_pair(log, keys, ring, bytes_str(i->label), now_s(i->c), &who, &own)) < 0)
+		return call_fail_err(i->c, err, "this device cannot be paired");
+	return enter(i, who, &entries, buf_bytes(&own), log, ring);
+}
+
+static int init_pair(struct init *i, const char *text)
+{
+	CLEANUP(invite_secret_freep) struct invite_secret *secret = NULL;
+	struct invite_keys keys = { 0 };
+
+	if (invite_secret_parse(text, &secret) < 0)
+		return call_fail(i->c, ERR_INVALID, EX_USAGE, "a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
+				 "that is neither a code nor a link");
+	const char *named = invite_secret_relay(secret);
+	if (!i->relay[0] && !named)
+		return call_fail(i->c, ERR_INVALID, EX_USAGE, "give --relay URL with it", "a code does not say which relay to ask");
+	if (!i->relay[0] && parse_relay(i->c, named, i->relay) < 0)
+		return i->c->err;
+	int err = invite_derive(secret, &keys);
+	if (err < 0)
+		return call_fail_err(i->c, err, "the code cannot be stretched");
+	err = pair_with(i, &keys);
+	invite_keys_release(&keys);
+	return err;
+}
+
+static int init_recover(struct init *i, struct bytes words)
+{
+	CLEANUP(entry_list_release) struct entry_list entries = ENTRY_LIST_INIT;
+	CLEANUP(epoch_ring_freep) struct epoch_ring *ring = NULL;
+	CLEANUP(buf_release) struct buf own = BUF_INIT(ENTRY_MAX_BLOB);
+	CLEANUP(person_freep) struct person *person = NULL;
+	CLEANUP(log_freep) struct log *log = NULL;
+	struct identity *who = NULL;
+	unsigned bad = 0;
+
+	int err = person_from_words((const char *)words.p, words.len, &person, &bad);
+	if (err == ERR_NOT_FOUND)
+		return call_fail(i->c, err, EX_DATAERR, "check its spelling", "word %u is not one of the list", bad);
+	if (err < 0)
+		return call_fail(i->c, err, EX_DATAERR, "24 words are needed, in their order", "these words are not a recovery phrase");
+	err = ask_with_scratch(i, NULL, person_space(person), person, &entries);
+	if (err == ERR_NOT_FOUND || err == ERR_FORBIDDEN)
+		return call_fail(i->c, err, EX_NOINPUT, "is it the relay that the profile was made with?",
+				 "the relay %s does not know the person of these words", i->relay);
+	if (err < 0)
+		return i->c->err < 0 ? err : fail_relay(i->c, err, i->relay);
+	if ((err = apply_all(&entries, person_genesis_hash(person), &log)) < 0)
+		return call_fail_err(i->c, err, "the relay showed a log that is not this person's");
+	if ((err = identity_recover(person, log, bytes_str(i->label), now_s(i->c), &who, &ring, &own)) < 0)
+		return call_fail_err(i->c, err, "the profile cannot be recovered");
+	return enter(i, who, &entries, buf_bytes(&own), log, ring);
+}
+
+static int run_init(struct init *i)
+{
+	struct call *c = i->c;
+	FREE_AFTER char *relay = map_get_string(c->args, "relay", RELAY_URL_MAX - 1);
+	FREE_AFTER char *pair = map_get_string(c->args, "pair", INVITE_MAX_TEXT);
+	struct bytes typed = map_get_text(c->args, "words");
+
+	i->label = map_get_string(c->args, "name", 4096);
+	if (!i->label || !i->label[0] || strlen(i->label) > IDENTITY_MAX_LABEL)
+		return call_fail(c, ERR_RANGE, EX_USAGE, "choose one of 1 to 64 bytes", "the device's name cannot be used");
+	if (relay && parse_relay(c, relay, i->relay) < 0)
+		return c->err;
+	if (pair)
+		return init_pair(i, pair);
+	if (!relay)
+		return call_fail(c, ERR_INVALID, EX_USAGE, "give --relay URL", "a relay is needed");
+	return typed.len ? init_recover(i, typed) : init_new(i);
+}
+
+int verb_init(struct call *c)
+{
+	struct init i = { .c = c };
+
+	if (profile_has_key(c->agent->profile))
+		return call_fail(c, ERR_EXISTS, EX_CANTCREAT, "use another one with --home DIR", "there is a profile at %s already",
+				 profile_home(c->agent->profile));
+	/* A cache without a key file was left by an init that did not finish. */
+	(void)profile_remove_subdir(c->agent->profile, CACHE_DIR);
+	(void)profile_remove_subdir(c->agent->profile, SCRATCH_DIR);
+	int err = get_passphrase(c, &i.passphrase);
+	if (err < 0)
+		err = call_fail_err(c, err, "the passphrase cannot be held");
+	else
+		err = run_init(&i);
+	init_release(&i);
+	return err;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* members and device.list: who is in a space, and the devices of this person. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "crypto/hash.h"
+#include "fusefs/verb.h"
+#include "wire/cbor.h"
+
+/* What people compare: SHA-256 of the key, the first 80 bits, in fours. */
+static void fingerprint(const struct id32 *key, char out[32])
+{
+	struct id32 h;
+	size_t n = 0;
+
+	hash_sha256(bytes_of(key->b, sizeof key->b), &h);
+	for (int i = 0; i < 10; i++)
+		n += (size_t)snprintf(out + n, 32 - n, "%s%02x", i && i % 2 == 0 ? "-" : "", h.b[i]);
+}
+
+static void date_text(uint64_t unix_s, char out[32])
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	if (unix_s == 0 || !gmtime_r(&t, &tm) || strftime(out, 32, "%Y-%m-%d %H:%M", &tm) == 0)
+		snprintf(out, 32, "-");
+}
+
+static void put_label(struct map *m, const char *key, struct space *s, const struct log_device *d)
+{
+	CLEANUP(buf_release) struct buf label = BUF_INIT(4096);
+
+	if (epoch_open_label(s->ring, s->log, d, &label) == OK && label.len)
+		map_text_n(m, key, (const char *)label.data, label.len);
+	else
+		map_text(m, key, "?");
+}
+
+static int put_device(struct call *c, struct space *s, const struct log_device *d, bool persons, struct buf *out)
+{
+	CLEANUP(map_release) struct map m = MAP_INIT;
+	const struct log_person *p = log_find_person(s->log, &d->person);
+	char text[DID_KEY_TEXT_SIZE];
+
+	id32_format_did(&d->ed, text);
+	map_text(&m, "id", text);
+	put_label(&m, persons ? "device" : "name", s, d);
+	map_bool(&m, "self", id32_equal(&d->ed, identity_device(c->agent->who)));
+	map_bool(&m, "live", d->live);
+	date_text(d->time, text);
+	map_text(&m, persons ? "seen" : "since", text);
+	if (persons) {
+		bool own = id32_equal(&d->person, identity_person(c->agent->who));
+		id32_format_did(&d->person, text);
+		map_text(&m, "person_id", text);
+		map_text_n(&m, "person", own ? "you" : text + 9, own ? 3 : 10);
+		map_text(&m, "role", p ? role_name(p->role) : "none");
+	}
+	fingerprint(persons ? &d->person : &d->ed, text);
+	map_text(&m, "fingerprint", text);
+	return map_put(&m, out);
+}
+
+static int put_devices(struct call *c, struct space *s, bool persons, const char *key)
+{
+	CLEANUP(buf_release) struct buf rows = BUF_INIT(2u << 20);
+	CLEANUP(buf_release) struct buf list = BUF_INIT(2u << 20);
+	struct cbor_enc head = cbor_enc_init(&list);
+	const struct log_device *d;
+	size_t n = 0;
+	int err = OK;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; err >= 0 && (d = log_device_at(s->log, i)); i++) {
+		if (persons && !d->live)
+			continue;
+		err = put_device(c, s, d, persons, &rows);
+		n++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	cbor_put_array(&head, n);
+	if (err < 0 || (err = cbor_enc_end(&head)) < 0 || (err = buf_put(&list, rows.data, rows.len)) < 0)
+		return err;
+	map_raw(&c->result, key, buf_bytes(&list));
+	return OK;
+}
+
+int verb_members(struct call *c)
+{
+	struct bytes name = map_get_text(c->args, "space");
+	struct space *s = agent_find_space(c->agent, name);
+
+	if (!s)
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
+				 name.p ? (const char *)name.p : "");
+	return put_devices(c, s, true, "members");
+}
+
+int verb_device_list(struct call *c)
+{
+	struct space *s = agent_personal(c->agent);
+
+	return s ? put_devices(c, s, false, "devices") : call_fail(c, ERR_INTERNAL, 0, "", "the personal space is not there");
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status and wait. */
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "fusefs/chores.h"
+#include "fusefs/path.h"
+#include "fusefs/verb.h"
+#include "wire/cbor.h"
+
+static int put_space(struct agent *a, struct space *s, bool synced, struct buf *out)
+{
+	CLEANUP(map_release) struct map m = MAP_INIT;
+	struct sync_status st = { 0 };
+
+	if (synced && sync_status(a->sync, s, &st) < 0)
+		return ERR_AGAIN;
+	pthread_mutex_lock(&s->lock);
+	map_text(&m, "name", s->personal ? "(your list of spaces)" : s->row.name);
+	map_uuid(&m, "id", &s->row.id);
+	map_text(&m, "relay", s->row.relay);
+	pthread_mutex_unlock(&s->lock);
+	map_bool(&m, "online", st.online);
+	map_int(&m, "since", st.since_wall_ns);
+	map_text(&m, "reason", synced ? st.reason : "the relay does not know this space yet");
+	map_uint(&m, "cursor", st.cursor);
+	map_uint(&m, "behind", st.relay_cursor > st.cursor ? st.relay_cursor - st.cursor : 0);
+	map_uint(&m, "pending", st.pending_nodes);
+	map_uint(&m, "outbox", st.outbox_records);
+	map_uint(&m, "outbox_bytes", st.outbox_bytes);
+	map_uint(&m, "up_bytes", st.up_bytes);
+	map_uint(&m, "down_bytes", st.down_bytes);
+	map_uint(&m, "up_rate", (uint64_t)st.up_rate);
+	map_uint(&m, "down_rate", (uint64_t)st.down_rate);
+	map_uint(&m, "conflicts", st.conflicts);
+	if (st.alarm < 0)
+		map_text(&m, "alarm", err_str(st.alarm));
+	return map_put(&m, out);
+}
+
+/* An array of what put made n times. */
+static int put_list(struct map *m, const char *key, size_t n, const struct buf *rows)
+{
+	CLEANUP(buf_release) struct buf list = BUF_INIT(1u << 20);
+	struct cbor_enc e = cbor_enc_init(&list);
+
+	cbor_put_array(&e, n);
+	int err = cbor_enc_end(&e);
+	if (err >= 0)
+		err = buf_put(&list, rows->data, rows->len);
+	if (err >= 0)
+		map_raw(m, key, buf_bytes(&list));
+	return err;
+}
+
+static int put_spaces(struct call *c, const struct space *only)
+{
+	CLEANUP(buf_release) struct buf rows = BUF_INIT(1u << 20);
+	struct agent *a = c->agent;
+	size_t n = 0;
+
+	for (size_t i = 0;; i++) {
+		pthread_mutex_lock(&a->lock);
+		struct held_space h = i < a->n_spaces ? a->spaces[i] : (struct held_space){ 0 };
+		pthread_mutex_unlock(&a->lock);
+		if (!h.space)
+			break;
+		if (only && h.space != only)
+			continue;
+		int err = put_space(a, h.space, h.synced, &rows);
+		if (err < 0)
+			return err;
+		n++;
+	}
+	return put_list(&c->result, "spaces", n, &rows);
+}
+
+static int put_mounts(struct call *c)
+{
+	CLEANUP(buf_release) struct buf rows = BUF_INIT(1u << 20);
+	struct agent *a = c->agent;
+	int err = OK;
+
+	pthread_mutex_lock(&a->lock);
+	size_t n = a->n_mounts;
+	for (size_t i = 0; i < n && err >= 0; i++) {
+		CLEANUP(map_release) struct map m = MAP_INIT;
+		map_text(&m, "dir", a->mounts[i].dir);
+		err = map_put(&m, &rows);
+	}
+	map_text(&c->result, "alarm", a->alarm[0] ? a->alarm : NULL);
+	pthread_mutex_unlock(&a->lock);
+	return err < 0 ? err : put_list(&c->result, "mounts", n, &rows);
+}
+
+static int status_of_path(struct call *c, struct bytes path)
+{
+	struct node node;
+	char state[16];
+
+	int err = path_find(c->agent, path, &node);
+	if (err < 0)
+		return call_fail(c, err, EX_NOINPUT, "name a space, or a file in a mount of this profile", "that path is in no mount of this profile");
+	if ((err = sync_node_state(c->agent->sync, &node, state)) < 0)
+		return err;
+	map_text(&c->result, "state", state);
+	map_uint(&c->result, "version", node.version);
+	map_bool(&c->result, "pinned", node.flags & NODE_PINNED);
+	return OK;
+}
+
+static int status_unlocked(struct call *c)
+{
+	struct bytes path = map_get_bytes(c->args, "path"), name = map_get_text(c->args, "space");
+	struct space *only = NULL;
+	struct store_stat st;
+
+	if (path.len)
+		return status_of_path(c, path);
+	if (name.len && !(only = agent_find_space(c->agent, name)))
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
+				 (const char *)name.p);
+	int err = put_spaces(c, only);
+	if (err < 0 || (err = put_mounts(c)) < 0 || (err = store_stat(c->agent->store, &st)) < 0)
+		return err;
+	map_uint(&c->result, "disk_bytes", st.disk_bytes);
+	map_uint(&c->result, "live_bytes", st.live_bytes);
+	map_uint(&c->result, "nodes", st.nodes);
+	map_bool(&c->result, "read_only", st.read_only);
+	return OK;
+}
+
+int verb_status(struct call *c)
+{
+	if (agent_use(c->agent) < 0) {
+		if (!profile_has_key(c->agent->profile))
+			return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+		map_bool(&c->result, "locked", true);
+		return OK;
+	}
+	int err = status_unlocked(c);
+	agent_unuse(c->agent);
+	return err;
+}
+
+int verb_wait(struct call *c)
+{
+	CLEANUP(buf_release) struct buf what = BUF_INIT(8192);
+	struct bytes name = map_get_text(c->args, "space");
+	struct agent *a = c->agent;
+	struct space *s = NULL;
+
+	if (name.len && !(s = agent_find_space(a, name)))
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
+				 (const char *)name.p);
+	int64_t end = a->env->mono_ns(a->env->ctx) + (int64_t)map_get_uint(c->args, "timeout_ms", 60000) * 1000000;
+	int err = chores_wait(a->chores, end, &what);
+	if (err >= 0)
+		err = sync_wait(a->sync, s, end, &what);
+	if (err >= 0) /* what arrived may have brought spaces */
+		err = chores_wait(a->chores, end, &what);
+	return err < 0 ? call_fail(c, err, EX_TEMPFAIL, "it is kept here and goes on by itself; run `coffer status`", "not everything is in step: %.*s",
+				   (int)(what.len ? what.len : strlen(err_str(err))), what.len ? (const char *)what.data : err_str(err))
+		       : OK;
+}
