@@ -15,6 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Some of them are macros in the headers above, depending on the compiler. */
+#undef strcpy
+#undef strcat
+#undef sprintf
+#undef vsprintf
+#undef strtok
+#undef gets
 #undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gets alloca
 
