@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/housekeeping.h"
+
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "server/refs.h"
+#include "server/relay.h"
+#include "wire/chunk.h"
+#include "wire/record.h"
+
+#define STEP_MAX 500
+
+struct found {
+	uint64_t space;
+	struct id16 space_id;
+	struct store_chunk chunk;
+	uint64_t number;      /* of a version */
+	struct buf named;
+};
+
+struct list {
+	struct found *items;
+	size_t n;
+};
+
+static void list_release(struct list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		buf_release(&l->items[i].named);
+	free(l->items);
+}
+
+static struct found *list_add(struct list *l)
+{
+	struct found *f;
+
+	if (!l->items && !(l->items = calloc(STEP_MAX, sizeof *l->items)))
+		return NULL;
+	if (l->n == STEP_MAX)
+		return NULL;
+	f = &l->items[l->n++];
+	f->named = (struct buf)BUF_INIT(RECORD_MAX_CHUNKS * 16);
+	return f;
+}
+
+static int collect_chunk(void *ctx, uint64_t space, const struct id16 *space_id, const struct store_chunk *c)
+{
+	struct found *f = list_add(ctx);
+
+	if (!f)
+		return ERR_NOMEM;
+	f->space = space;
+	f->space_id = *space_id;
+	f->chunk = *c;
+	return OK;
+}
+
+static int collect_version(void *ctx, uint64_t space, const struct store_version *v)
+{
+	struct found *f = list_add(ctx);
+	struct record rec;
+
+	if (!f)
+		return ERR_NOMEM;
+	f->space = space;
+	f->number = v->number;
+	if (record_decode(v->blob, &rec) < 0)
+		return ERR_CORRUPT;
+	return buf_put(&f->named, rec.h.chunks.p, rec.h.chunks.len);
+}
+
+static int expire_versions(struct relay *r, size_t *ret_n)
+{
+	CLEANUP(list_release) struct list l = { 0 };
+	int err = store_versions_expired(r->store, relay_now(r), STEP_MAX, collect_version, &l);
+
+	for (size_t i = 0; i < l.n && err == OK; i++) {
+		err = refs_drop(r, l.items[i].space, buf_bytes(&l.items[i].named));
+		if (err == OK)
+			err = store_version_remove(r->store, l.items[i].space, l.items[i].number);
+	}
+	*ret_n = l.n;
+	return err;
+}
+
+static int remove_chunk(struct relay *r, const struct found *f)
+{
+	CLEANUP(buf_release) struct buf named = BUF_INIT(CHUNK_MAX_NAMED * sizeof(struct id16));
+	int err;
+
+	if (f->chunk.adopted && ((err = store_chunk_named(r->store, f->space, &f->chunk.id, &named)) < 0 ||
+				 (err = refs_drop(r, f->space, buf_bytes(&named))) < 0))
+		return err;
+	return store_chunk_remove(r->store, f->space, &f->chunk);
+}
+
+/* Files go after the commit that forgets them: a crash between leaves a file that nobody names, which an upload of the same
+ * id takes over. */
+static int remove_chunks(struct relay *r, struct list *l)
+{
+	int64_t before = relay_now(r) - CHUNK_UNNAMED_DAYS * 86400;
+	int err = store_chunks_stale(r->store, before, STEP_MAX, collect_chunk, l);
+
+	for (size_t i = 0; i < l->n && err == OK; i++)
+		err = remove_chunk(r, &l->items[i]);
+	return err;
+}
+
+int housekeeping_step(struct relay *r)
+{
+	CLEANUP(list_release) struct list chunks = { 0 };
+	size_t versions = 0;
+	int err = store_begin(r->store);
+
+	if (err < 0)
+		return err;
+	err = expire_versions(r, &versions);
+	if (err == OK)
+		err = remove_chunks(r, &chunks);
+	if (err == OK)
+		err = store_commit(r->store);
+	else
+		store_rollback(r->store);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < chunks.n; i++)
+		if (!chunks.items[i].chunk.row)
+			err = blob_remove(r->blobs, &chunks.items[i].space_id, &chunks.items[i].chunk.id);
+	metrics_add(&r->metrics, cleaned_versions, versions);
+	metrics_add(&r->metrics, cleaned_chunks, chunks.n);
+	return err < 0 ? err : chunks.n == STEP_MAX || versions == STEP_MAX;
+}
+
+/* After a power loss a file that was not synced may hold anything; such a chunk was never named, so it is forgotten and will
+ * be asked for again (`missing`). If only the process ended it is whole. */
+static int check_unsynced(struct relay *r, size_t *ret_n)
+{
+	CLEANUP(list_release) struct list l = { 0 };
+	int err = store_begin(r->store);
+
+	if (err < 0)
+		return err;
+	err = store_chunks_unsynced(r->store, STEP_MAX, collect_chunk, &l);
+	for (size_t i = 0; i < l.n && err == OK; i++) {
+		struct found *f = &l.items[i];
+		CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
+		struct chunk c;
+
+		if (store_same_boot(r->store) && blob_size(r->blobs, &f->space_id, &f->chunk.id) == (int64_t)f->chunk.size &&
+		    blob_get(r->blobs, &f->space_id, &f->chunk.id, 0, f->chunk.size, &b) == OK &&
+		    chunk_decode(buf_bytes(&b), &c) == OK && id16_equal(&c.id, &f->chunk.id) &&
+		    blob_sync(r->blobs, &f->space_id, &f->chunk.id, 1) == OK)
+			err = store_chunk_set(r->store, f->space, &f->chunk.id, f->chunk.adopted, true);
+		else if (blob_remove(r->blobs, &f->space_id, &f->chunk.id) == OK)
+			err = store_chunk_remove(r->store, f->space, &f->chunk);
+	}
+	*ret_n = l.n;
+	if (err == OK)
+		return store_commit(r->store);
+	store_rollback(r->store);
+	return err;
+}
+
+int housekeeping_start(struct relay *r)
+{
+	size_t n;
+	int err;
+
+	do
+		err = check_unsynced(r, &n);
+	while (err == OK && n == STEP_MAX);
+	return err;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/job.h"
+
+#include <stdlib.h>
+#include "server/relay.h"
+
+struct job *job_new(const struct method *method, uint64_t conn, struct session *session)
+{
+	struct job *j = calloc(1, sizeof *j);
+
+	if (!j)
+		return NULL;
+	j->method = method;
+	j->conn = conn;
+	j->session = session ? session_ref(session) : NULL;
+	j->in = (struct buf)BUF_INIT(FRAME_MAX);
+	j->body = (struct buf)BUF_INIT(FRAME_MAX);
+	return j;
+}
+
+void job_drop_results(struct relay *relay, struct job *j)
+{
+	struct notice *n;
+	struct watch *w;
+
+	message_list_clear(&j->out);
+	while ((n = j->notices)) {
+		j->notices = n->next;
+		spaces_put(relay->spaces, n->space);
+		message_unref(n->sync);
+		free(n);
+	}
+	while ((w = j->watches)) {
+		j->watches = w->next;
+		spaces_put(relay->spaces, w->space);
+		free(w);
+	}
+	buf_clear(&j->body);
+	j->status = 0;
+	j->more = false;
+}
+
+void job_free(struct relay *relay, struct job *j)
+{
+	if (!j)
+		return;
+	job_drop_results(relay, j);
+	if (j->state && j->method->state_free)
+		j->method->state_free(j->state);
+	session_unref(j->session);
+	buf_release(&j->in);
+	buf_release(&j->body);
+	free(j);
+}
+
+void job_begin_result(struct job *j, struct buf *b, struct cbor_enc *e)
+{
+	*b = message_buf();
+	*e = cbor_enc_init(b);
+	frame_begin_response(e, j->id);
+}
+
+void job_begin_chunk(struct job *j, const char *name, struct buf *b, struct cbor_enc *e)
+{
+	*b = message_buf();
+	*e = cbor_enc_init(b);
+	frame_begin_chunk(e, j->id, bytes_str(name));
+}
+
+int job_send(struct job *j, struct buf *b, struct cbor_enc *e)
+{
+	int err = cbor_enc_end(e);
+
+	if (err < 0) {
+		buf_release(b);
+		return err;
+	}
+	return message_list_add(&j->out, message_take(b));
+}
+
+int job_error(struct job *j, const char *code, const char *message)
+{
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	frame_put_error(&e, j->id, code, message);
+	return job_send(j, &b, &e);
+}
+
+int job_refuse(struct job *j, const char *code)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	job_begin_result(j, &b, &e);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "ok");
+	cbor_put_bool(&e, false);
+	cbor_put_text(&e, "error");
+	cbor_put_text(&e, code);
+	return job_send(j, &b, &e);
+}
+
+int job_notify(struct relay *relay, struct job *j, struct space *sp, struct message *sync)
+{
+	struct notice *n = calloc(1, sizeof *n), **p = &j->notices;
+
+	if (!n) {
+		message_unref(sync);
+		return ERR_NOMEM;
+	}
+	n->space = spaces_ref(relay->spaces, sp);
+	n->sync = sync;
+	while (*p)
+		p = &(*p)->next;
+	*p = n;
+	return OK;
+}
+
+int job_watch(struct relay *relay, struct job *j, struct space *sp)
+{
+	struct watch *w = calloc(1, sizeof *w);
+
+	if (!w)
+		return ERR_NOMEM;
+	w->space = spaces_ref(relay->spaces, sp);
+	w->next = j->watches;
+	j->watches = w;
+	return OK;
+}
+
+void job_queue_init(struct job_queue *q)
+{
+	*q = (struct job_queue){ 0 };
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->filled, NULL);
+}
+
+void job_queue_release(struct job_queue *q)
+{
+	pthread_cond_destroy(&q->filled);
+	pthread_mutex_destroy(&q->lock);
+}
+
+void job_queue_put(struct job_queue *q, struct job *j)
+{
+	pthread_mutex_lock(&q->lock);
+	j->next = NULL;
+	if (q->last)
+		q->last->next = j;
+	else
+		q->first = j;
+	q->last = j;
+	q->count++;
+	pthread_cond_signal(&q->filled);
+	pthread_mutex_unlock(&q->lock);
+}
+
+struct job *job_queue_take(struct job_queue *q)
+{
+	struct job *j;
+
+	pthread_mutex_lock(&q->lock);
+	while (!q->first && !q->closed)
+		pthread_cond_wait(&q->filled, &q->lock);
+	j = q->first;
+	if (j) {
+		q->first = j->next;
+		if (!q->first)
+			q->last = NULL;
+		q->count--;
+		j->next = NULL;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return j;
+}
+
+struct job *job_queue_take_all(struct job_queue *q)
+{
+	struct job *all;
+
+	pthread_mutex_lock(&q->lock);
+	all = q->first;
+	q->first = q->last = NULL;
+	q->count = 0;
+	pthread_mutex_unlock(&q->lock);
+	return all;
+}
+
+void job_queue_close(struct job_queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->closed = true;
+	pthread_cond_broadcast(&q->filled);
+	pthread_mutex_unlock(&q->lock);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * job: one request on its way: made by the network thread, prepared by a verify thread, run by the writer or a reader, and
+ * back to the network thread, which sends what it brings. One owner at a time; passing it on is the only synchronisation.
+ *
+ * A method's functions:
+ *	prepare  decodes params, verifies signatures; no store. A refusal is kept in j->state for run to answer.
+ *	run      the work. Answers with the job_* functions below and returns OK; > 0: there is more, run it again when what
+ *	         it brought has been sent (readers only); negative: nothing was decided (store failure, out of memory), what
+ *	         it answered is dropped and the caller answers for it.
+ */
+#ifndef COFFER_SERVER_JOB_H
+#define COFFER_SERVER_JOB_H
+
+#include <pthread.h>
+#include "base/buf.h"
+#include "server/message.h"
+#include "server/session.h"
+#include "server/spaces.h"
+#include "wire/cbor.h"
+#include "wire/frame.h"
+
+struct relay;
+struct job;
+
+enum lane {
+	LANE_WRITE, /* writer thread, in its transaction, in order */
+	LANE_READ   /* reader thread, one at a time for each connection */
+};
+
+struct method {
+	const char *name;
+	enum lane lane;
+	int (*prepare)(struct relay *relay, struct job *j); /* may be NULL */
+	int (*run)(struct relay *relay, struct job *j, struct store *store);
+	void (*state_free)(void *state);
+};
+
+/* Something that the subscribers of a space are told once the writer has committed. */
+struct notice {
+	struct notice *next;
+	struct space *space;  /* a reference */
+	struct message *sync; /* NULL: only rights may have changed */
+};
+
+/* What a subscribe asks the network thread to do before its result leaves. */
+struct watch {
+	struct watch *next;
+	struct space *space; /* a reference */
+};
+
+struct job {
+	struct job *next;
+	const struct method *method;
+	uint64_t conn;           /* connection or HTTP request it belongs to */
+	struct session *session; /* a reference */
+	struct buf in;           /* the message that came, or the body of an upload; id and params point into it */
+	struct bytes id, params;
+	uint64_t order;          /* network thread: writes of this connection that go before it */
+	bool prepared;           /* writer's lock */
+	void *state;             /* method's */
+
+	/* results */
+	struct message_list out;
+	struct notice *notices;
+	struct watch *watches;
+	bool more;               /* run again */
+	bool accepts;            /* `accepted` was added to the session's set by txn_accept */
+	uint64_t accepted;
+
+	/* HTTP only */
+	struct id16 space, chunk;
+	uint64_t range_from, range_to; /* both included */
+	bool has_range, head_only;
+	int status;              /* HTTP status; 0: an RPC */
+	uint64_t size;           /* of the whole chunk */
+	struct buf body;
+};
+
+struct job *job_new(const struct method *method, uint64_t conn, struct session *session);
+void job_free(struct relay *relay, struct job *j);
+/* Drops what run has answered so far. */
+void job_drop_results(struct relay *relay, struct job *j);
+
+/* Answers. `*e` is an encoder over `*b`; put exactly one item, then call job_send with both. */
+void job_begin_result(struct job *j, struct buf *b, struct cbor_enc *e);
+void job_begin_chunk(struct job *j, const char *name, struct buf *b, struct cbor_enc *e);
+int job_send(struct job *j, struct buf *b, struct cbor_enc *e) MUST_CHECK;
+int job_error(struct job *j, const char *code, const char *message) MUST_CHECK;
+/* {ok: false, error: code} */
+int job_refuse(struct job *j, const char *code) MUST_CHECK;
+int job_notify(struct relay *relay, struct job *j, struct space *sp, struct message *sync) MUST_CHECK; /* takes sync */
+int job_watch(struct relay *relay, struct job *j, struct space *sp) MUST_CHECK;
+
+/* A first-in first-out queue between threads. */
+struct job_queue {
+	pthread_mutex_t lock;
+	pthread_cond_t filled;
+	struct job *first, *last;
+	size_t count;
+	bool closed;
+};
+
+void job_queue_init(struct job_queue *q);
+void job_queue_release(struct job_queue *q); /* must be empty */
+void job_queue_put(struct job_queue *q, struct job *j);
+struct job *job_queue_take(struct job_queue *q);     /* waits; NULL once closed and empty */
+struct job *job_queue_take_all(struct job_queue *q); /* does not wait; a list by next, or NULL */
+void job_queue_close(struct job_queue *q);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/limits.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS 4096
+#define WAYS 8 /* an address may stand in one of these slots */
+#define SECOND 1000000000ll
+#define BACKOFF_MAX (3600 * SECOND)
+
+static const struct {
+	int64_t burst, miss_burst;
+	int64_t every, miss_every; /* ns for one token to come back */
+} rules[] = {
+	[LIMIT_INVITE] = { 10, 3, 6 * SECOND, 20 * SECOND },
+	[LIMIT_GENESIS] = { 100, 1, SECOND, SECOND },
+};
+
+struct bucket {
+	char addr[64];
+	enum limit what;
+	int64_t used;
+	/* Theoretical arrival times: a bucket is full at or before `now`. */
+	int64_t take, miss;
+	int64_t blocked_until;
+	unsigned misses; /* in a row beyond the burst */
+};
+
+struct limits {
+	pthread_mutex_t lock;
+	struct bucket slots[SLOTS];
+};
+
+int limits_new(struct limits **ret_l)
+{
+	struct limits *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return ERR_NOMEM;
+	pthread_mutex_init(&l->lock, NULL);
+	*ret_l = l;
+	return OK;
+}
+
+void limits_free(struct limits *l)
+{
+	if (!l)
+		return;
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+static size_t slot_of(enum limit what, const char *addr)
+{
+	uint64_t h = 1469598103934665603ull + what;
+
+	for (; *addr; addr++)
+		h = (h ^ (uint8_t)*addr) * 1099511628211ull;
+	return (size_t)(h % (SLOTS / WAYS)) * WAYS;
+}
+
+/* The bucket of an address: its own, or the longest unused of its slots. */
+static struct bucket *find(struct limits *l, enum limit what, const char *addr)
+{
+	struct bucket *first = &l->slots[slot_of(what, addr)], *oldest = first;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		struct bucket *b = &first[i];
+
+		if (b->what == what && strncmp(b->addr, addr, sizeof b->addr - 1) == 0 && b->addr[0])
+			return b;
+		if (b->used < oldest->used)
+			oldest = b;
+	}
+	memset(oldest, 0, sizeof *oldest);
+	oldest->what = what;
+	strncpy(oldest->addr, addr, sizeof oldest->addr - 1);
+	return oldest;
+}
+
+int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now)
+{
+	struct bucket *b;
+	int err = OK;
+
+	pthread_mutex_lock(&l->lock);
+	b = find(l, what, addr);
+	b->used = now;
+	if (b->take < now)
+		b->take = now;
+	if (now < b->blocked_until || b->take - now > (rules[what].burst - 1) * rules[what].every)
+		err = ERR_RATE_LIMITED;
+	else
+		b->take += rules[what].every;
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now)
+{
+	struct bucket *b;
+	int64_t wait;
+
+	pthread_mutex_lock(&l->lock);
+	b = find(l, what, addr);
+	b->used = now;
+	if (b->miss < now)
+		b->miss = now;
+	b->miss += rules[what].miss_every;
+	if (b->miss - now >= rules[what].miss_burst * rules[what].miss_every) {
+		wait = rules[what].miss_every << (b->misses < 16 ? b->misses : 16);
+		b->blocked_until = now + (wait < BACKOFF_MAX ? wait : BACKOFF_MAX);
+		b->misses++;
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+void limits_hit(struct limits *l, enum limit what, const char *addr)
+{
+	pthread_mutex_lock(&l->lock);
+	find(l, what, addr)->misses = 0;
+	pthread_mutex_unlock(&l->lock);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * limits: how often one address may do a thing. Token buckets in a table of fixed size (the oldest entry makes room), with
+ * misses counted apart: each miss in a row doubles the wait for the next, up to an hour.
+ *
+ *	if (limits_take(l, LIMIT_INVITE, addr, now) < 0) refuse;      // ERR_RATE_LIMITED
+ *	if (not found) limits_miss(l, LIMIT_INVITE, addr, now); else limits_hit(l, LIMIT_INVITE, addr);
+ *
+ * Thread-safe. Times are monotonic nanoseconds.
+ */
+#ifndef COFFER_SERVER_LIMITS_H
+#define COFFER_SERVER_LIMITS_H
+
+#include <stdint.h>
+#include "base/err.h"
+
+enum limit {
+	LIMIT_INVITE, /* 10 look-ups a minute, 3 misses a minute with back-off */
+	LIMIT_GENESIS /* new spaces: 100 at once, then one a second */
+};
+
+struct limits;
+
+int limits_new(struct limits **ret_l) MUST_CHECK;
+void limits_free(struct limits *l);
+int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now) MUST_CHECK;
+void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now);
+void limits_hit(struct limits *l, enum limit what, const char *addr);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/metrics.h"
+
+static int put(struct buf *b, const char *name, const char *type, const char *help, unsigned long long v)
+{
+	return buf_printf(b, "# HELP coffer_relay_%s %s\n# TYPE coffer_relay_%s %s\ncoffer_relay_%s %llu\n", name, help, name,
+			  type, name, v);
+}
+
+int metrics_put(struct buf *b, const struct metrics *m, const struct store_sizes *sizes, int64_t now)
+{
+	const struct {
+		const char *name, *type, *help;
+		unsigned long long v;
+	} rows[] = {
+		{ "connections_total", "counter", "WebSocket connections accepted.", m->connections },
+		{ "connections_active", "gauge", "WebSocket connections open.", m->connections_active },
+		{ "auth_failures_total", "counter", "Connections refused at authentication.", m->auth_failures },
+		{ "requests_total", "counter", "RPC requests.", m->requests },
+		{ "requests_refused_total", "counter", "RPC requests answered with an error.", m->requests_refused },
+		{ "pushes_total", "counter", "Pushes accepted.", m->pushes },
+		{ "push_conflicts_total", "counter", "Pushes refused because a record was newer.", m->conflicts },
+		{ "records_total", "counter", "Record versions accepted.", m->records },
+		{ "log_entries_total", "counter", "Log entries accepted.", m->entries },
+		{ "chunks_received_total", "counter", "Chunks stored.", m->chunks_in },
+		{ "chunk_received_bytes_total", "counter", "Bytes of chunks stored.", m->chunk_bytes_in },
+		{ "chunks_sent_total", "counter", "Chunks read.", m->chunks_out },
+		{ "chunk_sent_bytes_total", "counter", "Bytes of chunks read.", m->chunk_bytes_out },
+		{ "notifications_total", "counter", "Notifications queued to subscribers.", m->notices },
+		{ "slow_consumers_total", "counter", "Connections closed because they did not read.", m->slow_consumers },
+		{ "commits_total", "counter", "Transactions committed.", m->commits },
+		{ "commit_requests_total", "counter", "Requests in them.", m->commit_jobs },
+		{ "invite_misses_total", "counter", "Look-ups of unknown invites.", m->invite_misses },
+		{ "received_bytes_total", "counter", "Bytes of RPC messages received.", m->bytes_in },
+		{ "sent_bytes_total", "counter", "Bytes of RPC messages sent.", m->bytes_out },
+		{ "cleaned_chunks_total", "counter", "Unnamed chunks removed.", m->cleaned_chunks },
+		{ "cleaned_versions_total", "counter", "Old versions removed.", m->cleaned_versions },
+		{ "spaces", "gauge", "Spaces.", sizes->spaces },
+		{ "records", "gauge", "Current records.", sizes->records },
+		{ "chunks", "gauge", "Chunks stored.", sizes->chunks },
+		{ "chunk_bytes", "gauge", "Bytes of chunks stored.", sizes->chunk_bytes },
+		{ "database_bytes", "gauge", "Size of the database.", sizes->pages_bytes },
+		{ "uptime_seconds", "gauge", "Time since start.", (unsigned long long)(now - m->started) },
+	};
+	int err = OK;
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0] && err == OK; i++)
+		err = put(b, rows[i].name, rows[i].type, rows[i].help, rows[i].v);
+	return err;
+}

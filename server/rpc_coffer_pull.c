@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer.pull {space, since, with, limit opt}: the steps after `since`, streamed. The stream is cut into slices of about
+ * SLICE_BYTES, each from one snapshot, and goes on only when the connection has sent most of what it has. It ends at the
+ * space's cursor of the last slice. A record that was replaced between two slices is missing in its step and stands in a
+ * later one, because the stream runs on until it has seen the newest: what is current at the end has been sent.
+ */
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "server/chunks.h"
+#include "server/relay.h"
+#include "server/rpc.h"
+#include "wire/chunk.h"
+#include "wire/record.h"
+
+#define SLICE_BYTES (1u << 20)
+#define STEP_MAX_CHUNK_BYTES (2u << 20)
+#define LIMIT_DEFAULT (64ull << 20)
+
+enum with { WITH_LINES, WITH_RECORDS, WITH_CHUNKS };
+
+struct pull {
+	struct id16 id;
+	enum with with;
+	uint64_t no, since, limit;
+	uint64_t cursor;       /* of the last step sent */
+	uint64_t frames, steps, bytes;
+
+	/* one slice */
+	struct relay *relay;
+	struct store *store;
+	struct job *job;
+	struct buf heads;      /* struct head_row */
+	size_t slice;
+};
+
+struct head_row {
+	uint64_t cursor;
+	size_t at, len; /* in the blobs after the rows */
+};
+
+static int count_current(void *ctx, uint64_t space, const struct store_version *v)
+{
+	(void)space;
+	*(size_t *)ctx += v->current;
+	return 0;
+}
+
+static int put_current(void *ctx, uint64_t space, const struct store_version *v)
+{
+	(void)space;
+	if (v->current)
+		cbor_put_bytes(ctx, v->blob.p, v->blob.len);
+	return 0;
+}
+
+struct chunk_list {
+	struct pull *p;
+	struct buf found; /* struct store_chunk, small ones */
+	uint64_t bytes;
+};
+
+static int list_chunks(void *ctx, uint64_t space, const struct store_version *v)
+{
+	struct chunk_list *l = ctx;
+	struct record rec;
+	int err;
+
+	if (!v->current)
+		return 0;
+	if (record_decode(v->blob, &rec) < 0)
+		return ERR_CORRUPT;
+	for (size_t i = 0; i < rec.h.chunks.len / 16; i++) {
+		struct store_chunk c;
+		struct id16 id;
+
+		memcpy(id.b, rec.h.chunks.p + i * 16, 16);
+		if ((err = store_chunk_find(l->p->store, space, &id, &c)) < 0)
+			return err;
+		if (!c.row || l->bytes + c.size > STEP_MAX_CHUNK_BYTES)
+			continue;
+		l->bytes += c.size;
+		if ((err = buf_put(&l->found, &c, sizeof c)) < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int put_step_chunks(struct pull *p, const struct store_step *step, struct cbor_enc *e)
+{
+	struct chunk_list l = { .p = p, .found = BUF_INIT(4u << 20) };
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(CHUNK_MAX_BLOB);
+	size_t n;
+	int err = OK;
+
+	if (p->with == WITH_CHUNKS)
+		err = store_versions(p->store, p->no, step->first_version, step->versions, list_chunks, &l);
+	n = l.found.len / sizeof(struct store_chunk);
+	cbor_put_text(e, "chunks");
+	cbor_put_array(e, n);
+	for (size_t i = 0; i < n && err == OK; i++) {
+		struct store_chunk c;
+
+		memcpy(&c, l.found.data + i * sizeof c, sizeof c);
+		buf_clear(&blob);
+		err = chunk_read(p->relay, p->store, &p->id, &c, 0, c.size, &blob);
+		cbor_put_bytes(e, blob.data, blob.len);
+	}
+	buf_release(&l.found);
+	return err;
+}
+
+static int put_entry(void *ctx, uint64_t seq, struct bytes blob)
+{
+	(void)seq;
+	cbor_put_bytes(ctx, blob.p, blob.len);
+	return 0;
+}
+
+static int put_step_records(struct pull *p, const struct store_step *step, struct cbor_enc *e)
+{
+	size_t n = 0;
+	int err = OK;
+
+	cbor_put_text(e, "records");
+	if (p->with != WITH_LINES)
+		err = store_versions(p->store, p->no, step->first_version, step->versions, count_current, &n);
+	cbor_put_array(e, n);
+	if (n && err == OK)
+		err = store_versions(p->store, p->no, step->first_version, step->versions, put_current, e);
+	return err;
+}
+
+/* The head that a step brought, if it is still that device's newest. */
+static struct bytes find_head(const struct pull *p, uint64_t cursor)
+{
+	size_t at = 0;
+
+	while (at + sizeof(struct head_row) <= p->heads.len) {
+		struct head_row row;
+
+		memcpy(&row, p->heads.data + at, sizeof row);
+		at += sizeof row;
+		if (row.cursor == cursor)
+			return bytes_of(p->heads.data + at, row.len);
+		at += row.len;
+	}
+	return bytes_of(NULL, 0);
+}
+
+static int collect_head(void *ctx, const struct id32 *device, uint64_t cursor, struct bytes blob)
+{
+	struct pull *p = ctx;
+	struct head_row row = { .cursor = cursor, .len = blob.len };
+	int err;
+
+	(void)device;
+	if (cursor <= p->cursor)
+		return 0;
+	if ((err = buf_put(&p->heads, &row, sizeof row)) < 0)
+		return err;
+	return buf_put(&p->heads, blob.p, blob.len);
+}
+
+static int send_step(void *ctx, const struct store_step *step)
+{
+	struct pull *p = ctx;
+	struct bytes head = find_head(p, step->cursor);
+	struct buf b;
+	struct cbor_enc e;
+	size_t bytes;
+	int err;
+
+	job_begin_chunk(p->job, "coffer.step", &b, &e);
+	cbor_put_map(&e, head.len ? 6 : 5);
+	cbor_put_text(&e, "cursor");
+	cbor_put_uint(&e, step->cursor);
+	cbor_put_text(&e, "lines");
+	cbor_put_bytes(&e, step->lines.p, step->lines.len);
+	if (head.len) {
+		cbor_put_text(&e, "head");
+		cbor_put_bytes(&e, head.p, head.len);
+	}
+	if ((err = put_step_records(p, step, &e)) == OK)
+		err = put_step_chunks(p, step, &e);
+	cbor_put_text(&e, "entries");
+	cbor_put_array(&e, step->entries);
+	if (err == OK && step->entries)
+		err = store_entries(p->store, p->no, step->first_entry, step->entries, put_entry, &e);
+	if (err < 0) {
+		buf_release(&b);
+		return err;
+	}
+	bytes = b.len;
+	if ((err = job_send(p->job, &b, &e)) < 0)
+		return err;
+	p->frames++;
+	p->steps++;
+	p->cursor = step->cursor;
+	p->slice += bytes;
+	p->bytes += bytes;
+	return p->slice >= SLICE_BYTES || p->bytes >= p->limit ? 1 : 0;
+}
+
+static int send_begin(struct pull *p, struct job *j, uint64_t cursor, uint64_t epoch)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	job_begin_chunk(j, "coffer.begin", &b, &e);
+	cbor_put_map(&e, 5);
+	cbor_put_text(&e, "space");
+	put_id(&e, &p->id);
+	cbor_put_text(&e, "prev");
+	cbor_put_uint(&e, p->since);
+	cbor_put_text(&e, "cursor");
+	cbor_put_uint(&e, cursor);
+	cbor_put_text(&e, "epoch");
+	cbor_put_uint(&e, epoch);
+	cbor_put_text(&e, "store");
+	cbor_put_bytes(&e, store_id(p->store)->b, 16);
+	p->frames++;
+	return job_send(j, &b, &e);
+}
+
+static int send_end(struct pull *p, struct job *j, bool more)
+{
+	struct buf b;
+	struct cbor_enc e;
+	int err;
+
+	job_begin_chunk(j, "coffer.commit", &b, &e);
+	cbor_put_map(&e, 3);
+	cbor_put_text(&e, "space");
+	put_id(&e, &p->id);
+	cbor_put_text(&e, "cursor");
+	cbor_put_uint(&e, p->cursor);
+	cbor_put_text(&e, "count");
+	cbor_put_uint(&e, p->steps);
+	p->frames++;
+	if ((err = job_send(j, &b, &e)) < 0)
+		return err;
+	job_begin_result(j, &b, &e);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "_chunks");
+	cbor_put_uint(&e, p->frames);
+	cbor_put_text(&e, "more");
+	cbor_put_bool(&e, more);
+	return job_send(j, &b, &e);
+}
+
+/* One slice, from one snapshot. > 0: there is more, in a further slice. */
+static int send_slice(struct pull *p, struct job *j)
+{
+	int err = store_begin_read(p->store);
+
+	if (err < 0)
+		return err;
+	p->slice = 0;
+	buf_clear(&p->heads);
+	err = store_heads(p->store, p->no, collect_head, p);
+	if (err == OK)
+		err = store_steps(p->store, p->no, p->cursor, send_step, p);
+	store_end_read(p->store);
+	if (err <= 0)
+		return err < 0 ? err : send_end(p, j, false);
+	return p->bytes >= p->limit ? send_end(p, j, true) : 1;
+}
+
+static int read_params(struct pull *p, struct bytes params)
+{
+	struct bytes with;
+	int err = param_id(params, "space", &p->id);
+
+	if (err < 0)
+		return err;
+	if ((err = param_uint(params, "since", &p->since)) < 0 && err != ERR_NOT_FOUND)
+		return err;
+	p->limit = LIMIT_DEFAULT;
+	if ((err = param_uint(params, "limit", &p->limit)) < 0 && err != ERR_NOT_FOUND)
+		return err;
+	p->cursor = p->since;
+	p->with = WITH_CHUNKS;
+	err = param_text(params, "with", 16, &with);
+	if (err == ERR_NOT_FOUND)
+		return OK;
+	if (err < 0)
+		return err;
+	if (cbor_text_is(with, "lines"))
+		p->with = WITH_LINES;
+	else if (cbor_text_is(with, "records"))
+		p->with = WITH_RECORDS;
+	else if (!cbor_text_is(with, "chunks"))
+		return ERR_INVALID;
+	return OK;
+}
+
+static void pull_free(void *state)
+{
+	struct pull *p = state;
+
+	if (p)
+		buf_release(&p->heads);
+	free(p);
+}
+
+static int start(struct relay *relay, struct job *j, struct store *store)
+{
+	struct pull *p = calloc(1, sizeof *p);
+	struct space *sp;
+	struct space_view v;
+	int err;
+
+	if (!p)
+		return ERR_NOMEM;
+	p->heads = (struct buf)BUF_INIT(4u << 20);
+	j->state = p;
+	if (read_params(p, j->params) < 0)
+		return (err = job_error(j, "bad_request", "invalid params")) < 0 ? err : 1;
+	if ((err = spaces_get(relay->spaces, store, &p->id, &sp)) < 0 && err != ERR_NOT_FOUND)
+		return err;
+	v = err == OK ? space_view(sp) : (struct space_view){ 0 };
+	if (err == OK)
+		spaces_put(relay->spaces, sp);
+	if (!v.log || !log_may_read(v.log->log, &j->session->device)) {
+		space_view_release(&v);
+		return (err = job_error(j, "forbidden", "forbidden")) < 0 ? err : 1;
+	}
+	p->no = v.no;
+	p->store = store;
+	err = send_begin(p, j, v.cursor, log_epoch_number(v.log->log));
+	space_view_release(&v);
+	return err;
+}
+
+static int pull_run(struct relay *relay, struct job *j, struct store *store)
+{
+	struct pull *p;
+	int err = OK;
+
+	if (!j->state && (err = start(relay, j, store)))
+		return err < 0 ? err : OK;
+	p = j->state;
+	p->relay = relay;
+	p->store = store;
+	p->job = j;
+	return send_slice(p, j);
+}
+
+const struct method method_pull = { "coffer.pull", LANE_READ, NULL, pull_run, pull_free };

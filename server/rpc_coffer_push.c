@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coffer.push {space, number, after opt, head opt, records: [{id, blob}], chunks: [{id, blob}]}
+ *
+ * Prepared off the writer: every record decoded, its sealed hash and signature checked, every chunk decoded. Run in the
+ * writer's transaction: rights, order, epochs, compare-and-swap, chunks. The chunks of a push by a writer stay even if its
+ * records are refused (a re-send finds them); the records are taken all or none. All decisions fall before the first row of
+ * a record is written, so that a refusal leaves nothing behind.
+ */
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "crypto/hash.h"
+#include "crypto/verify.h"
+#include "server/chunks.h"
+#include "server/refs.h"
+#include "server/relay.h"
+#include "server/rpc.h"
+#include "server/sync_notice.h"
+#include "server/txn.h"
+#include "wire/chunk.h"
+#include "wire/head.h"
+
+#define PUSH_MAX_RECORDS 1000
+#define PUSH_MAX_CHUNKS 1000
+#define MISSING_MAX 4096
+
+struct push_record {
+	struct bytes blob;
+	struct record rec;
+	struct id32 hash;
+	bool old;               /* this very version is current already */
+	uint64_t cursor;        /* of it then */
+	bool replaces;
+	struct store_record was;
+};
+
+struct push_chunk {
+	struct bytes blob;
+	struct chunk chunk;
+};
+
+struct push {
+	const char *refusal; /* found while preparing */
+	struct id16 space;
+	uint64_t number, after;
+	bool has_after;
+	struct bytes head;
+	struct head head_value;
+	struct push_record *records;
+	size_t n_records;
+	struct push_chunk *chunks;
+	size_t n_chunks;
+};
+
+static void push_free(void *state)
+{
+	struct push *p = state;
+
+	if (!p)
+		return;
+	free(p->records);
+	free(p->chunks);
+	free(p);
+}
+
+static int compare_records(const void *a, const void *b)
+{
+	const struct push_record *const *x = a, *const *y = b;
+
+	return id16_compare(&(*x)->rec.h.id, &(*y)->rec.h.id);
+}
+
+static int check_unique(const struct push *p)
+{
+	FREE_AFTER const struct push_record **sorted = calloc(p->n_records + 1, sizeof *sorted);
+
+	if (!sorted)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < p->n_records; i++)
+		sorted[i] = &p->records[i];
+	qsort(sorted, p->n_records, sizeof *sorted, compare_records);
+	for (size_t i = 1; i < p->n_records; i++)
+		if (id16_equal(&sorted[i - 1]->rec.h.id, &sorted[i]->rec.h.id))
+			return ERR_INVALID;
+	return OK;
+}
+
+static int read_records(struct push *p, struct bytes params)
+{
+	struct cbor_dec d;
+	size_t n;
+	int err = param_array_opt(params, "records", PUSH_MAX_RECORDS, &d, &n);
+
+	if (err < 0)
+		return err;
+	if (!(p->records = calloc(n + 1, sizeof *p->records)))
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct push_record *r = &p->records[i];
+		struct bytes item = cbor_get_raw(&d);
+		struct id16 id;
+
+		if ((err = cbor_dec_error(&d)) < 0 || (err = param_id(item, "id", &id)) < 0 ||
+		    (err = param_bytes(item, "blob", RECORD_MAX_BLOB, &r->blob)) < 0 ||
+		    (err = verify_record(r->blob, &p->space, &id, &r->rec)) < 0)
+			return err;
+		hash_sha256(r->blob, &r->hash);
+		p->n_records++;
+	}
+	return check_unique(p);
+}
+
+static int read_chunks(struct push *p, struct bytes params)
+{
+	struct cbor_dec d;
+	size_t n;
+	int err = param_array_opt(params, "chunks", PUSH_MAX_CHUNKS, &d, &n);
+
+	if (err < 0)
+		return err;
+	if (!(p->chunks = calloc(n + 1, sizeof *p->chunks)))
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct push_chunk *c = &p->chunks[i];
+		struct bytes item = cbor_get_raw(&d);
+		struct id16 id;
+
+		if ((err = cbor_dec_error(&d)) < 0 || (err = param_id(item, "id", &id)) < 0 ||
+		    (err = param_bytes(item, "blob", CHUNK_SMALL_BLOB, &c->blob)) < 0 ||
+		    (err = chunk_decode(c->blob, &c->chunk)) < 0)
+			return err;
+		if (!id16_equal(&c->chunk.id, &id) || !id16_equal(&c->chunk.space, &p->space))
+			return ERR_CONTEXT;
+		p->n_chunks++;
+	}
+	return OK;
+}
+
+static int read_push(struct push *p, struct job *j)
+{
+	int err = param_id(j->params, "space", &p->space);
+
+	if (err < 0 || (err = param_uint(j->params, "number", &p->number)) < 0)
+		return err;
+	err = param_uint(j->params, "after", &p->after);
+	p->has_after = err == OK;
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	err = param_bytes(j->params, "head", HEAD_MAX_BLOB, &p->head);
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	if (err == OK && ((err = verify_head(p->head, &p->space, &p->head_value)) < 0))
+		return err;
+	if (p->head.len && !id32_equal(&p->head_value.device, &j->session->device))
+		return ERR_CONTEXT;
+	if ((err = read_records(p, j->params)) < 0)
+		return err;
+	return read_chunks(p, j->params);
+}
+
+static int push_prepare(struct relay *relay, struct job *j)
+{
+	struct push *p = calloc(1, sizeof *p);
+	int err;
+
+	(void)relay;
+	if (!p)
+		return ERR_NOMEM;
+	j->state = p;
+	err = read_push(p, j);
+	if (err == ERR_RANGE)
+		p->refusal = "payload_too_large";
+	else if (err < 0)
+		p->refusal = "bad_request";
+	return OK;
+}
+
+static int answer_ok(struct job *j, struct push *p, uint64_t cursor)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	txn_accept(j, p->number);
+	job_begin_result(j, &b, &e);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "ok");
+	cbor_put_bool(&e, true);
+	cbor_put_text(&e, "cursor");
+	cbor_put_uint(&e, cursor);
+	return job_send(j, &b, &e);
+}
+
+/* {ok: false, error, and the encoder stands before the value of `list`} */
+static void begin_list(struct job *j, const char *error, const char *list, struct buf *b, struct cbor_enc *e)
+{
+	job_begin_result(j, b, e);
+	cbor_put_map(e, 3);
+	cbor_put_text(e, "ok");
+	cbor_put_bool(e, false);
+	cbor_put_text(e, "error");
+	cbor_put_text(e, error);
+	cbor_put_text(e, list);
+}
+
+static int answer_missing(struct job *j, const struct buf *missing)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	begin_list(j, "missing", "missing", &b, &e);
+	cbor_put_array(&e, missing->len / 16);
+	for (size_t i = 0; i < missing->len / 16; i++) {
+		struct id16 id;
+
+		memcpy(id.b, missing->data + i * 16, 16);
+		put_id(&e, &id);
+	}
+	return job_send(j, &b, &e);
+}
+
+/* Rights and epoch of one record. NULL, or the refusal. */
+static const char *check_record(const struct log *log, const struct session *s, const struct record *rec)
+{
+	uint64_t seq;
+
+	if (!id32_equal(&rec->h.author, &s->device) && !log_may_write(log, &rec->h.author))
+		return "forbidden";
+	if (rec->h.epoch < log_epoch_minimum(log))
+		return "key_generation_stale";
+	if (rec->h.epoch > log_epoch_number(log) || log_seq_of(log, &rec->h.log_head, &seq) < 0)
+		return "bad_request";
+	return NULL;
+}
+
+/* Compare-and-swap: 1 if the record may follow (or is already there), 0 for a conflict. */
+static int check_prev(struct relay *relay, uint64_t space, struct push_record *r)
+{
+	int err = store_record_find(relay->store, space, &r->rec.h.id, &r->was);
+
+	r->old = r->replaces = false; /* this may be a second run, after a rollback */
+	if (err == ERR_NOT_FOUND)
+		return r->rec.h.prev.len == 0;
+	if (err < 0)
+		return err;
+	r->replaces = true;
+	if (id32_equal(&r->was.hash, &r->hash)) {
+		r->old = true;
+		r->cursor = r->was.cursor;
+		return 1;
+	}
+	for (size_t i = 0; i < r->rec.h.prev.len / 32; i++)
+		if (memcmp(r->rec.h.prev.p + i * 32, r->was.hash.b, 32) == 0)
+			return 1;
+	return 0;
+}
+
+static int answer_conflicts(struct job *j, const struct push *p, const bool *conflict, size_t n)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	begin_list(j, "conflict", "conflicts", &b, &e);
+	cbor_put_array(&e, n);
+	for (size_t i = 0; i < p->n_records; i++) {
+		if (!conflict[i])
+			continue;
+		cbor_put_map(&e, 2);
+		cbor_put_text(&e, "id");
+		put_id(&e, &p->records[i].rec.h.id);
+		cbor_put_text(&e, "hash");
+		if (p->records[i].replaces)
+			cbor_put_bytes(&e, p->records[i].was.hash.b, 32);
+		else
+			cbor_put_null(&e);
+	}
+	return job_send(j, &b, &e);
+}
+
+/* 1: answered. */
+static int check_conflicts(struct relay *relay, struct job *j, struct push *p, uint64_t space)
+{
+	FREE_AFTER bool *conflict = calloc(p->n_records + 1, sizeof *conflict);
+	size_t n = 0;
+	int err;
+
+	if (!conflict)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < p->n_records; i++) {
+		if ((err = check_prev(relay, space, &p->records[i])) < 0)
+			return err;
+		conflict[i] = !err;
+		n += conflict[i];
+	}
+	if (!n)
+		return 0;
+	metrics_add(&relay->metrics, conflicts, 1);
+	return (err = answer_conflicts(j, p, conflict, n)) < 0 ? err : 1;
+}
+
+/* 1: answered. */
+static int put_chunks(struct relay *relay, struct job *j, struct push *p, uint64_t space)
+{
+	int err;
+
+	for (size_t i = 0; i < p->n_chunks; i++) {
+		const struct chunk *c = &p->chunks[i].chunk;
+
+		err = chunk_store(relay, space, &p->space, &c->id, p->chunks[i].blob, c->named);
+		if (err == ERR_CONFLICT)
+			return (err = job_refuse(j, "bad_request")) < 0 ? err : 1;
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* 1: answered. Otherwise every chunk named is here, and durable. */
+static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint64_t space)
+{
+	CLEANUP(buf_release) struct buf missing = BUF_INIT(MISSING_MAX * 16);
+	CLEANUP(buf_release) struct buf unsynced = BUF_INIT(16u << 20);
+	int err;
+
+	for (size_t i = 0; i < p->n_records; i++)
+		if (!p->records[i].old &&
+		    (err = refs_check(relay, space, p->records[i].rec.h.chunks, &missing, &unsynced)) < 0)
+			return err;
+	if (missing.len)
+		return (err = answer_missing(j, &missing)) < 0 ? err : 1;
+	if (!unsynced.len)
+		return 0;
+	if ((err = blob_sync(relay->blobs, &p->space, (const struct id16 *)unsynced.data, unsynced.len / 16)) < 0)
+		return err;
+	for (size_t i = 0; i < unsynced.len / 16; i++) {
+		struct store_chunk c;
+		struct id16 id;
+
+		memcpy(id.b, unsynced.data + i * 16, 16);
+		if ((err = store_chunk_find(relay->store, space, &id, &c)) < 0 ||
+		    (err = store_chunk_set(relay->store, space, &id, c.adopted, true)) < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int drop_chunks_of(void *ctx, uint64_t space, const struct store_version *v)
+{
+	struct record rec;
+	int err = record_decode(v->blob, &rec);
+
+	return err < 0 ? ERR_CORRUPT : refs_drop(ctx, space, rec.h.chunks);
+}
+
+/* A passing version goes when it is replaced; any other becomes history. */
+static int retire(struct relay *relay, const struct space_state *st, const struct store_record *was)
+{
+	int err;
+
+	if (!was->passing)
+		return store_version_expire(relay->store, st->row.no, was->number,
+					    relay_now(relay) + (int64_t)st->row.retention);
+	err = store_versions(relay->store, st->row.no, was->number, 1, drop_chunks_of, relay);
+	return err < 0 ? err : store_version_remove(relay->store, st->row.no, was->number);
+}
+
+static int write_record(struct relay *relay, struct space_state *st, const struct push_record *r, uint64_t cursor)
+{
+	struct store_version v = {
+		.number = st->row.versions++, .cursor = cursor, .id = r->rec.h.id,
+		.passing = r->rec.h.flags & RECORD_PASSING, .blob = r->blob,
+	};
+	int err = refs_take(relay, st->row.no, r->rec.h.chunks);
+
+	if (err == OK && r->replaces)
+		err = retire(relay, st, &r->was);
+	return err < 0 ? err : store_version_put(relay->store, st->row.no, &v, &r->hash);
+}
+
+static int put_lines(const struct push *p, struct buf *lines, size_t *ret_n)
+{
+	FREE_AFTER struct line *l = calloc(p->n_records, sizeof *l);
+	size_t n = 0;
+
+	if (!l)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < p->n_records; i++)
+		if (!p->records[i].old)
+			l[n++] = (struct line){ LINE_RECORD, p->records[i].rec.h.id, p->records[i].hash };
+	*ret_n = n;
+	return lines_put(lines, l, n);
+}
+
+static int notify(struct relay *relay, struct job *j, struct space *sp, const struct push *p, uint64_t cursor,
+		  struct bytes lines, size_t n)
+{
+	struct buf b;
+	struct cbor_enc e;
+	int err;
+
+	sync_begin(&b, &e, &p->space, cursor, lines, p->head);
+	cbor_put_text(&e, "records");
+	cbor_put_array(&e, n);
+	for (size_t i = 0; i < p->n_records; i++)
+		if (!p->records[i].old)
+			cbor_put_bytes(&e, p->records[i].blob.p, p->records[i].blob.len);
+	cbor_put_text(&e, "chunks");
+	cbor_put_array(&e, p->n_chunks);
+	for (size_t i = 0; i < p->n_chunks; i++)
+		cbor_put_bytes(&e, p->chunks[i].blob.p, p->chunks[i].blob.len);
+	cbor_put_text(&e, "entries");
+	cbor_put_array(&e, 0);
+	if ((err = cbor_enc_end(&e)) < 0) {
+		buf_release(&b);
+		return err;
+	}
+	return job_notify(relay, j, sp, message_take(&b));
+}
+
+static int write_push(struct relay *relay, struct job *j, struct space *sp, struct push *p)
+{
+	CLEANUP(buf_release) struct buf lines = BUF_INIT(PUSH_MAX_RECORDS * 64);
+	struct space_state *st = txn_state(relay, sp);
+	struct store_step step = { .cursor = st->row.cursor + 1, .first_version = st->row.versions,
+				   .first_entry = st->row.entries };
+	size_t n;
+	int err;
+
+	if ((err = put_lines(p, &lines, &n)) < 0)
+		return err;
+	for (size_t i = 0; i < p->n_records; i++)
+		if (!p->records[i].old && (err = write_record(relay, st, &p->records[i], step.cursor)) < 0)
+			return err;
+	step.versions = n;
+	step.lines = buf_bytes(&lines);
+	st->row.cursor = step.cursor;
+	if ((err = store_step_put(relay->store, st->row.no, &step)) < 0 ||
+	    (err = store_space_update(relay->store, &st->row)) < 0)
+		return err;
+	if (p->head.len &&
+	    (err = store_head_put(relay->store, st->row.no, &p->head_value.device, step.cursor, p->head)) < 0)
+		return err;
+	metrics_add(&relay->metrics, pushes, 1);
+	metrics_add(&relay->metrics, records, n);
+	if ((err = notify(relay, j, sp, p, step.cursor, step.lines, n)) < 0)
+		return err;
+	return answer_ok(j, p, step.cursor);
+}
+
+/* The rules in their order. > 0: answered. */
+static int decide(struct relay *relay, struct job *j, struct space *sp, struct push *p)
+{
+	const struct space_state *st = txn_state(relay, sp);
+	const struct log *log = st->log ? st->log->log : NULL;
+	uint64_t space = st->row.no;
+	const char *no = NULL;
+	int err;
+
+	if (!log || !log_may_write(log, &j->session->device))
+		no = "forbidden";
+	else if (p->has_after && !number_set_has(&j->session->accepted, p->after))
+		no = "order";
+	for (size_t i = 0; i < p->n_records && !no; i++)
+		no = check_record(log, j->session, &p->records[i].rec);
+	if (no)
+		return (err = job_refuse(j, no)) < 0 ? err : 1;
+	if ((err = put_chunks(relay, j, p, space)) || (err = check_conflicts(relay, j, p, space)) ||
+	    (err = check_chunks(relay, j, p, space)))
+		return err;
+	return 0;
+}
+
+static int push_run(struct relay *relay, struct job *j, struct store *store)
+{
+	struct push *p = j->state;
+	struct space *sp;
+	uint64_t cursor = 0;
+	size_t fresh = 0;
+	int err;
+
+	if (!p)
+		return ERR_NOMEM;
+	if (p->refusal)
+		return job_refuse(j, p->refusal);
+	err = spaces_get(relay->spaces, store, &p->space, &sp);
+	if (err == ERR_NOT_FOUND)
+		return job_refuse(j, "forbidden");
+	if (err < 0)
+		return err;
+	err = decide(relay, j, sp, p);
+	if (!err) {
+		for (size_t i = 0; i < p->n_records; i++) {
+			fresh += !p->records[i].old;
+			if (p->records[i].old && p->records[i].cursor > cursor)
+				cursor = p->records[i].cursor;
+		}
+		if (fresh)
+			err = write_push(relay, j, sp, p);
+		else
+			err = answer_ok(j, p, p->n_records ? cursor : txn_state(relay, sp)->row.cursor);
+	}
+	spaces_put(relay->spaces, sp);
+	return err < 0 ? err : OK;
+}
+
+const struct method method_push = { "coffer.push", LANE_WRITE, push_prepare, push_run, push_free };

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Index of the first run whose last is >= number. */
+static size_t find_run(const struct number_set *s, uint64_t number)
+{
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (s->runs[mid].last < number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+bool number_set_has(const struct number_set *s, uint64_t number)
+{
+	size_t i = find_run(s, number);
+
+	return i < s->n && s->runs[i].first <= number;
+}
+
+void number_set_add(struct number_set *s, uint64_t number)
+{
+	size_t i = find_run(s, number);
+	bool left = i > 0 && s->runs[i - 1].last + 1 == number;
+	bool right = i < s->n && number + 1 == s->runs[i].first;
+
+	if (i < s->n && s->runs[i].first <= number)
+		return;
+	if (left && right) {
+		s->runs[i - 1].last = s->runs[i].last;
+		memmove(&s->runs[i], &s->runs[i + 1], (s->n - i - 1) * sizeof s->runs[0]);
+		s->n--;
+	} else if (left) {
+		s->runs[i - 1].last = number;
+	} else if (right) {
+		s->runs[i].first = number;
+	} else {
+		if (s->n == NUMBER_SET_MAX) {
+			memmove(&s->runs[0], &s->runs[1], (s->n - 1) * sizeof s->runs[0]);
+			s->n--;
+			if (i)
+				i--;
+		}
+		memmove(&s->runs[i + 1], &s->runs[i], (s->n - i) * sizeof s->runs[0]);
+		s->runs[i].first = s->runs[i].last = number;
+		s->n++;
+	}
+}
+
+void number_set_remove(struct number_set *s, uint64_t number)
+{
+	size_t i = find_run(s, number);
+	uint64_t last;
+
+	if (i >= s->n || s->runs[i].first > number)
+		return;
+	last = s->runs[i].last;
+	if (s->runs[i].first == number && last == number) {
+		memmove(&s->runs[i], &s->runs[i + 1], (s->n - i - 1) * sizeof s->runs[0]);
+		s->n--;
+	} else if (s->runs[i].first == number) {
+		s->runs[i].first++;
+	} else {
+		s->runs[i].last = number - 1;
+		for (uint64_t v = number; v < last; v++)
+			number_set_add(s, v + 1);
+	}
+}
+
+struct session *session_new(const struct id32 *person, const struct id32 *device, const char *addr)
+{
+	struct session *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	atomic_init(&s->refs, 1);
+	s->person = *person;
+	s->device = *device;
+	snprintf(s->addr, sizeof s->addr, "%s", addr);
+	return s;
+}
+
+struct session *session_ref(struct session *s)
+{
+	atomic_fetch_add(&s->refs, 1);
+	return s;
+}
+
+void session_unref(struct session *s)
+{
+	if (s && atomic_fetch_sub(&s->refs, 1) == 1)
+		free(s);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A space is loaded under the cache's lock, so that two threads never load one twice. It cannot be loaded while the writer
+ * has uncommitted changes of it: then it is in the cache, because the writer holds it from its first change to the commit.
+ */
+#include "server/spaces.h"
+
+#include <stdlib.h>
+
+#define BUCKETS 1024
+
+struct spaces {
+	pthread_mutex_t lock;
+	struct space *buckets[BUCKETS];
+	struct space lru; /* unused ones; head of the ring, newest first */
+	unsigned unused;
+};
+
+struct shared_log *shared_log_new(struct log *log)
+{
+	struct shared_log *l = calloc(1, sizeof *l);
+
+	if (!l) {
+		log_free(log);
+		return NULL;
+	}
+	atomic_init(&l->refs, 1);
+	l->log = log;
+	return l;
+}
+
+struct shared_log *shared_log_ref(struct shared_log *l)
+{
+	if (l)
+		atomic_fetch_add(&l->refs, 1);
+	return l;
+}
+
+void shared_log_unref(struct shared_log *l)
+{
+	if (!l || atomic_fetch_sub(&l->refs, 1) != 1)
+		return;
+	log_free(l->log);
+	free(l);
+}
+
+int spaces_new(struct spaces **ret_s)
+{
+	struct spaces *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return ERR_NOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	s->lru.lru_prev = s->lru.lru_next = &s->lru;
+	*ret_s = s;
+	return OK;
+}
+
+static void space_free(struct space *sp)
+{
+	shared_log_unref(sp->published.log);
+	shared_log_unref(sp->writing.log);
+	pthread_mutex_destroy(&sp->lock);
+	free(sp);
+}
+
+void spaces_free(struct spaces *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		struct space *sp = s->buckets[i];
+
+		while (sp) {
+			struct space *next = sp->next_hash;
+
+			space_free(sp);
+			sp = next;
+		}
+	}
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static struct space **bucket(struct spaces *s, const struct id16 *id)
+{
+	return &s->buckets[((size_t)id->b[0] << 8 | id->b[1]) % BUCKETS];
+}
+
+static void lru_remove(struct spaces *s, struct space *sp)
+{
+	sp->lru_prev->lru_next = sp->lru_next;
+	sp->lru_next->lru_prev = sp->lru_prev;
+	sp->lru_prev = sp->lru_next = NULL;
+	s->unused--;
+}
+
+static void drop(struct spaces *s, struct space *sp)
+{
+	struct space **p = bucket(s, &sp->id);
+
+	while (*p != sp)
+		p = &(*p)->next_hash;
+	*p = sp->next_hash;
+	space_free(sp);
+}
+
+static int apply_stored(void *ctx, uint64_t seq, struct bytes blob)
+{
+	(void)seq;
+	return log_apply(ctx, blob, LOG_TRUSTED);
+}
+
+static int load(struct store *store, const struct id16 *id, struct space_state *ret_state)
+{
+	struct log *log = NULL;
+	int err = store_space_find(store, id, &ret_state->row);
+
+	if (err < 0)
+		return err;
+	if ((err = log_new(NULL, &log)) < 0)
+		return err;
+	err = store_entries(store, ret_state->row.no, 0, ret_state->row.entries, apply_stored, log);
+	if (err == OK && log_count(log) != ret_state->row.entries)
+		err = ERR_CORRUPT;
+	if (err < 0) {
+		log_free(log);
+		return err;
+	}
+	ret_state->log = shared_log_new(log);
+	return ret_state->log ? OK : ERR_NOMEM;
+}
+
+static int add(struct spaces *s, struct store *store, const struct id16 *id, bool create, struct space **ret_sp)
+{
+	struct space_state state = { 0 };
+	struct space *sp;
+	int err = load(store, id, &state);
+
+	if (err < 0 && !(err == ERR_NOT_FOUND && create))
+		return err;
+	if (err < 0)
+		state = (struct space_state){ .row = { .id = *id } };
+	sp = calloc(1, sizeof *sp);
+	if (!sp) {
+		shared_log_unref(state.log);
+		return ERR_NOMEM;
+	}
+	sp->id = *id;
+	sp->published = state;
+	pthread_mutex_init(&sp->lock, NULL);
+	sp->next_hash = *bucket(s, id);
+	*bucket(s, id) = sp;
+	*ret_sp = sp;
+	return OK;
+}
+
+static int get(struct spaces *s, struct store *store, const struct id16 *id, bool create, struct space **ret_sp)
+{
+	struct space *sp;
+	int err = OK;
+
+	pthread_mutex_lock(&s->lock);
+	for (sp = *bucket(s, id); sp && !id16_equal(&sp->id, id); sp = sp->next_hash)
+		;
+	if (!sp)
+		err = add(s, store, id, create, &sp);
+	else if (!sp->users)
+		lru_remove(s, sp);
+	if (err == OK) {
+		sp->users++;
+		*ret_sp = sp;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+int spaces_get(struct spaces *s, struct store *store, const struct id16 *id, struct space **ret_sp)
+{
+	return get(s, store, id, false, ret_sp);
+}
+
+int spaces_get_new(struct spaces *s, struct store *store, const struct id16 *id, struct space **ret_sp)
+{
+	return get(s, store, id, true, ret_sp);
+}
+
+struct space *spaces_ref(struct spaces *s, struct space *sp)
+{
+	pthread_mutex_lock(&s->lock);
+	sp->users++;
+	pthread_mutex_unlock(&s->lock);
+	return sp;
+}
+
+void spaces_put(struct spaces *s, struct space *sp)
+{
+	if (!sp)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (--sp->users == 0) {
+		if (!sp->published.log) {
+			drop(s, sp);
+		} else {
+			sp->lru_next = s->lru.lru_next;
+			sp->lru_prev = &s->lru;
+			sp->lru_next->lru_prev = sp->lru_prev->lru_next = sp;
+			if (++s->unused > SPACES_KEEP) {
+				sp = s->lru.lru_prev;
+				lru_remove(s, sp);
+				drop(s, sp);
+			}
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct space_view space_view(struct space *sp)
+{
+	struct space_view v;
+
+	pthread_mutex_lock(&sp->lock);
+	v = (struct space_view){ sp->published.row.no, sp->published.row.cursor, shared_log_ref(sp->published.log) };
+	pthread_mutex_unlock(&sp->lock);
+	return v;
+}
+
+void space_view_release(struct space_view *v)
+{
+	shared_log_unref(v->log);
+	v->log = NULL;
+}
+
+struct space_state *space_writing(struct space *sp)
+{
+	if (!sp->in_writing) {
+		shared_log_unref(sp->writing.log);
+		sp->writing = sp->published; /* only the writer thread changes published, so no lock to read it here */
+		shared_log_ref(sp->writing.log);
+		sp->in_writing = true;
+	}
+	return &sp->writing;
+}
+
+void space_publish(struct space *sp)
+{
+	struct shared_log *old;
+
+	if (!sp->in_writing)
+		return;
+	pthread_mutex_lock(&sp->lock);
+	old = sp->published.log;
+	sp->published = sp->writing;
+	pthread_mutex_unlock(&sp->lock);
+	shared_log_unref(old);
+	sp->writing.log = NULL;
+	sp->in_writing = false;
+}
+
+void space_reset(struct space *sp)
+{
+	shared_log_unref(sp->writing.log);
+	sp->writing.log = NULL;
+	sp->in_writing = false;
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The database file: opening, schema, statements, transactions. WAL with synchronous=FULL: a commit that returned is on
+ * disk; a process killed at any moment leaves the last commit. The directory is locked by an open-file lock on "lock",
+ * which goes with the process.
+ */
+#include "server/store_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+
+static const char schema[] =
+	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), format INTEGER NOT NULL, store BLOB NOT NULL,"
+	" boot TEXT NOT NULL) STRICT;"
+	"CREATE TABLE spaces(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, cursor INTEGER NOT NULL,"
+	" versions INTEGER NOT NULL, entries INTEGER NOT NULL, retention INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE entries(key INTEGER PRIMARY KEY, blob BLOB NOT NULL) STRICT;"
+	"CREATE TABLE invites(id BLOB PRIMARY KEY, space BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE steps(key INTEGER PRIMARY KEY, first_version INTEGER NOT NULL, versions INTEGER NOT NULL,"
+	" first_entry INTEGER NOT NULL, entries INTEGER NOT NULL, lines BLOB NOT NULL) STRICT;"
+	"CREATE TABLE versions(key INTEGER PRIMARY KEY, cursor INTEGER NOT NULL, id BLOB NOT NULL, passing INTEGER NOT NULL,"
+	" expires INTEGER, blob BLOB NOT NULL) STRICT;"
+	"CREATE INDEX versions_expires ON versions(expires) WHERE expires IS NOT NULL;"
+	"CREATE TABLE records(space INTEGER NOT NULL, id BLOB NOT NULL, number INTEGER NOT NULL, cursor INTEGER NOT NULL,"
+	" passing INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY(space, id)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE heads(space INTEGER NOT NULL, device BLOB NOT NULL, cursor INTEGER NOT NULL, blob BLOB NOT NULL,"
+	" PRIMARY KEY(space, device)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE chunks(space INTEGER NOT NULL, id BLOB NOT NULL, size INTEGER NOT NULL, refs INTEGER NOT NULL,"
+	" blob INTEGER NOT NULL, flags INTEGER NOT NULL, uploaded INTEGER NOT NULL, PRIMARY KEY(space, id))"
+	" STRICT, WITHOUT ROWID;"
+	"CREATE INDEX chunks_unnamed ON chunks(uploaded) WHERE refs = 0;"
+	"CREATE INDEX chunks_unsynced ON chunks(flags) WHERE flags & 4 = 0;"
+	"CREATE TABLE blobs(key INTEGER PRIMARY KEY, blob BLOB NOT NULL) STRICT;"
+	"CREATE TABLE named(space INTEGER NOT NULL, id BLOB NOT NULL, ids BLOB NOT NULL, PRIMARY KEY(space, id))"
+	" STRICT, WITHOUT ROWID;";
+
+static const char *const sql[ST_COUNT] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_BEGIN_READ] = "BEGIN",
+	[ST_COMMIT] = "COMMIT",
+	[ST_ROLLBACK] = "ROLLBACK",
+	[ST_SPACE_FIND] = "SELECT no, cursor, versions, entries, retention FROM spaces WHERE id = ?1",
+	[ST_SPACE_ADD] = "INSERT INTO spaces(id, cursor, versions, entries, retention) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[ST_SPACE_SET] = "UPDATE spaces SET cursor = ?2, versions = ?3, entries = ?4, retention = ?5 WHERE no = ?1",
+	[ST_ENTRY_ADD] = "INSERT INTO entries(key, blob) VALUES(?1, ?2)",
+	[ST_ENTRIES] = "SELECT key, blob FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key",
+	[ST_INVITE_ADD] = "INSERT OR IGNORE INTO invites(id, space) VALUES(?1, ?2)",
+	[ST_INVITE_FIND] = "SELECT space FROM invites WHERE id = ?1",
+	[ST_STEP_ADD] = "INSERT INTO steps(key, first_version, versions, first_entry, entries, lines)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[ST_STEPS] = "SELECT key, first_version, versions, first_entry, entries, lines FROM steps"
+		     " WHERE key > ?1 AND key < ?2 ORDER BY key",
+	[ST_VERSION_ADD] = "INSERT INTO versions(key, cursor, id, passing, blob) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[ST_VERSIONS] = "SELECT key, cursor, id, passing, expires, blob FROM versions WHERE key >= ?1 AND key < ?2"
+			" ORDER BY key",
+	[ST_VERSION_EXPIRE] = "UPDATE versions SET expires = ?2 WHERE key = ?1",
+	[ST_VERSION_DEL] = "DELETE FROM versions WHERE key = ?1",
+	[ST_VERSIONS_EXPIRED] = "SELECT key, cursor, id, passing, expires, blob FROM versions"
+				" WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2",
+	[ST_RECORD_FIND] = "SELECT number, cursor, passing, hash FROM records WHERE space = ?1 AND id = ?2",
+	[ST_RECORD_SET] = "INSERT INTO records(space, id, number, cursor, passing, hash) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
+			  " ON CONFLICT(space, id) DO UPDATE SET number = ?3, cursor = ?4, passing = ?5, hash = ?6",
+	[ST_HEAD_SET] = "INSERT INTO heads(space, device, cursor, blob) VALUES(?1, ?2, ?3, ?4)"
+			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
+	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
+	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded FROM chunks WHERE space = ?1 AND id = ?2",
+	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
+	[ST_CHUNK_SET] = "UPDATE chunks SET flags = (flags & 2) | ?3 WHERE space = ?1 AND id = ?2",
+	[ST_CHUNK_DEL] = "DELETE FROM chunks WHERE space = ?1 AND id = ?2",
+	[ST_CHUNKS_STALE] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, s.id FROM chunks c"
+			    " JOIN spaces s ON s.no = c.space WHERE c.refs = 0 AND c.uploaded < ?1 LIMIT ?2",
+	[ST_CHUNKS_UNSYNCED] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, s.id FROM chunks c"
+			       " JOIN spaces s ON s.no = c.space WHERE c.flags & 4 = 0 LIMIT ?1",
+	[ST_BLOB_ADD] = "INSERT INTO blobs(blob) VALUES(?1)",
+	[ST_BLOB_GET] = "SELECT blob FROM blobs WHERE key = ?1",
+	[ST_BLOB_DEL] = "DELETE FROM blobs WHERE key = ?1",
+	[ST_NAMED_ADD] = "INSERT INTO named(space, id, ids) VALUES(?1, ?2, ?3)",
+	[ST_NAMED_GET] = "SELECT ids FROM named WHERE space = ?1 AND id = ?2",
+	[ST_NAMED_DEL] = "DELETE FROM named WHERE space = ?1 AND id = ?2",
+	[ST_SIZES] = "SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
+		     " (SELECT coalesce(sum(size), 0) FROM chunks),"
+		     " (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
+};
+
+int store_err(struct store *s, int rc)
+{
+	(void)s;
+	switch (rc & 0xff) {
+	case SQLITE_NOMEM:
+		return ERR_NOMEM;
+	case SQLITE_FULL:
+		return ERR_NO_SPACE;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return ERR_BUSY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_SCHEMA:
+		return ERR_CORRUPT;
+	case SQLITE_READONLY:
+		return ERR_READ_ONLY;
+	case SQLITE_TOOBIG:
+		return ERR_RANGE;
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISUSE:
+	case SQLITE_RANGE:
+	case SQLITE_MISMATCH:
+		return ERR_INTERNAL;
+	default:
+		return ERR_IO;
+	}
+}
+
+sqlite3_stmt *store_stmt(struct store *s, enum stmt st, int *ret_err)
+{
+	int rc;
+
+	if (!s->stmts[st]) {
+		rc = sqlite3_prepare_v3(s->db, sql[st], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[st], NULL);
+		if (rc != SQLITE_OK) {
+			*ret_err = store_err(s, rc);
+			return NULL;
+		}
+	}
+	sqlite3_reset(s->stmts[st]);
+	*ret_err = OK;
+	return s->stmts[st];
+}
+
+int store_step_row(struct store *s, sqlite3_stmt *q)
+{
+	int rc = sqlite3_step(q);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	sqlite3_reset(q);
+	return rc == SQLITE_DONE ? 0 : store_err(s, rc);
+}
+
+int store_run(struct store *s, sqlite3_stmt *q)
+{
+	int n = store_step_row(s, q);
+
+	sqlite3_reset(q);
+	return n < 0 ? n : OK;
+}
+
+int store_column_fixed(sqlite3_stmt *q, int i, void *out, size_t n)
+{
+	struct bytes b = store_column(q, i);
+
+	if (b.len != n)
+		return ERR_CORRUPT;
+	memcpy(out, b.p, n);
+	return OK;
+}
+
+static int run_simple(struct store *s, enum stmt st)
+{
+	int err;
+	sqlite3_stmt *q = store_stmt(s, st, &err);
+
+	return q ? store_run(s, q) : err;
+}
+
+int store_begin(struct store *s)
+{
+	return run_simple(s, ST_BEGIN);
+}
+
+int store_commit(struct store *s)
+{
+	int err = run_simple(s, ST_COMMIT);
+
+	if (err < 0)
+		store_rollback(s);
+	return err;
+}
+
+void store_rollback(struct store *s)
+{
+	/* After some errors SQLite has already rolled back; then this one fails, which is what is wanted. */
+	if (!sqlite3_get_autocommit(s->db) && run_simple(s, ST_ROLLBACK) < 0)
+		return;
+}
+
+int store_begin_read(struct store *s)
+{
+	return run_simple(s, ST_BEGIN_READ);
+}
+
+void store_end_read(struct store *s)
+{
+	store_rollback(s);
+}
+
+const struct id16 *store_id(const struct store *s)
+{
+	return &s->id;
+}
+
+static int exec(struct store *s, const char *text)
+{
+	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? OK : store_err(s, rc);
+}
+
+static int configure(struct store *s)
+{
+	int err, on;
+
+	sqlite3_extended_result_codes(s->db, 1);
+	sqlite3_busy_timeout(s->db, 5000);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, &on);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &on);
+	if ((err = exec(s, "PRAGMA journal_mode = WAL")) < 0)
+		return err;
+	/* Everything stored is ciphertext: overwriting freed pages with zeros would only cost writes. */
+	return exec(s, "PRAGMA synchronous = FULL; PRAGMA secure_delete = 0; PRAGMA cache_size = -65536;"
+		       "PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 8000;"
+		       "PRAGMA journal_size_limit = 67108864");
+}
+
+static int create(struct store *s)
+{
+	sqlite3_stmt *q = NULL;
+	int err, rc;
+
+	if ((err = exec(s, "BEGIN EXCLUSIVE")) < 0 || (err = exec(s, schema)) < 0)
+		return err;
+	s->env->random(s->env->ctx, s->id.b, sizeof s->id.b);
+	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta(id, format, store, boot) VALUES(1, ?1, ?2, '')", -1, &q, NULL);
+	if (rc != SQLITE_OK)
+		return store_err(s, rc);
+	sqlite3_bind_int(q, 1, STORE_FORMAT);
+	store_bind_bytes(q, 2, s->id.b, sizeof s->id.b);
+	err = store_run(s, q);
+	sqlite3_finalize(q);
+	return err < 0 ? err : exec(s, "COMMIT");
+}
+
+/* ERR_NOT_FOUND: an empty database; ERR_VERSION: of another format, or not a relay's. */
+static int read_meta(struct store *s)
+{
+	sqlite3_stmt *q = NULL;
+	int err, tables = 0;
+
+	if (sqlite3_prepare_v2(s->db, "SELECT count(*) FROM sqlite_master", -1, &q, NULL) != SQLITE_OK)
+		return store_err(s, sqlite3_errcode(s->db));
+	if ((err = store_step_row(s, q)) > 0)
+		tables = sqlite3_column_int(q, 0);
+	sqlite3_finalize(q);
+	if (err < 0)
+		return err;
+	if (!tables)
+		return ERR_NOT_FOUND;
+	if (sqlite3_prepare_v2(s->db, "SELECT format, store FROM meta", -1, &q, NULL) != SQLITE_OK)
+		return ERR_VERSION;
+	err = store_step_row(s, q);
+	if (err > 0)
+		err = sqlite3_column_int(q, 0) != STORE_FORMAT ? ERR_VERSION : store_column_fixed(q, 1, s->id.b, 16);
+	else if (!err)
+		err = ERR_CORRUPT;
+	sqlite3_finalize(q);
+	return err;
+}
+
+bool store_same_boot(const struct store *s)
+{
+	return s->same_boot;
+}
+
+static int note_boot(struct store *s)
+{
+	char now[64] = "";
+	sqlite3_stmt *q = NULL;
+	int err, fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, now, sizeof now - 1);
+
+	if (fd >= 0)
+		close(fd);
+	now[n > 0 ? n : 0] = '\0';
+	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET boot = ?1 WHERE boot <> ?1 OR ?1 = ''", -1, &q, NULL) != SQLITE_OK)
+		return store_err(s, sqlite3_errcode(s->db));
+	sqlite3_bind_text(q, 1, now, -1, SQLITE_STATIC);
+	err = store_run(s, q);
+	sqlite3_finalize(q);
+	s->same_boot = err == OK && sqlite3_changes(s->db) == 0;
+	return err;
+}
+
+static int lock_dir(struct store *s, const char *dir)
+{
+	char path[4096];
+
+	if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path)
+		return ERR_RANGE;
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return err_from_errno(errno);
+	return flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0 ? ERR_BUSY : OK;
+}
+
+static int open_db(struct store *s)
+{
+	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc != SQLITE_OK)
+		return store_err(s, rc);
+	return configure(s);
+}
+
+int store_open(const struct env *env, const char *dir, struct store **ret_s)
+{
+	struct store *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->env = env;
+	s->lock_fd = -1;
+	if (asprintf(&s->path, "%s/relay.db", dir) < 0) {
+		s->path = NULL;
+		err = ERR_NOMEM;
+	} else if ((err = lock_dir(s, dir)) == OK && (err = open_db(s)) == OK) {
+		err = read_meta(s);
+		if (err == ERR_NOT_FOUND)
+			err = create(s);
+		if (err == OK)
+			err = note_boot(s);
+	}
+	if (err < 0) {
+		store_close(s);
+		return err;
+	}
+	*ret_s = s;
+	return OK;
+}
+
+int store_open_reader(struct store *writer, struct store **ret_s)
+{
+	struct store *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->env = writer->env;
+	s->lock_fd = -1;
+	s->id = writer->id;
+	s->path = strdup(writer->path);
+	err = s->path ? open_db(s) : ERR_NOMEM;
+	if (err == OK)
+		err = exec(s, "PRAGMA query_only = 1");
+	if (err < 0) {
+		store_close(s);
+		return err;
+	}
+	*ret_s = s;
+	return OK;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < ST_COUNT; i++)
+		sqlite3_finalize(s->stmts[i]);
+	sqlite3_close(s->db);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s->path);
+	free(s);
+}

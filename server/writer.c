@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/writer.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "server/housekeeping.h"
+#include "server/relay.h"
+#include "server/rpc.h"
+#include "server/txn.h"
+
+#define BATCH_MAX 512
+#define BATCH_BYTES (16u << 20)
+#define VERIFIERS_MAX 4
+#define HOUSEKEEPING_SECONDS 60
+
+struct writer {
+	struct relay *relay;
+	job_done *done;
+	void *ctx;
+	pthread_t thread, verifiers[VERIFIERS_MAX];
+	size_t n_verifiers;
+	bool running; /* thread was started */
+
+	pthread_mutex_t lock; /* all below, and the jobs' next and prepared */
+	pthread_cond_t to_verify, verified;
+	struct job *first, *last;
+	struct job *unprepared; /* the first that no verifier has taken yet */
+	bool closed;
+};
+
+static void answer_failure(struct relay *relay, struct job *j, int err)
+{
+	job_drop_results(relay, j);
+	txn_unaccept(j);
+	if (rpc_failed(j, err) < 0)
+		job_drop_results(relay, j);
+}
+
+/* One job in a transaction of its own. */
+static void run_single(struct relay *relay, struct job *j)
+{
+	int err = txn_begin(relay);
+
+	if (err == OK) {
+		err = j->method->run(relay, j, relay->store);
+		if (err < 0)
+			txn_rollback(relay);
+		else
+			err = txn_commit(relay);
+	}
+	if (err < 0) {
+		log_warn("%s: %s", j->method->name, err_str(err));
+		answer_failure(relay, j, err);
+	}
+}
+
+static int try_batch(struct relay *relay, struct job **jobs, size_t n)
+{
+	int err = txn_begin(relay);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < n && err >= 0; i++)
+		err = jobs[i]->method->run(relay, jobs[i], relay->store);
+	if (err < 0) {
+		txn_rollback(relay);
+		return err;
+	}
+	return txn_commit(relay);
+}
+
+static void run_batch(struct relay *relay, struct job **jobs, size_t n)
+{
+	metrics_add(&relay->metrics, commits, 1);
+	metrics_add(&relay->metrics, commit_jobs, n);
+	if (n == 1) {
+		run_single(relay, jobs[0]);
+		return;
+	}
+	if (try_batch(relay, jobs, n) == OK)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		job_drop_results(relay, jobs[i]);
+		txn_unaccept(jobs[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		run_single(relay, jobs[i]);
+}
+
+void writer_run_batch(struct relay *relay, struct job **jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rpc_prepare(relay, jobs[i]);
+	run_batch(relay, jobs, n);
+}
+
+static void *verify_main(void *arg)
+{
+	struct writer *w = arg;
+	struct job *j;
+
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		while (!w->unprepared && !w->closed)
+			pthread_cond_wait(&w->to_verify, &w->lock);
+		if (!(j = w->unprepared))
+			break;
+		w->unprepared = j->next;
+		pthread_mutex_unlock(&w->lock);
+		rpc_prepare(w->relay, j);
+		pthread_mutex_lock(&w->lock);
+		j->prepared = true;
+		if (j == w->first)
+			pthread_cond_signal(&w->verified);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* Takes the prepared jobs from the front. Called and returns with the lock held. */
+static size_t take_batch(struct writer *w, struct job **jobs)
+{
+	size_t n = 0, bytes = 0;
+
+	while (n < BATCH_MAX && bytes < BATCH_BYTES && w->first && w->first->prepared) {
+		struct job *j = w->first;
+
+		w->first = j->next;
+		if (!w->first)
+			w->last = NULL;
+		bytes += j->in.len;
+		jobs[n++] = j;
+	}
+	return n;
+}
+
+/* Waits for work or, when `seconds` have passed without, returns false. */
+static bool wait_work(struct writer *w, unsigned seconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	while (!(w->first && w->first->prepared) && !(w->closed && !w->first))
+		if (pthread_cond_timedwait(&w->verified, &w->lock, &until))
+			return false;
+	return true;
+}
+
+static void *writer_main(void *arg)
+{
+	struct writer *w = arg;
+	struct job *jobs[BATCH_MAX];
+	unsigned seconds = HOUSEKEEPING_SECONDS;
+	size_t n;
+
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		bool work = wait_work(w, seconds);
+
+		if (w->closed && !w->first)
+			break;
+		n = work ? take_batch(w, jobs) : 0;
+		pthread_mutex_unlock(&w->lock);
+		if (work) {
+			run_batch(w->relay, jobs, n);
+			for (size_t i = 0; i < n; i++)
+				w->done(w->ctx, jobs[i]);
+		} else {
+			int err = housekeeping_step(w->relay);
+
+			if (err < 0)
+				log_warn("housekeeping: %s", err_str(err));
+			seconds = err > 0 ? 1 : HOUSEKEEPING_SECONDS;
+		}
+		pthread_mutex_lock(&w->lock);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+int writer_start(struct relay *relay, job_done *done, void *ctx, struct writer **ret_w)
+{
+	struct writer *w = calloc(1, sizeof *w);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_condattr_t attr;
+
+	if (!w)
+		return ERR_NOMEM;
+	*w = (struct writer){ .relay = relay, .done = done, .ctx = ctx };
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->to_verify, NULL);
+	pthread_cond_init(&w->verified, &attr);
+	pthread_condattr_destroy(&attr);
+	for (long i = 0; i < (cpus < VERIFIERS_MAX ? cpus : VERIFIERS_MAX); i++)
+		if (!pthread_create(&w->verifiers[w->n_verifiers], NULL, verify_main, w))
+			w->n_verifiers++;
+	if (w->n_verifiers)
+		w->running = !pthread_create(&w->thread, NULL, writer_main, w);
+	if (!w->running) {
+		writer_stop(w);
+		return ERR_NOMEM;
+	}
+	*ret_w = w;
+	return OK;
+}
+
+void writer_put(struct writer *w, struct job *j)
+{
+	pthread_mutex_lock(&w->lock);
+	j->next = NULL;
+	if (w->last)
+		w->last->next = j;
+	else
+		w->first = j;
+	w->last = j;
+	if (!w->unprepared)
+		w->unprepared = j;
+	pthread_cond_signal(&w->to_verify);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void writer_stop(struct writer *w)
+{
+	if (!w)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->closed = true;
+	pthread_cond_broadcast(&w->to_verify);
+	pthread_cond_broadcast(&w->verified);
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < w->n_verifiers; i++)
+		pthread_join(w->verifiers[i], NULL);
+	pthread_mutex_lock(&w->lock);
+	pthread_cond_broadcast(&w->verified);
+	pthread_mutex_unlock(&w->lock);
+	if (w->running)
+		pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->to_verify);
+	pthread_cond_destroy(&w->verified);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
