@@ -144,13 +144,13 @@ int aead_seal(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct 
 	put_nonce(nonce, iv);
 	if (a->suite == AEAD_AES256GCM)
 		return gcm_seal(a, iv, aad, plain, out, tag);
-	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(out, tag, NULL, plain.p, plain.len, aad.p, aad.len, NULL, iv,
-		a->key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
+		out, tag, NULL, plain.p, plain.len, aad.p, aad.len, NULL, iv, a->key);
 	return 0;
 }
 
-int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct bytes ct, const uint8_t tag[AEAD_TAG_SIZE],
-	uint8_t *out)
+int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct bytes ct,
+	const uint8_t tag[AEAD_TAG_SIZE], uint8_t *out)
 {
 	uint8_t iv[24];
 	int err = 0;
@@ -162,16 +162,16 @@ int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct 
 	put_nonce(nonce, iv);
 	if (a->suite == AEAD_AES256GCM)
 		err = gcm_open(a, iv, aad, ct, tag, out);
-	else if (crypto_aead_xchacha20poly1305_ietf_decrypt_detached(out, NULL, ct.p, ct.len, tag, aad.p, aad.len, iv,
-			 a->key) != 0)
+	else if (crypto_aead_xchacha20poly1305_ietf_decrypt_detached(
+			 out, NULL, ct.p, ct.len, tag, aad.p, aad.len, iv, a->key) != 0)
 		err = ERR_TAMPERED;
 	if (err < 0 && ct.len > 0)
 		sodium_memzero(out, ct.len);
 	return err;
 }
 
-int aead_seal_units(struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes plain,
-	uint8_t *out)
+int aead_seal_units(
+	struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes plain, uint8_t *out)
 {
 	size_t at = 0;
 	int err;
@@ -191,8 +191,8 @@ int aead_seal_units(struct aead *a, struct aead_nonce first, struct bytes aad, s
 	return 0;
 }
 
-int aead_open_units(struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes sealed,
-	uint8_t *out)
+int aead_open_units(
+	struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes sealed, uint8_t *out)
 {
 	size_t at = 0, done = 0;
 	int err = 0;

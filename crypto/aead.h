@@ -48,8 +48,8 @@ int aead_seal(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct 
 	uint8_t tag[AEAD_TAG_SIZE]) MUST_CHECK;
 
 /* Writes ct.len bytes of plaintext to `out` (which may be ct.p itself). ERR_TAMPERED; `out` is then wiped. */
-int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct bytes ct, const uint8_t tag[AEAD_TAG_SIZE],
-	uint8_t *out) MUST_CHECK;
+int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct bytes ct,
+	const uint8_t tag[AEAD_TAG_SIZE], uint8_t *out) MUST_CHECK;
 
 /*
  * Seals plain in units of `unit` bytes (the last may be shorter), unit i under counter + i, each followed by its tag:

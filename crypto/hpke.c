@@ -49,8 +49,8 @@ int hpke_seal_with(const uint8_t ephemeral[32], const struct id32 *public_key, s
 	err = hpke_schedule(ephemeral, public_key->b, enc, public_key->b, info, &keys);
 	if (err < 0)
 		return err;
-	crypto_aead_chacha20poly1305_ietf_encrypt(ct, NULL, plain.p, plain.len, aad.p, aad.len, NULL, keys.nonce,
-		keys.key);
+	crypto_aead_chacha20poly1305_ietf_encrypt(
+		ct, NULL, plain.p, plain.len, aad.p, aad.len, NULL, keys.nonce, keys.key);
 	sodium_memzero(&keys, sizeof keys);
 	return 0;
 }

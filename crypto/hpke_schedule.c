@@ -34,8 +34,8 @@ void hpke_extract(enum hpke_suite suite, struct bytes salt, const char *label, s
 	sodium_memzero(&st, sizeof st);
 }
 
-void hpke_expand(enum hpke_suite suite, const uint8_t prk[32], const char *label, struct bytes info, uint8_t *out,
-	size_t len)
+void hpke_expand(
+	enum hpke_suite suite, const uint8_t prk[32], const char *label, struct bytes info, uint8_t *out, size_t len)
 {
 	crypto_auth_hmacsha256_state st;
 	const uint8_t be[2] = { 0, (uint8_t)len }, one = 1;

@@ -19,8 +19,8 @@ struct hpke_keys {
 
 /* LabeledExtract and LabeledExpand (len 1..32). */
 void hpke_extract(enum hpke_suite suite, struct bytes salt, const char *label, struct bytes material, uint8_t out[32]);
-void hpke_expand(enum hpke_suite suite, const uint8_t prk[32], const char *label, struct bytes info, uint8_t *out,
-	size_t len);
+void hpke_expand(
+	enum hpke_suite suite, const uint8_t prk[32], const char *label, struct bytes info, uint8_t *out, size_t len);
 
 /* From X25519(own private, peer public), enc and the recipient's public key to the message's keys. ERR_INVALID: `peer` of
  * small order. */

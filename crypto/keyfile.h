@@ -22,8 +22,8 @@
 
 /* Appends a key file. `passphrase` NULL: kdf none; `params` NULL: the defaults with a fresh salt. ERR_RANGE if the payload
  * is empty or too large or a parameter is out of bounds. Write it with env_write_file(), mode 0600. */
-int keyfile_seal(struct bytes payload, const struct secret *passphrase, const struct kdf_params *params, struct buf *b)
-	MUST_CHECK;
+int keyfile_seal(struct bytes payload, const struct secret *passphrase, const struct kdf_params *params,
+	struct buf *b) MUST_CHECK;
 
 /* 1 if opening needs a passphrase, 0 if not. ERR_CORRUPT, ERR_VERSION. */
 int keyfile_needs_passphrase(struct bytes file) MUST_CHECK;

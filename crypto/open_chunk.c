@@ -8,8 +8,8 @@
 #include "crypto/seal_core.h"
 
 /* Opens and checks length and hash; *ret_named is the clear list, a view into blob. */
-static int open_any(const struct id16 *space, const struct slice *s, const uint8_t hash_key[KEY_SIZE], struct bytes blob,
-	struct bytes *ret_named, struct buf *ret_plain)
+static int open_any(const struct id16 *space, const struct slice *s, const uint8_t hash_key[KEY_SIZE],
+	struct bytes blob, struct bytes *ret_named, struct buf *ret_plain)
 {
 	CLEANUP(buf_release) struct buf aad = BUF_INIT(CHUNK_MAX_BLOB);
 	struct seal_job job = { .label = CHUNK_LABEL, .key = s->key, .derived = &s->chunk, .squeeze = true };

@@ -23,8 +23,8 @@ int hpke_open(const struct secret *key, const uint8_t enc[HPKE_ENC_SIZE], struct
 		return err;
 	if ((err = hpke_schedule(secret_key(key), enc, enc, recipient.b, info, &keys)) < 0)
 		return err;
-	if (crypto_aead_chacha20poly1305_ietf_decrypt(secret_data(plain), NULL, NULL, ct.p, ct.len, aad.p, aad.len,
-		    keys.nonce, keys.key) != 0)
+	if (crypto_aead_chacha20poly1305_ietf_decrypt(
+		    secret_data(plain), NULL, NULL, ct.p, ct.len, aad.p, aad.len, keys.nonce, keys.key) != 0)
 		err = ERR_TAMPERED;
 	sodium_memzero(&keys, sizeof keys);
 	if (err == 0)

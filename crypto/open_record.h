@@ -21,7 +21,10 @@ struct opened_record {
 	struct buf plain;      /* wiped on release */
 };
 
-#define OPENED_RECORD_INIT { .plain = BUF_INIT_SECRET(1u << 20) }
+#define OPENED_RECORD_INIT \
+	{ \
+		.plain = BUF_INIT_SECRET(1u << 20) \
+	}
 
 /*
  * Checks as verify_record() does, then the commitment (ERR_COMMITMENT: sealed under another epoch key, space or id), the tag

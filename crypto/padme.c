@@ -13,7 +13,7 @@ size_t padme_size(size_t len)
 
 	if (len < 2)
 		return len;
-	e = log2_floor(len);     /* bits of the exponent's value */
+	e = log2_floor(len);       /* bits of the exponent's value */
 	s = log2_floor(e | 1) + 1; /* mantissa bits to keep; e is 1 at least */
 	if (s >= e)
 		return len;

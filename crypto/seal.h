@@ -64,7 +64,7 @@ int seal_index(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], const
 
 /* Appends the sealed form of a short plaintext: names in log entries, invite bundles, the back chain of epoch keys, key
  * files. `label` is ASCII and unique to the purpose; `aad` binds the place. ERR_RANGE if over SEAL_SMALL_MAX. */
-int seal_small(const char *label, const uint8_t key[KEY_SIZE], struct bytes aad, struct bytes plain, struct buf *b)
-	MUST_CHECK;
+int seal_small(
+	const char *label, const uint8_t key[KEY_SIZE], struct bytes aad, struct bytes plain, struct buf *b) MUST_CHECK;
 
 #endif

@@ -23,8 +23,8 @@ void seal_split_key(const struct seal_job *job, const uint8_t *nonce, uint8_t ou
 	sodium_memzero(&st, sizeof st);
 }
 
-void seal_node_key(const uint8_t epoch_key[KEY_SIZE], const struct id16 *space, const struct id16 *id,
-	uint8_t out[KEY_SIZE])
+void seal_node_key(
+	const uint8_t epoch_key[KEY_SIZE], const struct id16 *space, const struct id16 *id, uint8_t out[KEY_SIZE])
 {
 	uint8_t space_key[KEY_SIZE];
 
@@ -109,8 +109,8 @@ int seal_core(const struct seal_job *job, struct bytes plain, struct buf *b)
 	make_nonce(job, bytes_of(inner, len), p);
 	seal_split_key(job, p, keys);
 	memcpy(p + SEAL_NONCE_SIZE, keys, SEAL_COMMITMENT_SIZE);
-	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(inner, inner + len, NULL, inner, len, job->aad.p,
-		job->aad.len, NULL, p, keys + SEAL_COMMITMENT_SIZE);
+	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
+		inner, inner + len, NULL, inner, len, job->aad.p, job->aad.len, NULL, p, keys + SEAL_COMMITMENT_SIZE);
 	sodium_memzero(keys, sizeof keys);
 	b->len = start + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE + len + SEAL_TAG_SIZE;
 	return 0;

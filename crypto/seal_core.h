@@ -18,7 +18,7 @@
 
 struct seal_job {
 	const char *label;
-	const uint8_t *key;         /* K */
+	const uint8_t *key; /* K */
 	struct bytes aad;
 	const struct id16 *derived; /* derive the nonce, with this id as salt; NULL: random nonce */
 	size_t least;               /* pad at least to this */
@@ -36,8 +36,8 @@ int open_core(const struct seal_job *job, struct bytes sealed, size_t max, struc
 void seal_split_key(const struct seal_job *job, const uint8_t *nonce, uint8_t out[64]);
 
 /* The key of a node's records. The caller wipes `out`. */
-void seal_node_key(const uint8_t epoch_key[KEY_SIZE], const struct id16 *space, const struct id16 *id,
-	uint8_t out[KEY_SIZE]);
+void seal_node_key(
+	const uint8_t epoch_key[KEY_SIZE], const struct id16 *space, const struct id16 *id, uint8_t out[KEY_SIZE]);
 
 /* Bytes that a body of len is padded to. */
 size_t seal_padded(const struct seal_job *job, size_t len);

@@ -8,8 +8,8 @@
 #include "crypto/sign.h"
 
 /* Seals the encoded body; the additional data is the header without the hash that this makes. */
-static int seal_body(const uint8_t epoch_key[KEY_SIZE], const struct record_header *h, struct bytes plain,
-	struct buf *sealed)
+static int seal_body(
+	const uint8_t epoch_key[KEY_SIZE], const struct record_header *h, struct bytes plain, struct buf *sealed)
 {
 	CLEANUP(buf_release) struct buf aad = BUF_INIT(RECORD_MAX_BLOB);
 	uint8_t key[KEY_SIZE];
@@ -25,8 +25,8 @@ static int seal_body(const uint8_t epoch_key[KEY_SIZE], const struct record_head
 	return err;
 }
 
-static int sign_record(const struct record_header *h, struct bytes sealed, const struct secret *sign_key,
-	struct buf *ret_blob)
+static int sign_record(
+	const struct record_header *h, struct bytes sealed, const struct secret *sign_key, struct buf *ret_blob)
 {
 	CLEANUP(buf_release) struct buf header = BUF_INIT(RECORD_MAX_BLOB);
 	uint8_t signature[64];

@@ -25,7 +25,7 @@ const struct id32 *session_public(const struct session *s);
 /* Appends the text of a token that ends at the earlier of now + TOKEN_MAX_LIFE and the delegation's end (*ret_exp, unix
  * seconds). Person, device and relay come out of the delegation. The decoder's errors; ERR_SIGNATURE; ERR_CONTEXT: it is for
  * another session key; ERR_STALE: it ended before `now`. */
-int session_token(const struct session *s, struct bytes delegation, int64_t now, struct buf *b, int64_t *ret_exp)
-	MUST_CHECK;
+int session_token(
+	const struct session *s, struct bytes delegation, int64_t now, struct buf *b, int64_t *ret_exp) MUST_CHECK;
 
 #endif

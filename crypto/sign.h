@@ -18,15 +18,15 @@
 int sign_keypair_new(struct secret **ret_key, struct id32 *ret_public) MUST_CHECK;
 
 /* The key pair of a seed of SIGN_SEED_SIZE bytes. */
-int sign_keypair_from_seed(const uint8_t seed[SIGN_SEED_SIZE], struct secret **ret_key, struct id32 *ret_public)
-	MUST_CHECK;
+int sign_keypair_from_seed(
+	const uint8_t seed[SIGN_SEED_SIZE], struct secret **ret_key, struct id32 *ret_public) MUST_CHECK;
 
 /* The public half. ERR_INVALID if `key` has another length. */
 int sign_public(const struct secret *key, struct id32 *ret_public) MUST_CHECK;
 
 /* ERR_INVALID if `key` has another length; ERR_NOMEM for messages over 4 KiB. */
-int sign_detached(const char *label, struct bytes message, const struct secret *key, uint8_t ret_signature[64])
-	MUST_CHECK;
+int sign_detached(
+	const char *label, struct bytes message, const struct secret *key, uint8_t ret_signature[64]) MUST_CHECK;
 
 /* Appends the signed blob of a head. ERR_INVALID if `key` is not h->device's. */
 int sign_head(const struct head *h, const struct secret *key, struct buf *b) MUST_CHECK;

@@ -28,7 +28,8 @@
 
 struct delegation {
 	struct id32 person, device, session;
-	struct bytes aud; /* text: the relay's origin, 1..TOKEN_AUD_MAX printable ASCII characters without '"' and '\' */
+	struct bytes
+		aud; /* text: the relay's origin, 1..TOKEN_AUD_MAX printable ASCII characters without '"' and '\' */
 	int64_t not_after;
 };
 

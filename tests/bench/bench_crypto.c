@@ -63,7 +63,8 @@ static double best(step_fn *step, struct data *d, unsigned calls)
 
 static int seal_units(struct data *d, unsigned i)
 {
-	return aead_seal_units(d->aead, (struct aead_nonce){ i, 0 }, bytes_str("a"), UNIT, bytes_of(d->plain, MIB), d->sealed);
+	return aead_seal_units(
+		d->aead, (struct aead_nonce){ i, 0 }, bytes_str("a"), UNIT, bytes_of(d->plain, MIB), d->sealed);
 }
 
 static int open_units(struct data *d, unsigned i)
@@ -163,7 +164,7 @@ int main(void)
 	bench_aead(&d, AEAD_XCHACHA20, "xchacha20");
 	bench_chunk(&d, "random");
 	for (size_t i = 0; i < MIB; i++)
-		d.plain[i] = (uint8_t)"int main(void)\n{\n\treturn 0;\n}\n"[i % 31 * (i / 4096 % 7 + 1) % 31];
+		d.plain[i] = (uint8_t) "int main(void)\n{\n\treturn 0;\n}\n"[i % 31 * (i / 4096 % 7 + 1) % 31];
 	bench_chunk(&d, "text");
 	bench_record(&d);
 	buf_release(&d.blob);

@@ -24,8 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	seal_split_key(&job, nonce, keys);
 	memcpy(at, nonce, SEAL_NONCE_SIZE);
 	memcpy(at + SEAL_NONCE_SIZE, keys, SEAL_COMMITMENT_SIZE);
-	crypto_aead_xchacha20poly1305_ietf_encrypt(at + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE, NULL, p, n, NULL, 0, NULL,
-		nonce, keys + SEAL_COMMITMENT_SIZE);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(at + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE, NULL, p, n, NULL, 0,
+		NULL, nonce, keys + SEAL_COMMITMENT_SIZE);
 	if (open_core(&job, buf_bytes(&sealed), MAX, &out) < 0 && out.len != 0)
 		abort();
 	if (out.len > MAX)

@@ -39,12 +39,15 @@ static void refuses_every_change(void **state)
 				assert_int_equal(out[k], 0);
 			*at ^= (uint8_t)(1u << i % 8);
 		}
-		assert_int_equal(aead_open(a, (struct aead_nonce){ 3, 8 }, aad, bytes_of(ct, sizeof ct), tag, out), ERR_TAMPERED);
-		assert_int_equal(aead_open(a, (struct aead_nonce){ 4, 7 }, aad, bytes_of(ct, sizeof ct), tag, out), ERR_TAMPERED);
+		assert_int_equal(aead_open(a, (struct aead_nonce){ 3, 8 }, aad, bytes_of(ct, sizeof ct), tag, out),
+			ERR_TAMPERED);
+		assert_int_equal(aead_open(a, (struct aead_nonce){ 4, 7 }, aad, bytes_of(ct, sizeof ct), tag, out),
+			ERR_TAMPERED);
 		assert_int_equal(
 			aead_open(a, nonce, bytes_str("page 8"), bytes_of(ct, sizeof ct), tag, out), ERR_TAMPERED);
 		assert_int_equal(aead_open(a, nonce, aad, bytes_of(ct, sizeof ct - 1), tag, out), ERR_TAMPERED);
-		assert_int_equal(aead_open(a, nonce, aad, bytes_of(ct, sizeof ct), tag, out), 0); /* and it goes on working */
+		assert_int_equal(
+			aead_open(a, nonce, aad, bytes_of(ct, sizeof ct), tag, out), 0); /* and it goes on working */
 		aead_free(a);
 	}
 }
@@ -91,8 +94,10 @@ static void units_are_single_seals(void **state)
 			size_t n = sizes[i], size = aead_units_size(n, 4096), last = (n - 1) / 4096;
 			const struct aead_nonce first = { 9, 1000 * i };
 
-			assert_int_equal(aead_seal_units(a, first, bytes_str("x"), 4096, bytes_of(plain, n), sealed), 0);
-			assert_int_equal(aead_open_units(b, first, bytes_str("x"), 4096, bytes_of(sealed, size), out), 0);
+			assert_int_equal(
+				aead_seal_units(a, first, bytes_str("x"), 4096, bytes_of(plain, n), sealed), 0);
+			assert_int_equal(
+				aead_open_units(b, first, bytes_str("x"), 4096, bytes_of(sealed, size), out), 0);
 			assert_memory_equal(out, plain, n);
 			/* the last unit alone */
 			assert_int_equal(aead_open(b, (struct aead_nonce){ 9, 1000 * i + last }, bytes_str("x"),
@@ -101,12 +106,13 @@ static void units_are_single_seals(void **state)
 				0);
 			assert_memory_equal(out, plain + last * 4096, n - last * 4096);
 			sealed[size - 1] ^= 1;
-			assert_int_equal(
-				aead_open_units(b, first, bytes_str("x"), 4096, bytes_of(sealed, size), out), ERR_TAMPERED);
+			assert_int_equal(aead_open_units(b, first, bytes_str("x"), 4096, bytes_of(sealed, size), out),
+				ERR_TAMPERED);
 			for (size_t k = 0; k < n; k++)
 				assert_int_equal(out[k], 0);
 		}
-		assert_int_equal(aead_open_units(a, (struct aead_nonce){ 1, 1 }, bytes_str(""), 4096, bytes_of(sealed, 16), out),
+		assert_int_equal(
+			aead_open_units(a, (struct aead_nonce){ 1, 1 }, bytes_str(""), 4096, bytes_of(sealed, 16), out),
 			ERR_TRUNCATED);
 		aead_free(a);
 		aead_free(b);

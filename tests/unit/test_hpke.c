@@ -69,8 +69,8 @@ static int open_wrap(struct bytes changed, size_t at, void *arg)
 	(void)at;
 	if (changed.len < 32)
 		return ERR_TRUNCATED;
-	err = hpke_open(w->key, changed.p, bytes_str(w->info), bytes_str(w->aad), bytes_of(changed.p + 32, changed.len - 32),
-		&plain);
+	err = hpke_open(w->key, changed.p, bytes_str(w->info), bytes_str(w->aad),
+		bytes_of(changed.p + 32, changed.len - 32), &plain);
 	if (err == 0)
 		secret_free(plain);
 	else
@@ -89,7 +89,8 @@ static void refuses_every_change(void **state)
 	(void)state;
 	assert_int_equal(hpke_keypair_new(&w.key, &public), 0);
 	assert_int_equal(buf_put(&b, enc, 32), 0);
-	assert_int_equal(hpke_seal(&public, bytes_str("info"), bytes_str("aad"), bytes_str("an epoch key"), enc, &b), 0);
+	assert_int_equal(
+		hpke_seal(&public, bytes_str("info"), bytes_str("aad"), bytes_str("an epoch key"), enc, &b), 0);
 	memcpy(b.data, enc, 32);
 	assert_int_equal(b.len, 32 + 12 + HPKE_TAG_SIZE);
 	assert_int_equal(open_wrap(buf_bytes(&b), 0, &w), 0);

@@ -43,7 +43,8 @@ static void is_argon2id(void **state)
 
 	(void)state;
 	assert_int_equal(kdf_passphrase(bytes_str("open sesame"), &p, &key), 0);
-	assert_int_equal(crypto_pwhash(want, 32, "open sesame", 11, p.salt, 2, 64u << 20, crypto_pwhash_ALG_ARGON2ID13), 0);
+	assert_int_equal(
+		crypto_pwhash(want, 32, "open sesame", 11, p.salt, 2, 64u << 20, crypto_pwhash_ALG_ARGON2ID13), 0);
 	unit_assert_bytes(secret_bytes(key), bytes_of(want, 32));
 	secret_free(key);
 }

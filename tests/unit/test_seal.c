@@ -134,7 +134,8 @@ static void small_refuses_every_change(void **state)
 	size_t whole;
 
 	(void)state;
-	assert_int_equal(seal_small(LABEL, KEY, bytes_str("aad"), bytes_str("a plaintext longer than thirty-two bytes"), &b), 0);
+	assert_int_equal(
+		seal_small(LABEL, KEY, bytes_str("aad"), bytes_str("a plaintext longer than thirty-two bytes"), &b), 0);
 	whole = b.len;
 	assert_int_equal(open_it(buf_bytes(&b), 0, &whole), 0);
 	mutate_flips(buf_bytes(&b), open_it, &whole);
@@ -272,8 +273,9 @@ static void bombs_stay_small(void **state)
 /* ---- two keys, one ciphertext ---- */
 
 /* XChaCha20-Poly1305 alone accepts this under key 00..1f and key 20..3f (nonce 00..17, no additional data). */
-static const char TWO_KEYS[] = "e12f23eb137130d04f5bd698420204b4f68a05b2e0087d937a5299bafa510d7d0fa13b0c3c6b41ad05159b8ec174df9d"
-			       "e897b344366130ef0808fbde4cf4f5d8305491c388ff739385267c4968b3ee11";
+static const char TWO_KEYS[] =
+	"e12f23eb137130d04f5bd698420204b4f68a05b2e0087d937a5299bafa510d7d0fa13b0c3c6b41ad05159b8ec174df9d"
+	"e897b344366130ef0808fbde4cf4f5d8305491c388ff739385267c4968b3ee11";
 
 static void no_ciphertext_opens_under_two_keys(void **state)
 {

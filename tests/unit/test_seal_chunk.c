@@ -45,7 +45,8 @@ static int open_changed(struct bytes changed, size_t at, void *arg)
 	int err = open_with(f, &f->space, &f->slice, changed);
 
 	if (changed.len == f->blob.len && at >= sealed)
-		assert_int_equal(err, at < sealed + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE ? ERR_COMMITMENT : ERR_TAMPERED);
+		assert_int_equal(
+			err, at < sealed + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE ? ERR_COMMITMENT : ERR_TAMPERED);
 	return err;
 }
 
@@ -106,7 +107,7 @@ static void every_size_comes_back(void **state)
 			struct fixture f;
 
 			for (size_t k = 0; k < sizes[i]; k++)
-				p[k] = random ? (uint8_t)unit_random(&seed) : (uint8_t)"coffer "[k % 7];
+				p[k] = random ? (uint8_t)unit_random(&seed) : (uint8_t) "coffer "[k % 7];
 			fixture_init(&f, bytes_of(p, sizes[i]));
 			assert_int_equal(open_chunk(&f.space, &f.slice, f.hash_key, buf_bytes(&f.blob), &out), 0);
 			unit_assert_bytes(buf_bytes(&out), bytes_of(p, sizes[i]));

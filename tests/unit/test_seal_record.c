@@ -40,8 +40,14 @@ static void fixture_init(struct fixture *f)
 	}
 	f->link = (struct node_link){ .name = bytes_str("name") };
 	f->link.id.b[0] = 1;
-	f->body = (struct node_body){ .kind = NODE_FILE, .mode = 0644, .size = 3000, .form = CONTENT_SLICES,
-		.slices = f->slices, .n_slices = 3, .links = &f->link, .n_links = 1 };
+	f->body = (struct node_body){ .kind = NODE_FILE,
+		.mode = 0644,
+		.size = 3000,
+		.form = CONTENT_SLICES,
+		.slices = f->slices,
+		.n_slices = 3,
+		.links = &f->link,
+		.n_links = 1 };
 	assert_int_equal(seal_record(EPOCH_KEY, &f->h, &f->body, f->sign_key, &f->blob, &f->hash), 0);
 	assert_int_equal(record_decode(buf_bytes(&f->blob), &f->parts), 0);
 }

@@ -22,9 +22,8 @@ static void rfc8032(void **state)
 	assert_int_equal(sign_public(key, &again), 0);
 	assert_true(id32_equal(&public, &again));
 	assert_int_equal(sign_detached("", bytes_of("\x72", 1), key, signature), 0);
-	unit_assert_hex(bytes_of(signature, 64),
-		"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-		"085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00");
+	unit_assert_hex(bytes_of(signature, 64), "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+						 "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00");
 	secret_free(key);
 	buf_release(&seed);
 }

@@ -194,13 +194,14 @@ static void forgery_init(struct forgery *g, const char *aud, int64_t not_after)
 
 #define HEADER "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}"
 
-static int forge(const struct forgery *g, const char *iss, const char *client, const char *cnf, const char *aud, int64_t iat,
-	int64_t exp, const char *scope, const char *more)
+static int forge(const struct forgery *g, const char *iss, const char *client, const char *cnf, const char *aud,
+	int64_t iat, int64_t exp, const char *scope, const char *more)
 {
 	char json[TOKEN_MAX];
 
 	(void)snprintf(json, sizeof json,
-		"{\"iss\":\"%s\",\"sub\":\"%s\",\"client_id\":\"%s\",\"aud\":\"%s\",\"iat\":%lld,\"exp\":%lld,\"scope\":\"%s\","
+		"{\"iss\":\"%s\",\"sub\":\"%s\",\"client_id\":\"%s\",\"aud\":\"%s\",\"iat\":%lld,\"exp\":%lld,"
+		"\"scope\":\"%s\","
 		"\"cnf\":\"%s\",\"dlg\":\"%s\"%s}",
 		iss, iss, client, aud, (long long)iat, (long long)exp, scope, cnf, g->dlg, more);
 	return verify_claims(g->key, HEADER, json);
@@ -217,13 +218,16 @@ static void forged_claims(void **state)
 	assert_int_equal(forge(&g, g.other, g.device, g.session, AUD, NOW, NOW + 60, TOKEN_SCOPE, ""), ERR_CONTEXT);
 	assert_int_equal(forge(&g, g.person, g.other, g.session, AUD, NOW, NOW + 60, TOKEN_SCOPE, ""), ERR_CONTEXT);
 	assert_int_equal(forge(&g, g.person, g.device, g.device, AUD, NOW, NOW + 60, TOKEN_SCOPE, ""), ERR_SIGNATURE);
-	assert_int_equal(forge(&g, g.person, g.device, g.session, "http://b", NOW, NOW + 60, TOKEN_SCOPE, ""), ERR_CONTEXT);
+	assert_int_equal(
+		forge(&g, g.person, g.device, g.session, "http://b", NOW, NOW + 60, TOKEN_SCOPE, ""), ERR_CONTEXT);
 	assert_int_equal(forge(&g, g.person, g.device, g.session, AUD, NOW, NOW + 3601, TOKEN_SCOPE, ""), ERR_INVALID);
-	assert_int_equal(forge(&g, g.person, g.device, g.session, AUD, NOW + 50, NOW + 3640, TOKEN_SCOPE, ""), ERR_INVALID);
+	assert_int_equal(
+		forge(&g, g.person, g.device, g.session, AUD, NOW + 50, NOW + 3640, TOKEN_SCOPE, ""), ERR_INVALID);
 	assert_int_equal(forge(&g, g.person, g.device, g.session, AUD, NOW, NOW - 1, TOKEN_SCOPE, ""), ERR_INVALID);
 	assert_int_equal(forge(&g, g.person, g.device, g.session, AUD, NOW, NOW + 60, "sync admin", ""), ERR_INVALID);
 	assert_int_equal(
-		forge(&g, g.person, g.device, g.session, AUD, NOW, NOW + 60, TOKEN_SCOPE, ",\"aud\":\"" AUD "\""), ERR_INVALID);
+		forge(&g, g.person, g.device, g.session, AUD, NOW, NOW + 60, TOKEN_SCOPE, ",\"aud\":\"" AUD "\""),
+		ERR_INVALID);
 	secret_free(g.key);
 	forgery_init(&g, "http://b", NOW + 3600); /* a delegation for another relay */
 	assert_int_equal(forge(&g, g.person, g.device, g.session, AUD, NOW, NOW + 60, TOKEN_SCOPE, ""), ERR_CONTEXT);
@@ -232,11 +236,11 @@ static void forged_claims(void **state)
 
 static void refuses_other_algorithms_and_shapes(void **state)
 {
-	static const char *const headers[] = { "{\"alg\":\"none\",\"typ\":\"JWT\"}", "{\"alg\":\"HS256\",\"typ\":\"JWT\"}",
-		"{\"typ\":\"JWT\",\"alg\":\"EdDSA\"}", "{}", "" };
-	static const char *const bodies[] = { "", "{", "{}", "[]", "{\"iss\"}", "{\"iss\":}", "{\"iss\":01}", "{\"iss\":-1}",
-		"{\"iss\":1e9}", "{\"iss\":true}", "{\"iss\":{}}", "{\"a\":\"\\u0041\"}", "{ \"iss\":1}", "{\"iss\":1}x",
-		"{\"iss\":1,}", "{\"iss\":99999999999999999999}", "{\"a\":1,\"a\":1}" };
+	static const char *const headers[] = { "{\"alg\":\"none\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"HS256\",\"typ\":\"JWT\"}", "{\"typ\":\"JWT\",\"alg\":\"EdDSA\"}", "{}", "" };
+	static const char *const bodies[] = { "", "{", "{}", "[]", "{\"iss\"}", "{\"iss\":}", "{\"iss\":01}",
+		"{\"iss\":-1}", "{\"iss\":1e9}", "{\"iss\":true}", "{\"iss\":{}}", "{\"a\":\"\\u0041\"}",
+		"{ \"iss\":1}", "{\"iss\":1}x", "{\"iss\":1,}", "{\"iss\":99999999999999999999}", "{\"a\":1,\"a\":1}" };
 	struct claims c;
 	struct secret *key;
 	struct id32 public;

@@ -25,13 +25,16 @@ static const struct {
 	const char *hex, *words;
 } known[] = {
 	{ "0000000000000000000000000000000000000000000000000000000000000000",
-		"abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon "
+		"abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon "
+		"abandon "
 		"abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art" },
 	{ "7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f",
-		"legal winner thank year wave sausage worth useful legal winner thank year wave sausage worth useful legal "
+		"legal winner thank year wave sausage worth useful legal winner thank year wave sausage worth useful "
+		"legal "
 		"winner thank year wave sausage worth title" },
 	{ "8080808080808080808080808080808080808080808080808080808080808080",
-		"letter advice cage absurd amount doctor acoustic avoid letter advice cage absurd amount doctor acoustic "
+		"letter advice cage absurd amount doctor acoustic avoid letter advice cage absurd amount doctor "
+		"acoustic "
 		"avoid letter advice cage absurd amount doctor acoustic bless" },
 	{ "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
 		"zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo zoo vote" },
@@ -54,8 +57,9 @@ static void known_phrases(void **state)
 
 static void tolerates_case_spacing_and_numbers(void **state)
 {
-	static const char text[] = "  1. LEGAL  2. Winner\n3. thank 4. year,wave\tsausage worth useful\r\nlegal winner thank year "
-				   "wave sausage worth useful legal winner thank year wave sausage worth TITLE \n";
+	static const char text[] =
+		"  1. LEGAL  2. Winner\n3. thank 4. year,wave\tsausage worth useful\r\nlegal winner thank year "
+		"wave sausage worth useful legal winner thank year wave sausage worth TITLE \n";
 	struct secret *key;
 
 	(void)state;

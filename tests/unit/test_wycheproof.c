@@ -77,7 +77,8 @@ static void check_xchacha20(const struct vector *v, void *arg)
 	}
 	assert_int_equal(result, 0);
 	unit_assert_bytes(bytes_of(out, msg.len), msg);
-	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(out, tag, NULL, msg.p, msg.len, aad.p, aad.len, NULL, iv, key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
+		out, tag, NULL, msg.p, msg.len, aad.p, aad.len, NULL, iv, key);
 	unit_assert_bytes(bytes_of(out, ct.len), ct);
 	unit_assert_bytes(bytes_of(tag, sizeof tag), vector_get(v, "tag"));
 }
