@@ -4,6 +4,7 @@
  * through realloc, which could leave a copy behind.
  */
 #include "base/buf.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ static uint8_t *resize(struct buf *b, size_t alloc)
 /* Room for n more bytes that count against the cap, and `slack` that do not (a NUL to be dropped again). */
 static int make_room(struct buf *b, size_t n, size_t slack)
 {
+	assert(b->data || b->alloc == 0);
 	if (n > b->cap || b->len > b->cap - n)
 		return ERR_RANGE;
 	size_t need = b->len + n;
