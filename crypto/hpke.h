@@ -15,7 +15,7 @@
 
 #define HPKE_ENC_SIZE 32
 #define HPKE_TAG_SIZE 16
-#define HPKE_MAX_PLAIN (64u * 1024)
+#define HPKE_MAX_PLAIN 65536u
 
 /* A fresh key pair; *ret_key is freed with secret_free(). */
 int hpke_keypair_new(struct secret **ret_key, struct id32 *ret_public) MUST_CHECK;

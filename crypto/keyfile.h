@@ -17,8 +17,8 @@
 
 #define KEYFILE_FORMAT 1
 #define KEYFILE_LABEL "coffer/keyfile/1"
-#define KEYFILE_MAX_PAYLOAD (16u * 1024)
-#define KEYFILE_MAX (24u * 1024)
+#define KEYFILE_MAX_PAYLOAD 16384u
+#define KEYFILE_MAX 24576u
 
 /* Appends a key file. `passphrase` NULL: kdf none; `params` NULL: the defaults with a fresh salt. ERR_RANGE if the payload
  * is empty or too large or a parameter is out of bounds. Write it with env_write_file(), mode 0600. */

@@ -34,7 +34,7 @@
 #define SEAL_TRAILER_SIZE 5
 #define SEAL_OVERHEAD (SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE + SEAL_TRAILER_SIZE + SEAL_TAG_SIZE)
 #define SEAL_SMALL_MIN 32
-#define SEAL_SMALL_MAX (64u * 1024) /* plaintext of seal_small */
+#define SEAL_SMALL_MAX 65536u /* plaintext of seal_small */
 #define RECORD_MAX_BODY (1u << 20)  /* plaintext of a record: it may shrink to fit RECORD_MAX_BLOB */
 #define HASH_CHUNK_LABEL "coffer/chunk-hash/1"
 

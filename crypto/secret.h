@@ -17,7 +17,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-#define SECRET_MAX (64u * 1024)
+#define SECRET_MAX 65536u
 #define KEY_SIZE 32 /* of every symmetric key of the project */
 
 struct secret;
