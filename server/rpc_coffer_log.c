@@ -2,12 +2,14 @@
 /*
  * coffer.append {space, entries: [bstr]}: all entries or none; each authorises itself by the log's own rules, whoever's token
  * carries it. Entries that the log already has are confirmed again. A genesis creates the space.
- * coffer.log {space, since} | {invite, since}: the log, for those who may read it; or for whoever knows an open invite's id.
+ * coffer.log {space, since} | {space, since, chain} | {invite, since}: the log, for those who may read it; for a device that the
+ * chain certifies as a member person's; or for whoever knows an open invite's id.
  *
  * Who may not know that a space exists learns nothing from the answers: unknown and forbidden are one.
  */
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "crypto/cert.h"
 #include "crypto/hash.h"
 #include "server/relay.h"
 #include "server/rpc.h"
@@ -368,11 +370,42 @@ static int continue_log(struct job *j, struct store *store)
 	return finish_log(j, s);
 }
 
-static bool may_read_log(const struct log *log, const struct session *s)
+/* A device that no log of this space knows yet, shown by its certificate chain to be one of a member person's: it must read
+ * the log to add itself. */
+static bool chain_may_read(const struct log *log, const struct session *s, struct bytes item)
 {
-	return log_may_read(log, &s->device) ||
-	       (id32_equal(&s->device, &s->person) && log_find_person(log, &s->person) &&
-		log_find_person(log, &s->person)->role != ROLE_NONE);
+	FREE_AFTER struct cert_chain *chain = malloc(sizeof *chain);
+
+	if (!chain || item.len == 0 || cbor_check(item, CBOR_STRICT, 1024) < 0)
+		return false;
+	if (cert_verify(item, &s->person, true, chain) < 0 || !id32_equal(&chain->links[chain->n - 1].ed, &s->device))
+		return false;
+	for (size_t i = 0; i < chain->n; i++)
+		if (log_revoked(log, &s->person, &chain->links[i].ed))
+			return false;
+	return true;
+}
+
+static bool may_read_log(const struct log *log, const struct session *s, struct bytes chain)
+{
+	const struct log_person *person = log_find_person(log, &s->person);
+
+	if (log_may_read(log, &s->device))
+		return true;
+	if (!person || person->role == ROLE_NONE)
+		return false;
+	return id32_equal(&s->device, &s->person) || chain_may_read(log, s, chain);
+}
+
+/* The optional certificate chain of coffer.log; empty if absent. */
+static struct bytes param_chain(struct bytes params)
+{
+	struct bytes item;
+
+	if (cbor_map_find(params, CBOR_RPC, "chain", &item) < 0)
+		return bytes_of(NULL, 0);
+	struct cbor_dec d = cbor_dec_init_rpc(item);
+	return cbor_get_bytes(&d, CERT_MAX_BYTES);
 }
 
 static int start_log(struct relay *relay, struct job *j, struct store *store, const struct id16 *id,
@@ -392,7 +425,7 @@ static int start_log(struct relay *relay, struct job *j, struct store *store, co
 	if (invite && v.log)
 		in = log_find_invite(v.log->log, invite);
 	may = v.log && (invite ? in && in->open && (int64_t)in->expires >= relay_now(relay)
-			       : may_read_log(v.log->log, j->session));
+			       : may_read_log(v.log->log, j->session, param_chain(j->params)));
 	if (may && (s = calloc(1, sizeof *s))) {
 		*s = (struct log_stream){ .space = *id, .no = v.no, .next = since, .end = log_count(v.log->log),
 					  .cursor = v.cursor };

@@ -20,7 +20,7 @@ declare -A FOLDERS=(
 # Single headers that a folder may include besides: nothing that opens content.
 declare -A HEADERS=(
 	[syncd]="crypto/session.h"
-	[server]="crypto/verify.h crypto/log.h crypto/token.h crypto/chain.h crypto/hash.h"
+	[server]="crypto/verify.h crypto/log.h crypto/token.h crypto/chain.h crypto/hash.h crypto/cert.h"
 )
 
 # Library header (extended regular expression) and the folders that are its home.
