@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/http.h"
+
+#include <stdlib.h>
+#include "base/log.h"
+#include "server/auth.h"
+#include "server/rpc.h"
+#include "wire/chunk.h"
+
+#define UPLOAD_NS 120000000000ll /* of a whole body */
+#define CHUNK_ROUTE "/api/v1/coffer/spaces/"
+
+enum verb { VERB_GET, VERB_HEAD, VERB_PUT, VERB_OPTIONS, VERB_OTHER };
+enum phase { PHASE_BODY, PHASE_WORK, PHASE_HEADERS, PHASE_SEND };
+
+struct request {
+	struct request *next; /* in the bucket */
+	struct net *net;
+	struct lws *wsi;
+	uint64_t id;
+	enum verb verb;
+	enum phase phase;
+	int64_t started;
+	struct session *session;
+	struct id16 space, chunk;
+	bool has_range;
+	uint64_t range_from, range_to;
+	uint64_t length;  /* of the request's body */
+	struct buf in;
+	bool uploading;   /* counted */
+
+	int status;
+	bool close;       /* after the answer */
+	const char *type;
+	struct buf out;
+	size_t sent;
+	uint64_t size;    /* of the whole chunk (HEAD, ranges) */
+	bool is_chunk;
+};
+
+static struct request **find_request(struct net *n, uint64_t id)
+{
+	struct request **r = &n->requests[id % NET_BUCKETS];
+
+	while (*r && (*r)->id != id)
+		r = &(*r)->next;
+	return r;
+}
+
+static struct request *request_open(struct net *n, struct lws *wsi)
+{
+	struct request *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	*r = (struct request){ .net = n, .wsi = wsi, .id = n->next_id++, .in = BUF_INIT(CHUNK_MAX_BLOB),
+			       .out = BUF_INIT(4u << 20), .type = "application/json" };
+	r->started = n->relay->env->mono_ns(n->relay->env->ctx);
+	r->next = n->requests[r->id % NET_BUCKETS];
+	n->requests[r->id % NET_BUCKETS] = r;
+	return r;
+}
+
+static void upload_ends(struct request *r)
+{
+	if (r->uploading)
+		r->net->n_requests--;
+	r->uploading = false;
+	buf_release(&r->in);
+}
+
+static void request_free(struct request *r)
+{
+	struct request **at;
+
+	if (!r)
+		return;
+	at = find_request(r->net, r->id);
+	*at = r->next;
+	upload_ends(r);
+	session_unref(r->session);
+	buf_release(&r->out);
+	free(r);
+}
+
+/* --- answers --- */
+
+static void respond(struct request *r, int status)
+{
+	r->status = status;
+	r->phase = PHASE_HEADERS;
+	lws_callback_on_writable(r->wsi);
+}
+
+static void respond_error(struct request *r, int status, const char *message)
+{
+	buf_clear(&r->out);
+	r->is_chunk = false;
+	if (buf_printf(&r->out, "{\"error\":\"%s\"}", message) < 0)
+		r->close = true;
+	respond(r, status);
+}
+
+struct header {
+	struct lws *wsi;
+	unsigned char **p, *end;
+	int failed;
+};
+
+static void put_header(struct header *h, const char *name, const char *value)
+{
+	h->failed |= lws_add_http_header_by_name(h->wsi, (const unsigned char *)name, (const unsigned char *)value,
+						 (int)strlen(value), h->p, h->end);
+}
+
+static void put_common(struct header *h)
+{
+	put_header(h, "x-protocol-version:", "1");
+	put_header(h, "access-control-allow-origin:", "*");
+	put_header(h, "access-control-allow-methods:", "GET, PUT, HEAD, POST, OPTIONS");
+	put_header(h, "access-control-allow-headers:",
+		   "Content-Type, Content-Length, Authorization, X-UCAN, X-Wrapped-DEK, X-Record-ID");
+	put_header(h, "access-control-expose-headers:", "X-Wrapped-DEK, ETag");
+	put_header(h, "access-control-max-age:", "86400");
+}
+
+static void put_chunk_headers(struct header *h, const struct request *r)
+{
+	char text[96], id[ID16_TEXT_SIZE];
+
+	id16_format(&r->chunk, id);
+	snprintf(text, sizeof text, "\"%s\"", id);
+	put_header(h, "etag:", text);
+	put_header(h, "accept-ranges:", "bytes");
+	if (r->status == 206 || r->status == 416) {
+		if (r->status == 206)
+			snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)r->range_from,
+				 (unsigned long long)(r->range_from + r->out.len - 1), (unsigned long long)r->size);
+		else
+			snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)r->size);
+		put_header(h, "content-range:", text);
+	}
+}
+
+static int write_headers(struct request *r)
+{
+	unsigned char buffer[LWS_PRE + 2048], *start = buffer + LWS_PRE, *p = start;
+	struct header h = { r->wsi, &p, buffer + sizeof buffer - 1, 0 };
+	uint64_t length = r->verb == VERB_HEAD && r->is_chunk ? r->size : r->out.len;
+
+	h.failed |= lws_add_http_header_status(r->wsi, (unsigned)r->status, &p, h.end);
+	put_common(&h);
+	if (r->is_chunk)
+		put_chunk_headers(&h, r);
+	if (r->out.len)
+		put_header(&h, "content-type:", r->type);
+	if (r->close)
+		put_header(&h, "connection:", "close");
+	if (r->status != 204)
+		h.failed |= lws_add_http_header_content_length(r->wsi, length, &p, h.end);
+	if (h.failed || lws_finalize_http_header(r->wsi, &p, h.end))
+		return -1;
+	return lws_write(r->wsi, start, (size_t)(p - start), LWS_WRITE_HTTP_HEADERS) < 0 ? -1 : 0;
+}
+
+static int complete(struct request *r)
+{
+	struct lws *wsi = r->wsi;
+	struct request **slot = lws_wsi_user(wsi);
+	bool ends = r->close;
+
+	*slot = NULL;
+	request_free(r);
+	return ends || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int request_writable(struct request *r)
+{
+	if (r->phase == PHASE_HEADERS) {
+		if (write_headers(r) < 0)
+			return -1;
+		r->phase = PHASE_SEND;
+		if (r->out.len && r->verb != VERB_HEAD) {
+			lws_callback_on_writable(r->wsi);
+			return 0;
+		}
+		return complete(r);
+	}
+	if (r->phase != PHASE_SEND)
+		return 0;
+	while (r->sent < r->out.len && !lws_send_pipe_choked(r->wsi)) {
+		size_t n = r->out.len - r->sent < 262144 ? r->out.len - r->sent : 262144;
+		bool last = r->sent + n == r->out.len;
+
+		if (lws_write(r->wsi, r->out.data + r->sent, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
+			return -1;
+		r->sent += n;
+	}
+	if (r->sent < r->out.len) {
+		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
+		lws_callback_on_writable(r->wsi);
+		return 0;
+	}
+	return complete(r);
+}
+
+/* --- requests --- */
+
+static enum verb verb_of(struct lws *wsi)
+{
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI))
+		return VERB_GET;
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI))
+		return VERB_HEAD;
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_PUT_URI))
+		return VERB_PUT;
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI))
+		return VERB_OPTIONS;
+	return VERB_OTHER;
+}
+
+/* Content-Length: decimal digits and nothing else, once. 0 if absent; *ret_present says. */
+static int parse_length(struct lws *wsi, uint64_t *ret_length, bool *ret_present)
+{
+	char text[24];
+	uint64_t v = 0;
+	int n = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+
+	*ret_length = 0;
+	*ret_present = n > 0 || lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, 0) > 0;
+	if (!*ret_present)
+		return OK;
+	if (n <= 0 || n > 18 || lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, 1) > 0 ||
+	    lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH) < 0)
+		return ERR_INVALID;
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '9')
+			return ERR_INVALID;
+		v = v * 10 + (uint64_t)(*p - '0');
+	}
+	*ret_length = v;
+	return OK;
+}
+
+/* 0, or the status that refuses the request's framing. */
+static int check_framing(struct request *r)
+{
+	bool present;
+
+	if (lws_hdr_total_length(r->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
+		return r->verb == VERB_PUT ? 411 : 400;
+	if (parse_length(r->wsi, &r->length, &present) < 0)
+		return 400;
+	if (r->verb == VERB_PUT)
+		return present ? 0 : 411;
+	return r->length ? 400 : 0;
+}
+
+static int parse_range(struct request *r)
+{
+	char text[64], *end;
+	int n = lws_hdr_copy(r->wsi, text, sizeof text, WSI_TOKEN_HTTP_RANGE);
+
+	if (n <= 6 || strncmp(text, "bytes=", 6) != 0 || strchr(text, ','))
+		return 0;
+	if (text[6] == '-') {
+		r->range_from = UINT64_MAX; /* the last range_to bytes */
+		r->range_to = strtoull(text + 7, &end, 10);
+		r->has_range = *end == '\0' && end != text + 7;
+		return 0;
+	}
+	if (text[6] < '0' || text[6] > '9')
+		return 0;
+	r->range_from = strtoull(text + 6, &end, 10);
+	if (*end++ != '-' || r->range_from == UINT64_MAX)
+		return 0;
+	r->range_to = *end ? strtoull(end, &end, 10) : UINT64_MAX;
+	r->has_range = *end == '\0' && r->range_to >= r->range_from;
+	return 0;
+}
+
+/* SPACE/chunks/ID */
+static int parse_chunk_path(struct request *r, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (len != 36 + 8 + 36 || strncmp(path + 36, "/chunks/", 8) != 0 || id16_parse(path, 36, &r->space) < 0)
+		return ERR_INVALID;
+	return id16_parse(path + 44, 36, &r->chunk);
+}
+
+/* NULL, or why the token is not good. */
+static const char *authenticate(struct request *r)
+{
+	char text[TOKEN_MAX + 16], addr[SESSION_ADDR];
+	int n = lws_hdr_copy(r->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
+	struct token t;
+	const char *no = auth_check_bearer(r->net->relay, bytes_of(text, n > 0 ? (size_t)n : 0), &t);
+
+	if (no)
+		return no;
+	net_address(r->wsi, addr, sizeof addr);
+	r->session = session_new(&t.person, &t.device, addr);
+	return r->session ? NULL : "out of memory";
+}
+
+static int dispatch(struct request *r, const struct method *m)
+{
+	struct job *j = job_new(m, r->id, r->session);
+
+	if (!j) {
+		respond_error(r, 500, "out of memory");
+		return 0;
+	}
+	j->in = r->in;
+	r->in = (struct buf)BUF_INIT(CHUNK_MAX_BLOB);
+	j->space = r->space;
+	j->chunk = r->chunk;
+	j->has_range = r->has_range;
+	j->range_from = r->range_from;
+	j->range_to = r->range_to;
+	j->head_only = r->verb == VERB_HEAD;
+	r->phase = PHASE_WORK;
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 60);
+	net_dispatch(r->net, j);
+	return 0;
+}
+
+/* Curl waits for this before it sends a large body. */
+static void send_continue(struct request *r)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	unsigned char buffer[LWS_PRE + sizeof text];
+
+	if (lws_hdr_total_length(r->wsi, WSI_TOKEN_HTTP_EXPECT) <= 0)
+		return;
+	memcpy(buffer + LWS_PRE, text, sizeof text - 1);
+	if (lws_write(r->wsi, buffer + LWS_PRE, sizeof text - 1, LWS_WRITE_HTTP_HEADERS) < 0)
+		r->close = true;
+}
+
+static int start_upload(struct request *r)
+{
+	const char *no;
+
+	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= HTTP_MAX_UPLOADS) {
+		r->close = true;
+		respond_error(r, !r->length ? 400 : r->length > CHUNK_MAX_BLOB ? 413 : 503, "chunk too large or too many");
+		return 0;
+	}
+	if ((no = authenticate(r))) {
+		r->close = true;
+		respond_error(r, 401, no);
+		return 0;
+	}
+	r->uploading = true;
+	r->net->n_requests++;
+	r->phase = PHASE_BODY;
+	if (buf_reserve(&r->in, r->length) < 0)
+		return -1;
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
+	send_continue(r);
+	return 0;
+}
+
+static int route_chunk(struct request *r, const char *path)
+{
+	const char *no;
+
+	if (parse_chunk_path(r, path) < 0) {
+		r->close = r->verb == VERB_PUT;
+		respond_error(r, 400, "invalid space or chunk ID");
+		return 0;
+	}
+	if (r->verb == VERB_PUT)
+		return start_upload(r);
+	if ((no = authenticate(r))) {
+		respond_error(r, 401, no);
+		return 0;
+	}
+	parse_range(r);
+	return dispatch(r, &method_http_get);
+}
+
+static int route(struct request *r, const char *uri)
+{
+	int refused = check_framing(r);
+
+	if (refused) {
+		r->close = true;
+		respond_error(r, refused, refused == 411 ? "Content-Length required" : "ambiguous request body");
+	} else if (r->verb == VERB_OPTIONS) {
+		respond(r, 204);
+	} else if (strncmp(uri, CHUNK_ROUTE, sizeof CHUNK_ROUTE - 1) == 0 && r->verb != VERB_OTHER) {
+		return route_chunk(r, uri + sizeof CHUNK_ROUTE - 1);
+	} else if (r->verb == VERB_GET && (strcmp(uri, "/health") == 0 || strcmp(uri, "/metrics") == 0)) {
+		if (buf_put(&r->in, uri, strlen(uri)) < 0)
+			return -1;
+		r->type = uri[1] == 'h' ? "application/json" : "text/plain; version=0.0.4";
+		return dispatch(r, &method_http_status);
+	} else if (strcmp(uri, FRAME_WS_PATH) == 0) {
+		respond(r, 400);
+	} else {
+		const char *no = authenticate(r);
+
+		r->close = r->verb == VERB_PUT || r->verb == VERB_OTHER;
+		respond_error(r, no ? 401 : 404, no ? no : "not found");
+	}
+	return 0;
+}
+
+static int request_body(struct request *r, const void *p, size_t n)
+{
+	struct net *net = r->net;
+
+	if (r->phase != PHASE_BODY)
+		return r->close ? 0 : -1; /* answered already; the connection closes */
+	if (buf_put(&r->in, p, n) < 0 || r->in.len > r->length ||
+	    net->relay->env->mono_ns(net->relay->env->ctx) - r->started > UPLOAD_NS)
+		return -1;
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
+	return 0;
+}
+
+static int request_body_ends(struct request *r)
+{
+	if (r->phase != PHASE_BODY)
+		return 0;
+	if (r->in.len != r->length)
+		return -1;
+	return dispatch(r, &method_http_put);
+}
+
+void http_done(struct net *n, struct job *j)
+{
+	struct request *r = *find_request(n, j->conn);
+
+	if (r) {
+		upload_ends(r);
+		r->out = j->body;
+		j->body = (struct buf)BUF_INIT(0);
+		r->size = j->size;
+		r->range_from = j->range_from;
+		r->is_chunk = j->method == &method_http_get && (j->status < 300 || j->status == 416);
+		if (r->is_chunk)
+			r->type = "application/octet-stream";
+		respond(r, j->status);
+	}
+	job_free(n->relay, j);
+}
+
+/* Only /api/v1/ws to our subprotocol; anything else, h2c above all, is answered 400. */
+static int confirm_upgrade(struct lws *wsi, const char *to)
+{
+	char text[256], *save = NULL, *path;
+	bool good = false;
+	int length;
+
+	if (to && strcmp(to, "websocket") == 0 && lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_PROTOCOL) > 0)
+		for (char *p = strtok_r(text, ", ", &save); p; p = strtok_r(NULL, ", ", &save))
+			good |= strcmp(p, FRAME_SUBPROTOCOL) == 0;
+	if (good && (lws_http_get_uri_and_method(wsi, &path, &length) < 0 ||
+		     length != (int)sizeof FRAME_WS_PATH - 1 || memcmp(path, FRAME_WS_PATH, (size_t)length) != 0))
+		good = false;
+	if (good)
+		return 0;
+	return lws_return_http_status(wsi, 400, NULL) < 0 ? -1 : 1;
+}
+
+static int start(struct lws *wsi, struct request **slot, const char *uri)
+{
+	struct net *n = lws_context_user(lws_get_context(wsi));
+	struct request *r;
+
+	request_free(*slot);
+	*slot = r = request_open(n, wsi);
+	if (!r || n->draining)
+		return -1;
+	r->verb = verb_of(wsi);
+	return route(r, uri);
+}
+
+int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct request **slot = user;
+
+	switch (reason) {
+	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION: {
+		struct net *n = lws_context_user(lws_get_context(wsi));
+
+		return n->n_conns >= NET_MAX_CONNECTIONS || n->draining;
+	}
+	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+		return confirm_upgrade(wsi, in);
+	case LWS_CALLBACK_HTTP:
+		return start(wsi, slot, in);
+	case LWS_CALLBACK_HTTP_BODY:
+		return *slot ? request_body(*slot, in, len) : -1;
+	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		return *slot ? request_body_ends(*slot) : -1;
+	case LWS_CALLBACK_HTTP_WRITEABLE:
+		return *slot ? request_writable(*slot) : 0;
+	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+	case LWS_CALLBACK_CLOSED_HTTP:
+		if (slot && *slot) {
+			request_free(*slot);
+			*slot = NULL;
+		}
+		return 0;
+	default:
+		return 0;
+	}
+}

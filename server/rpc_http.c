@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The work behind the HTTP routes, as jobs like any other: the upload of a chunk on the writer, its download on a reader, and
+ * the relay's health and metrics.
+ */
+#include "server/chunks.h"
+#include "server/relay.h"
+#include "server/rpc.h"
+#include "server/txn.h"
+#include "wire/chunk.h"
+
+static int fail(struct job *j, int status, const char *message)
+{
+	j->status = status;
+	buf_clear(&j->body);
+	return buf_printf(&j->body, "{\"error\":\"%s\"}", message);
+}
+
+static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
+{
+	const struct space_state *st = txn_state(relay, sp);
+	struct chunk c;
+	int err;
+
+	if (!st->log || !log_may_write(st->log->log, &j->session->device))
+		return fail(j, 404, "space not found");
+	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) || !id16_equal(&c.id, &j->chunk))
+		return fail(j, 400, "not this chunk");
+	err = chunk_store(relay, st->row.no, &j->space, &j->chunk, buf_bytes(&j->in), c.named);
+	if (err == ERR_CONFLICT)
+		return fail(j, 409, "other bytes stand under this id");
+	if (err < 0)
+		return err;
+	j->status = err ? 201 : 204;
+	return OK;
+}
+
+static int put_run(struct relay *relay, struct job *j, struct store *store)
+{
+	struct space *sp;
+	int err = spaces_get(relay->spaces, store, &j->space, &sp);
+
+	if (err == ERR_NOT_FOUND)
+		return fail(j, 404, "space not found");
+	if (err < 0)
+		return err;
+	err = put_in_space(relay, j, sp);
+	spaces_put(relay->spaces, sp);
+	return err;
+}
+
+/* The part asked for, of `size` bytes: *ret_from and how many. Negative: not there. */
+static int64_t range(const struct job *j, uint64_t size, uint64_t *ret_from)
+{
+	uint64_t from = j->range_from, to = j->range_to;
+
+	*ret_from = 0;
+	if (!j->has_range)
+		return (int64_t)size;
+	if (from == UINT64_MAX) {
+		from = to < size ? size - to : 0;
+		to = size - 1;
+	}
+	if (from >= size)
+		return -1;
+	if (to >= size)
+		to = size - 1;
+	*ret_from = from;
+	return (int64_t)(to - from + 1);
+}
+
+static int get_chunk(struct relay *relay, struct job *j, struct store *store, uint64_t no)
+{
+	struct store_chunk c;
+	uint64_t from;
+	int64_t n;
+	int err = store_chunk_find(store, no, &j->chunk, &c);
+
+	if (err == ERR_NOT_FOUND)
+		return fail(j, 404, "chunk not found");
+	if (err < 0)
+		return err;
+	j->size = c.size;
+	j->status = 200;
+	if (j->head_only)
+		return OK;
+	n = range(j, c.size, &from);
+	if (n <= 0) {
+		j->status = 416;
+		return OK;
+	}
+	j->status = j->has_range ? 206 : 200;
+	j->range_from = from;
+	err = chunk_read(relay, store, &j->space, &c, from, (size_t)n, &j->body);
+	return err == ERR_NOT_FOUND ? fail(j, 404, "chunk not found") : err;
+}
+
+static int get_run(struct relay *relay, struct job *j, struct store *store)
+{
+	struct space *sp;
+	struct space_view v;
+	int err = spaces_get(relay->spaces, store, &j->space, &sp);
+
+	if (err == ERR_NOT_FOUND)
+		return fail(j, 404, "chunk not found");
+	if (err < 0)
+		return err;
+	v = space_view(sp);
+	spaces_put(relay->spaces, sp);
+	if (v.log && log_may_read(v.log->log, &j->session->device))
+		err = get_chunk(relay, j, store, v.no);
+	else
+		err = fail(j, 404, "chunk not found");
+	space_view_release(&v);
+	return err;
+}
+
+static int status_run(struct relay *relay, struct job *j, struct store *store)
+{
+	struct store_sizes sizes;
+	struct store_space unused;
+	const struct id16 zero = { { 0 } };
+	int err;
+
+	if (j->in.len == 7) { /* /health */
+		err = store_space_find(store, &zero, &unused);
+		j->status = err == OK || err == ERR_NOT_FOUND ? 200 : 503;
+		return buf_printf(&j->body, j->status == 200 ? "{\"status\":\"healthy\"}"
+							     : "{\"status\":\"unhealthy\",\"error\":\"database unavailable\"}");
+	}
+	if ((err = store_sizes(store, &sizes)) < 0)
+		return err;
+	j->status = 200;
+	return metrics_put(&j->body, &relay->metrics, &sizes, relay_now(relay));
+}
+
+const struct method method_http_put = { "/put", LANE_WRITE, NULL, put_run, NULL };
+const struct method method_http_get = { "/get", LANE_READ, NULL, get_run, NULL };
+const struct method method_http_status = { "/status", LANE_READ, NULL, status_run, NULL };

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection's requests run in two lanes: writes in the order they came, many at once in the writer's hands; reads one at a
+ * time, each after the writes that came before it. Answers carry the request's id.
+ *
+ * What is queued to a connection is bounded: a stream stops until most of it is sent, and a subscriber that lets
+ * notifications pile up is closed (4006), so that it comes back and pulls. What it may have under way is bounded too: then
+ * its socket is not read.
+ */
+#include "server/ws.h"
+
+#include <stdlib.h>
+#include "base/log.h"
+#include "server/auth.h"
+#include "server/rpc.h"
+#include "server/subscribe.h"
+
+enum { CLOSE_GOING_AWAY = 1001, CLOSE_TOO_BIG = 1009, CLOSE_AUTH = 4000, CLOSE_LIFETIME = 4001, CLOSE_PROTOCOL = 4005,
+       CLOSE_SLOW = 4006 };
+
+struct conn {
+	struct conn *next; /* in the bucket */
+	struct net *net;
+	struct lws *wsi;
+	uint64_t id;
+	char addr[SESSION_ADDR];
+	struct session *session; /* NULL before authentication */
+	struct subscriber subscriber;
+	struct buf in;
+	bool binary;
+
+	struct message_list out;
+	bool keepalive_due;
+	int64_t opened, keepalive_at, ends_at;
+	int close_code; /* 0: open */
+	const char *close_reason;
+
+	size_t jobs, job_bytes; /* under way or waiting */
+	bool paused;            /* the socket is not read */
+	uint64_t writes_sent, writes_done;
+	struct job *reads, *reads_last; /* waiting */
+	bool reading;           /* a read is under way */
+	struct job *parked;     /* a read that waits for room */
+};
+
+static struct conn **find_conn(struct net *n, uint64_t id)
+{
+	struct conn **c = &n->conns[id % NET_BUCKETS];
+
+	while (*c && (*c)->id != id)
+		c = &(*c)->next;
+	return c;
+}
+
+/* Closes soon, from outside of the connection's own callback. */
+static void conn_close(struct conn *c, int code, const char *reason)
+{
+	if (c->close_code)
+		return;
+	c->close_code = code;
+	c->close_reason = reason;
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, 3);
+	lws_callback_on_writable(c->wsi);
+}
+
+/* Closes now, as the value that the callback returns. */
+static int conn_close_now(struct conn *c, int code, const char *reason)
+{
+	c->close_code = code;
+	lws_close_reason(c->wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason, strlen(reason));
+	return -1;
+}
+
+static void conn_send(struct conn *c, struct message *m)
+{
+	if (c->close_code) {
+		message_unref(m);
+		return;
+	}
+	if (message_list_add(&c->out, m) < 0)
+		conn_close(c, CLOSE_SLOW, "out of memory");
+	else
+		lws_callback_on_writable(c->wsi);
+}
+
+static void conn_deliver(void *ctx, struct message *m)
+{
+	struct conn *c = ctx;
+
+	if (c->out.bytes > WS_MAX_OUT) {
+		metrics_add(&c->net->relay->metrics, slow_consumers, c->close_code == 0);
+		conn_close(c, CLOSE_SLOW, "slow consumer");
+		return;
+	}
+	conn_send(c, message_ref(m));
+}
+
+static void conn_revoked(void *ctx, const struct id16 *space)
+{
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	frame_begin_notification(&e, bytes_str("revoked"));
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "space");
+	put_id(&e, space);
+	cbor_put_text(&e, "reason");
+	cbor_put_text(&e, "membership");
+	if (cbor_enc_end(&e) < 0)
+		buf_release(&b);
+	else
+		conn_send(ctx, message_take(&b));
+}
+
+static int conn_open(struct conn **slot, struct lws *wsi)
+{
+	struct net *n = lws_context_user(lws_get_context(wsi));
+	const struct env *env = n->relay->env;
+	struct conn *c = calloc(1, sizeof *c);
+	uint16_t jitter;
+
+	if (!c)
+		return -1;
+	env->random(env->ctx, &jitter, sizeof jitter);
+	*c = (struct conn){ .net = n, .wsi = wsi, .id = n->next_id++, .in = BUF_INIT(FRAME_MAX) };
+	c->opened = env->mono_ns(env->ctx);
+	c->keepalive_at = c->opened + WS_KEEPALIVE_SECONDS * 1000000000ll;
+	/* 3600 s, give or take 10 %, so that many clients do not come back at once. */
+	c->ends_at = c->opened + (int64_t)(WS_LIFE_SECONDS * 900000000.0 + jitter * (WS_LIFE_SECONDS * 200000000.0 / 65536));
+	net_address(wsi, c->addr, sizeof c->addr);
+	c->subscriber = (struct subscriber){ .id = c->id, .deliver = conn_deliver, .revoked = conn_revoked, .ctx = c };
+	c->next = n->conns[c->id % NET_BUCKETS];
+	n->conns[c->id % NET_BUCKETS] = c;
+	n->n_conns++;
+	*slot = c;
+	metrics_add(&n->relay->metrics, connections, 1);
+	metrics_add(&n->relay->metrics, connections_active, 1);
+	return 0;
+}
+
+static void conn_free(struct conn *c)
+{
+	struct net *n = c->net;
+	struct conn **at = find_conn(n, c->id);
+	struct job *j;
+
+	*at = c->next;
+	n->n_conns--;
+	hub_leave(n->hub, &c->subscriber);
+	while ((j = c->reads)) {
+		c->reads = j->next;
+		job_free(n->relay, j);
+	}
+	job_free(n->relay, c->parked);
+	message_list_clear(&c->out);
+	buf_release(&c->in);
+	session_unref(c->session);
+	free(c);
+	metrics_add(&n->relay->metrics, connections_active, -1);
+}
+
+/* --- requests --- */
+
+static void send_error(struct conn *c, struct bytes id, const char *code, const char *message)
+{
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	metrics_add(&c->net->relay->metrics, requests_refused, 1);
+	frame_put_error(&e, id, code, message);
+	if (cbor_enc_end(&e) < 0)
+		buf_release(&b);
+	else
+		conn_send(c, message_take(&b));
+}
+
+static void flow_control(struct conn *c)
+{
+	bool full = c->jobs >= WS_MAX_JOBS || c->job_bytes >= WS_MAX_JOB_BYTES;
+
+	if (full == c->paused)
+		return;
+	c->paused = full;
+	lws_rx_flow_control(c->wsi, !full);
+}
+
+static void start_read(struct conn *c)
+{
+	struct job *j = c->reads;
+
+	if (c->reading || !j || j->order > c->writes_done)
+		return;
+	c->reads = j->next;
+	if (!c->reads)
+		c->reads_last = NULL;
+	j->next = NULL;
+	c->reading = true;
+	net_dispatch(c->net, j);
+}
+
+static void enqueue(struct conn *c, struct job *j)
+{
+	c->jobs++;
+	c->job_bytes += j->in.len;
+	if (j->method->lane == LANE_WRITE) {
+		c->writes_sent++;
+		net_dispatch(c->net, j);
+	} else {
+		j->order = c->writes_sent;
+		if (c->reads_last)
+			c->reads_last->next = j;
+		else
+			c->reads = j;
+		c->reads_last = j;
+		start_read(c);
+	}
+	flow_control(c);
+}
+
+static void token_refresh(struct conn *c, const struct frame *f)
+{
+	struct bytes text = bytes_of(NULL, 0);
+	struct token t;
+	const char *no;
+	struct buf b;
+	struct cbor_enc e;
+
+	if (param_text(f->value, "token", TOKEN_MAX, &text) < 0)
+		no = "missing auth token";
+	else
+		no = auth_check(c->net->relay, text, &t);
+	if (!no && (!id32_equal(&t.person, &c->session->person) || !id32_equal(&t.device, &c->session->device)))
+		no = "token identity mismatch";
+	b = message_buf();
+	e = cbor_enc_init(&b);
+	frame_begin_response(&e, f->id);
+	cbor_put_map(&e, no ? 2 : 1);
+	cbor_put_text(&e, "ok");
+	cbor_put_bool(&e, !no);
+	if (no) {
+		cbor_put_text(&e, "error");
+		cbor_put_text(&e, no);
+	}
+	if (cbor_enc_end(&e) < 0)
+		buf_release(&b);
+	else
+		conn_send(c, message_take(&b));
+}
+
+static void take_request(struct conn *c, const struct frame *f)
+{
+	const struct method *m = rpc_find(f->name);
+	char message[FRAME_MAX_NAME + 32];
+	struct job *j;
+
+	metrics_add(&c->net->relay->metrics, requests, 1);
+	if (cbor_text_is(f->name, "token.refresh")) {
+		token_refresh(c, f);
+	} else if (!m && rpc_is_plain(f->name)) {
+		send_error(c, f->id, "forbidden", "forbidden");
+	} else if (!m) {
+		snprintf(message, sizeof message, "unknown method: %.*s", (int)f->name.len, (const char *)f->name.p);
+		send_error(c, f->id, "method_not_found", message);
+	} else if (!f->value.len || (f->value.p[0] & 0xe0) != 0xa0) {
+		send_error(c, f->id, "invalid_params", "params is not a map");
+	} else if (!(j = job_new(m, c->id, c->session))) {
+		send_error(c, f->id, "internal", "out of memory");
+	} else {
+		j->in = c->in; /* id and params point into it */
+		c->in = (struct buf)BUF_INIT(FRAME_MAX);
+		j->id = f->id;
+		j->params = f->value;
+		enqueue(c, j);
+	}
+}
+
+static void unsubscribe(struct conn *c, struct bytes params)
+{
+	struct cbor_dec d;
+	struct id16 id;
+	size_t n;
+
+	if (param_array(params, "spaces", SUBSCRIBER_MAX_SPACES, &d, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct bytes text = cbor_get_text(&d, 36);
+
+		if (cbor_dec_error(&d) < 0)
+			return;
+		if (id16_parse((const char *)text.p, text.len, &id) == OK)
+			hub_unsubscribe(c->net->hub, &c->subscriber, &id);
+	}
+}
+
+/* A device has at most WS_MAX_PER_DEVICE connections; a new one replaces the oldest. */
+static void replace_oldest(struct conn *c)
+{
+	struct conn *oldest = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (struct conn *o = c->net->conns[i]; o; o = o->next) {
+			if (!o->session || o->close_code || !id32_equal(&o->session->device, &c->session->device))
+				continue;
+			count++;
+			if (!oldest || o->id < oldest->id)
+				oldest = o;
+		}
+	if (count > WS_MAX_PER_DEVICE)
+		conn_close(oldest, CLOSE_SLOW, "replaced by a newer connection");
+}
+
+static int refuse_auth(struct conn *c, const char *reason)
+{
+	metrics_add(&c->net->relay->metrics, auth_failures, 1);
+	return conn_close_now(c, CLOSE_AUTH, reason);
+}
+
+static int authenticate(struct conn *c)
+{
+	struct bytes text;
+	struct frame f;
+	struct token t;
+	const char *no;
+
+	if (!c->binary)
+		return refuse_auth(c, "expected binary auth frame");
+	if (!c->in.len)
+		return refuse_auth(c, "empty auth frame");
+	if (frame_decode(buf_bytes(&c->in), &f) < 0)
+		return refuse_auth(c, "invalid auth frame");
+	if (f.type != FRAME_NOTIFICATION || !cbor_text_is(f.name, "auth"))
+		return refuse_auth(c, "first frame must be an auth notification");
+	if (param_text(f.value, "token", TOKEN_MAX, &text) < 0)
+		return refuse_auth(c, "missing auth token");
+	if ((no = auth_check(c->net->relay, text, &t)))
+		return refuse_auth(c, no);
+	c->session = session_new(&t.person, &t.device, c->addr);
+	if (!c->session)
+		return -1;
+	c->subscriber.device = t.device;
+	replace_oldest(c);
+	log_debug("connection %llu: device %s", (unsigned long long)c->id, log_id32(&t.device).s);
+	return 0;
+}
+
+static int take_message(struct conn *c)
+{
+	struct frame f;
+
+	metrics_add(&c->net->relay->metrics, bytes_in, c->in.len);
+	if (frame_is_keepalive(buf_bytes(&c->in)))
+		return 0;
+	if (!c->session)
+		return authenticate(c);
+	if (!c->binary)
+		return conn_close_now(c, CLOSE_PROTOCOL, "expected binary rpc frame");
+	if (!c->in.len)
+		return conn_close_now(c, CLOSE_PROTOCOL, "empty binary frame");
+	if (frame_decode(buf_bytes(&c->in), &f) < 0)
+		return conn_close_now(c, CLOSE_PROTOCOL, "invalid cbor frame");
+	if (f.type == FRAME_REQUEST)
+		take_request(c, &f);
+	else if (f.type == FRAME_NOTIFICATION && cbor_text_is(f.name, "unsubscribe"))
+		unsubscribe(c, f.value);
+	return 0;
+}
+
+static int conn_receive(struct conn *c, const void *p, size_t n)
+{
+	struct lws *wsi = c->wsi;
+	int err;
+
+	if (c->close_code)
+		return 0;
+	if (lws_is_first_fragment(wsi)) {
+		buf_clear(&c->in);
+		c->binary = lws_frame_is_binary(wsi);
+	}
+	if (!c->session && c->in.len + n > TOKEN_MAX + 256)
+		return refuse_auth(c, "invalid auth frame");
+	if (!c->in.len && lws_remaining_packet_payload(wsi) > n &&
+	    buf_reserve(&c->in, n + lws_remaining_packet_payload(wsi)) < 0)
+		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
+	if ((err = buf_put(&c->in, p, n)) < 0)
+		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
+	if (lws_remaining_packet_payload(wsi) || !lws_is_final_fragment(wsi))
+		return 0;
+	err = take_message(c);
+	buf_clear(&c->in);
+	return err;
+}
+
+static void resume(struct conn *c)
+{
+	struct job *j = c->parked;
+
+	if (!j || c->out.bytes > WS_RESUME_OUT)
+		return;
+	c->parked = NULL;
+	net_dispatch(c->net, j);
+}
+
+static int conn_writable(struct conn *c)
+{
+	struct message *m;
+	int sent = 0;
+
+	if (c->close_code)
+		return conn_close_now(c, c->close_code, c->close_reason);
+	while (sent >= 0 && !lws_send_pipe_choked(c->wsi) && (m = message_list_shift(&c->out))) {
+		sent = lws_write(c->wsi, m->data + MESSAGE_HEADROOM, m->len, LWS_WRITE_BINARY);
+		metrics_add(&c->net->relay->metrics, bytes_out, m->len);
+		message_unref(m);
+	}
+	if (sent >= 0 && c->keepalive_due && !c->out.first && !lws_send_pipe_choked(c->wsi)) {
+		uint8_t beat[LWS_PRE + 1] = { 0 };
+
+		beat[LWS_PRE] = FRAME_KEEPALIVE;
+		c->keepalive_due = false;
+		sent = lws_write(c->wsi, beat + LWS_PRE, 1, LWS_WRITE_BINARY);
+	}
+	if (sent < 0)
+		return -1;
+	resume(c);
+	if (c->out.first || c->keepalive_due)
+		lws_callback_on_writable(c->wsi);
+	return 0;
+}
+
+static void register_watches(struct conn *c, struct job *j)
+{
+	struct watch *w;
+
+	for (w = j->watches; w; w = w->next)
+		if (hub_subscribe(c->net->hub, &c->subscriber, w->space) < 0)
+			conn_close(c, CLOSE_SLOW, "too many subscriptions");
+	if (j->method == &method_subscribe && subscribe_result(j) < 0)
+		conn_close(c, CLOSE_SLOW, "out of memory");
+}
+
+void ws_done(struct net *n, struct job *j)
+{
+	struct conn *c = *find_conn(n, j->conn);
+
+	if (!c || c->close_code) {
+		if (c && j->method->lane == LANE_READ)
+			c->reading = false;
+		job_free(n->relay, j);
+		return;
+	}
+	register_watches(c, j);
+	message_list_move(&c->out, &j->out);
+	lws_callback_on_writable(c->wsi);
+	if (j->more) {
+		c->parked = j;
+		resume(c);
+		return;
+	}
+	c->jobs--;
+	c->job_bytes -= j->in.len;
+	if (j->method->lane == LANE_WRITE)
+		c->writes_done++;
+	else
+		c->reading = false;
+	job_free(n->relay, j);
+	start_read(c);
+	flow_control(c);
+}
+
+static void tick(struct conn *c, int64_t now)
+{
+	if (!c->session && now >= c->opened + WS_AUTH_SECONDS * 1000000000ll) {
+		metrics_add(&c->net->relay->metrics, auth_failures, c->close_code == 0);
+		conn_close(c, CLOSE_AUTH, "auth timeout");
+	} else if (now >= c->ends_at) {
+		conn_close(c, CLOSE_LIFETIME, "connection timeout");
+	} else if (now >= c->keepalive_at) {
+		c->keepalive_at = now + WS_KEEPALIVE_SECONDS * 1000000000ll;
+		c->keepalive_due = true;
+		lws_callback_on_writable(c->wsi);
+	}
+}
+
+void ws_tick(struct net *n, int64_t now)
+{
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (struct conn *c = n->conns[i]; c; c = c->next)
+			tick(c, now);
+}
+
+void ws_close_all(struct net *n)
+{
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (struct conn *c = n->conns[i]; c; c = c->next)
+			conn_close(c, CLOSE_GOING_AWAY, "relay is stopping");
+}
+
+void ws_forget_all(struct net *n)
+{
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		while (n->conns[i])
+			conn_free(n->conns[i]);
+}
+
+int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct conn **c = user;
+
+	switch (reason) {
+	case LWS_CALLBACK_ESTABLISHED:
+		return conn_open(c, wsi);
+	case LWS_CALLBACK_RECEIVE:
+		return *c ? conn_receive(*c, in, len) : -1;
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return *c ? conn_writable(*c) : -1;
+	case LWS_CALLBACK_CLOSED:
+		if (*c)
+			conn_free(*c);
+		*c = NULL;
+		return 0;
+	default:
+		return 0;
+	}
+}
