@@ -27,8 +27,8 @@ int blob_put(struct blobs *b, const struct id16 *space, const struct id16 *id, s
 /* Makes n objects and their names durable in one go. */
 int blob_sync(struct blobs *b, const struct id16 *space, const struct id16 *ids, size_t n) MUST_CHECK;
 /* Appends n bytes from `from`. ERR_NOT_FOUND; ERR_CORRUPT if the object is shorter. */
-int blob_get(struct blobs *b, const struct id16 *space, const struct id16 *id, uint64_t from, size_t n, struct buf *ret)
-	MUST_CHECK;
+int blob_get(struct blobs *b, const struct id16 *space, const struct id16 *id, uint64_t from, size_t n,
+	struct buf *ret) MUST_CHECK;
 int blob_remove(struct blobs *b, const struct id16 *space, const struct id16 *id) MUST_CHECK;
 /* Size of an object, or a negative error. */
 int64_t blob_size(struct blobs *b, const struct id16 *space, const struct id16 *id);

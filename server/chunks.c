@@ -5,8 +5,8 @@
 #include "server/relay.h"
 #include "wire/chunk.h"
 
-int chunk_read(struct relay *r, struct store *store, const struct id16 *space, const struct store_chunk *c, uint64_t from,
-	       size_t n, struct buf *ret)
+int chunk_read(struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c,
+	uint64_t from, size_t n, struct buf *ret)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
 	int err;
@@ -17,27 +17,28 @@ int chunk_read(struct relay *r, struct store *store, const struct id16 *space, c
 	metrics_add(&r->metrics, chunk_bytes_out, n);
 	if (!c->row)
 		return blob_get(r->blobs, space, &c->id, from, n, ret);
-	if ((err = store_chunk_blob(store, c->row, &b)) < 0)
+	if ((err = depot_chunk_blob(store, c->row, &b)) < 0)
 		return err;
 	return b.len < from + n ? ERR_CORRUPT : buf_put(ret, b.data + from, n);
 }
 
-int chunk_same(struct relay *r, struct store *store, const struct id16 *space, const struct store_chunk *c, struct bytes blob)
+int chunk_same(
+	struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c, struct bytes blob)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
 	int err;
 
 	if (c->size != blob.len)
 		return 0;
-	err = c->row ? store_chunk_blob(store, c->row, &b) : blob_get(r->blobs, space, &c->id, 0, c->size, &b);
+	err = c->row ? depot_chunk_blob(store, c->row, &b) : blob_get(r->blobs, space, &c->id, 0, c->size, &b);
 	return err < 0 ? err : bytes_equal(buf_bytes(&b), blob);
 }
 
 int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const struct id16 *id, struct bytes blob,
-		struct bytes named)
+	struct bytes named)
 {
-	struct store_chunk c;
-	int err = store_chunk_find(r->store, no, id, &c);
+	struct depot_chunk c;
+	int err = depot_chunk_find(r->store, no, id, &c);
 
 	if (err == OK) {
 		if ((err = chunk_same(r, r->store, space, &c, blob)) < 0)
@@ -46,7 +47,7 @@ int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const st
 	}
 	if (err != ERR_NOT_FOUND)
 		return err;
-	c = (struct store_chunk){ .id = *id, .size = blob.len, .uploaded = relay_now(r) };
+	c = (struct depot_chunk){ .id = *id, .size = blob.len, .uploaded = relay_now(r) };
 	if (blob.len > CHUNK_SMALL_BLOB) {
 		err = blob_put(r->blobs, space, id, blob);
 		if (err == ERR_CONFLICT) {
@@ -59,7 +60,7 @@ int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const st
 			return err;
 		blob = bytes_of(NULL, 0);
 	}
-	if ((err = store_chunk_put(r->store, no, &c, blob, named)) < 0)
+	if ((err = depot_chunk_put(r->store, no, &c, blob, named)) < 0)
 		return err;
 	metrics_add(&r->metrics, chunks_in, 1);
 	metrics_add(&r->metrics, chunk_bytes_in, c.size);

@@ -13,8 +13,8 @@
 struct found {
 	uint64_t space;
 	struct id16 space_id;
-	struct store_chunk chunk;
-	uint64_t number;      /* of a version */
+	struct depot_chunk chunk;
+	uint64_t number; /* of a version */
 	struct buf named;
 };
 
@@ -43,7 +43,7 @@ static struct found *list_add(struct list *l)
 	return f;
 }
 
-static int collect_chunk(void *ctx, uint64_t space, const struct id16 *space_id, const struct store_chunk *c)
+static int collect_chunk(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_chunk *c)
 {
 	struct found *f = list_add(ctx);
 
@@ -55,7 +55,7 @@ static int collect_chunk(void *ctx, uint64_t space, const struct id16 *space_id,
 	return OK;
 }
 
-static int collect_version(void *ctx, uint64_t space, const struct store_version *v)
+static int collect_version(void *ctx, uint64_t space, const struct depot_version *v)
 {
 	struct found *f = list_add(ctx);
 	struct record rec;
@@ -72,12 +72,12 @@ static int collect_version(void *ctx, uint64_t space, const struct store_version
 static int expire_versions(struct relay *r, size_t *ret_n)
 {
 	CLEANUP(list_release) struct list l = { 0 };
-	int err = store_versions_expired(r->store, relay_now(r), STEP_MAX, collect_version, &l);
+	int err = depot_versions_expired(r->store, relay_now(r), STEP_MAX, collect_version, &l);
 
 	for (size_t i = 0; i < l.n && err == OK; i++) {
 		err = refs_drop(r, l.items[i].space, buf_bytes(&l.items[i].named));
 		if (err == OK)
-			err = store_version_remove(r->store, l.items[i].space, l.items[i].number);
+			err = depot_version_remove(r->store, l.items[i].space, l.items[i].number);
 	}
 	*ret_n = l.n;
 	return err;
@@ -88,10 +88,10 @@ static int remove_chunk(struct relay *r, const struct found *f)
 	CLEANUP(buf_release) struct buf named = BUF_INIT(CHUNK_MAX_NAMED * sizeof(struct id16));
 	int err;
 
-	if (f->chunk.adopted && ((err = store_chunk_named(r->store, f->space, &f->chunk.id, &named)) < 0 ||
-				 (err = refs_drop(r, f->space, buf_bytes(&named))) < 0))
+	if (f->chunk.adopted && ((err = depot_chunk_named(r->store, f->space, &f->chunk.id, &named)) < 0 ||
+					(err = refs_drop(r, f->space, buf_bytes(&named))) < 0))
 		return err;
-	return store_chunk_remove(r->store, f->space, &f->chunk);
+	return depot_chunk_remove(r->store, f->space, &f->chunk);
 }
 
 /* Files go after the commit that forgets them: a crash between leaves a file that nobody names, which an upload of the same
@@ -99,7 +99,7 @@ static int remove_chunk(struct relay *r, const struct found *f)
 static int remove_chunks(struct relay *r, struct list *l)
 {
 	int64_t before = relay_now(r) - CHUNK_UNNAMED_DAYS * 86400;
-	int err = store_chunks_stale(r->store, before, STEP_MAX, collect_chunk, l);
+	int err = depot_chunks_stale(r->store, before, STEP_MAX, collect_chunk, l);
 
 	for (size_t i = 0; i < l->n && err == OK; i++)
 		err = remove_chunk(r, &l->items[i]);
@@ -110,7 +110,7 @@ int housekeeping_step(struct relay *r)
 {
 	CLEANUP(list_release) struct list chunks = { 0 };
 	size_t versions = 0;
-	int err = store_begin(r->store);
+	int err = depot_begin(r->store);
 
 	if (err < 0)
 		return err;
@@ -118,9 +118,9 @@ int housekeeping_step(struct relay *r)
 	if (err == OK)
 		err = remove_chunks(r, &chunks);
 	if (err == OK)
-		err = store_commit(r->store);
+		err = depot_commit(r->store);
 	else
-		store_rollback(r->store);
+		depot_rollback(r->store);
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < chunks.n; i++)
@@ -136,28 +136,29 @@ int housekeeping_step(struct relay *r)
 static int check_unsynced(struct relay *r, size_t *ret_n)
 {
 	CLEANUP(list_release) struct list l = { 0 };
-	int err = store_begin(r->store);
+	int err = depot_begin(r->store);
 
 	if (err < 0)
 		return err;
-	err = store_chunks_unsynced(r->store, STEP_MAX, collect_chunk, &l);
+	err = depot_chunks_unsynced(r->store, STEP_MAX, collect_chunk, &l);
 	for (size_t i = 0; i < l.n && err == OK; i++) {
 		struct found *f = &l.items[i];
 		CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
 		struct chunk c;
 
-		if (store_same_boot(r->store) && blob_size(r->blobs, &f->space_id, &f->chunk.id) == (int64_t)f->chunk.size &&
-		    blob_get(r->blobs, &f->space_id, &f->chunk.id, 0, f->chunk.size, &b) == OK &&
-		    chunk_decode(buf_bytes(&b), &c) == OK && id16_equal(&c.id, &f->chunk.id) &&
-		    blob_sync(r->blobs, &f->space_id, &f->chunk.id, 1) == OK)
-			err = store_chunk_set(r->store, f->space, &f->chunk.id, f->chunk.adopted, true);
+		if (depot_same_boot(r->store) &&
+			blob_size(r->blobs, &f->space_id, &f->chunk.id) == (int64_t)f->chunk.size &&
+			blob_get(r->blobs, &f->space_id, &f->chunk.id, 0, f->chunk.size, &b) == OK &&
+			chunk_decode(buf_bytes(&b), &c) == OK && id16_equal(&c.id, &f->chunk.id) &&
+			blob_sync(r->blobs, &f->space_id, &f->chunk.id, 1) == OK)
+			err = depot_chunk_set(r->store, f->space, &f->chunk.id, f->chunk.adopted, true);
 		else if (blob_remove(r->blobs, &f->space_id, &f->chunk.id) == OK)
-			err = store_chunk_remove(r->store, f->space, &f->chunk);
+			err = depot_chunk_remove(r->store, f->space, &f->chunk);
 	}
 	*ret_n = l.n;
 	if (err == OK)
-		return store_commit(r->store);
-	store_rollback(r->store);
+		return depot_commit(r->store);
+	depot_rollback(r->store);
 	return err;
 }
 

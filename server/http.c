@@ -21,20 +21,20 @@ struct request {
 	enum verb verb;
 	enum phase phase;
 	int64_t started;
-	struct session *session;
+	struct caller *caller;
 	struct id16 space, chunk;
 	bool has_range;
 	uint64_t range_from, range_to;
-	uint64_t length;  /* of the request's body */
+	uint64_t length; /* of the request's body */
 	struct buf in;
-	bool uploading;   /* counted */
+	bool uploading; /* counted */
 
 	int status;
-	bool close;       /* after the answer */
+	bool close; /* after the answer */
 	const char *type;
 	struct buf out;
 	size_t sent;
-	uint64_t size;    /* of the whole chunk (HEAD, ranges) */
+	uint64_t size; /* of the whole chunk (HEAD, ranges) */
 	bool is_chunk;
 };
 
@@ -53,8 +53,12 @@ static struct request *request_open(struct net *n, struct lws *wsi)
 
 	if (!r)
 		return NULL;
-	*r = (struct request){ .net = n, .wsi = wsi, .id = n->next_id++, .in = BUF_INIT(CHUNK_MAX_BLOB),
-			       .out = BUF_INIT(4u << 20), .type = "application/json" };
+	*r = (struct request){ .net = n,
+		.wsi = wsi,
+		.id = n->next_id++,
+		.in = BUF_INIT(CHUNK_MAX_BLOB),
+		.out = BUF_INIT(4u << 20),
+		.type = "application/json" };
 	r->started = n->relay->env->mono_ns(n->relay->env->ctx);
 	r->next = n->requests[r->id % NET_BUCKETS];
 	n->requests[r->id % NET_BUCKETS] = r;
@@ -78,7 +82,7 @@ static void request_free(struct request *r)
 	at = find_request(r->net, r->id);
 	*at = r->next;
 	upload_ends(r);
-	session_unref(r->session);
+	caller_unref(r->caller);
 	buf_release(&r->out);
 	free(r);
 }
@@ -109,8 +113,8 @@ struct header {
 
 static void put_header(struct header *h, const char *name, const char *value)
 {
-	h->failed |= lws_add_http_header_by_name(h->wsi, (const unsigned char *)name, (const unsigned char *)value,
-						 (int)strlen(value), h->p, h->end);
+	h->failed |= lws_add_http_header_by_name(
+		h->wsi, (const unsigned char *)name, (const unsigned char *)value, (int)strlen(value), h->p, h->end);
 }
 
 static void put_common(struct header *h)
@@ -119,7 +123,7 @@ static void put_common(struct header *h)
 	put_header(h, "access-control-allow-origin:", "*");
 	put_header(h, "access-control-allow-methods:", "GET, PUT, HEAD, POST, OPTIONS");
 	put_header(h, "access-control-allow-headers:",
-		   "Content-Type, Content-Length, Authorization, X-UCAN, X-Wrapped-DEK, X-Record-ID");
+		"Content-Type, Content-Length, Authorization, X-UCAN, X-Wrapped-DEK, X-Record-ID");
 	put_header(h, "access-control-expose-headers:", "X-Wrapped-DEK, ETag");
 	put_header(h, "access-control-max-age:", "86400");
 }
@@ -135,7 +139,7 @@ static void put_chunk_headers(struct header *h, const struct request *r)
 	if (r->status == 206 || r->status == 416) {
 		if (r->status == 206)
 			snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)r->range_from,
-				 (unsigned long long)(r->range_from + r->out.len - 1), (unsigned long long)r->size);
+				(unsigned long long)(r->range_from + r->out.len - 1), (unsigned long long)r->size);
 		else
 			snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)r->size);
 		put_header(h, "content-range:", text);
@@ -231,7 +235,7 @@ static int parse_length(struct lws *wsi, uint64_t *ret_length, bool *ret_present
 	if (!*ret_present)
 		return OK;
 	if (n <= 0 || n > 18 || lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, 1) > 0 ||
-	    lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH) < 0)
+		lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH) < 0)
 		return ERR_INVALID;
 	for (const char *p = text; *p; p++) {
 		if (*p < '0' || *p > '9')
@@ -292,7 +296,7 @@ static int parse_chunk_path(struct request *r, const char *path)
 /* NULL, or why the token is not good. */
 static const char *authenticate(struct request *r)
 {
-	char text[TOKEN_MAX + 16], addr[SESSION_ADDR];
+	char text[TOKEN_MAX + 16], addr[CALLER_ADDR];
 	int n = lws_hdr_copy(r->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
 	struct token t;
 	const char *no = auth_check_bearer(r->net->relay, bytes_of(text, n > 0 ? (size_t)n : 0), &t);
@@ -300,13 +304,13 @@ static const char *authenticate(struct request *r)
 	if (no)
 		return no;
 	net_address(r->wsi, addr, sizeof addr);
-	r->session = session_new(&t.person, &t.device, addr);
-	return r->session ? NULL : "out of memory";
+	r->caller = caller_new(&t.person, &t.device, addr);
+	return r->caller ? NULL : "out of memory";
 }
 
 static int dispatch(struct request *r, const struct method *m)
 {
-	struct job *j = job_new(m, r->id, r->session);
+	struct job *j = job_new(m, r->id, r->caller);
 
 	if (!j) {
 		respond_error(r, 500, "out of memory");
@@ -345,7 +349,11 @@ static int start_upload(struct request *r)
 
 	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= HTTP_MAX_UPLOADS) {
 		r->close = true;
-		respond_error(r, !r->length ? 400 : r->length > CHUNK_MAX_BLOB ? 413 : 503, "chunk too large or too many");
+		respond_error(r,
+			!r->length                   ? 400
+			: r->length > CHUNK_MAX_BLOB ? 413
+						     : 503,
+			"chunk too large or too many");
 		return 0;
 	}
 	if ((no = authenticate(r))) {
@@ -416,7 +424,7 @@ static int request_body(struct request *r, const void *p, size_t n)
 	if (r->phase != PHASE_BODY)
 		return r->close ? 0 : -1; /* answered already; the connection closes */
 	if (buf_put(&r->in, p, n) < 0 || r->in.len > r->length ||
-	    net->relay->env->mono_ns(net->relay->env->ctx) - r->started > UPLOAD_NS)
+		net->relay->env->mono_ns(net->relay->env->ctx) - r->started > UPLOAD_NS)
 		return -1;
 	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
 	return 0;
@@ -459,8 +467,8 @@ static int confirm_upgrade(struct lws *wsi, const char *to)
 	if (to && strcmp(to, "websocket") == 0 && lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_PROTOCOL) > 0)
 		for (char *p = strtok_r(text, ", ", &save); p; p = strtok_r(NULL, ", ", &save))
 			good |= strcmp(p, FRAME_SUBPROTOCOL) == 0;
-	if (good && (lws_http_get_uri_and_method(wsi, &path, &length) < 0 ||
-		     length != (int)sizeof FRAME_WS_PATH - 1 || memcmp(path, FRAME_WS_PATH, (size_t)length) != 0))
+	if (good && (lws_http_get_uri_and_method(wsi, &path, &length) < 0 || length != (int)sizeof FRAME_WS_PATH - 1 ||
+			    memcmp(path, FRAME_WS_PATH, (size_t)length) != 0))
 		good = false;
 	if (good)
 		return 0;

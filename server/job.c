@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include "server/relay.h"
 
-struct job *job_new(const struct method *method, uint64_t conn, struct session *session)
+struct job *job_new(const struct method *method, uint64_t conn, struct caller *caller)
 {
 	struct job *j = calloc(1, sizeof *j);
 
@@ -12,7 +12,7 @@ struct job *job_new(const struct method *method, uint64_t conn, struct session *
 		return NULL;
 	j->method = method;
 	j->conn = conn;
-	j->session = session ? session_ref(session) : NULL;
+	j->caller = caller ? caller_ref(caller) : NULL;
 	j->in = (struct buf)BUF_INIT(FRAME_MAX);
 	j->body = (struct buf)BUF_INIT(FRAME_MAX);
 	return j;
@@ -47,7 +47,7 @@ void job_free(struct relay *relay, struct job *j)
 	job_drop_results(relay, j);
 	if (j->state && j->method->state_free)
 		j->method->state_free(j->state);
-	session_unref(j->session);
+	caller_unref(j->caller);
 	buf_release(&j->in);
 	buf_release(&j->body);
 	free(j);

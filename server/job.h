@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include "base/buf.h"
 #include "server/message.h"
-#include "server/session.h"
+#include "server/caller.h"
 #include "server/spaces.h"
 #include "wire/cbor.h"
 #include "wire/frame.h"
@@ -32,7 +32,7 @@ struct method {
 	const char *name;
 	enum lane lane;
 	int (*prepare)(struct relay *relay, struct job *j); /* may be NULL */
-	int (*run)(struct relay *relay, struct job *j, struct store *store);
+	int (*run)(struct relay *relay, struct job *j, struct depot *store);
 	void (*state_free)(void *state);
 };
 
@@ -52,32 +52,32 @@ struct watch {
 struct job {
 	struct job *next;
 	const struct method *method;
-	uint64_t conn;           /* connection or HTTP request it belongs to */
-	struct session *session; /* a reference */
-	struct buf in;           /* the message that came, or the body of an upload; id and params point into it */
+	uint64_t conn;         /* connection or HTTP request it belongs to */
+	struct caller *caller; /* a reference */
+	struct buf in;         /* the message that came, or the body of an upload; id and params point into it */
 	struct bytes id, params;
-	uint64_t order;          /* network thread: writes of this connection that go before it */
-	bool prepared;           /* writer's lock */
-	void *state;             /* method's */
+	uint64_t order; /* network thread: writes of this connection that go before it */
+	bool prepared;  /* writer's lock */
+	void *state;    /* method's */
 
 	/* results */
 	struct message_list out;
 	struct notice *notices;
 	struct watch *watches;
-	bool more;               /* run again */
-	bool accepts;            /* `accepted` was added to the session's set by txn_accept */
+	bool more;    /* run again */
+	bool accepts; /* `accepted` was added to the caller's set by batch_accept */
 	uint64_t accepted;
 
 	/* HTTP only */
 	struct id16 space, chunk;
 	uint64_t range_from, range_to; /* both included */
 	bool has_range, head_only;
-	int status;              /* HTTP status; 0: an RPC */
-	uint64_t size;           /* of the whole chunk */
+	int status;    /* HTTP status; 0: an RPC */
+	uint64_t size; /* of the whole chunk */
 	struct buf body;
 };
 
-struct job *job_new(const struct method *method, uint64_t conn, struct session *session);
+struct job *job_new(const struct method *method, uint64_t conn, struct caller *caller);
 void job_free(struct relay *relay, struct job *j);
 /* Drops what run has answered so far. */
 void job_drop_results(struct relay *relay, struct job *j);

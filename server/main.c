@@ -25,7 +25,8 @@ static const char usage[] =
 	"                         (default: the address of --listen)\n"
 	"  --version, --help\n"
 	"\n"
-	"Example: coffer-relay --listen 127.0.0.1:5379 --data /var/lib/coffer-relay --origin https://relay.example.org\n";
+	"Example: coffer-relay --listen 127.0.0.1:5379 --data /var/lib/coffer-relay --origin "
+	"https://relay.example.org\n";
 
 /* The handler has no argument. Written once before the handler is set. */
 static struct net *running;
@@ -106,9 +107,12 @@ static int default_origins(struct options *o, int port)
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "listen", required_argument, NULL, 'l' }, { "data", required_argument, NULL, 'd' },
-		{ "origin", required_argument, NULL, 'o' }, { "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },         { 0 },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "data", required_argument, NULL, 'd' },
+		{ "origin", required_argument, NULL, 'o' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	int c;
 
@@ -146,7 +150,9 @@ static int explain_data(const char *dir, int err)
 		fprintf(stderr, "coffer-relay: another relay uses %s; stop it, or give another --data\n", dir);
 		return EX_UNAVAILABLE;
 	case ERR_VERSION:
-		fprintf(stderr, "coffer-relay: %s was written by another version of the relay; use that version, or another --data\n",
+		fprintf(stderr,
+			"coffer-relay: %s was written by another version of the relay; use that version, or another "
+			"--data\n",
 			dir);
 		return EX_CONFIG;
 	case ERR_PERMISSION:
@@ -168,7 +174,8 @@ static int explain_data(const char *dir, int err)
 static int explain_listen(const struct options *o, int err)
 {
 	if (err == ERR_BUSY)
-		fprintf(stderr, "coffer-relay: port %d on %s is in use; stop what listens there, or give another --listen\n",
+		fprintf(stderr,
+			"coffer-relay: port %d on %s is in use; stop what listens there, or give another --listen\n",
 			o->port, o->host);
 	else
 		fprintf(stderr, "coffer-relay: cannot listen on %s:%d: %s\n", o->host, o->port, err_str(err));

@@ -3,11 +3,11 @@
 
 static int put(struct buf *b, const char *name, const char *type, const char *help, unsigned long long v)
 {
-	return buf_printf(b, "# HELP coffer_relay_%s %s\n# TYPE coffer_relay_%s %s\ncoffer_relay_%s %llu\n", name, help, name,
-			  type, name, v);
+	return buf_printf(b, "# HELP coffer_relay_%s %s\n# TYPE coffer_relay_%s %s\ncoffer_relay_%s %llu\n", name, help,
+		name, type, name, v);
 }
 
-int metrics_put(struct buf *b, const struct metrics *m, const struct store_sizes *sizes, int64_t now)
+int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now)
 {
 	const struct {
 		const char *name, *type, *help;
@@ -27,7 +27,8 @@ int metrics_put(struct buf *b, const struct metrics *m, const struct store_sizes
 		{ "chunks_sent_total", "counter", "Chunks read.", m->chunks_out },
 		{ "chunk_sent_bytes_total", "counter", "Bytes of chunks read.", m->chunk_bytes_out },
 		{ "notifications_total", "counter", "Notifications queued to subscribers.", m->notices },
-		{ "slow_consumers_total", "counter", "Connections closed because they did not read.", m->slow_consumers },
+		{ "slow_consumers_total", "counter", "Connections closed because they did not read.",
+			m->slow_consumers },
 		{ "commits_total", "counter", "Transactions committed.", m->commits },
 		{ "commit_requests_total", "counter", "Requests in them.", m->commit_jobs },
 		{ "invite_misses_total", "counter", "Look-ups of unknown invites.", m->invite_misses },

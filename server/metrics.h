@@ -8,17 +8,18 @@
 
 #include <stdatomic.h>
 #include "base/buf.h"
-#include "server/store.h"
+#include "server/depot.h"
 
 struct metrics {
 	atomic_ullong connections, connections_active, requests, requests_refused, pushes, conflicts, records, entries;
 	atomic_ullong chunks_in, chunk_bytes_in, chunks_out, chunk_bytes_out, notices, commits, commit_jobs;
-	atomic_ullong invite_misses, slow_consumers, auth_failures, bytes_in, bytes_out, cleaned_chunks, cleaned_versions;
+	atomic_ullong invite_misses, slow_consumers, auth_failures, bytes_in, bytes_out, cleaned_chunks,
+		cleaned_versions;
 	int64_t started; /* unix s */
 };
 
 #define metrics_add(m, field, n) atomic_fetch_add_explicit(&(m)->field, (unsigned long long)(n), memory_order_relaxed)
 
-int metrics_put(struct buf *b, const struct metrics *m, const struct store_sizes *sizes, int64_t now) MUST_CHECK;
+int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now) MUST_CHECK;
 
 #endif

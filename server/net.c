@@ -141,8 +141,8 @@ int net_new(struct relay *relay, const char *host, int port, struct net **ret_n)
 	n->next_id = 1;
 	job_queue_init(&n->done);
 	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = probe_port(host, port)) < 0 ||
-	    (err = start_lws(n, host, port)) < 0 || (err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
-	    (err = reader_start(relay, job_came_back, n, &n->reader)) < 0) {
+		(err = start_lws(n, host, port)) < 0 || (err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
+		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0) {
 		net_free(n);
 		return err;
 	}

@@ -35,7 +35,7 @@ struct net {
 	uint64_t next_id;
 	size_t n_conns, n_requests;
 	lws_sorted_usec_list_t timer; /* once a second */
-	volatile int stop; /* set by net_stop */
+	volatile int stop;            /* set by net_stop */
 	bool draining;
 };
 

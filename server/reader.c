@@ -10,7 +10,7 @@
 
 struct worker {
 	struct reader *reader;
-	struct store *store;
+	struct depot *store;
 	pthread_t thread;
 };
 
@@ -23,7 +23,7 @@ struct reader {
 	size_t n;
 };
 
-void reader_run(struct relay *relay, struct job *j, struct store *store)
+void reader_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	int err = j->method->run(relay, j, store);
 
@@ -64,9 +64,9 @@ int reader_start(struct relay *relay, job_done *done, void *ctx, struct reader *
 		struct worker *w = &r->workers[r->n];
 
 		w->reader = r;
-		err = store_open_reader(relay->store, &w->store);
+		err = depot_open_reader(relay->store, &w->store);
 		if (err == OK && pthread_create(&w->thread, NULL, reader_main, w)) {
-			store_close(w->store);
+			depot_close(w->store);
 			err = ERR_NOMEM;
 		}
 		r->n += err == OK;
@@ -91,7 +91,7 @@ void reader_stop(struct reader *r)
 	job_queue_close(&r->queue);
 	for (size_t i = 0; i < r->n; i++) {
 		pthread_join(r->workers[i].thread, NULL);
-		store_close(r->workers[i].store);
+		depot_close(r->workers[i].store);
 	}
 	job_queue_release(&r->queue);
 	free(r);

@@ -15,6 +15,6 @@ void reader_put(struct reader *r, struct job *j);
 void reader_stop(struct reader *r);
 
 /* Runs a job once, without threads. */
-void reader_run(struct relay *relay, struct job *j, struct store *store);
+void reader_run(struct relay *relay, struct job *j, struct depot *store);
 
 #endif

@@ -16,10 +16,10 @@ static struct id16 id_at(struct bytes ids, size_t i)
 	return id;
 }
 
-static int check(struct relay *r, uint64_t space, struct bytes named, unsigned depth, struct buf *missing,
-		 struct buf *unsynced)
+static int check(
+	struct relay *r, uint64_t space, struct bytes named, unsigned depth, struct buf *missing, struct buf *unsynced)
 {
-	struct store_chunk c;
+	struct depot_chunk c;
 	int err;
 
 	if (depth > INDEX_MAX_DEPTH + 1)
@@ -27,9 +27,10 @@ static int check(struct relay *r, uint64_t space, struct bytes named, unsigned d
 	for (size_t i = 0; i < named.len / sizeof(struct id16); i++) {
 		struct id16 id = id_at(named, i);
 
-		err = store_chunk_find(r->store, space, &id, &c);
+		err = depot_chunk_find(r->store, space, &id, &c);
 		if (err == ERR_NOT_FOUND) {
-			if (missing->len + sizeof id.b <= missing->cap && (err = buf_put(missing, id.b, sizeof id.b)) < 0)
+			if (missing->len + sizeof id.b <= missing->cap &&
+				(err = buf_put(missing, id.b, sizeof id.b)) < 0)
 				return err;
 			continue;
 		}
@@ -40,8 +41,8 @@ static int check(struct relay *r, uint64_t space, struct bytes named, unsigned d
 		if (c.index && !c.adopted) {
 			CLEANUP(buf_release) struct buf inner = BUF_INIT(NAMED_MAX);
 
-			if ((err = store_chunk_named(r->store, space, &id, &inner)) < 0 ||
-			    (err = check(r, space, buf_bytes(&inner), depth + 1, missing, unsynced)) < 0)
+			if ((err = depot_chunk_named(r->store, space, &id, &inner)) < 0 ||
+				(err = check(r, space, buf_bytes(&inner), depth + 1, missing, unsynced)) < 0)
 				return err;
 		}
 	}
@@ -55,7 +56,7 @@ int refs_check(struct relay *r, uint64_t space, struct bytes named, struct buf *
 
 static int take(struct relay *r, uint64_t space, struct bytes named, unsigned depth)
 {
-	struct store_chunk c;
+	struct depot_chunk c;
 	int err;
 
 	if (depth > INDEX_MAX_DEPTH + 1)
@@ -63,15 +64,15 @@ static int take(struct relay *r, uint64_t space, struct bytes named, unsigned de
 	for (size_t i = 0; i < named.len / sizeof(struct id16); i++) {
 		struct id16 id = id_at(named, i);
 
-		if ((err = store_chunk_refs(r->store, space, &id, 1)) < 0 ||
-		    (err = store_chunk_find(r->store, space, &id, &c)) < 0)
+		if ((err = depot_chunk_refs(r->store, space, &id, 1)) < 0 ||
+			(err = depot_chunk_find(r->store, space, &id, &c)) < 0)
 			return err;
 		if (c.index && !c.adopted) {
 			CLEANUP(buf_release) struct buf inner = BUF_INIT(NAMED_MAX);
 
-			if ((err = store_chunk_set(r->store, space, &id, true, c.durable)) < 0 ||
-			    (err = store_chunk_named(r->store, space, &id, &inner)) < 0 ||
-			    (err = take(r, space, buf_bytes(&inner), depth + 1)) < 0)
+			if ((err = depot_chunk_set(r->store, space, &id, true, c.durable)) < 0 ||
+				(err = depot_chunk_named(r->store, space, &id, &inner)) < 0 ||
+				(err = take(r, space, buf_bytes(&inner), depth + 1)) < 0)
 				return err;
 		}
 	}
@@ -90,7 +91,7 @@ int refs_drop(struct relay *r, uint64_t space, struct bytes named)
 	for (size_t i = 0; i < named.len / sizeof(struct id16); i++) {
 		struct id16 id = id_at(named, i);
 
-		if ((err = store_chunk_refs(r->store, space, &id, -1)) < 0)
+		if ((err = depot_chunk_refs(r->store, space, &id, -1)) < 0)
 			return err;
 	}
 	return OK;

@@ -9,7 +9,7 @@
 #ifndef COFFER_SERVER_REFS_H
 #define COFFER_SERVER_REFS_H
 
-#include "server/store.h"
+#include "server/depot.h"
 #include "server/blob.h"
 
 struct relay;
@@ -17,7 +17,8 @@ struct relay;
 /* Checks that all chunks of `named` (concatenated ids), and through index chunks what they name, are here. Appends the
  * missing ids to `missing` (bounded by its cap; then the rest is not named). Files not yet durable are appended to
  * `unsynced`. Changes nothing. */
-int refs_check(struct relay *r, uint64_t space, struct bytes named, struct buf *missing, struct buf *unsynced) MUST_CHECK;
+int refs_check(
+	struct relay *r, uint64_t space, struct bytes named, struct buf *missing, struct buf *unsynced) MUST_CHECK;
 
 /* Counts one name more for each of `named`, adopting index chunks. Only after refs_check found nothing missing. */
 int refs_take(struct relay *r, uint64_t space, struct bytes named) MUST_CHECK;

@@ -17,9 +17,9 @@ int relay_open(struct relay *r, const struct env *env, const char *dir)
 		return err_from_errno(errno);
 	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)
 		return ERR_RANGE;
-	if ((err = store_open(env, dir, &r->store)) < 0 || (err = blob_open(env, path, &r->blobs)) < 0 ||
-	    (err = spaces_new(&r->spaces)) < 0 || (err = limits_new(&r->limits)) < 0 ||
-	    (err = housekeeping_start(r)) < 0)
+	if ((err = depot_open(env, dir, &r->store)) < 0 || (err = blob_open(env, path, &r->blobs)) < 0 ||
+		(err = spaces_new(&r->spaces)) < 0 || (err = limits_new(&r->limits)) < 0 ||
+		(err = housekeeping_start(r)) < 0)
 		relay_close(r);
 	return err;
 }
@@ -29,6 +29,6 @@ void relay_close(struct relay *r)
 	spaces_free(r->spaces);
 	limits_free(r->limits);
 	blob_close(r->blobs);
-	store_close(r->store);
+	depot_close(r->store);
 	*r = (struct relay){ .env = r->env };
 }

@@ -16,17 +16,17 @@
 #include "server/limits.h"
 #include "server/metrics.h"
 #include "server/spaces.h"
-#include "server/store.h"
+#include "server/depot.h"
 
 #define RELAY_MAX_ORIGINS 8
 #define CHUNK_UNNAMED_DAYS 7
 
 struct relay {
 	const struct env *env;
-	struct store *store; /* the writer's; readers open their own from it */
+	struct depot *store; /* the writer's; readers open their own from it */
 	struct blobs *blobs;
 	struct spaces *spaces;
-	struct space *touched; /* txn.c: spaces changed in the writer's transaction */
+	struct space *touched; /* batch.c: spaces changed in the writer's transaction */
 	struct limits *limits;
 	struct metrics metrics;
 	const char *origins[RELAY_MAX_ORIGINS]; /* what tokens may be made out for; the first is the relay's own */

@@ -4,13 +4,31 @@
 #include "server/relay.h"
 
 static const struct method *const methods[] = {
-	&method_append, &method_log, &method_push, &method_pull, &method_get, &method_head, &method_subscribe,
+	&method_append,
+	&method_log,
+	&method_push,
+	&method_pull,
+	&method_get,
+	&method_head,
+	&method_subscribe,
 };
 
 /* Refused in every Coffer space, and there are no others here yet. */
 static const char *const plain[] = {
-	"push", "pull", "space.create", "membership.append", "membership.list", "membership.revoke", "epoch.begin",
-	"epoch.complete", "deks.get", "deks.rewrap", "deks.getFiles", "deks.rewrapFiles", "file.deks.get", "file.deks.rewrap",
+	"push",
+	"pull",
+	"space.create",
+	"membership.append",
+	"membership.list",
+	"membership.revoke",
+	"epoch.begin",
+	"epoch.complete",
+	"deks.get",
+	"deks.rewrap",
+	"deks.getFiles",
+	"deks.rewrapFiles",
+	"file.deks.get",
+	"file.deks.rewrap",
 };
 
 const struct method *rpc_find(struct bytes name)
@@ -43,7 +61,8 @@ int rpc_failed(struct job *j, int err)
 	}
 	switch (err) {
 	case ERR_NO_SPACE:
-		return j->method->lane == LANE_WRITE ? job_refuse(j, "storage_full") : job_error(j, "internal", "storage full");
+		return j->method->lane == LANE_WRITE ? job_refuse(j, "storage_full")
+						     : job_error(j, "internal", "storage full");
 	case ERR_NOMEM:
 		return job_error(j, "internal", "out of memory");
 	default:

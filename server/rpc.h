@@ -3,7 +3,7 @@
  * rpc: the methods of the relay, and what they share to read params.
  *
  *	const struct method *m = rpc_find(name);
- *	struct job *j = job_new(m, conn, session); ... j->in, j->id, j->params ...
+ *	struct job *j = job_new(m, conn, caller); ... j->in, j->id, j->params ...
  *	rpc_prepare(relay, j);
  *	if ((err = m->run(relay, j, store)) < 0) rpc_failed(j, err);
  */
@@ -23,7 +23,8 @@ void rpc_prepare(struct relay *relay, struct job *j);
 /* Answers for a run that failed with `err`, after job_drop_results. */
 int rpc_failed(struct job *j, int err) MUST_CHECK;
 
-extern const struct method method_append, method_log, method_push, method_pull, method_get, method_head, method_subscribe;
+extern const struct method method_append, method_log, method_push, method_pull, method_get, method_head,
+	method_subscribe;
 extern const struct method method_http_put, method_http_get, method_http_status;
 
 /* Params by key, in any order. Absent: ERR_NOT_FOUND; of another type or over the cap: ERR_INVALID or ERR_RANGE. */

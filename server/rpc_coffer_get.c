@@ -9,7 +9,7 @@
 #include "server/chunks.h"
 #include "server/relay.h"
 #include "server/rpc.h"
-#include "server/txn.h"
+#include "server/batch.h"
 #include "wire/chunk.h"
 
 #define GET_MAX_IDS 4096
@@ -45,16 +45,17 @@ static int read_get(struct get *g, struct bytes params)
 	for (size_t i = 0; i < n; i++) {
 		struct bytes text = cbor_get_text(&d, 36);
 
-		if ((err = cbor_dec_error(&d)) < 0 || (err = id16_parse((const char *)text.p, text.len, &g->ids[i])) < 0)
+		if ((err = cbor_dec_error(&d)) < 0 ||
+			(err = id16_parse((const char *)text.p, text.len, &g->ids[i])) < 0)
 			return err;
 	}
 	g->n = n;
 	return OK;
 }
 
-/* Whether the session may read the space; *ret_no is its number. */
-static int may_read(struct relay *relay, struct store *store, const struct session *s, const struct id16 *id,
-		    uint64_t *ret_no)
+/* Whether the caller may read the space; *ret_no is its number. */
+static int may_read(
+	struct relay *relay, struct depot *store, const struct caller *s, const struct id16 *id, uint64_t *ret_no)
 {
 	struct space *sp;
 	struct space_view v;
@@ -70,14 +71,14 @@ static int may_read(struct relay *relay, struct store *store, const struct sessi
 	return err;
 }
 
-static int send_chunk(struct relay *relay, struct job *j, struct store *store, const struct get *g, const struct id16 *id,
-		      size_t *ret_bytes)
+static int send_chunk(struct relay *relay, struct job *j, struct depot *store, const struct get *g,
+	const struct id16 *id, size_t *ret_bytes)
 {
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(CHUNK_MAX_BLOB);
 	struct buf b;
 	struct cbor_enc e;
-	struct store_chunk c;
-	int err = store_chunk_find(store, g->no, id, &c);
+	struct depot_chunk c;
+	int err = depot_chunk_find(store, g->no, id, &c);
 	bool absent = err == ERR_NOT_FOUND;
 
 	if (err == OK)
@@ -99,7 +100,7 @@ static int send_chunk(struct relay *relay, struct job *j, struct store *store, c
 	return job_send(j, &b, &e);
 }
 
-static int get_run(struct relay *relay, struct job *j, struct store *store)
+static int get_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct get *g = j->state;
 	struct buf b;
@@ -113,7 +114,7 @@ static int get_run(struct relay *relay, struct job *j, struct store *store)
 		j->state = g;
 		if (read_get(g, j->params) < 0)
 			return job_error(j, "bad_request", "invalid params");
-		err = may_read(relay, store, j->session, &g->space, &g->no);
+		err = may_read(relay, store, j->caller, &g->space, &g->no);
 		if (err == ERR_FORBIDDEN)
 			return job_error(j, "forbidden", "forbidden");
 		if (err < 0)
@@ -156,12 +157,12 @@ static int collect(void *ctx, const struct id32 *device, uint64_t cursor, struct
 	return cbor_enc_end(&e);
 }
 
-static int answer_heads(struct job *j, struct store *store, const struct space_state *st)
+static int answer_heads(struct job *j, struct depot *store, const struct space_state *st)
 {
 	struct heads h = { .blobs = BUF_INIT(4u << 20) };
 	struct buf b;
 	struct cbor_enc e;
-	int err = store_heads(store, st->row.no, collect, &h);
+	int err = depot_heads(store, st->row.no, collect, &h);
 
 	if (err == OK) {
 		job_begin_result(j, &b, &e);
@@ -173,27 +174,27 @@ static int answer_heads(struct job *j, struct store *store, const struct space_s
 		cbor_put_text(&e, "cursor");
 		cbor_put_uint(&e, st->row.cursor);
 		cbor_put_text(&e, "store");
-		cbor_put_bytes(&e, store_id(store)->b, 16);
+		cbor_put_bytes(&e, depot_id(store)->b, 16);
 		err = job_send(j, &b, &e);
 	}
 	buf_release(&h.blobs);
 	return err;
 }
 
-static int head_in(struct relay *relay, struct job *j, struct store *store, struct space *sp, struct bytes blob,
-		   const struct head *head)
+static int head_in(struct relay *relay, struct job *j, struct depot *store, struct space *sp, struct bytes blob,
+	const struct head *head)
 {
-	const struct space_state *st = txn_state(relay, sp);
+	const struct space_state *st = batch_state(relay, sp);
 	int err;
 
-	if (!st->log || !log_may_read(st->log->log, &j->session->device))
+	if (!st->log || !log_may_read(st->log->log, &j->caller->device))
 		return job_error(j, "forbidden", "forbidden");
-	if (blob.len && (err = store_head_put(store, st->row.no, &head->device, 0, blob)) < 0)
+	if (blob.len && (err = depot_head_put(store, st->row.no, &head->device, 0, blob)) < 0)
 		return err;
 	return answer_heads(j, store, st);
 }
 
-static int head_run(struct relay *relay, struct job *j, struct store *store)
+static int head_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct bytes blob = bytes_of(NULL, 0);
 	struct space *sp;
@@ -206,7 +207,7 @@ static int head_run(struct relay *relay, struct job *j, struct store *store)
 		if (err == ERR_NOT_FOUND)
 			err = OK;
 		else if (err == OK && (err = verify_head(blob, &id, &head)) == OK &&
-			 !id32_equal(&head.device, &j->session->device))
+			 !id32_equal(&head.device, &j->caller->device))
 			err = ERR_CONTEXT;
 	}
 	if (err < 0)

@@ -14,7 +14,7 @@
 #include "server/relay.h"
 #include "server/rpc.h"
 #include "server/sync_notice.h"
-#include "server/txn.h"
+#include "server/batch.h"
 #include "wire/entry.h"
 #include "wire/head.h"
 #include "base/log.h"
@@ -97,7 +97,7 @@ static int append_prepare(struct relay *relay, struct job *j)
 }
 
 /* Whether the caller may learn that the log has moved on: readers, and those whose entry shows that they know the log. */
-static bool may_learn(const struct log *log, const struct session *s, const struct append *a)
+static bool may_learn(const struct log *log, const struct caller *s, const struct append *a)
 {
 	const struct entry *e = &a->entries[0];
 	struct entry_join join;
@@ -148,11 +148,12 @@ static int refuse_entry(struct job *j, const struct log *log, const struct appen
 {
 	if (err == ERR_NOMEM)
 		return err;
-	if (!log_count(log) || !may_learn(log, j->session, a))
+	if (!log_count(log) || !may_learn(log, j->caller, a))
 		return job_error(j, log_count(log) ? "forbidden" : "bad_request", "not a valid entry");
 	if (err == ERR_CONFLICT)
 		return answer_conflict(j, log);
-	if (err == ERR_FORBIDDEN || err == ERR_SIGNATURE || err == ERR_NOT_FOUND || err == ERR_EXISTS || err == ERR_CONTEXT)
+	if (err == ERR_FORBIDDEN || err == ERR_SIGNATURE || err == ERR_NOT_FOUND || err == ERR_EXISTS ||
+		err == ERR_CONTEXT)
 		return job_error(j, "forbidden", log_refusal(log));
 	return job_error(j, "bad_request", log_refusal(log));
 }
@@ -170,8 +171,8 @@ static bool expired(struct relay *relay, const struct log *log, const struct ent
 }
 
 /* > 0: answered. *ret_log is the log with the entries from `first` on. */
-static int apply_entries(struct relay *relay, struct job *j, const struct append *a, const struct log *now, size_t first,
-			 struct log **ret_log)
+static int apply_entries(struct relay *relay, struct job *j, const struct append *a, const struct log *now,
+	size_t first, struct log **ret_log)
 {
 	CLEANUP(log_freep) struct log *log = NULL;
 	int err = now ? log_clone(now, &log) : log_new(NULL, &log);
@@ -202,7 +203,7 @@ static int put_entry_lines(const struct append *a, size_t first, struct buf *lin
 }
 
 static int notify(struct relay *relay, struct job *j, struct space *sp, const struct append *a, size_t first,
-		  uint64_t cursor, struct bytes lines)
+	uint64_t cursor, struct bytes lines)
 {
 	struct buf b;
 	struct cbor_enc e;
@@ -230,28 +231,31 @@ static int store_entries_of(struct relay *relay, struct space_state *st, const s
 	int err = OK;
 
 	for (size_t i = first; i < a->n && err == OK; i++) {
-		err = store_entry_put(relay->store, st->row.no, a->entries[i].seq, a->blobs[i]);
-		if (err == OK && a->entries[i].type == ENTRY_INVITE && entry_get_invite(a->entries[i].payload, &invite) == OK)
-			err = store_invite_put(relay->store, &invite.id, &a->space);
+		err = depot_entry_put(relay->store, st->row.no, a->entries[i].seq, a->blobs[i]);
+		if (err == OK && a->entries[i].type == ENTRY_INVITE &&
+			entry_get_invite(a->entries[i].payload, &invite) == OK)
+			err = depot_invite_put(relay->store, &invite.id, &a->space);
 	}
 	return err;
 }
 
-static int write_append(struct relay *relay, struct job *j, struct space *sp, const struct append *a, size_t first,
-			struct log *log)
+static int write_append(
+	struct relay *relay, struct job *j, struct space *sp, const struct append *a, size_t first, struct log *log)
 {
 	CLEANUP(buf_release) struct buf lines = BUF_INIT(APPEND_MAX * 64);
-	struct space_state *st = txn_state(relay, sp);
+	struct space_state *st = batch_state(relay, sp);
 	struct shared_log *shared = shared_log_new(log);
-	struct store_step step = { .cursor = st->row.cursor + 1, .first_version = st->row.versions,
-				   .first_entry = a->entries[first].seq, .entries = a->n - first };
+	struct depot_step step = { .cursor = st->row.cursor + 1,
+		.first_version = st->row.versions,
+		.first_entry = a->entries[first].seq,
+		.entries = a->n - first };
 	int err;
 
 	if (!shared)
 		return ERR_NOMEM;
 	shared_log_unref(st->log);
 	st->log = shared;
-	if (!st->row.no && (err = store_space_create(relay->store, &st->row)) < 0)
+	if (!st->row.no && (err = depot_space_create(relay->store, &st->row)) < 0)
 		return err;
 	if ((err = put_entry_lines(a, first, &lines)) < 0 || (err = store_entries_of(relay, st, a, first)) < 0)
 		return err;
@@ -259,9 +263,9 @@ static int write_append(struct relay *relay, struct job *j, struct space *sp, co
 	st->row.cursor = step.cursor;
 	st->row.entries = log_count(log);
 	st->row.retention = log_retention(log);
-	if ((err = store_step_put(relay->store, st->row.no, &step)) < 0 ||
-	    (err = store_space_update(relay->store, &st->row)) < 0 ||
-	    (err = notify(relay, j, sp, a, first, step.cursor, step.lines)) < 0)
+	if ((err = depot_step_put(relay->store, st->row.no, &step)) < 0 ||
+		(err = depot_space_update(relay->store, &st->row)) < 0 ||
+		(err = notify(relay, j, sp, a, first, step.cursor, step.lines)) < 0)
 		return err;
 	metrics_add(&relay->metrics, entries, a->n - first);
 	return answer_appended(j, log_count(log) - 1, step.cursor);
@@ -269,7 +273,7 @@ static int write_append(struct relay *relay, struct job *j, struct space *sp, co
 
 static int append_to(struct relay *relay, struct job *j, struct space *sp, const struct append *a)
 {
-	const struct space_state *st = txn_state(relay, sp);
+	const struct space_state *st = batch_state(relay, sp);
 	const struct log *log = st->log ? st->log->log : NULL;
 	struct log *next = NULL;
 	size_t first = 0;
@@ -277,10 +281,11 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 
 	if (!log && a->entries[0].seq != 0)
 		return job_error(j, "forbidden", "forbidden");
-	if (!log && limits_take(relay->limits, LIMIT_GENESIS, j->session->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
+	if (!log &&
+		limits_take(relay->limits, LIMIT_GENESIS, j->caller->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
 		return job_error(j, "rate_limited", "too many new spaces");
 	while (log && first < a->n && log_hash_at(log, a->entries[first].seq) &&
-	       id32_equal(log_hash_at(log, a->entries[first].seq), &a->hashes[first]))
+		id32_equal(log_hash_at(log, a->entries[first].seq), &a->hashes[first]))
 		first++;
 	if (first == a->n)
 		return answer_appended(j, log_count(log) - 1, st->row.cursor);
@@ -290,7 +295,7 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 	return write_append(relay, j, sp, a, first, next);
 }
 
-static int append_run(struct relay *relay, struct job *j, struct store *store)
+static int append_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct append *a = j->state;
 	struct space *sp;
@@ -355,14 +360,14 @@ static int finish_log(struct job *j, const struct log_stream *s)
 	return job_send(j, &b, &e);
 }
 
-static int continue_log(struct job *j, struct store *store)
+static int continue_log(struct job *j, struct depot *store)
 {
 	struct log_stream *s = j->state;
 	int err;
 
 	s->job = j;
 	s->bytes = 0;
-	err = store_entries(store, s->no, s->next, s->end > s->next ? s->end - s->next : 0, send_entry, s);
+	err = depot_entries(store, s->no, s->next, s->end > s->next ? s->end - s->next : 0, send_entry, s);
 	if (err < 0)
 		return err;
 	if (err > 0 && s->next < s->end)
@@ -372,7 +377,7 @@ static int continue_log(struct job *j, struct store *store)
 
 /* A device that no log of this space knows yet, shown by its certificate chain to be one of a member person's: it must read
  * the log to add itself. */
-static bool chain_may_read(const struct log *log, const struct session *s, struct bytes item)
+static bool chain_may_read(const struct log *log, const struct caller *s, struct bytes item)
 {
 	FREE_AFTER struct cert_chain *chain = malloc(sizeof *chain);
 
@@ -386,7 +391,7 @@ static bool chain_may_read(const struct log *log, const struct session *s, struc
 	return true;
 }
 
-static bool may_read_log(const struct log *log, const struct session *s, struct bytes chain)
+static bool may_read_log(const struct log *log, const struct caller *s, struct bytes chain)
 {
 	const struct log_person *person = log_find_person(log, &s->person);
 
@@ -408,8 +413,8 @@ static struct bytes param_chain(struct bytes params)
 	return cbor_get_bytes(&d, CERT_MAX_BYTES);
 }
 
-static int start_log(struct relay *relay, struct job *j, struct store *store, const struct id16 *id,
-		     const struct id16 *invite, uint64_t since)
+static int start_log(struct relay *relay, struct job *j, struct depot *store, const struct id16 *id,
+	const struct id16 *invite, uint64_t since)
 {
 	struct log_stream *s;
 	struct space *sp;
@@ -425,10 +430,11 @@ static int start_log(struct relay *relay, struct job *j, struct store *store, co
 	if (invite && v.log)
 		in = log_find_invite(v.log->log, invite);
 	may = v.log && (invite ? in && in->open && (int64_t)in->expires >= relay_now(relay)
-			       : may_read_log(v.log->log, j->session, param_chain(j->params)));
+			       : may_read_log(v.log->log, j->caller, param_chain(j->params)));
 	if (may && (s = calloc(1, sizeof *s))) {
-		*s = (struct log_stream){ .space = *id, .no = v.no, .next = since, .end = log_count(v.log->log),
-					  .cursor = v.cursor };
+		*s = (struct log_stream){
+			.space = *id, .no = v.no, .next = since, .end = log_count(v.log->log), .cursor = v.cursor
+		};
 		j->state = s;
 	} else {
 		err = may ? ERR_NOMEM : ERR_FORBIDDEN;
@@ -438,30 +444,30 @@ static int start_log(struct relay *relay, struct job *j, struct store *store, co
 }
 
 /* Look-ups by invite are counted by address; a miss is logged without the id. */
-static int start_by_invite(struct relay *relay, struct job *j, struct store *store, const struct id16 *invite,
-			   uint64_t since)
+static int start_by_invite(
+	struct relay *relay, struct job *j, struct depot *store, const struct id16 *invite, uint64_t since)
 {
 	int64_t now = relay->env->mono_ns(relay->env->ctx);
 	struct id16 space;
 	int err;
 
-	if ((err = limits_take(relay->limits, LIMIT_INVITE, j->session->addr, now)) < 0)
+	if ((err = limits_take(relay->limits, LIMIT_INVITE, j->caller->addr, now)) < 0)
 		return err;
-	err = store_invite_find(store, invite, &space);
+	err = depot_invite_find(store, invite, &space);
 	if (err == OK)
 		err = start_log(relay, j, store, &space, invite, since);
 	if (err == ERR_NOT_FOUND || err == ERR_FORBIDDEN) {
-		limits_miss(relay->limits, LIMIT_INVITE, j->session->addr, now);
+		limits_miss(relay->limits, LIMIT_INVITE, j->caller->addr, now);
 		metrics_add(&relay->metrics, invite_misses, 1);
-		log_info("invite look-up missed, from %s", j->session->addr);
+		log_info("invite look-up missed, from %s", j->caller->addr);
 		return ERR_NOT_FOUND;
 	}
 	if (err == OK)
-		limits_hit(relay->limits, LIMIT_INVITE, j->session->addr);
+		limits_hit(relay->limits, LIMIT_INVITE, j->caller->addr);
 	return err;
 }
 
-static int log_run(struct relay *relay, struct job *j, struct store *store)
+static int log_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct id16 id, invite;
 	uint64_t since = 0;

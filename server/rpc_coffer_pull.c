@@ -23,14 +23,14 @@ struct pull {
 	struct id16 id;
 	enum with with;
 	uint64_t no, since, limit;
-	uint64_t cursor;       /* of the last step sent */
+	uint64_t cursor; /* of the last step sent */
 	uint64_t frames, steps, bytes;
 
 	/* one slice */
 	struct relay *relay;
-	struct store *store;
+	struct depot *store;
 	struct job *job;
-	struct buf heads;      /* struct head_row */
+	struct buf heads; /* struct head_row */
 	size_t slice;
 };
 
@@ -39,14 +39,14 @@ struct head_row {
 	size_t at, len; /* in the blobs after the rows */
 };
 
-static int count_current(void *ctx, uint64_t space, const struct store_version *v)
+static int count_current(void *ctx, uint64_t space, const struct depot_version *v)
 {
 	(void)space;
 	*(size_t *)ctx += v->current;
 	return 0;
 }
 
-static int put_current(void *ctx, uint64_t space, const struct store_version *v)
+static int put_current(void *ctx, uint64_t space, const struct depot_version *v)
 {
 	(void)space;
 	if (v->current)
@@ -56,11 +56,11 @@ static int put_current(void *ctx, uint64_t space, const struct store_version *v)
 
 struct chunk_list {
 	struct pull *p;
-	struct buf found; /* struct store_chunk, small ones */
+	struct buf found; /* struct depot_chunk, small ones */
 	uint64_t bytes;
 };
 
-static int list_chunks(void *ctx, uint64_t space, const struct store_version *v)
+static int list_chunks(void *ctx, uint64_t space, const struct depot_version *v)
 {
 	struct chunk_list *l = ctx;
 	struct record rec;
@@ -71,11 +71,11 @@ static int list_chunks(void *ctx, uint64_t space, const struct store_version *v)
 	if (record_decode(v->blob, &rec) < 0)
 		return ERR_CORRUPT;
 	for (size_t i = 0; i < rec.h.chunks.len / 16; i++) {
-		struct store_chunk c;
+		struct depot_chunk c;
 		struct id16 id;
 
 		memcpy(id.b, rec.h.chunks.p + i * 16, 16);
-		if ((err = store_chunk_find(l->p->store, space, &id, &c)) < 0)
+		if ((err = depot_chunk_find(l->p->store, space, &id, &c)) < 0)
 			return err;
 		if (!c.row || l->bytes + c.size > STEP_MAX_CHUNK_BYTES)
 			continue;
@@ -86,7 +86,7 @@ static int list_chunks(void *ctx, uint64_t space, const struct store_version *v)
 	return 0;
 }
 
-static int put_step_chunks(struct pull *p, const struct store_step *step, struct cbor_enc *e)
+static int put_step_chunks(struct pull *p, const struct depot_step *step, struct cbor_enc *e)
 {
 	struct chunk_list l = { .p = p, .found = BUF_INIT(4u << 20) };
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(CHUNK_MAX_BLOB);
@@ -94,12 +94,12 @@ static int put_step_chunks(struct pull *p, const struct store_step *step, struct
 	int err = OK;
 
 	if (p->with == WITH_CHUNKS)
-		err = store_versions(p->store, p->no, step->first_version, step->versions, list_chunks, &l);
-	n = l.found.len / sizeof(struct store_chunk);
+		err = depot_versions(p->store, p->no, step->first_version, step->versions, list_chunks, &l);
+	n = l.found.len / sizeof(struct depot_chunk);
 	cbor_put_text(e, "chunks");
 	cbor_put_array(e, n);
 	for (size_t i = 0; i < n && err == OK; i++) {
-		struct store_chunk c;
+		struct depot_chunk c;
 
 		memcpy(&c, l.found.data + i * sizeof c, sizeof c);
 		buf_clear(&blob);
@@ -117,17 +117,17 @@ static int put_entry(void *ctx, uint64_t seq, struct bytes blob)
 	return 0;
 }
 
-static int put_step_records(struct pull *p, const struct store_step *step, struct cbor_enc *e)
+static int put_step_records(struct pull *p, const struct depot_step *step, struct cbor_enc *e)
 {
 	size_t n = 0;
 	int err = OK;
 
 	cbor_put_text(e, "records");
 	if (p->with != WITH_LINES)
-		err = store_versions(p->store, p->no, step->first_version, step->versions, count_current, &n);
+		err = depot_versions(p->store, p->no, step->first_version, step->versions, count_current, &n);
 	cbor_put_array(e, n);
 	if (n && err == OK)
-		err = store_versions(p->store, p->no, step->first_version, step->versions, put_current, e);
+		err = depot_versions(p->store, p->no, step->first_version, step->versions, put_current, e);
 	return err;
 }
 
@@ -162,7 +162,7 @@ static int collect_head(void *ctx, const struct id32 *device, uint64_t cursor, s
 	return buf_put(&p->heads, blob.p, blob.len);
 }
 
-static int send_step(void *ctx, const struct store_step *step)
+static int send_step(void *ctx, const struct depot_step *step)
 {
 	struct pull *p = ctx;
 	struct bytes head = find_head(p, step->cursor);
@@ -186,7 +186,7 @@ static int send_step(void *ctx, const struct store_step *step)
 	cbor_put_text(&e, "entries");
 	cbor_put_array(&e, step->entries);
 	if (err == OK && step->entries)
-		err = store_entries(p->store, p->no, step->first_entry, step->entries, put_entry, &e);
+		err = depot_entries(p->store, p->no, step->first_entry, step->entries, put_entry, &e);
 	if (err < 0) {
 		buf_release(&b);
 		return err;
@@ -218,7 +218,7 @@ static int send_begin(struct pull *p, struct job *j, uint64_t cursor, uint64_t e
 	cbor_put_text(&e, "epoch");
 	cbor_put_uint(&e, epoch);
 	cbor_put_text(&e, "store");
-	cbor_put_bytes(&e, store_id(p->store)->b, 16);
+	cbor_put_bytes(&e, depot_id(p->store)->b, 16);
 	p->frames++;
 	return job_send(j, &b, &e);
 }
@@ -252,16 +252,16 @@ static int send_end(struct pull *p, struct job *j, bool more)
 /* One slice, from one snapshot. > 0: there is more, in a further slice. */
 static int send_slice(struct pull *p, struct job *j)
 {
-	int err = store_begin_read(p->store);
+	int err = depot_begin_read(p->store);
 
 	if (err < 0)
 		return err;
 	p->slice = 0;
 	buf_clear(&p->heads);
-	err = store_heads(p->store, p->no, collect_head, p);
+	err = depot_heads(p->store, p->no, collect_head, p);
 	if (err == OK)
-		err = store_steps(p->store, p->no, p->cursor, send_step, p);
-	store_end_read(p->store);
+		err = depot_steps(p->store, p->no, p->cursor, send_step, p);
+	depot_end_read(p->store);
 	if (err <= 0)
 		return err < 0 ? err : send_end(p, j, false);
 	return p->bytes >= p->limit ? send_end(p, j, true) : 1;
@@ -304,7 +304,7 @@ static void pull_free(void *state)
 	free(p);
 }
 
-static int start(struct relay *relay, struct job *j, struct store *store)
+static int start(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct pull *p = calloc(1, sizeof *p);
 	struct space *sp;
@@ -322,7 +322,7 @@ static int start(struct relay *relay, struct job *j, struct store *store)
 	v = err == OK ? space_view(sp) : (struct space_view){ 0 };
 	if (err == OK)
 		spaces_put(relay->spaces, sp);
-	if (!v.log || !log_may_read(v.log->log, &j->session->device)) {
+	if (!v.log || !log_may_read(v.log->log, &j->caller->device)) {
 		space_view_release(&v);
 		return (err = job_error(j, "forbidden", "forbidden")) < 0 ? err : 1;
 	}
@@ -333,7 +333,7 @@ static int start(struct relay *relay, struct job *j, struct store *store)
 	return err;
 }
 
-static int pull_run(struct relay *relay, struct job *j, struct store *store)
+static int pull_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct pull *p;
 	int err = OK;

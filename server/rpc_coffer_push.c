@@ -16,7 +16,7 @@
 #include "server/relay.h"
 #include "server/rpc.h"
 #include "server/sync_notice.h"
-#include "server/txn.h"
+#include "server/batch.h"
 #include "wire/chunk.h"
 #include "wire/head.h"
 
@@ -28,10 +28,10 @@ struct push_record {
 	struct bytes blob;
 	struct record rec;
 	struct id32 hash;
-	bool old;               /* this very version is current already */
-	uint64_t cursor;        /* of it then */
+	bool old;        /* this very version is current already */
+	uint64_t cursor; /* of it then */
 	bool replaces;
-	struct store_record was;
+	struct depot_record was;
 };
 
 struct push_chunk {
@@ -101,8 +101,8 @@ static int read_records(struct push *p, struct bytes params)
 		struct id16 id;
 
 		if ((err = cbor_dec_error(&d)) < 0 || (err = param_id(item, "id", &id)) < 0 ||
-		    (err = param_bytes(item, "blob", RECORD_MAX_BLOB, &r->blob)) < 0 ||
-		    (err = verify_record(r->blob, &p->space, &id, &r->rec)) < 0)
+			(err = param_bytes(item, "blob", RECORD_MAX_BLOB, &r->blob)) < 0 ||
+			(err = verify_record(r->blob, &p->space, &id, &r->rec)) < 0)
 			return err;
 		hash_sha256(r->blob, &r->hash);
 		p->n_records++;
@@ -126,8 +126,8 @@ static int read_chunks(struct push *p, struct bytes params)
 		struct id16 id;
 
 		if ((err = cbor_dec_error(&d)) < 0 || (err = param_id(item, "id", &id)) < 0 ||
-		    (err = param_bytes(item, "blob", CHUNK_SMALL_BLOB, &c->blob)) < 0 ||
-		    (err = chunk_decode(c->blob, &c->chunk)) < 0)
+			(err = param_bytes(item, "blob", CHUNK_SMALL_BLOB, &c->blob)) < 0 ||
+			(err = chunk_decode(c->blob, &c->chunk)) < 0)
 			return err;
 		if (!id16_equal(&c->chunk.id, &id) || !id16_equal(&c->chunk.space, &p->space))
 			return ERR_CONTEXT;
@@ -151,7 +151,7 @@ static int read_push(struct push *p, struct job *j)
 		return err;
 	if (err == OK && ((err = verify_head(p->head, &p->space, &p->head_value)) < 0))
 		return err;
-	if (p->head.len && !id32_equal(&p->head_value.device, &j->session->device))
+	if (p->head.len && !id32_equal(&p->head_value.device, &j->caller->device))
 		return ERR_CONTEXT;
 	if ((err = read_records(p, j->params)) < 0)
 		return err;
@@ -180,7 +180,7 @@ static int answer_ok(struct job *j, struct push *p, uint64_t cursor)
 	struct buf b;
 	struct cbor_enc e;
 
-	txn_accept(j, p->number);
+	batch_accept(j, p->number);
 	job_begin_result(j, &b, &e);
 	cbor_put_map(&e, 2);
 	cbor_put_text(&e, "ok");
@@ -219,7 +219,7 @@ static int answer_missing(struct job *j, const struct buf *missing)
 }
 
 /* Rights and epoch of one record. NULL, or the refusal. */
-static const char *check_record(const struct log *log, const struct session *s, const struct record *rec)
+static const char *check_record(const struct log *log, const struct caller *s, const struct record *rec)
 {
 	uint64_t seq;
 
@@ -235,7 +235,7 @@ static const char *check_record(const struct log *log, const struct session *s, 
 /* Compare-and-swap: 1 if the record may follow (or is already there), 0 for a conflict. */
 static int check_prev(struct relay *relay, uint64_t space, struct push_record *r)
 {
-	int err = store_record_find(relay->store, space, &r->rec.h.id, &r->was);
+	int err = depot_record_find(relay->store, space, &r->rec.h.id, &r->was);
 
 	r->old = r->replaces = false; /* this may be a second run, after a rollback */
 	if (err == ERR_NOT_FOUND)
@@ -323,7 +323,7 @@ static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint
 
 	for (size_t i = 0; i < p->n_records; i++)
 		if (!p->records[i].old &&
-		    (err = refs_check(relay, space, p->records[i].rec.h.chunks, &missing, &unsynced)) < 0)
+			(err = refs_check(relay, space, p->records[i].rec.h.chunks, &missing, &unsynced)) < 0)
 			return err;
 	if (missing.len)
 		return (err = answer_missing(j, &missing)) < 0 ? err : 1;
@@ -332,18 +332,18 @@ static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint
 	if ((err = blob_sync(relay->blobs, &p->space, (const struct id16 *)unsynced.data, unsynced.len / 16)) < 0)
 		return err;
 	for (size_t i = 0; i < unsynced.len / 16; i++) {
-		struct store_chunk c;
+		struct depot_chunk c;
 		struct id16 id;
 
 		memcpy(id.b, unsynced.data + i * 16, 16);
-		if ((err = store_chunk_find(relay->store, space, &id, &c)) < 0 ||
-		    (err = store_chunk_set(relay->store, space, &id, c.adopted, true)) < 0)
+		if ((err = depot_chunk_find(relay->store, space, &id, &c)) < 0 ||
+			(err = depot_chunk_set(relay->store, space, &id, c.adopted, true)) < 0)
 			return err;
 	}
 	return 0;
 }
 
-static int drop_chunks_of(void *ctx, uint64_t space, const struct store_version *v)
+static int drop_chunks_of(void *ctx, uint64_t space, const struct depot_version *v)
 {
 	struct record rec;
 	int err = record_decode(v->blob, &rec);
@@ -352,28 +352,31 @@ static int drop_chunks_of(void *ctx, uint64_t space, const struct store_version 
 }
 
 /* A passing version goes when it is replaced; any other becomes history. */
-static int retire(struct relay *relay, const struct space_state *st, const struct store_record *was)
+static int retire(struct relay *relay, const struct space_state *st, const struct depot_record *was)
 {
 	int err;
 
 	if (!was->passing)
-		return store_version_expire(relay->store, st->row.no, was->number,
-					    relay_now(relay) + (int64_t)st->row.retention);
-	err = store_versions(relay->store, st->row.no, was->number, 1, drop_chunks_of, relay);
-	return err < 0 ? err : store_version_remove(relay->store, st->row.no, was->number);
+		return depot_version_expire(
+			relay->store, st->row.no, was->number, relay_now(relay) + (int64_t)st->row.retention);
+	err = depot_versions(relay->store, st->row.no, was->number, 1, drop_chunks_of, relay);
+	return err < 0 ? err : depot_version_remove(relay->store, st->row.no, was->number);
 }
 
 static int write_record(struct relay *relay, struct space_state *st, const struct push_record *r, uint64_t cursor)
 {
-	struct store_version v = {
-		.number = st->row.versions++, .cursor = cursor, .id = r->rec.h.id,
-		.passing = r->rec.h.flags & RECORD_PASSING, .blob = r->blob,
+	struct depot_version v = {
+		.number = st->row.versions++,
+		.cursor = cursor,
+		.id = r->rec.h.id,
+		.passing = r->rec.h.flags & RECORD_PASSING,
+		.blob = r->blob,
 	};
 	int err = refs_take(relay, st->row.no, r->rec.h.chunks);
 
 	if (err == OK && r->replaces)
 		err = retire(relay, st, &r->was);
-	return err < 0 ? err : store_version_put(relay->store, st->row.no, &v, &r->hash);
+	return err < 0 ? err : depot_version_put(relay->store, st->row.no, &v, &r->hash);
 }
 
 static int put_lines(const struct push *p, struct buf *lines, size_t *ret_n)
@@ -391,7 +394,7 @@ static int put_lines(const struct push *p, struct buf *lines, size_t *ret_n)
 }
 
 static int notify(struct relay *relay, struct job *j, struct space *sp, const struct push *p, uint64_t cursor,
-		  struct bytes lines, size_t n)
+	struct bytes lines, size_t n)
 {
 	struct buf b;
 	struct cbor_enc e;
@@ -419,9 +422,10 @@ static int notify(struct relay *relay, struct job *j, struct space *sp, const st
 static int write_push(struct relay *relay, struct job *j, struct space *sp, struct push *p)
 {
 	CLEANUP(buf_release) struct buf lines = BUF_INIT(PUSH_MAX_RECORDS * 64);
-	struct space_state *st = txn_state(relay, sp);
-	struct store_step step = { .cursor = st->row.cursor + 1, .first_version = st->row.versions,
-				   .first_entry = st->row.entries };
+	struct space_state *st = batch_state(relay, sp);
+	struct depot_step step = {
+		.cursor = st->row.cursor + 1, .first_version = st->row.versions, .first_entry = st->row.entries
+	};
 	size_t n;
 	int err;
 
@@ -433,11 +437,11 @@ static int write_push(struct relay *relay, struct job *j, struct space *sp, stru
 	step.versions = n;
 	step.lines = buf_bytes(&lines);
 	st->row.cursor = step.cursor;
-	if ((err = store_step_put(relay->store, st->row.no, &step)) < 0 ||
-	    (err = store_space_update(relay->store, &st->row)) < 0)
+	if ((err = depot_step_put(relay->store, st->row.no, &step)) < 0 ||
+		(err = depot_space_update(relay->store, &st->row)) < 0)
 		return err;
 	if (p->head.len &&
-	    (err = store_head_put(relay->store, st->row.no, &p->head_value.device, step.cursor, p->head)) < 0)
+		(err = depot_head_put(relay->store, st->row.no, &p->head_value.device, step.cursor, p->head)) < 0)
 		return err;
 	metrics_add(&relay->metrics, pushes, 1);
 	metrics_add(&relay->metrics, records, n);
@@ -449,27 +453,27 @@ static int write_push(struct relay *relay, struct job *j, struct space *sp, stru
 /* The rules in their order. > 0: answered. */
 static int decide(struct relay *relay, struct job *j, struct space *sp, struct push *p)
 {
-	const struct space_state *st = txn_state(relay, sp);
+	const struct space_state *st = batch_state(relay, sp);
 	const struct log *log = st->log ? st->log->log : NULL;
 	uint64_t space = st->row.no;
 	const char *no = NULL;
 	int err;
 
-	if (!log || !log_may_write(log, &j->session->device))
+	if (!log || !log_may_write(log, &j->caller->device))
 		no = "forbidden";
-	else if (p->has_after && !number_set_has(&j->session->accepted, p->after))
+	else if (p->has_after && !number_set_has(&j->caller->accepted, p->after))
 		no = "order";
 	for (size_t i = 0; i < p->n_records && !no; i++)
-		no = check_record(log, j->session, &p->records[i].rec);
+		no = check_record(log, j->caller, &p->records[i].rec);
 	if (no)
 		return (err = job_refuse(j, no)) < 0 ? err : 1;
 	if ((err = put_chunks(relay, j, p, space)) || (err = check_conflicts(relay, j, p, space)) ||
-	    (err = check_chunks(relay, j, p, space)))
+		(err = check_chunks(relay, j, p, space)))
 		return err;
 	return 0;
 }
 
-static int push_run(struct relay *relay, struct job *j, struct store *store)
+static int push_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct push *p = j->state;
 	struct space *sp;
@@ -496,7 +500,7 @@ static int push_run(struct relay *relay, struct job *j, struct store *store)
 		if (fresh)
 			err = write_push(relay, j, sp, p);
 		else
-			err = answer_ok(j, p, p->n_records ? cursor : txn_state(relay, sp)->row.cursor);
+			err = answer_ok(j, p, p->n_records ? cursor : batch_state(relay, sp)->row.cursor);
 	}
 	spaces_put(relay->spaces, sp);
 	return err < 0 ? err : OK;

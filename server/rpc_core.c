@@ -30,7 +30,7 @@ static void subscribe_free(void *state)
 	free(s);
 }
 
-static int look_up(struct relay *relay, struct job *j, struct store *store, struct subscribed *s)
+static int look_up(struct relay *relay, struct job *j, struct depot *store, struct subscribed *s)
 {
 	struct space *sp;
 	struct space_view v;
@@ -41,7 +41,7 @@ static int look_up(struct relay *relay, struct job *j, struct store *store, stru
 		return err == ERR_NOMEM ? err : OK;
 	}
 	v = space_view(sp);
-	if (!v.log || !log_may_read(v.log->log, &j->session->device))
+	if (!v.log || !log_may_read(v.log->log, &j->caller->device))
 		s->error = "forbidden";
 	else if ((err = job_watch(relay, j, sp)) == OK)
 		s->space = sp;
@@ -50,7 +50,7 @@ static int look_up(struct relay *relay, struct job *j, struct store *store, stru
 	return err;
 }
 
-static int subscribe_run(struct relay *relay, struct job *j, struct store *store)
+static int subscribe_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct subscribe *s = calloc(1, sizeof *s);
 	struct cbor_dec d;

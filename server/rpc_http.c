@@ -6,7 +6,7 @@
 #include "server/chunks.h"
 #include "server/relay.h"
 #include "server/rpc.h"
-#include "server/txn.h"
+#include "server/batch.h"
 #include "wire/chunk.h"
 
 static int fail(struct job *j, int status, const char *message)
@@ -18,13 +18,14 @@ static int fail(struct job *j, int status, const char *message)
 
 static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 {
-	const struct space_state *st = txn_state(relay, sp);
+	const struct space_state *st = batch_state(relay, sp);
 	struct chunk c;
 	int err;
 
-	if (!st->log || !log_may_write(st->log->log, &j->session->device))
+	if (!st->log || !log_may_write(st->log->log, &j->caller->device))
 		return fail(j, 404, "space not found");
-	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) || !id16_equal(&c.id, &j->chunk))
+	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) ||
+		!id16_equal(&c.id, &j->chunk))
 		return fail(j, 400, "not this chunk");
 	err = chunk_store(relay, st->row.no, &j->space, &j->chunk, buf_bytes(&j->in), c.named);
 	if (err == ERR_CONFLICT)
@@ -35,7 +36,7 @@ static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 	return OK;
 }
 
-static int put_run(struct relay *relay, struct job *j, struct store *store)
+static int put_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct space *sp;
 	int err = spaces_get(relay->spaces, store, &j->space, &sp);
@@ -69,12 +70,12 @@ static int64_t range(const struct job *j, uint64_t size, uint64_t *ret_from)
 	return (int64_t)(to - from + 1);
 }
 
-static int get_chunk(struct relay *relay, struct job *j, struct store *store, uint64_t no)
+static int get_chunk(struct relay *relay, struct job *j, struct depot *store, uint64_t no)
 {
-	struct store_chunk c;
+	struct depot_chunk c;
 	uint64_t from;
 	int64_t n;
-	int err = store_chunk_find(store, no, &j->chunk, &c);
+	int err = depot_chunk_find(store, no, &j->chunk, &c);
 
 	if (err == ERR_NOT_FOUND)
 		return fail(j, 404, "chunk not found");
@@ -95,7 +96,7 @@ static int get_chunk(struct relay *relay, struct job *j, struct store *store, ui
 	return err == ERR_NOT_FOUND ? fail(j, 404, "chunk not found") : err;
 }
 
-static int get_run(struct relay *relay, struct job *j, struct store *store)
+static int get_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct space *sp;
 	struct space_view v;
@@ -107,7 +108,7 @@ static int get_run(struct relay *relay, struct job *j, struct store *store)
 		return err;
 	v = space_view(sp);
 	spaces_put(relay->spaces, sp);
-	if (v.log && log_may_read(v.log->log, &j->session->device))
+	if (v.log && log_may_read(v.log->log, &j->caller->device))
 		err = get_chunk(relay, j, store, v.no);
 	else
 		err = fail(j, 404, "chunk not found");
@@ -115,20 +116,21 @@ static int get_run(struct relay *relay, struct job *j, struct store *store)
 	return err;
 }
 
-static int status_run(struct relay *relay, struct job *j, struct store *store)
+static int status_run(struct relay *relay, struct job *j, struct depot *store)
 {
-	struct store_sizes sizes;
-	struct store_space unused;
+	struct depot_sizes sizes;
+	struct depot_space unused;
 	const struct id16 zero = { { 0 } };
 	int err;
 
 	if (j->in.len == 7) { /* /health */
-		err = store_space_find(store, &zero, &unused);
+		err = depot_space_find(store, &zero, &unused);
 		j->status = err == OK || err == ERR_NOT_FOUND ? 200 : 503;
-		return buf_printf(&j->body, j->status == 200 ? "{\"status\":\"healthy\"}"
-							     : "{\"status\":\"unhealthy\",\"error\":\"database unavailable\"}");
+		return buf_printf(&j->body, j->status == 200
+						    ? "{\"status\":\"healthy\"}"
+						    : "{\"status\":\"unhealthy\",\"error\":\"database unavailable\"}");
 	}
-	if ((err = store_sizes(store, &sizes)) < 0)
+	if ((err = depot_sizes(store, &sizes)) < 0)
 		return err;
 	j->status = 200;
 	return metrics_put(&j->body, &relay->metrics, &sizes, relay_now(relay));

@@ -111,16 +111,16 @@ static int apply_stored(void *ctx, uint64_t seq, struct bytes blob)
 	return log_apply(ctx, blob, LOG_TRUSTED);
 }
 
-static int load(struct store *store, const struct id16 *id, struct space_state *ret_state)
+static int load(struct depot *store, const struct id16 *id, struct space_state *ret_state)
 {
 	struct log *log = NULL;
-	int err = store_space_find(store, id, &ret_state->row);
+	int err = depot_space_find(store, id, &ret_state->row);
 
 	if (err < 0)
 		return err;
 	if ((err = log_new(NULL, &log)) < 0)
 		return err;
-	err = store_entries(store, ret_state->row.no, 0, ret_state->row.entries, apply_stored, log);
+	err = depot_entries(store, ret_state->row.no, 0, ret_state->row.entries, apply_stored, log);
 	if (err == OK && log_count(log) != ret_state->row.entries)
 		err = ERR_CORRUPT;
 	if (err < 0) {
@@ -131,7 +131,7 @@ static int load(struct store *store, const struct id16 *id, struct space_state *
 	return ret_state->log ? OK : ERR_NOMEM;
 }
 
-static int add(struct spaces *s, struct store *store, const struct id16 *id, bool create, struct space **ret_sp)
+static int add(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
 {
 	struct space_state state = { 0 };
 	struct space *sp;
@@ -155,7 +155,7 @@ static int add(struct spaces *s, struct store *store, const struct id16 *id, boo
 	return OK;
 }
 
-static int get(struct spaces *s, struct store *store, const struct id16 *id, bool create, struct space **ret_sp)
+static int get(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
 {
 	struct space *sp;
 	int err = OK;
@@ -175,12 +175,12 @@ static int get(struct spaces *s, struct store *store, const struct id16 *id, boo
 	return err;
 }
 
-int spaces_get(struct spaces *s, struct store *store, const struct id16 *id, struct space **ret_sp)
+int spaces_get(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp)
 {
 	return get(s, store, id, false, ret_sp);
 }
 
-int spaces_get_new(struct spaces *s, struct store *store, const struct id16 *id, struct space **ret_sp)
+int spaces_get_new(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp)
 {
 	return get(s, store, id, true, ret_sp);
 }

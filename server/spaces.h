@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "crypto/log.h"
-#include "server/store.h"
+#include "server/depot.h"
 
 #define SPACES_KEEP 256
 
@@ -32,7 +32,7 @@ struct shared_log *shared_log_ref(struct shared_log *l);
 void shared_log_unref(struct shared_log *l);
 
 struct space_state {
-	struct store_space row;
+	struct depot_space row;
 	struct shared_log *log; /* NULL: the space is not there (a genesis under way) */
 };
 
@@ -62,11 +62,11 @@ struct spaces;
 int spaces_new(struct spaces **ret_s) MUST_CHECK;
 void spaces_free(struct spaces *s);
 
-/* `store` is the caller's connection; a reader calls this before store_begin_read, because a space loaded from an older
+/* `store` is the caller's connection; a reader calls this before depot_begin_read, because a space loaded from an older
  * snapshot would be an old one for everybody. The reference goes back with spaces_put. */
-int spaces_get(struct spaces *s, struct store *store, const struct id16 *id, struct space **ret_sp) MUST_CHECK;
+int spaces_get(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp) MUST_CHECK;
 /* The same, but a space that is not in the store gets an empty place (published.log NULL). Writer thread. */
-int spaces_get_new(struct spaces *s, struct store *store, const struct id16 *id, struct space **ret_sp) MUST_CHECK;
+int spaces_get_new(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp) MUST_CHECK;
 struct space *spaces_ref(struct spaces *s, struct space *sp);
 void spaces_put(struct spaces *s, struct space *sp);
 

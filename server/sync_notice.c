@@ -4,7 +4,7 @@
 #include "server/rpc.h"
 
 void sync_begin(struct buf *b, struct cbor_enc *e, const struct id16 *space, uint64_t cursor, struct bytes lines,
-		struct bytes head)
+	struct bytes head)
 {
 	*b = message_buf();
 	*e = cbor_enc_init(b);

@@ -12,6 +12,6 @@
 
 /* Starts the frame in a fresh message buffer; "records", "chunks" and "entries" with their arrays must follow. */
 void sync_begin(struct buf *b, struct cbor_enc *e, const struct id16 *space, uint64_t cursor, struct bytes lines,
-		struct bytes head);
+	struct bytes head);
 
 #endif

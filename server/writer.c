@@ -8,7 +8,7 @@
 #include "server/housekeeping.h"
 #include "server/relay.h"
 #include "server/rpc.h"
-#include "server/txn.h"
+#include "server/batch.h"
 
 #define BATCH_MAX 512
 #define BATCH_BYTES (16u << 20)
@@ -33,7 +33,7 @@ struct writer {
 static void answer_failure(struct relay *relay, struct job *j, int err)
 {
 	job_drop_results(relay, j);
-	txn_unaccept(j);
+	batch_unaccept(j);
 	if (rpc_failed(j, err) < 0)
 		job_drop_results(relay, j);
 }
@@ -41,14 +41,14 @@ static void answer_failure(struct relay *relay, struct job *j, int err)
 /* One job in a transaction of its own. */
 static void run_single(struct relay *relay, struct job *j)
 {
-	int err = txn_begin(relay);
+	int err = batch_begin(relay);
 
 	if (err == OK) {
 		err = j->method->run(relay, j, relay->store);
 		if (err < 0)
-			txn_rollback(relay);
+			batch_rollback(relay);
 		else
-			err = txn_commit(relay);
+			err = batch_commit(relay);
 	}
 	if (err < 0) {
 		log_warn("%s: %s", j->method->name, err_str(err));
@@ -58,17 +58,17 @@ static void run_single(struct relay *relay, struct job *j)
 
 static int try_batch(struct relay *relay, struct job **jobs, size_t n)
 {
-	int err = txn_begin(relay);
+	int err = batch_begin(relay);
 
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < n && err >= 0; i++)
 		err = jobs[i]->method->run(relay, jobs[i], relay->store);
 	if (err < 0) {
-		txn_rollback(relay);
+		batch_rollback(relay);
 		return err;
 	}
-	return txn_commit(relay);
+	return batch_commit(relay);
 }
 
 static void run_batch(struct relay *relay, struct job **jobs, size_t n)
@@ -83,7 +83,7 @@ static void run_batch(struct relay *relay, struct job **jobs, size_t n)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		job_drop_results(relay, jobs[i]);
-		txn_unaccept(jobs[i]);
+		batch_unaccept(jobs[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		run_single(relay, jobs[i]);

@@ -15,16 +15,22 @@
 #include "server/rpc.h"
 #include "server/subscribe.h"
 
-enum { CLOSE_GOING_AWAY = 1001, CLOSE_TOO_BIG = 1009, CLOSE_AUTH = 4000, CLOSE_LIFETIME = 4001, CLOSE_PROTOCOL = 4005,
-       CLOSE_SLOW = 4006 };
+enum {
+	CLOSE_GOING_AWAY = 1001,
+	CLOSE_TOO_BIG = 1009,
+	CLOSE_AUTH = 4000,
+	CLOSE_LIFETIME = 4001,
+	CLOSE_PROTOCOL = 4005,
+	CLOSE_SLOW = 4006
+};
 
 struct conn {
 	struct conn *next; /* in the bucket */
 	struct net *net;
 	struct lws *wsi;
 	uint64_t id;
-	char addr[SESSION_ADDR];
-	struct session *session; /* NULL before authentication */
+	char addr[CALLER_ADDR];
+	struct caller *caller; /* NULL before authentication */
 	struct subscriber subscriber;
 	struct buf in;
 	bool binary;
@@ -39,8 +45,8 @@ struct conn {
 	bool paused;            /* the socket is not read */
 	uint64_t writes_sent, writes_done;
 	struct job *reads, *reads_last; /* waiting */
-	bool reading;           /* a read is under way */
-	struct job *parked;     /* a read that waits for room */
+	bool reading;                   /* a read is under way */
+	struct job *parked;             /* a read that waits for room */
 };
 
 static struct conn **find_conn(struct net *n, uint64_t id)
@@ -126,7 +132,8 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 	c->opened = env->mono_ns(env->ctx);
 	c->keepalive_at = c->opened + WS_KEEPALIVE_SECONDS * 1000000000ll;
 	/* 3600 s, give or take 10 %, so that many clients do not come back at once. */
-	c->ends_at = c->opened + (int64_t)(WS_LIFE_SECONDS * 900000000.0 + jitter * (WS_LIFE_SECONDS * 200000000.0 / 65536));
+	c->ends_at =
+		c->opened + (int64_t)(WS_LIFE_SECONDS * 900000000.0 + jitter * (WS_LIFE_SECONDS * 200000000.0 / 65536));
 	net_address(wsi, c->addr, sizeof c->addr);
 	c->subscriber = (struct subscriber){ .id = c->id, .deliver = conn_deliver, .revoked = conn_revoked, .ctx = c };
 	c->next = n->conns[c->id % NET_BUCKETS];
@@ -154,7 +161,7 @@ static void conn_free(struct conn *c)
 	job_free(n->relay, c->parked);
 	message_list_clear(&c->out);
 	buf_release(&c->in);
-	session_unref(c->session);
+	caller_unref(c->caller);
 	free(c);
 	metrics_add(&n->relay->metrics, connections_active, -1);
 }
@@ -229,7 +236,7 @@ static void token_refresh(struct conn *c, const struct frame *f)
 		no = "missing auth token";
 	else
 		no = auth_check(c->net->relay, text, &t);
-	if (!no && (!id32_equal(&t.person, &c->session->person) || !id32_equal(&t.device, &c->session->device)))
+	if (!no && (!id32_equal(&t.person, &c->caller->person) || !id32_equal(&t.device, &c->caller->device)))
 		no = "token identity mismatch";
 	b = message_buf();
 	e = cbor_enc_init(&b);
@@ -263,7 +270,7 @@ static void take_request(struct conn *c, const struct frame *f)
 		send_error(c, f->id, "method_not_found", message);
 	} else if (!f->value.len || (f->value.p[0] & 0xe0) != 0xa0) {
 		send_error(c, f->id, "invalid_params", "params is not a map");
-	} else if (!(j = job_new(m, c->id, c->session))) {
+	} else if (!(j = job_new(m, c->id, c->caller))) {
 		send_error(c, f->id, "internal", "out of memory");
 	} else {
 		j->in = c->in; /* id and params point into it */
@@ -300,7 +307,7 @@ static void replace_oldest(struct conn *c)
 
 	for (size_t i = 0; i < NET_BUCKETS; i++)
 		for (struct conn *o = c->net->conns[i]; o; o = o->next) {
-			if (!o->session || o->close_code || !id32_equal(&o->session->device, &c->session->device))
+			if (!o->caller || o->close_code || !id32_equal(&o->caller->device, &c->caller->device))
 				continue;
 			count++;
 			if (!oldest || o->id < oldest->id)
@@ -335,8 +342,8 @@ static int authenticate(struct conn *c)
 		return refuse_auth(c, "missing auth token");
 	if ((no = auth_check(c->net->relay, text, &t)))
 		return refuse_auth(c, no);
-	c->session = session_new(&t.person, &t.device, c->addr);
-	if (!c->session)
+	c->caller = caller_new(&t.person, &t.device, c->addr);
+	if (!c->caller)
 		return -1;
 	c->subscriber.device = t.device;
 	replace_oldest(c);
@@ -351,7 +358,7 @@ static int take_message(struct conn *c)
 	metrics_add(&c->net->relay->metrics, bytes_in, c->in.len);
 	if (frame_is_keepalive(buf_bytes(&c->in)))
 		return 0;
-	if (!c->session)
+	if (!c->caller)
 		return authenticate(c);
 	if (!c->binary)
 		return conn_close_now(c, CLOSE_PROTOCOL, "expected binary rpc frame");
@@ -377,10 +384,10 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 		buf_clear(&c->in);
 		c->binary = lws_frame_is_binary(wsi);
 	}
-	if (!c->session && c->in.len + n > TOKEN_MAX + 256)
+	if (!c->caller && c->in.len + n > TOKEN_MAX + 256)
 		return refuse_auth(c, "invalid auth frame");
 	if (!c->in.len && lws_remaining_packet_payload(wsi) > n &&
-	    buf_reserve(&c->in, n + lws_remaining_packet_payload(wsi)) < 0)
+		buf_reserve(&c->in, n + lws_remaining_packet_payload(wsi)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
 	if ((err = buf_put(&c->in, p, n)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
@@ -470,7 +477,7 @@ void ws_done(struct net *n, struct job *j)
 
 static void tick(struct conn *c, int64_t now)
 {
-	if (!c->session && now >= c->opened + WS_AUTH_SECONDS * 1000000000ll) {
+	if (!c->caller && now >= c->opened + WS_AUTH_SECONDS * 1000000000ll) {
 		metrics_add(&c->net->relay->metrics, auth_failures, c->close_code == 0);
 		conn_close(c, CLOSE_AUTH, "auth timeout");
 	} else if (now >= c->ends_at) {

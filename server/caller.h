@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session: who stands behind a connection, and which of its pushes were accepted. Shared by counting.
+ * caller: who stands behind a connection, and which of its pushes were accepted. Shared by counting.
  *
  * `person` is what the token claims; no log has said that the device is that person's. Rights follow from `device`, whose key
  * signed the delegation.
  */
-#ifndef COFFER_SERVER_SESSION_H
-#define COFFER_SERVER_SESSION_H
+#ifndef COFFER_SERVER_CALLER_H
+#define COFFER_SERVER_CALLER_H
 
 #include <stdatomic.h>
 #include "base/id.h"
 
-#define SESSION_ADDR 64
+#define CALLER_ADDR 64
 
 /* A set of numbers that are mostly consecutive, as intervals. When it is full the lowest interval is forgotten. */
 #define NUMBER_SET_MAX 1024
@@ -26,16 +26,16 @@ void number_set_add(struct number_set *s, uint64_t number);
 void number_set_remove(struct number_set *s, uint64_t number);
 bool number_set_has(const struct number_set *s, uint64_t number);
 
-struct session {
+struct caller {
 	atomic_uint refs;
 	struct id32 person, device;
-	char addr[SESSION_ADDR];    /* of the client, for limits */
+	char addr[CALLER_ADDR];     /* of the client, for limits */
 	struct number_set accepted; /* pushes; writer thread only */
 };
 
 /* The caller's reference; NULL if out of memory. */
-struct session *session_new(const struct id32 *person, const struct id32 *device, const char *addr);
-struct session *session_ref(struct session *s);
-void session_unref(struct session *s);
+struct caller *caller_new(const struct id32 *person, const struct id32 *device, const char *addr);
+struct caller *caller_ref(struct caller *s);
+void caller_unref(struct caller *s);
 
 #endif

@@ -4,7 +4,7 @@
  * disk; a process killed at any moment leaves the last commit. The directory is locked by an open-file lock on "lock",
  * which goes with the process.
  */
-#include "server/store_sqlite.h"
+#include "server/depot_sqlite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,10 +22,12 @@ static const char schema[] =
 	"CREATE TABLE invites(id BLOB PRIMARY KEY, space BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE steps(key INTEGER PRIMARY KEY, first_version INTEGER NOT NULL, versions INTEGER NOT NULL,"
 	" first_entry INTEGER NOT NULL, entries INTEGER NOT NULL, lines BLOB NOT NULL) STRICT;"
-	"CREATE TABLE versions(key INTEGER PRIMARY KEY, cursor INTEGER NOT NULL, id BLOB NOT NULL, passing INTEGER NOT NULL,"
+	"CREATE TABLE versions(key INTEGER PRIMARY KEY, cursor INTEGER NOT NULL, id BLOB NOT NULL, passing INTEGER NOT "
+	"NULL,"
 	" expires INTEGER, blob BLOB NOT NULL) STRICT;"
 	"CREATE INDEX versions_expires ON versions(expires) WHERE expires IS NOT NULL;"
-	"CREATE TABLE records(space INTEGER NOT NULL, id BLOB NOT NULL, number INTEGER NOT NULL, cursor INTEGER NOT NULL,"
+	"CREATE TABLE records(space INTEGER NOT NULL, id BLOB NOT NULL, number INTEGER NOT NULL, cursor INTEGER NOT "
+	"NULL,"
 	" passing INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY(space, id)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE heads(space INTEGER NOT NULL, device BLOB NOT NULL, cursor INTEGER NOT NULL, blob BLOB NOT NULL,"
 	" PRIMARY KEY(space, device)) STRICT, WITHOUT ROWID;"
@@ -68,7 +70,8 @@ static const char *const sql[ST_COUNT] = {
 			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
 	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
 	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[ST_CHUNK_ADD] =
+		"INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_SET] = "UPDATE chunks SET flags = (flags & 2) | ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_DEL] = "DELETE FROM chunks WHERE space = ?1 AND id = ?2",
@@ -82,12 +85,13 @@ static const char *const sql[ST_COUNT] = {
 	[ST_NAMED_ADD] = "INSERT INTO named(space, id, ids) VALUES(?1, ?2, ?3)",
 	[ST_NAMED_GET] = "SELECT ids FROM named WHERE space = ?1 AND id = ?2",
 	[ST_NAMED_DEL] = "DELETE FROM named WHERE space = ?1 AND id = ?2",
-	[ST_SIZES] = "SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
-		     " (SELECT coalesce(sum(size), 0) FROM chunks),"
-		     " (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
+	[ST_SIZES] =
+		"SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
+		" (SELECT coalesce(sum(size), 0) FROM chunks),"
+		" (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
 };
 
-int store_err(struct store *s, int rc)
+int depot_err(struct depot *s, int rc)
 {
 	(void)s;
 	switch (rc & 0xff) {
@@ -116,14 +120,14 @@ int store_err(struct store *s, int rc)
 	}
 }
 
-sqlite3_stmt *store_stmt(struct store *s, enum stmt st, int *ret_err)
+sqlite3_stmt *depot_stmt(struct depot *s, enum stmt st, int *ret_err)
 {
 	int rc;
 
 	if (!s->stmts[st]) {
 		rc = sqlite3_prepare_v3(s->db, sql[st], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[st], NULL);
 		if (rc != SQLITE_OK) {
-			*ret_err = store_err(s, rc);
+			*ret_err = depot_err(s, rc);
 			return NULL;
 		}
 	}
@@ -132,27 +136,27 @@ sqlite3_stmt *store_stmt(struct store *s, enum stmt st, int *ret_err)
 	return s->stmts[st];
 }
 
-int store_step_row(struct store *s, sqlite3_stmt *q)
+int depot_step_row(struct depot *s, sqlite3_stmt *q)
 {
 	int rc = sqlite3_step(q);
 
 	if (rc == SQLITE_ROW)
 		return 1;
 	sqlite3_reset(q);
-	return rc == SQLITE_DONE ? 0 : store_err(s, rc);
+	return rc == SQLITE_DONE ? 0 : depot_err(s, rc);
 }
 
-int store_run(struct store *s, sqlite3_stmt *q)
+int depot_run(struct depot *s, sqlite3_stmt *q)
 {
-	int n = store_step_row(s, q);
+	int n = depot_step_row(s, q);
 
 	sqlite3_reset(q);
 	return n < 0 ? n : OK;
 }
 
-int store_column_fixed(sqlite3_stmt *q, int i, void *out, size_t n)
+int depot_column_fixed(sqlite3_stmt *q, int i, void *out, size_t n)
 {
-	struct bytes b = store_column(q, i);
+	struct bytes b = depot_column(q, i);
 
 	if (b.len != n)
 		return ERR_CORRUPT;
@@ -160,58 +164,58 @@ int store_column_fixed(sqlite3_stmt *q, int i, void *out, size_t n)
 	return OK;
 }
 
-static int run_simple(struct store *s, enum stmt st)
+static int run_simple(struct depot *s, enum stmt st)
 {
 	int err;
-	sqlite3_stmt *q = store_stmt(s, st, &err);
+	sqlite3_stmt *q = depot_stmt(s, st, &err);
 
-	return q ? store_run(s, q) : err;
+	return q ? depot_run(s, q) : err;
 }
 
-int store_begin(struct store *s)
+int depot_begin(struct depot *s)
 {
 	return run_simple(s, ST_BEGIN);
 }
 
-int store_commit(struct store *s)
+int depot_commit(struct depot *s)
 {
 	int err = run_simple(s, ST_COMMIT);
 
 	if (err < 0)
-		store_rollback(s);
+		depot_rollback(s);
 	return err;
 }
 
-void store_rollback(struct store *s)
+void depot_rollback(struct depot *s)
 {
 	/* After some errors SQLite has already rolled back; then this one fails, which is what is wanted. */
 	if (!sqlite3_get_autocommit(s->db) && run_simple(s, ST_ROLLBACK) < 0)
 		return;
 }
 
-int store_begin_read(struct store *s)
+int depot_begin_read(struct depot *s)
 {
 	return run_simple(s, ST_BEGIN_READ);
 }
 
-void store_end_read(struct store *s)
+void depot_end_read(struct depot *s)
 {
-	store_rollback(s);
+	depot_rollback(s);
 }
 
-const struct id16 *store_id(const struct store *s)
+const struct id16 *depot_id(const struct depot *s)
 {
 	return &s->id;
 }
 
-static int exec(struct store *s, const char *text)
+static int exec(struct depot *s, const char *text)
 {
 	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? OK : store_err(s, rc);
+	return rc == SQLITE_OK ? OK : depot_err(s, rc);
 }
 
-static int configure(struct store *s)
+static int configure(struct depot *s)
 {
 	int err, on;
 
@@ -227,7 +231,7 @@ static int configure(struct store *s)
 		       "PRAGMA journal_size_limit = 67108864");
 }
 
-static int create(struct store *s)
+static int create(struct depot *s)
 {
 	sqlite3_stmt *q = NULL;
 	int err, rc;
@@ -237,23 +241,23 @@ static int create(struct store *s)
 	s->env->random(s->env->ctx, s->id.b, sizeof s->id.b);
 	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta(id, format, store, boot) VALUES(1, ?1, ?2, '')", -1, &q, NULL);
 	if (rc != SQLITE_OK)
-		return store_err(s, rc);
-	sqlite3_bind_int(q, 1, STORE_FORMAT);
-	store_bind_bytes(q, 2, s->id.b, sizeof s->id.b);
-	err = store_run(s, q);
+		return depot_err(s, rc);
+	sqlite3_bind_int(q, 1, DEPOT_FORMAT);
+	depot_bind_bytes(q, 2, s->id.b, sizeof s->id.b);
+	err = depot_run(s, q);
 	sqlite3_finalize(q);
 	return err < 0 ? err : exec(s, "COMMIT");
 }
 
 /* ERR_NOT_FOUND: an empty database; ERR_VERSION: of another format, or not a relay's. */
-static int read_meta(struct store *s)
+static int read_meta(struct depot *s)
 {
 	sqlite3_stmt *q = NULL;
 	int err, tables = 0;
 
 	if (sqlite3_prepare_v2(s->db, "SELECT count(*) FROM sqlite_master", -1, &q, NULL) != SQLITE_OK)
-		return store_err(s, sqlite3_errcode(s->db));
-	if ((err = store_step_row(s, q)) > 0)
+		return depot_err(s, sqlite3_errcode(s->db));
+	if ((err = depot_step_row(s, q)) > 0)
 		tables = sqlite3_column_int(q, 0);
 	sqlite3_finalize(q);
 	if (err < 0)
@@ -262,21 +266,21 @@ static int read_meta(struct store *s)
 		return ERR_NOT_FOUND;
 	if (sqlite3_prepare_v2(s->db, "SELECT format, store FROM meta", -1, &q, NULL) != SQLITE_OK)
 		return ERR_VERSION;
-	err = store_step_row(s, q);
+	err = depot_step_row(s, q);
 	if (err > 0)
-		err = sqlite3_column_int(q, 0) != STORE_FORMAT ? ERR_VERSION : store_column_fixed(q, 1, s->id.b, 16);
+		err = sqlite3_column_int(q, 0) != DEPOT_FORMAT ? ERR_VERSION : depot_column_fixed(q, 1, s->id.b, 16);
 	else if (!err)
 		err = ERR_CORRUPT;
 	sqlite3_finalize(q);
 	return err;
 }
 
-bool store_same_boot(const struct store *s)
+bool depot_same_boot(const struct depot *s)
 {
 	return s->same_boot;
 }
 
-static int note_boot(struct store *s)
+static int note_boot(struct depot *s)
 {
 	char now[64] = "";
 	sqlite3_stmt *q = NULL;
@@ -286,16 +290,17 @@ static int note_boot(struct store *s)
 	if (fd >= 0)
 		close(fd);
 	now[n > 0 ? n : 0] = '\0';
-	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET boot = ?1 WHERE boot <> ?1 OR ?1 = ''", -1, &q, NULL) != SQLITE_OK)
-		return store_err(s, sqlite3_errcode(s->db));
+	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET boot = ?1 WHERE boot <> ?1 OR ?1 = ''", -1, &q, NULL) !=
+		SQLITE_OK)
+		return depot_err(s, sqlite3_errcode(s->db));
 	sqlite3_bind_text(q, 1, now, -1, SQLITE_STATIC);
-	err = store_run(s, q);
+	err = depot_run(s, q);
 	sqlite3_finalize(q);
 	s->same_boot = err == OK && sqlite3_changes(s->db) == 0;
 	return err;
 }
 
-static int lock_dir(struct store *s, const char *dir)
+static int lock_dir(struct depot *s, const char *dir)
 {
 	char path[4096];
 
@@ -307,18 +312,19 @@ static int lock_dir(struct store *s, const char *dir)
 	return flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0 ? ERR_BUSY : OK;
 }
 
-static int open_db(struct store *s)
+static int open_db(struct depot *s)
 {
-	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(
+		s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (rc != SQLITE_OK)
-		return store_err(s, rc);
+		return depot_err(s, rc);
 	return configure(s);
 }
 
-int store_open(const struct env *env, const char *dir, struct store **ret_s)
+int depot_open(const struct env *env, const char *dir, struct depot **ret_s)
 {
-	struct store *s = calloc(1, sizeof *s);
+	struct depot *s = calloc(1, sizeof *s);
 	int err;
 
 	if (!s)
@@ -336,16 +342,16 @@ int store_open(const struct env *env, const char *dir, struct store **ret_s)
 			err = note_boot(s);
 	}
 	if (err < 0) {
-		store_close(s);
+		depot_close(s);
 		return err;
 	}
 	*ret_s = s;
 	return OK;
 }
 
-int store_open_reader(struct store *writer, struct store **ret_s)
+int depot_open_reader(struct depot *writer, struct depot **ret_s)
 {
-	struct store *s = calloc(1, sizeof *s);
+	struct depot *s = calloc(1, sizeof *s);
 	int err;
 
 	if (!s)
@@ -358,14 +364,14 @@ int store_open_reader(struct store *writer, struct store **ret_s)
 	if (err == OK)
 		err = exec(s, "PRAGMA query_only = 1");
 	if (err < 0) {
-		store_close(s);
+		depot_close(s);
 		return err;
 	}
 	*ret_s = s;
 	return OK;
 }
 
-void store_close(struct store *s)
+void depot_close(struct depot *s)
 {
 	if (!s)
 		return;

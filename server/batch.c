@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/txn.h"
+#include "server/batch.h"
 
 #include "server/relay.h"
 
-int txn_begin(struct relay *r)
+int batch_begin(struct relay *r)
 {
-	return store_begin(r->store);
+	return depot_begin(r->store);
 }
 
 static void end(struct relay *r, void (*what)(struct space *))
@@ -20,21 +20,21 @@ static void end(struct relay *r, void (*what)(struct space *))
 	}
 }
 
-int txn_commit(struct relay *r)
+int batch_commit(struct relay *r)
 {
-	int err = store_commit(r->store);
+	int err = depot_commit(r->store);
 
 	end(r, err < 0 ? space_reset : space_publish);
 	return err;
 }
 
-void txn_rollback(struct relay *r)
+void batch_rollback(struct relay *r)
 {
-	store_rollback(r->store);
+	depot_rollback(r->store);
 	end(r, space_reset);
 }
 
-struct space_state *txn_state(struct relay *r, struct space *sp)
+struct space_state *batch_state(struct relay *r, struct space *sp)
 {
 	if (!sp->in_writing) {
 		spaces_ref(r->spaces, sp);
@@ -44,18 +44,18 @@ struct space_state *txn_state(struct relay *r, struct space *sp)
 	return space_writing(sp);
 }
 
-void txn_accept(struct job *j, uint64_t number)
+void batch_accept(struct job *j, uint64_t number)
 {
-	if (number_set_has(&j->session->accepted, number))
+	if (number_set_has(&j->caller->accepted, number))
 		return;
-	number_set_add(&j->session->accepted, number);
+	number_set_add(&j->caller->accepted, number);
 	j->accepts = true;
 	j->accepted = number;
 }
 
-void txn_unaccept(struct job *j)
+void batch_unaccept(struct job *j)
 {
 	if (j->accepts)
-		number_set_remove(&j->session->accepted, j->accepted);
+		number_set_remove(&j->caller->accepted, j->accepted);
 	j->accepts = false;
 }

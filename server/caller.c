@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/session.h"
+#include "server/caller.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,9 +76,9 @@ void number_set_remove(struct number_set *s, uint64_t number)
 	}
 }
 
-struct session *session_new(const struct id32 *person, const struct id32 *device, const char *addr)
+struct caller *caller_new(const struct id32 *person, const struct id32 *device, const char *addr)
 {
-	struct session *s = calloc(1, sizeof *s);
+	struct caller *s = calloc(1, sizeof *s);
 
 	if (!s)
 		return NULL;
@@ -89,13 +89,13 @@ struct session *session_new(const struct id32 *person, const struct id32 *device
 	return s;
 }
 
-struct session *session_ref(struct session *s)
+struct caller *caller_ref(struct caller *s)
 {
 	atomic_fetch_add(&s->refs, 1);
 	return s;
 }
 
-void session_unref(struct session *s)
+void caller_unref(struct caller *s)
 {
 	if (s && atomic_fetch_sub(&s->refs, 1) == 1)
 		free(s);

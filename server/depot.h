@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * depot: everything that the relay keeps but large chunks: spaces, log entries, records and their history, lines, heads,
+ * chunks' rows and small chunks. This header is the interface; depot_sqlite*.c carry it out with SQLite.
+ *
+ * One connection belongs to one thread. There is one writer connection and any number of readers of the same directory:
+ *
+ *	struct depot *w, *r;
+ *	if ((err = depot_open(env, dir, &w)) < 0) ...      // creates; ERR_BUSY: another relay has it; ERR_VERSION
+ *	if ((err = depot_open_reader(w, &r)) < 0) ...
+ *	depot_begin(w); ...; depot_commit(w);              // durable (fsynced) when commit returns 0
+ *	depot_begin_read(r); ...; depot_end_read(r);       // one snapshot
+ *
+ * Group commit is the caller's: many requests in one transaction. Errors: ERR_NO_SPACE (disk full), ERR_NOT_FOUND, ERR_IO,
+ * ERR_CORRUPT, ERR_NOMEM. After an error of a writing function the transaction must be rolled back.
+ *
+ * Steps, versions and entries are numbered per space; a step (one cursor) owns a run of versions and a run of entries.
+ * A version is one record at one cursor: the current one of its id, or history until `expires`.
+ * A chunk's `refs` counts the versions and adopted index chunks that name it. Small chunks are rows: thousands of them are
+ * durable with the one fsync of the transaction that brings them, where a file each costs a create, a rename and a share of
+ * two fsyncs (measured with tests/bench/bench_depot.c).
+ */
+#ifndef COFFER_SERVER_DEPOT_H
+#define COFFER_SERVER_DEPOT_H
+
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/id.h"
+
+#define DEPOT_FORMAT 1
+
+struct depot;
+
+int depot_open(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
+int depot_open_reader(struct depot *writer, struct depot **ret_s) MUST_CHECK;
+void depot_close(struct depot *s);
+/* 16 random bytes made when the store was created. */
+const struct id16 *depot_id(const struct depot *s);
+/* Whether the machine has been up since the writer before this one: then what it wrote unsynced is still whole. */
+bool depot_same_boot(const struct depot *s);
+
+int depot_begin(struct depot *s) MUST_CHECK;
+int depot_commit(struct depot *s) MUST_CHECK; /* on failure everything since begin is undone */
+void depot_rollback(struct depot *s);
+int depot_begin_read(struct depot *s) MUST_CHECK;
+void depot_end_read(struct depot *s);
+
+/* --- spaces --- */
+struct depot_space {
+	uint64_t no; /* internal number */
+	struct id16 id;
+	uint64_t cursor;    /* of the last step */
+	uint64_t versions;  /* next version number */
+	uint64_t entries;   /* entries of the log */
+	uint64_t retention; /* seconds */
+};
+
+int depot_space_find(struct depot *s, const struct id16 *id, struct depot_space *ret_sp) MUST_CHECK;
+int depot_space_create(struct depot *s, struct depot_space *sp) MUST_CHECK; /* sets no */
+int depot_space_update(struct depot *s, const struct depot_space *sp) MUST_CHECK;
+
+/* --- log --- */
+int depot_entry_put(struct depot *s, uint64_t space, uint64_t seq, struct bytes blob) MUST_CHECK;
+/* Calls each() for seq >= from, at most n of them; it may stop with a value != 0, which is returned. */
+typedef int depot_entry_each(void *ctx, uint64_t seq, struct bytes blob);
+int depot_entries(
+	struct depot *s, uint64_t space, uint64_t from, uint64_t n, depot_entry_each *each, void *ctx) MUST_CHECK;
+/* The space whose log holds an invite with this id. */
+int depot_invite_put(struct depot *s, const struct id16 *invite, const struct id16 *space) MUST_CHECK;
+int depot_invite_find(struct depot *s, const struct id16 *invite, struct id16 *ret_space) MUST_CHECK;
+
+/* --- steps and versions --- */
+struct depot_step {
+	uint64_t cursor;
+	uint64_t first_version, versions; /* the run of version numbers */
+	uint64_t first_entry, entries;
+	struct bytes lines; /* encoded */
+};
+
+struct depot_version {
+	uint64_t number, cursor;
+	struct id16 id;
+	bool current, passing;
+	struct bytes blob;
+};
+
+int depot_step_put(struct depot *s, uint64_t space, const struct depot_step *step) MUST_CHECK;
+typedef int depot_step_each(void *ctx, const struct depot_step *step);
+int depot_steps(struct depot *s, uint64_t space, uint64_t since, depot_step_each *each, void *ctx) MUST_CHECK;
+
+/* Stores a version and makes it the current one of its id, with its hash. */
+int depot_version_put(
+	struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash) MUST_CHECK;
+/* The versions numbered first .. first+n-1 that are still there. */
+typedef int depot_version_each(void *ctx, uint64_t space, const struct depot_version *v);
+int depot_versions(
+	struct depot *s, uint64_t space, uint64_t first, uint64_t n, depot_version_each *each, void *ctx) MUST_CHECK;
+/* Keeps a replaced version until `expires` (unix s) / removes one. */
+int depot_version_expire(struct depot *s, uint64_t space, uint64_t number, int64_t expires) MUST_CHECK;
+int depot_version_remove(struct depot *s, uint64_t space, uint64_t number) MUST_CHECK;
+/* Up to n replaced versions whose `expires` is at or before now. each() must not write. */
+int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_version_each *each, void *ctx) MUST_CHECK;
+
+struct depot_record {
+	uint64_t number; /* of the current version */
+	uint64_t cursor;
+	bool passing;
+	struct id32 hash;
+};
+
+int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_record *ret_r) MUST_CHECK;
+
+/* --- heads --- */
+int depot_head_put(
+	struct depot *s, uint64_t space, const struct id32 *device, uint64_t cursor, struct bytes blob) MUST_CHECK;
+/* cursor: of the step that brought it, 0 if none did. */
+typedef int depot_head_each(void *ctx, const struct id32 *device, uint64_t cursor, struct bytes blob);
+int depot_heads(struct depot *s, uint64_t space, depot_head_each *each, void *ctx) MUST_CHECK;
+
+/* --- chunks --- */
+struct depot_chunk {
+	struct id16 id;
+	uint64_t size; /* of the blob */
+	uint64_t refs;
+	uint64_t row;     /* of the blob, if it stands in the store; 0: a file */
+	bool adopted;     /* an index chunk whose named chunks are counted */
+	bool index;       /* names chunks */
+	bool durable;     /* the file was synced */
+	int64_t uploaded; /* unix s */
+};
+
+int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c) MUST_CHECK;
+/* Adds a chunk. `blob` empty: a file holds it. `named` of an index chunk: its concatenated ids. */
+int depot_chunk_put(
+	struct depot *s, uint64_t space, const struct depot_chunk *c, struct bytes blob, struct bytes named) MUST_CHECK;
+int depot_chunk_blob(struct depot *s, uint64_t row, struct buf *ret_blob) MUST_CHECK; /* appends */
+int depot_chunk_named(
+	struct depot *s, uint64_t space, const struct id16 *id, struct buf *ret_named) MUST_CHECK; /* appends */
+int depot_chunk_refs(struct depot *s, uint64_t space, const struct id16 *id, int delta) MUST_CHECK;
+int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable) MUST_CHECK;
+int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c) MUST_CHECK;
+/* Up to n chunks without refs uploaded before `before` / files that were never synced. each() must not write. */
+typedef int depot_chunk_each(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_chunk *c);
+int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
+int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
+
+struct depot_sizes {
+	uint64_t spaces, records, chunks, chunk_bytes, pages_bytes;
+};
+
+int depot_sizes(struct depot *s, struct depot_sizes *ret_z) MUST_CHECK;
+
+#endif
