@@ -42,18 +42,13 @@ static void run_child(const char *program, int fd)
 	_exit(127);
 }
 
-void syncd_start(struct syncd *s)
+void syncd_start_as(struct syncd *s, const struct id32 *person, const struct id32 *device, const struct secret *device_key)
 {
-	struct secret *person_key = NULL;
 	char program[PATH_MAX + 32];
 	struct msg hello;
 	int pair[2];
 
-	*s = (struct syncd){ .in = BUF_INIT(2 * MSG_MAX) };
-	assert_int_equal(crypto_init(), OK);
-	assert_int_equal(sign_keypair_new(&person_key, &s->person), OK);
-	assert_int_equal(sign_keypair_new(&s->device_key, &s->device), OK);
-	secret_free(person_key);
+	*s = (struct syncd){ .in = BUF_INIT(2 * MSG_MAX), .person = *person, .device = *device, .device_key = device_key };
 	program_path(program);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	s->pid = fork();
@@ -67,6 +62,25 @@ void syncd_start(struct syncd *s)
 	s->session = hello.key;
 }
 
+void syncd_start(struct syncd *s)
+{
+	struct secret *person_key = NULL, *device_key = NULL;
+	struct id32 person, device;
+
+	assert_int_equal(crypto_init(), OK);
+	assert_int_equal(sign_keypair_new(&person_key, &person), OK);
+	assert_int_equal(sign_keypair_new(&device_key, &device), OK);
+	secret_free(person_key);
+	syncd_start_as(s, &person, &device, device_key);
+	s->own_key = device_key;
+}
+
+void syncd_release(struct syncd *s)
+{
+	secret_free(s->own_key);
+	buf_release(&s->in);
+}
+
 void syncd_end(struct syncd *s)
 {
 	int status = -1;
@@ -75,8 +89,7 @@ void syncd_end(struct syncd *s)
 	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
-	secret_free(s->device_key);
-	buf_release(&s->in);
+	syncd_release(s);
 }
 
 void syncd_send(struct syncd *s, const struct msg *m)

@@ -18,7 +18,8 @@ struct syncd {
 	int fd;
 	struct id32 session; /* from HELLO */
 	struct id32 person, device;
-	struct secret *device_key;
+	const struct secret *device_key;
+	struct secret *own_key; /* of syncd_start */
 	uint64_t num;        /* of the last request */
 	struct buf in;
 	size_t taken;        /* bytes of `in` that the last message used */
@@ -26,6 +27,10 @@ struct syncd {
 
 /* Starts the program, makes keys of a person and a device, and reads HELLO. */
 void syncd_start(struct syncd *s);
+/* The same for keys that there are (borrowed). */
+void syncd_start_as(struct syncd *s, const struct id32 *person, const struct id32 *device, const struct secret *device_key);
+/* Frees what the driver holds, for a test that ended the process itself. */
+void syncd_release(struct syncd *s);
 /* Closes the socket, waits for the end, and asserts that it ended by itself with success. */
 void syncd_end(struct syncd *s);
 

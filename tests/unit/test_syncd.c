@@ -374,7 +374,6 @@ static void carries_large_messages_both_ways(void **state)
 	close_scene(&s);
 }
 
-/* Frees the child's slot too: it must be ended by coffer-fs's end alone, whatever the relay does. */
 static void ends_when_coffer_fs_is_gone(void **state)
 {
 	struct scene s;
@@ -385,8 +384,7 @@ static void ends_when_coffer_fs_is_gone(void **state)
 	close(s.syncd.fd);
 	assert_int_equal(waitpid(s.syncd.pid, &status, 0), s.syncd.pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	secret_free(s.syncd.device_key);
-	buf_release(&s.syncd.in);
+	syncd_release(&s.syncd);
 	assert_true(peer_closed(&s.peer));
 	peer_drop(&s.peer);
 	fake_relay_close(&s.relay);
@@ -403,8 +401,7 @@ static void ends_when_coffer_fs_talks_nonsense(void **state)
 	assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 	close(s.fd);
-	secret_free(s.device_key);
-	buf_release(&s.in);
+	syncd_release(&s);
 }
 
 int main(void)
