@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apply: writes records of others into the store: verified, merged with what changed here, shown by the tree's rules.
+ *
+ *	remote_prepare(&maker, space, blob, &hash, chunks, n, &r);     // no transaction: opens and checks everything
+ *	struct apply a = { .t = t, ... };                              // within a store transaction, one for each step
+ *	apply_remote(&a, &r, cursor); ...  tree_settle(&a.tree);
+ *	store_commit; use a.tree.inv; apply_release(&a); remote_release(&r);
+ *
+ * ERR_CONFLICT from apply_remote: both sides changed the content of a.conflict. Abort, make a copy of the local content under another
+ * name (apply_copy_conflict), note it in a.copies, and do the step again. Other errors are the store's; a record that must not be
+ * applied never gets so far (remote_prepare refuses it), or is passed over with r->refused set.
+ */
+#ifndef COFFER_FUSEFS_APPLY_H
+#define COFFER_FUSEFS_APPLY_H
+
+#include "fusefs/content.h"
+#include "fusefs/space.h"
+#include "fusefs/table.h"
+#include "fusefs/tree.h"
+
+/* A sealed chunk that came along. */
+struct chunk_blob {
+	struct id16 id;
+	struct bytes blob;
+};
+
+struct remote {
+	struct bytes blob;
+	struct id32 hash;
+	struct opened_record o;
+	struct content_flat flat;
+	struct remote_chunk {
+		struct id16 id;
+		struct buf plain;
+	} *chunks;          /* opened ones of the body's own slices */
+	size_t n_chunks;
+	int refused;        /* enum err why it is passed over, or 0 */
+};
+
+#define REMOTE_INIT { .o = OPENED_RECORD_INIT }
+
+/* chunks: ascending by id. ERR_ABSENT: index chunks are missing, neither among the chunks nor in the store: the first is *ret_missing;
+ * fetch it and try again. Errors of opening: the record is to be passed over, its line counts. */
+int remote_prepare(const struct content_maker *m, struct space *space, struct bytes blob, const struct chunk_blob *chunks,
+		   size_t n_chunks, struct remote *ret_r, struct slice *ret_missing) MUST_CHECK;
+void remote_release(struct remote *r);
+
+struct apply {
+	struct store_txn *t;
+	struct space *space;
+	const struct identity *who;
+	int64_t now_wall;
+	struct tree tree;
+	struct table *copies;   /* ino -> change + 1 of the state that was copied */
+	uint64_t conflict;      /* ino */
+	/* The version of a node that was sealed and not confirmed: appends its blob and returns 1; 0 if there is none. And: it is merged
+	 * away; its row is deleted in t. */
+	int (*pending)(void *ctx, struct store_txn *t, uint64_t ino, struct buf *ret_blob);
+	int (*drop)(void *ctx, struct store_txn *t, uint64_t ino);
+	void *ctx;
+	uint64_t *profiles;     /* NODE_PROFILE nodes that changed; free() */
+	size_t n_profiles;
+};
+
+int apply_remote(struct apply *a, struct remote *r, uint64_t cursor) MUST_CHECK;
+void apply_release(struct apply *a);
+
+/* tree.same_content for spaces: by the records in the store. ctx is the struct space. */
+int apply_same_content(void *ctx, struct store_txn *t, const struct node *a, const struct node *b);
+
+/* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file, with its content, mode and times, marked NODE_CONFLICT. Outside of any
+ * transaction. *ret_change is the file's change that was copied. */
+int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t ino, uint64_t *ret_change) MUST_CHECK;
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cycles of directories, which concurrent renames can make. By registers alone each directory has one parent, so a cycle is found by
+ * walking up. Every change of a directory looks again at all cycles that were broken, of which there are almost never any.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "fusefs/tree_inner.h"
+
+struct broken_list {
+	struct tree_broken *b;
+	size_t n;
+};
+
+/* The one link of a directory. ERR_NOT_FOUND: it has none (the root, a placeholder). */
+static int link_of(struct tree *tr, uint64_t dir, struct link *ret_l)
+{
+	FREE_AFTER struct link *links = NULL;
+	size_t n = 0;
+	int err = txn_links_of(tr->t, dir, &links, &n);
+
+	if (err < 0)
+		return err;
+	if (n == 0)
+		return ERR_NOT_FOUND;
+	*ret_l = links[0];
+	return OK;
+}
+
+/* 1: registers lead from `dir` to the root; 0: they do not. */
+static int leads_to_root(struct tree *tr, uint64_t dir)
+{
+	for (unsigned i = 0; i < TREE_MAX_DEPTH; i++) {
+		struct link l;
+
+		if (dir == tr->root)
+			return 1;
+		int err = link_of(tr, dir, &l);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? 0 : err;
+		dir = l.parent;
+	}
+	return 0;
+}
+
+static bool known(const struct broken_list *list, uint64_t dir)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->b[i].dir == dir)
+			return true;
+	}
+	return false;
+}
+
+static int fall_back(struct tree *tr, const struct link *l, uint64_t *ret_parent)
+{
+	struct node parent;
+
+	*ret_parent = tr->root;
+	if (id16_is_zero(&l->synced_parent))
+		return OK;
+	int err = txn_node_find(tr->t, tr->state->space, &l->synced_parent, &parent);
+	if (err == ERR_NOT_FOUND)
+		return OK;
+	if (err < 0 || parent.kind != NODE_DIR)
+		return err;
+	int leads = leads_to_root(tr, parent.ino);
+	if (leads == 1)
+		*ret_parent = parent.ino;
+	return leads < 0 ? leads : OK;
+}
+
+/* If `dir` is in a cycle, adds the link that gives way, unless it stands in the list. */
+static int break_cycle_of(struct tree *tr, uint64_t dir, struct broken_list *list)
+{
+	struct link lowest = { .ino = 0 }, l;
+	struct node lowest_node, n;
+	uint64_t at = dir;
+
+	for (unsigned i = 0; i < TREE_MAX_DEPTH; i++) {
+		int err = link_of(tr, at, &l);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? OK : err;
+		if ((err = txn_node_get(tr->t, at, &n)) < 0)
+			return err;
+		if (lowest.ino == 0 || tree_rank(&n, &lowest_node, &tr->device) < 0) {
+			lowest = l;
+			lowest_node = n;
+		}
+		at = l.parent;
+		if (at == dir)
+			break;
+		if (at == tr->root || i + 1 == TREE_MAX_DEPTH)
+			return OK;
+	}
+	if (known(list, lowest.ino))
+		return OK;
+	struct tree_broken b = { .link = lowest.id, .dir = lowest.ino };
+	int err = fall_back(tr, &lowest, &b.parent);
+	if (err < 0)
+		return err;
+	struct tree_broken *more = realloc(list->b, (list->n + 1) * sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	list->b = more;
+	list->b[list->n++] = b;
+	return OK;
+}
+
+/* Touches the names of a link whose place is another now. */
+static int touch_moved(struct tree *tr, const struct tree_broken *b)
+{
+	struct link l;
+	int err = txn_link_get(tr->t, &b->link, &l);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	struct bytes name = bytes_of(l.name, l.name_len);
+	if ((err = tree_touch(tr, l.parent, name)) == OK)
+		err = tree_touch(tr, b->parent, name);
+	return err;
+}
+
+int tree_dir_moved(struct tree *tr, uint64_t dir)
+{
+	struct broken_list list = { .b = NULL };
+	struct tree_state *s = tr->state;
+	int err = break_cycle_of(tr, dir, &list);
+
+	for (size_t i = 0; i < s->n_broken && err == OK; i++)
+		err = break_cycle_of(tr, s->broken[i].dir, &list);
+	if (err < 0 || (list.n == 0 && s->n_broken == 0)) {
+		free(list.b);
+		return err;
+	}
+	struct broken_list old = { .b = s->broken, .n = s->n_broken };
+	s->broken = list.b;
+	s->n_broken = list.n;
+	tr->state_changed = true;
+	for (size_t i = 0; i < old.n && err == OK; i++)
+		err = touch_moved(tr, &old.b[i]);
+	for (size_t i = 0; i < list.n && err == OK; i++)
+		err = touch_moved(tr, &list.b[i]);
+	free(old.b);
+	return err;
+}

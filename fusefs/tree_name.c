@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One name in one shown directory: all links that claim it, which unite, which keeps the name, and what the others are shown as.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "fusefs/tree_inner.h"
+
+struct claim {
+	struct link link;
+	struct node node;
+	size_t unit;        /* index of the claim that stands for its unit */
+	bool alive;
+};
+
+struct claims {
+	struct claim *c;
+	size_t n;
+};
+
+int tree_alive(struct tree *tr, const struct node *n, unsigned depth)
+{
+	FREE_AFTER struct link *links = NULL;
+	size_t n_links = 0;
+
+	if (n->flags & NODE_UNKNOWN)
+		return 0;
+	if (!(n->flags & NODE_DELETED))
+		return 1;
+	if (n->kind != NODE_DIR || depth > TREE_MAX_DEPTH)
+		return 0;
+	int err = txn_links_in(tr->t, n->ino, false, &links, &n_links);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < n_links; i++) {
+		struct node child;
+
+		if (tree_parent_of(tr, &links[i]) != n->ino)
+			continue;
+		err = txn_node_get(tr->t, links[i].ino, &child);
+		if (err == OK)
+			err = tree_alive(tr, &child, depth + 1);
+		if (err != 0)
+			return err;
+	}
+	for (size_t i = 0; i < tr->state->n_broken; i++) {
+		if (tr->state->broken[i].parent == n->ino)
+			return 1;
+	}
+	return 0;
+}
+
+static int add_claim(struct tree *tr, struct claims *cs, const struct link *l)
+{
+	struct claim *more = realloc(cs->c, (cs->n + 1) * sizeof *more);
+
+	if (!more)
+		return ERR_NOMEM;
+	cs->c = more;
+	struct claim *c = &cs->c[cs->n];
+	*c = (struct claim){ .link = *l, .unit = cs->n };
+	int err = txn_node_get(tr->t, l->ino, &c->node);
+	if (err < 0)
+		return err;
+	cs->n++;
+	int alive = tree_alive(tr, &c->node, 0);
+	c->alive = alive == 1;
+	return alive < 0 ? alive : OK;
+}
+
+/* Claims of `name` in one directory (not those united with it). */
+static int claims_in(struct tree *tr, uint64_t dir, struct bytes name, struct claims *cs)
+{
+	FREE_AFTER struct link *links = NULL;
+	size_t n = 0;
+	int err = txn_links_named(tr->t, dir, name, &links, &n);
+
+	for (size_t i = 0; i < n && err == OK; i++) {
+		if (tree_parent_of(tr, &links[i]) == dir)
+			err = add_claim(tr, cs, &links[i]);
+	}
+	for (size_t i = 0; i < tr->state->n_broken && err == OK; i++) {
+		const struct tree_broken *b = &tr->state->broken[i];
+		struct link l;
+
+		if (b->parent != dir)
+			continue;
+		err = txn_link_get(tr->t, &b->link, &l);
+		if (err == OK && l.parent != dir && bytes_equal(bytes_of(l.name, l.name_len), name))
+			err = add_claim(tr, cs, &l);
+	}
+	return err;
+}
+
+static int gather(struct tree *tr, uint64_t rep, struct bytes name, struct claims *cs)
+{
+	int err = claims_in(tr, rep, name, cs);
+
+	for (size_t i = 0; i < tr->state->n_unions && err == OK; i++) {
+		if (tr->state->unions[i].rep == rep)
+			err = claims_in(tr, tr->state->unions[i].dir, name, cs);
+	}
+	return err;
+}
+
+/* 1 if two files hold the same by their records. Local changes are in no record: they differ from everything. */
+static int same_file(struct tree *tr, const struct node *a, const struct node *b)
+{
+	if (a->kind != b->kind || a->mode != b->mode || a->size != b->size || a->rdev != b->rdev)
+		return 0;
+	if (a->ino == b->ino)
+		return 1;
+	if (a->kind == NODE_SYMLINK) {
+		CLEANUP(buf_release) struct buf ta = BUF_INIT(NODE_MAX_TARGET), tb = BUF_INIT(NODE_MAX_TARGET);
+		int err = txn_node_target(tr->t, a->ino, &ta);
+
+		if (err == OK)
+			err = txn_node_target(tr->t, b->ino, &tb);
+		return err < 0 ? err : bytes_equal(buf_bytes(&ta), buf_bytes(&tb));
+	}
+	if (a->kind != NODE_FILE || a->size == 0)
+		return 1;
+	if (a->change || b->change || !tr->same_content)
+		return 0;
+	return tr->same_content(tr->ctx, tr->t, a, b);
+}
+
+/* Living before dead, directories by id, then the others by rank. */
+static int compare_claims(const void *pa, const void *pb, void *ctx)
+{
+	const struct claim *a = pa, *b = pb;
+	const struct tree *tr = ctx;
+	bool a_dir = a->node.kind == NODE_DIR, b_dir = b->node.kind == NODE_DIR;
+
+	if (a->alive != b->alive)
+		return a->alive ? -1 : 1;
+	if (a_dir != b_dir)
+		return a_dir ? -1 : 1;
+	int c = a_dir ? id16_compare(&a->node.id, &b->node.id) : tree_rank(&a->node, &b->node, &tr->device);
+	return c != 0 ? c : id16_compare(&a->link.id, &b->link.id);
+}
+
+/* Units: claims are sorted so that the one that stands for a unit comes before the others of it. */
+static int unite(struct tree *tr, struct claims *cs)
+{
+	for (size_t i = 1; i < cs->n; i++) {
+		struct claim *c = &cs->c[i];
+
+		c->unit = i;
+		for (size_t k = 0; k < i && c->alive; k++) {
+			struct claim *o = &cs->c[k];
+			int same = 0;
+
+			if (o->unit != k || !o->alive || (o->node.kind == NODE_DIR) != (c->node.kind == NODE_DIR))
+				continue;
+			same = c->node.kind == NODE_DIR ? 1 : same_file(tr, &o->node, &c->node);
+			if (same < 0)
+				return same;
+			if (same) {
+				c->unit = k;
+				break;
+			}
+		}
+	}
+	return OK;
+}
+
+/* All children of a directory are to be shown elsewhere. */
+static int touch_children(struct tree *tr, uint64_t dir, uint64_t rep)
+{
+	FREE_AFTER struct link *links = NULL;
+	size_t n = 0;
+	int err = txn_links_in(tr->t, dir, false, &links, &n);
+
+	for (size_t i = 0; i < n && err == OK; i++) {
+		if (tree_parent_of(tr, &links[i]) == dir)
+			err = tree_touch(tr, rep, bytes_of(links[i].name, links[i].name_len));
+	}
+	for (size_t i = 0; i < tr->state->n_broken && err == OK; i++) {
+		struct link l;
+
+		if (tr->state->broken[i].parent != dir)
+			continue;
+		err = txn_link_get(tr->t, &tr->state->broken[i].link, &l);
+		if (err == OK)
+			err = tree_touch(tr, rep, bytes_of(l.name, l.name_len));
+	}
+	return err;
+}
+
+static int set_rep(struct tree *tr, uint64_t dir, uint64_t rep)
+{
+	uint64_t was = tree_rep(tr, dir);
+
+	if (was == rep)
+		return OK;
+	int err = touch_children(tr, dir, was); /* while it counts there: the names it leaves */
+	if (err == OK)
+		err = tree_state_unite(tr->state, dir, rep);
+	tr->state_changed = true;
+	if (err == OK)
+		err = touch_children(tr, dir, rep);
+	return err;
+}
+
+/* Which directory shows whose children. Those that were united with one of these and are not claims here any more are on their own
+ * again until their own name is settled. */
+static int set_reps(struct tree *tr, const struct claims *cs)
+{
+	int err = OK;
+
+	for (size_t i = 0; i < cs->n && err == OK; i++) {
+		const struct claim *c = &cs->c[i];
+		uint64_t rep = c->alive ? cs->c[c->unit].node.ino : c->node.ino;
+
+		if (c->node.kind == NODE_DIR)
+			err = set_rep(tr, c->node.ino, rep);
+	}
+	for (size_t i = 0; i < cs->n && err == OK; i++) {
+		uint64_t rep = cs->c[i].node.ino;
+
+		for (size_t k = 0; k < tr->state->n_unions && err == OK; k++) {
+			bool here = false;
+
+			if (tr->state->unions[k].rep != rep)
+				continue;
+			for (size_t j = 0; j < cs->n; j++)
+				here = here || cs->c[j].node.ino == tr->state->unions[k].dir;
+			if (here)
+				continue;
+			err = set_rep(tr, tr->state->unions[k].dir, tr->state->unions[k].dir);
+			k = (size_t)-1; /* the list changed */
+		}
+	}
+	return err;
+}
+
+/* A directory that left this name while others were united with it: they look for another. */
+static int unite_left(struct tree *tr, const struct claims *cs)
+{
+	for (size_t k = 0; k < tr->state->n_unions; k++) {
+		const struct tree_union u = tr->state->unions[k];
+		bool dir_here = false, rep_here = false;
+
+		for (size_t j = 0; j < cs->n; j++) {
+			dir_here = dir_here || cs->c[j].node.ino == u.dir;
+			rep_here = rep_here || (cs->c[j].node.ino == u.rep && cs->c[j].alive);
+		}
+		if (dir_here && !rep_here) {
+			int err = set_rep(tr, u.dir, u.dir);
+			if (err < 0)
+				return err;
+			k = (size_t)-1;
+		}
+	}
+	return OK;
+}
+
+static int show(struct tree *tr, struct claim *c, uint64_t parent, struct bytes name)
+{
+	struct link was = c->link;
+
+	c->link.shown_parent = parent;
+	c->link.shown_len = (uint8_t)name.len;
+	if (name.len)
+		memcpy(c->link.shown, name.p, name.len);
+	c->link.shown[name.len] = 0;
+	if (was.shown_parent == parent && was.shown_len == name.len && memcmp(was.shown, c->link.shown, name.len) == 0)
+		return OK;
+	return tree_put_link(tr, &was, &c->link);
+}
+
+/* A name for a loser: free of registers and of others' shown names. */
+static int other_name(struct tree *tr, uint64_t rep, const struct claim *c, char out[NODE_MAX_NAME + 1], uint8_t *ret_len)
+{
+	static const unsigned digits[] = { 8, 16, 32 };
+
+	for (size_t i = 0; i < sizeof digits / sizeof *digits; i++) {
+		CLEANUP(cleanup_free_pointer) struct claim *held = NULL;
+		struct claims taken = { .c = NULL };
+		struct link shown;
+
+		tree_other_name(bytes_of(c->link.name, c->link.name_len), &c->link.id, digits[i], out, ret_len);
+		int err = gather(tr, rep, bytes_of(out, *ret_len), &taken);
+		held = taken.c;
+		if (err < 0)
+			return err;
+		bool free_ = true;
+		for (size_t k = 0; k < taken.n; k++)
+			free_ = free_ && !taken.c[k].alive;
+		err = txn_link_shown(tr->t, rep, bytes_of(out, *ret_len), &shown);
+		if (err == OK && !id16_equal(&shown.id, &c->link.id))
+			free_ = false;
+		if (err < 0 && err != ERR_NOT_FOUND)
+			return err;
+		if (free_)
+			return OK;
+	}
+	*ret_len = 0;
+	return OK;
+}
+
+/* A link that stands at this name by another register must make room. */
+static int make_room(struct tree *tr, const struct tree_name *n, const struct claims *cs)
+{
+	struct claim c = { .alive = false };
+	int err = txn_link_shown(tr->t, n->parent, bytes_of(n->name, n->len), &c.link);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	bool any = false;
+	for (size_t i = 0; i < cs->n; i++) {
+		if (id16_equal(&cs->c[i].link.id, &c.link.id))
+			return OK;
+		any = any || cs->c[i].alive;
+	}
+	uint64_t parent = tree_parent_of(tr, &c.link);
+	bool stays = tree_rep(tr, parent) == n->parent && !any;
+	if (stays)
+		return OK;
+	if ((err = show(tr, &c, 0, bytes_of(NULL, 0))) < 0)
+		return err;
+	return tree_touch(tr, parent, bytes_of(c.link.name, c.link.name_len));
+}
+
+static int place(struct tree *tr, const struct tree_name *n, struct claims *cs)
+{
+	/* Of the units' heads, the lowest keeps the name. A directory unit's rank is its head's. */
+	size_t winner = cs->n;
+	int err = OK;
+
+	for (size_t i = 0; i < cs->n; i++) {
+		const struct claim *c = &cs->c[i];
+
+		if (!c->alive || c->unit != i)
+			continue;
+		if (winner == cs->n || tree_rank(&c->node, &cs->c[winner].node, &tr->device) < 0)
+			winner = i;
+	}
+	for (size_t i = 0; i < cs->n && err == OK; i++) {
+		struct claim *c = &cs->c[i];
+
+		if (i != winner && (!c->alive || c->unit != i || (c->link.shown_parent == n->parent && c->link.shown_len == n->len &&
+								   memcmp(c->link.shown, n->name, n->len) == 0)))
+			err = show(tr, c, 0, bytes_of(NULL, 0));
+	}
+	if (err == OK && winner < cs->n)
+		err = show(tr, &cs->c[winner], n->parent, bytes_of(n->name, n->len));
+	for (size_t i = 0; i < cs->n && err == OK; i++) {
+		struct claim *c = &cs->c[i];
+		char other[NODE_MAX_NAME + 1];
+		uint8_t len = 0;
+
+		if (i == winner || !c->alive || c->unit != i)
+			continue;
+		err = other_name(tr, n->parent, c, other, &len);
+		if (err == OK)
+			err = show(tr, c, len ? n->parent : 0, bytes_of(other, len));
+	}
+	return err;
+}
+
+int tree_settle_name(struct tree *tr, const struct tree_name *n)
+{
+	struct claims cs = { .c = NULL };
+	struct node parent;
+	int err = txn_node_get(tr->t, n->parent, &parent);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	err = gather(tr, n->parent, bytes_of(n->name, n->len), &cs);
+	if (parent.kind != NODE_DIR) {
+		for (size_t i = 0; i < cs.n; i++)
+			cs.c[i].alive = false;
+	}
+	if (err == OK && cs.n > 1)
+		qsort_r(cs.c, cs.n, sizeof *cs.c, compare_claims, tr);
+	if (err == OK)
+		err = unite(tr, &cs);
+	if (err == OK)
+		err = make_room(tr, n, &cs);
+	if (err == OK && tr->state->n_unions > 0)
+		err = unite_left(tr, &cs);
+	if (err == OK)
+		err = set_reps(tr, &cs);
+	if (err == OK)
+		err = place(tr, n, &cs);
+	free(cs.c);
+	return err;
+}
