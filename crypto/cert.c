@@ -28,7 +28,7 @@ int card_verify(struct bytes item, bool check_signature, struct person_card *ret
 		return err;
 	if (check_signature) {
 		if ((err = key_check_ed25519(&c.root)) < 0 || (err = key_check_ed25519(&c.recovery_ed)) < 0 ||
-		    (err = key_check_x25519(&c.recovery_x)) < 0)
+			(err = key_check_x25519(&c.recovery_x)) < 0)
 			return err;
 		if ((err = verify_detached(CARD_LABEL, c.body, c.signature, &c.root)) < 0)
 			return err;

@@ -195,7 +195,7 @@ int epoch_put_context(struct buf *b, const struct id16 *space, uint64_t number)
 }
 
 int epoch_put_info(struct buf *b, const char *label, const struct id16 *space, uint64_t number,
-		   const struct id32 *recipient, const struct id32 *head)
+	const struct id32 *recipient, const struct id32 *head)
 {
 	struct cbor_enc e = cbor_enc_init(b);
 
@@ -220,14 +220,15 @@ int epoch_commitment(const struct secret *key, const struct id16 *space, uint64_
 }
 
 int epoch_wrap(const char *label, const struct id16 *space, uint64_t number, const struct secret *key,
-	       const struct id32 *head, const struct id32 *recipient, struct wrap *ret_w)
+	const struct id32 *head, const struct id32 *recipient, struct wrap *ret_w)
 {
 	CLEANUP(buf_release) struct buf info = BUF_INIT(256);
 	CLEANUP(buf_release) struct buf ct = BUF_INIT(WRAP_CT);
 	int err;
 
 	if ((err = epoch_put_info(&info, label, space, number, recipient, head)) < 0 ||
-	    (err = hpke_seal(recipient, buf_bytes(&info), bytes_of(NULL, 0), secret_bytes(key), ret_w->enc.b, &ct)) < 0)
+		(err = hpke_seal(
+			 recipient, buf_bytes(&info), bytes_of(NULL, 0), secret_bytes(key), ret_w->enc.b, &ct)) < 0)
 		return err;
 	if (ct.len != WRAP_CT)
 		return ERR_INTERNAL;
@@ -236,8 +237,8 @@ int epoch_wrap(const char *label, const struct id16 *space, uint64_t number, con
 	return 0;
 }
 
-static int put_back(struct buf *b, const struct id16 *space, uint64_t number, const struct secret *key,
-		    const struct secret *prev)
+static int put_back(
+	struct buf *b, const struct id16 *space, uint64_t number, const struct secret *key, const struct secret *prev)
 {
 	CLEANUP(buf_release) struct buf context = BUF_INIT(64);
 	int err;
@@ -248,8 +249,7 @@ static int put_back(struct buf *b, const struct id16 *space, uint64_t number, co
 }
 
 int epoch_put_payload(struct buf *b, const struct id16 *space, uint64_t number, const struct secret *key,
-		      const struct secret *prev, uint64_t minimum, const struct id32 *head,
-		      const struct id32 *recipients, size_t n)
+	const struct secret *prev, uint64_t minimum, const struct id32 *head, const struct id32 *recipients, size_t n)
 {
 	CLEANUP(buf_release) struct buf wraps = BUF_INIT(ENTRY_MAX_BLOB);
 	CLEANUP(buf_release) struct buf back = BUF_INIT(512);
@@ -287,7 +287,7 @@ int epoch_put_label_context(struct buf *b, const struct id16 *space, const struc
 }
 
 int epoch_seal_label(const struct secret *key, const struct id16 *space, const struct id32 *device, struct bytes label,
-		     struct buf *ret_sealed)
+	struct buf *ret_sealed)
 {
 	CLEANUP(buf_release) struct buf context = BUF_INIT(128);
 	int err;

@@ -46,7 +46,7 @@ void identity_freep(struct identity **id)
 /* Card, chain and keys must belong together: a key file put together from two is refused here. */
 static int check_parts(struct identity *id)
 {
-	CLEANUP(cleanup_free_pointer) struct cert_chain *chain = malloc(sizeof *chain);
+	FREE_AFTER struct cert_chain *chain = malloc(sizeof *chain);
 	const struct cert_link *last;
 	struct person_card card;
 	int err;
@@ -76,15 +76,15 @@ int identity_new(const struct identity_parts *parts, struct identity **ret_id)
 	if (parts->label.len > IDENTITY_MAX_LABEL)
 		return ERR_RANGE;
 	if ((err = secret_from(secret_bytes(parts->ed), &id->ed)) < 0 ||
-	    (err = secret_from(secret_bytes(parts->x), &id->x)) < 0)
+		(err = secret_from(secret_bytes(parts->x), &id->x)) < 0)
 		return err;
 	err = parts->store_key ? secret_from(secret_bytes(parts->store_key), &id->store_key)
 			       : secret_random(KEY_SIZE, &id->store_key);
 	if (err < 0)
 		return err;
 	if ((err = buf_put(&id->card, parts->card.p, parts->card.len)) < 0 ||
-	    (err = buf_put(&id->chain, parts->chain.p, parts->chain.len)) < 0 ||
-	    (err = epoch_ring_clone(parts->personal, &id->ring)) < 0)
+		(err = buf_put(&id->chain, parts->chain.p, parts->chain.len)) < 0 ||
+		(err = epoch_ring_clone(parts->personal, &id->ring)) < 0)
 		return err;
 	id->genesis = parts->personal_genesis;
 	id16_from_hash(&id->genesis, &id->space);
@@ -151,7 +151,7 @@ int identity_decode(struct bytes payload, struct identity **ret_id)
 	if (cbor_get_uint(&d) != IDENTITY_FORMAT)
 		return ERR_VERSION;
 	if ((err = get_secret(&f, 1, SIGN_KEY_SIZE, &ed)) < 0 || (err = get_secret(&f, 2, KEY_SIZE, &x)) < 0 ||
-	    (err = get_secret(&f, 3, KEY_SIZE, &store_key)) < 0)
+		(err = get_secret(&f, 3, KEY_SIZE, &store_key)) < 0)
 		return err;
 	field_need(&f, 4);
 	parts.card = cbor_get_raw(&d);

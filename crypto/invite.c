@@ -114,7 +114,8 @@ static bool relay_chars(const char *p, size_t n)
 static int parse_relay(struct invite_secret *s, const char *p, size_t n)
 {
 	static const char https[] = "https://", http[] = "http://";
-	bool whole = n > sizeof http && (strncmp(p, http, sizeof http - 1) == 0 || strncmp(p, https, sizeof https - 1) == 0);
+	bool whole =
+		n > sizeof http && (strncmp(p, http, sizeof http - 1) == 0 || strncmp(p, https, sizeof https - 1) == 0);
 	size_t prefix = whole ? 0 : sizeof https - 1;
 
 	if (!relay_chars(p, n))
@@ -257,6 +258,6 @@ int invite_seal_bundle(const struct invite_keys *k, const struct invite_bundle *
 	field_put_id32(&e, 4, &bundle->inviter);
 	if ((err = cbor_enc_end(&e)) < 0)
 		return err;
-	return seal_small(INVITE_BUNDLE_LABEL, secret_key(k->bundle), bytes_of(k->id.b, sizeof k->id.b), buf_bytes(&plain),
-			  ret_sealed);
+	return seal_small(INVITE_BUNDLE_LABEL, secret_key(k->bundle), bytes_of(k->id.b, sizeof k->id.b),
+		buf_bytes(&plain), ret_sealed);
 }

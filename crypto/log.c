@@ -22,9 +22,24 @@ int log_new(const struct id32 *genesis, struct log **ret_log)
 	return 0;
 }
 
-static void free_view(struct bytes v)
+int log_copy_view(struct bytes from, struct bytes *ret_to)
 {
-	free((void *)(uintptr_t)v.p);
+	uint8_t *p = NULL;
+
+	if (from.len) {
+		p = malloc(from.len);
+		if (!p)
+			return ERR_NOMEM;
+		memcpy(p, from.p, from.len);
+	}
+	*ret_to = bytes_of(p, from.len);
+	return 0;
+}
+
+void log_free_view(struct bytes *v)
+{
+	free((void *)(uintptr_t)v->p);
+	*v = bytes_of(NULL, 0);
 }
 
 void log_free(struct log *l)
@@ -32,15 +47,15 @@ void log_free(struct log *l)
 	if (!l)
 		return;
 	for (size_t i = 0; i < l->n_devices; i++) {
-		free_view(l->devices[i].pub.label);
-		free_view(l->devices[i].chain);
-		free_view(l->devices[i].cut);
+		log_free_view(&l->devices[i].pub.label);
+		log_free_view(&l->devices[i].chain);
+		log_free_view(&l->devices[i].cut);
 	}
 	for (size_t i = 0; i < l->n_invites; i++)
-		free_view(l->invites[i].bundle);
+		log_free_view(&l->invites[i].bundle);
 	for (size_t i = 0; i < l->n_epochs; i++) {
-		free_view(l->epochs[i].wraps);
-		free_view(l->epochs[i].back);
+		log_free_view(&l->epochs[i].wraps);
+		log_free_view(&l->epochs[i].back);
 	}
 	free(l->hashes);
 	free(l->persons);
@@ -74,82 +89,61 @@ static int copy_array(const void *from, size_t n, size_t size, void *ret_to, siz
 	return 0;
 }
 
-static int copy_view(struct bytes *v)
-{
-	uint8_t *p;
-
-	if (v->len == 0) {
-		*v = bytes_of(NULL, 0);
-		return 0;
-	}
-	p = malloc(v->len);
-	if (!p)
-		return ERR_NOMEM;
-	memcpy(p, v->p, v->len);
-	v->p = p;
-	return 0;
-}
-
 /* Copies rows one by one, so that a failure leaves only whole rows to free. */
 static int clone_devices(struct log *c, const struct log *l)
 {
+	int err;
+
 	if (l->n_devices && !(c->devices = calloc(l->n_devices, sizeof *c->devices)))
 		return ERR_NOMEM;
 	c->alloc_devices = l->n_devices;
 	for (size_t i = 0; i < l->n_devices; i++) {
-		struct log_device_row row = l->devices[i];
+		const struct log_device_row *from = &l->devices[i];
+		struct log_device_row *to = &c->devices[c->n_devices++];
 
-		row.pub.label = row.chain = row.cut = bytes_of(NULL, 0);
-		c->devices[c->n_devices++] = row;
-		struct log_device_row *to = &c->devices[i];
-		struct bytes label = l->devices[i].pub.label, chain = l->devices[i].chain, cut = l->devices[i].cut;
-
-		if (copy_view(&label) < 0)
-			return ERR_NOMEM;
-		to->pub.label = label;
-		if (copy_view(&chain) < 0)
-			return ERR_NOMEM;
-		to->chain = chain;
-		if (copy_view(&cut) < 0)
-			return ERR_NOMEM;
-		to->cut = cut;
+		*to = *from;
+		to->pub.label = to->chain = to->cut = bytes_of(NULL, 0);
+		if ((err = log_copy_view(from->pub.label, &to->pub.label)) < 0 ||
+			(err = log_copy_view(from->chain, &to->chain)) < 0 ||
+			(err = log_copy_view(from->cut, &to->cut)) < 0)
+			return err;
 	}
 	return 0;
 }
 
 static int clone_invites(struct log *c, const struct log *l)
 {
+	int err;
+
 	if (l->n_invites && !(c->invites = calloc(l->n_invites, sizeof *c->invites)))
 		return ERR_NOMEM;
 	c->alloc_invites = l->n_invites;
 	for (size_t i = 0; i < l->n_invites; i++) {
-		struct bytes bundle = l->invites[i].bundle;
+		struct log_invite *to = &c->invites[c->n_invites++];
 
-		if (copy_view(&bundle) < 0)
-			return ERR_NOMEM;
-		c->invites[c->n_invites] = l->invites[i];
-		c->invites[c->n_invites++].bundle = bundle;
+		*to = l->invites[i];
+		to->bundle = bytes_of(NULL, 0);
+		if ((err = log_copy_view(l->invites[i].bundle, &to->bundle)) < 0)
+			return err;
 	}
 	return 0;
 }
 
 static int clone_epochs(struct log *c, const struct log *l)
 {
+	int err;
+
 	if (l->n_epochs && !(c->epochs = calloc(l->n_epochs, sizeof *c->epochs)))
 		return ERR_NOMEM;
 	c->alloc_epochs = l->n_epochs;
 	for (size_t i = 0; i < l->n_epochs; i++) {
-		struct bytes wraps = l->epochs[i].wraps, back = l->epochs[i].back;
+		struct log_epoch *to = &c->epochs[c->n_epochs++];
 
-		if (copy_view(&wraps) < 0)
-			return ERR_NOMEM;
-		if (copy_view(&back) < 0) {
-			free_view(wraps);
-			return ERR_NOMEM;
-		}
-		c->epochs[c->n_epochs] = l->epochs[i];
-		c->epochs[c->n_epochs].wraps = wraps;
-		c->epochs[c->n_epochs++].back = back;
+		*to = l->epochs[i];
+		to->wraps = to->back = bytes_of(NULL, 0);
+		if ((err = log_copy_view(l->epochs[i].wraps, &to->wraps)) < 0 ||
+			(err = log_copy_view(l->epochs[i].back, &to->back)) < 0)
+			return err;
 	}
 	return 0;
 }
@@ -166,11 +160,11 @@ int log_clone(const struct log *l, struct log **ret_log)
 	c->vias = NULL, c->revoked = NULL, c->spans = NULL;
 	c->n_devices = c->n_invites = c->n_epochs = 0;
 	if ((err = copy_array(l->hashes, l->n_hashes, sizeof *l->hashes, &c->hashes, &c->alloc_hashes)) < 0 ||
-	    (err = copy_array(l->persons, l->n_persons, sizeof *l->persons, &c->persons, &c->alloc_persons)) < 0 ||
-	    (err = copy_array(l->vias, l->n_vias, sizeof *l->vias, &c->vias, &c->alloc_vias)) < 0 ||
-	    (err = copy_array(l->revoked, l->n_revoked, sizeof *l->revoked, &c->revoked, &c->alloc_revoked)) < 0 ||
-	    (err = copy_array(l->spans, l->n_spans, sizeof *l->spans, &c->spans, &c->alloc_spans)) < 0 ||
-	    (err = clone_devices(c, l)) < 0 || (err = clone_invites(c, l)) < 0 || (err = clone_epochs(c, l)) < 0)
+		(err = copy_array(l->persons, l->n_persons, sizeof *l->persons, &c->persons, &c->alloc_persons)) < 0 ||
+		(err = copy_array(l->vias, l->n_vias, sizeof *l->vias, &c->vias, &c->alloc_vias)) < 0 ||
+		(err = copy_array(l->revoked, l->n_revoked, sizeof *l->revoked, &c->revoked, &c->alloc_revoked)) < 0 ||
+		(err = copy_array(l->spans, l->n_spans, sizeof *l->spans, &c->spans, &c->alloc_spans)) < 0 ||
+		(err = clone_devices(c, l)) < 0 || (err = clone_invites(c, l)) < 0 || (err = clone_epochs(c, l)) < 0)
 		return err;
 	*ret_log = STEAL(&c);
 	return 0;
@@ -386,7 +380,7 @@ static int compare_keys(const void *a, const void *b)
 }
 
 int log_recipients_after(const struct log *l, const struct id32 *without, const struct id32 *device, bool close_invites,
-			 struct id32 **ret_keys, size_t *ret_n)
+	struct id32 **ret_keys, size_t *ret_n)
 {
 	struct id32 *keys = calloc(l->n_devices + l->n_persons + l->n_invites + 1, sizeof *keys);
 	size_t n = 0, unique = 0;
@@ -397,7 +391,7 @@ int log_recipients_after(const struct log *l, const struct id32 *without, const 
 		const struct log_device *d = &l->devices[i].pub;
 
 		if (d->live && !(without && !device && id32_equal(&d->person, without)) &&
-		    !(device && id32_equal(&d->ed, device)))
+			!(device && id32_equal(&d->ed, device)))
 			keys[n++] = d->x;
 	}
 	for (size_t i = 0; i < l->n_persons; i++) {
@@ -419,7 +413,7 @@ int log_recipients_after(const struct log *l, const struct id32 *without, const 
 }
 
 int log_recipients(const struct log *l, const struct id32 *without, const struct id32 *device, struct id32 **ret_keys,
-		   size_t *ret_n)
+	size_t *ret_n)
 {
 	return log_recipients_after(l, without, device, without || device, ret_keys, ret_n);
 }

@@ -37,7 +37,7 @@
 #define LOG_MAX_DEVICES 5000
 #define LOG_MAX_INVITES 100    /* open at once */
 #define LOG_MAX_ENTRIES 100000
-#define LOG_DEFAULT_RETENTION (30u * 86400)
+#define LOG_DEFAULT_RETENTION 2592000 /* s: 30 days */
 
 struct log;
 

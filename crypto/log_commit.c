@@ -31,20 +31,14 @@ static int reserve_all(struct log *l, const struct log_change *c)
 	int err;
 
 	if ((err = reserve(&l->hashes, &l->alloc_hashes, l->n_hashes, 1, sizeof *l->hashes)) < 0 ||
-	    (err = reserve(&l->persons, &l->alloc_persons, l->n_persons, 1, sizeof *l->persons)) < 0 ||
-	    (err = reserve(&l->devices, &l->alloc_devices, l->n_devices, 1, sizeof *l->devices)) < 0 ||
-	    (err = reserve(&l->invites, &l->alloc_invites, l->n_invites, 1, sizeof *l->invites)) < 0 ||
-	    (err = reserve(&l->epochs, &l->alloc_epochs, l->n_epochs, 1, sizeof *l->epochs)) < 0 ||
-	    (err = reserve(&l->vias, &l->alloc_vias, l->n_vias, c->chain.n, sizeof *l->vias)) < 0 ||
-	    (err = reserve(&l->revoked, &l->alloc_revoked, l->n_revoked, 1, sizeof *l->revoked)) < 0)
+		(err = reserve(&l->persons, &l->alloc_persons, l->n_persons, 1, sizeof *l->persons)) < 0 ||
+		(err = reserve(&l->devices, &l->alloc_devices, l->n_devices, 1, sizeof *l->devices)) < 0 ||
+		(err = reserve(&l->invites, &l->alloc_invites, l->n_invites, 1, sizeof *l->invites)) < 0 ||
+		(err = reserve(&l->epochs, &l->alloc_epochs, l->n_epochs, 1, sizeof *l->epochs)) < 0 ||
+		(err = reserve(&l->vias, &l->alloc_vias, l->n_vias, c->chain.n, sizeof *l->vias)) < 0 ||
+		(err = reserve(&l->revoked, &l->alloc_revoked, l->n_revoked, 1, sizeof *l->revoked)) < 0)
 		return err;
 	return reserve(&l->spans, &l->alloc_spans, l->n_spans, l->n_devices + 1, sizeof *l->spans);
-}
-
-static void free_view(struct bytes *v)
-{
-	free((void *)(uintptr_t)v->p);
-	*v = bytes_of(NULL, 0);
 }
 
 /* Copies that the change needs, owned until they are moved into the log. */
@@ -56,28 +50,14 @@ struct copies {
 
 static void copies_release(struct copies *m)
 {
-	free_view(&m->label);
-	free_view(&m->chain);
-	free_view(&m->bundle);
-	free_view(&m->wraps);
-	free_view(&m->back);
+	log_free_view(&m->label);
+	log_free_view(&m->chain);
+	log_free_view(&m->bundle);
+	log_free_view(&m->wraps);
+	log_free_view(&m->back);
 	for (size_t i = 0; i < m->n_cuts; i++)
-		free_view(&m->cuts[i]);
+		log_free_view(&m->cuts[i]);
 	free(m->cuts);
-}
-
-static int copy_view(struct bytes from, struct bytes *ret_to)
-{
-	uint8_t *p;
-
-	if (from.len == 0)
-		return 0;
-	p = malloc(from.len);
-	if (!p)
-		return ERR_NOMEM;
-	memcpy(p, from.p, from.len);
-	*ret_to = bytes_of(p, from.len);
-	return 0;
 }
 
 static bool loses(const struct log_change *c, const struct log_device *d)
@@ -95,13 +75,14 @@ static int copy_all(const struct log *l, const struct log_change *c, struct copi
 {
 	int err;
 
-	if (c->set_device && ((err = copy_view(c->device.label, &m->label)) < 0 ||
-			      (l->kind == SPACE_PERSONAL && (err = copy_view(c->device_chain, &m->chain)) < 0)))
+	if (c->set_device &&
+		((err = log_copy_view(c->device.label, &m->label)) < 0 ||
+			(l->kind == SPACE_PERSONAL && (err = log_copy_view(c->device_chain, &m->chain)) < 0)))
 		return err;
-	if (c->set_invite && (err = copy_view(c->invite.bundle, &m->bundle)) < 0)
+	if (c->set_invite && (err = log_copy_view(c->invite.bundle, &m->bundle)) < 0)
 		return err;
-	if (c->set_epoch &&
-	    ((err = copy_view(c->epoch.wraps, &m->wraps)) < 0 || (err = copy_view(c->epoch.back, &m->back)) < 0))
+	if (c->set_epoch && ((err = log_copy_view(c->epoch.wraps, &m->wraps)) < 0 ||
+				    (err = log_copy_view(c->epoch.back, &m->back)) < 0))
 		return err;
 	if (c->cut.len == 0)
 		return 0;
@@ -111,7 +92,7 @@ static int copy_all(const struct log *l, const struct log_change *c, struct copi
 	for (size_t i = 0; i < l->n_devices; i++) {
 		if (!loses(c, &l->devices[i].pub))
 			continue;
-		if ((err = copy_view(c->cut, &m->cuts[m->n_cuts])) < 0)
+		if ((err = log_copy_view(c->cut, &m->cuts[m->n_cuts])) < 0)
 			return err;
 		m->n_cuts++;
 	}
@@ -145,8 +126,8 @@ static void set_device(struct log *l, const struct log_change *c, struct copies 
 		row = &l->devices[l->n_devices++];
 		memset(row, 0, sizeof *row);
 	} else {
-		free_view(&row->pub.label);
-		free_view(&row->chain);
+		log_free_view(&row->pub.label);
+		log_free_view(&row->chain);
 	}
 	row->pub = c->device;
 	row->pub.label = move(&m->label);
@@ -162,7 +143,7 @@ static void set_device(struct log *l, const struct log_change *c, struct copies 
 static void close_invite(struct log_invite *invite)
 {
 	invite->open = false;
-	free_view(&invite->bundle);
+	log_free_view(&invite->bundle);
 }
 
 static void forget_old_invites(struct log *l)
@@ -186,9 +167,10 @@ static void change_invites(struct log *l, const struct log_change *c, struct cop
 
 		if (!invite->open)
 			continue;
-		if (c->count_join && id16_equal(&invite->id, &c->join_invite) && ++invite->joins >= invite->uses)
-			close_invite(invite);
-		else if (c->close_all || (c->close_invite && id16_equal(&invite->id, &c->closed)))
+		if (c->count_join && id16_equal(&invite->id, &c->join_invite))
+			invite->joins++;
+		if (invite->joins >= invite->uses || c->close_all ||
+			(c->close_invite && id16_equal(&invite->id, &c->closed)))
 			close_invite(invite);
 	}
 	forget_old_invites(l);
@@ -211,7 +193,7 @@ static void take_rights(struct log *l, const struct log_change *c, struct copies
 		if (!c->set_role)
 			row->pub.live = false;
 		if (cut < m->n_cuts) {
-			free_view(&row->cut);
+			log_free_view(&row->cut);
 			row->cut = move(&m->cuts[cut++]);
 		}
 	}
@@ -225,7 +207,7 @@ static void take_rights(struct log *l, const struct log_change *c, struct copies
 static void set_epoch(struct log *l, const struct log_change *c, struct copies *m)
 {
 	if (l->n_epochs)
-		free_view(&l->epochs[l->n_epochs - 1].wraps);
+		log_free_view(&l->epochs[l->n_epochs - 1].wraps);
 	l->epochs[l->n_epochs] = c->epoch;
 	l->epochs[l->n_epochs].wraps = move(&m->wraps);
 	l->epochs[l->n_epochs++].back = move(&m->back);

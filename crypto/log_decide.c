@@ -93,7 +93,7 @@ static int check_links(struct log *l, const struct log_change *c, const struct i
 
 /* A device to be added for `person`: certified, of keys that others can use, and not known otherwise. */
 static int decide_device(struct log *l, struct log_change *c, const struct id32 *person, const struct device_keys *keys,
-			 struct bytes chain)
+	struct bytes chain)
 {
 	const struct log_device_row *known = log_device_row(l, &keys->ed);
 	const struct cert_link *last;
@@ -115,9 +115,14 @@ static int decide_device(struct log *l, struct log_change *c, const struct id32 
 	if (l->n_vias + c->chain.n > LOG_MAX_VIAS)
 		return refuse(l, ERR_RANGE, "too many pairings");
 	c->set_device = true;
-	c->device = (struct log_device){ .ed = keys->ed, .x = keys->x, .person = *person, .live = true,
-					 .label = keys->label, .label_epoch = l->epoch ? l->epoch : 1,
-					 .since = c->e.seq, .time = c->e.time };
+	c->device = (struct log_device){ .ed = keys->ed,
+		.x = keys->x,
+		.person = *person,
+		.live = true,
+		.label = keys->label,
+		.label_epoch = l->epoch ? l->epoch : 1,
+		.since = c->e.seq,
+		.time = c->e.time };
 	c->device_chain = chain;
 	return 0;
 }
@@ -134,9 +139,12 @@ static int decide_person(struct log *l, struct log_change *c, struct bytes card_
 	if (!log_find_person(l, &card.root) && l->n_persons >= LOG_MAX_PERSONS)
 		return refuse(l, ERR_RANGE, "too many people");
 	c->set_person = true;
-	c->person = (struct log_person){ .root = card.root, .recovery_ed = card.recovery_ed,
-					 .recovery_x = card.recovery_x, .role = role, .since = c->e.seq,
-					 .time = c->e.time };
+	c->person = (struct log_person){ .root = card.root,
+		.recovery_ed = card.recovery_ed,
+		.recovery_x = card.recovery_x,
+		.role = role,
+		.since = c->e.seq,
+		.time = c->e.time };
 	return 0;
 }
 
@@ -160,8 +168,8 @@ static int decide_member(struct log *l, struct log_change *c)
 	if ((err = decide_person(l, c, p.card, p.role)) < 0)
 		return err;
 	if (l->kind == SPACE_PERSONAL && (!id32_equal(&c->person.root, &l->card.root) ||
-					  !id32_equal(&c->person.recovery_ed, &l->card.recovery_ed) ||
-					  !id32_equal(&c->person.recovery_x, &l->card.recovery_x)))
+						 !id32_equal(&c->person.recovery_ed, &l->card.recovery_ed) ||
+						 !id32_equal(&c->person.recovery_x, &l->card.recovery_x)))
 		return refuse(l, ERR_CONTEXT, "the first member is not the person of this space");
 	return decide_device(l, c, &c->person.root, &p.device, p.chain);
 }
@@ -187,7 +195,7 @@ static int decide_device_entry(struct log *l, struct log_change *c)
 }
 
 static int verify_join(struct log *l, const struct log_change *c, const struct entry_join *p, const struct id32 *person,
-		       const struct id32 *key)
+	const struct id32 *key)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(512);
 	int err;
@@ -202,7 +210,8 @@ static int verify_join(struct log *l, const struct log_change *c, const struct e
 }
 
 /* A pairing: the invite certifies the device itself, as the last link of its chain. */
-static int decide_pairing(struct log *l, struct log_change *c, const struct entry_join *p, const struct log_invite *invite)
+static int decide_pairing(
+	struct log *l, struct log_change *c, const struct entry_join *p, const struct log_invite *invite)
 {
 	const struct cert_link *last;
 	int err;
@@ -253,7 +262,7 @@ static int decide_join(struct log *l, struct log_change *c)
 
 /* The epoch payload must wrap to exactly these keys. */
 static int check_recipients(struct log *l, const struct entry_epoch *p, const struct id32 *without,
-			    const struct id32 *device, bool close_invites)
+	const struct id32 *device, bool close_invites)
 {
 	FREE_AFTER struct id32 *keys = NULL;
 	struct cbor_dec d = cbor_dec_init(p->wraps);
@@ -271,13 +280,14 @@ static int check_recipients(struct log *l, const struct entry_epoch *p, const st
 		if (cbor_dec_error(&d) < 0)
 			return refuse(l, cbor_dec_error(&d), "malformed epoch");
 		if (!id32_equal(&w.recipient, &keys[i]))
-			return refuse(l, ERR_FORBIDDEN, "the epoch key is not wrapped to exactly those who may have it");
+			return refuse(
+				l, ERR_FORBIDDEN, "the epoch key is not wrapped to exactly those who may have it");
 	}
 	return 0;
 }
 
 static int decide_epoch(struct log *l, struct log_change *c, struct bytes payload, const struct id32 *without,
-			const struct id32 *device, bool close_invites)
+	const struct id32 *device, bool close_invites)
 {
 	struct entry_epoch p;
 	int err;
@@ -291,9 +301,15 @@ static int decide_epoch(struct log *l, struct log_change *c, struct bytes payloa
 	if ((err = check_recipients(l, &p, without, device, close_invites)) < 0)
 		return err;
 	c->set_epoch = true;
-	c->epoch = (struct log_epoch){ .number = p.number, .minimum = p.minimum, .commitment = p.commitment,
-				       .wraps = p.wraps, .back = p.back, .prev = c->e.prev, .by = c->e.signer,
-				       .seq = c->e.seq, .time = c->e.time };
+	c->epoch = (struct log_epoch){ .number = p.number,
+		.minimum = p.minimum,
+		.commitment = p.commitment,
+		.wraps = p.wraps,
+		.back = p.back,
+		.prev = c->e.prev,
+		.by = c->e.signer,
+		.seq = c->e.seq,
+		.time = c->e.time };
 	return 0;
 }
 
@@ -356,11 +372,23 @@ static int decide_invite(struct log *l, struct log_change *c)
 	if (open >= LOG_MAX_INVITES)
 		return refuse(l, ERR_RANGE, "too many open invites");
 	c->set_invite = true;
-	c->invite = (struct log_invite){ .id = p.id, .ed = p.ed, .x = p.x, .role = p.role, .uses = p.uses,
-					 .expires = p.expires, .open = true, .ask = p.ask, .has_wrap = p.has_wrap,
-					 .has_grant = p.has_grant, .wrap_epoch = p.wrap_epoch, .wrap_enc = p.wrap_enc,
-					 .bundle = p.bundle, .prev = c->e.prev, .by = c->e.signer, .seq = c->e.seq,
-					 .time = c->e.time };
+	c->invite = (struct log_invite){ .id = p.id,
+		.ed = p.ed,
+		.x = p.x,
+		.role = p.role,
+		.uses = p.uses,
+		.expires = p.expires,
+		.open = true,
+		.ask = p.ask,
+		.has_wrap = p.has_wrap,
+		.has_grant = p.has_grant,
+		.wrap_epoch = p.wrap_epoch,
+		.wrap_enc = p.wrap_enc,
+		.bundle = p.bundle,
+		.prev = c->e.prev,
+		.by = c->e.signer,
+		.seq = c->e.seq,
+		.time = c->e.time };
 	memcpy(c->invite.wrap_ct, p.wrap_ct, sizeof p.wrap_ct);
 	memcpy(c->invite.grant, p.grant, sizeof p.grant);
 	return 0;

@@ -112,6 +112,10 @@ int log_commit(struct log *l, const struct log_change *c) MUST_CHECK;
 int log_recipients_after(const struct log *l, const struct id32 *without, const struct id32 *device, bool close_invites,
 			 struct id32 **ret_keys, size_t *ret_n) MUST_CHECK;
 
+/* Copies into fresh memory (nothing for an empty view) / frees such a copy. */
+int log_copy_view(struct bytes from, struct bytes *ret_to) MUST_CHECK;
+void log_free_view(struct bytes *v);
+
 struct log_device_row *log_device_row(const struct log *l, const struct id32 *ed);
 const struct log_via *log_find_via(const struct log *l, const struct id32 *via);
 

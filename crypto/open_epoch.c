@@ -10,15 +10,15 @@
 #include "crypto/secret.h"
 
 int epoch_unwrap(const char *label, const struct id16 *space, uint64_t number, const struct id32 *head,
-		 const struct wrap *w, const struct secret *x_secret, struct secret **ret_key)
+	const struct wrap *w, const struct secret *x_secret, struct secret **ret_key)
 {
 	CLEANUP(buf_release) struct buf info = BUF_INIT(256);
 	CLEANUP(secret_freep) struct secret *key = NULL;
 	int err;
 
 	if ((err = epoch_put_info(&info, label, space, number, &w->recipient, head)) < 0 ||
-	    (err = hpke_open(x_secret, w->enc.b, buf_bytes(&info), bytes_of(NULL, 0), bytes_of(w->ct, sizeof w->ct),
-			     &key)) < 0)
+		(err = hpke_open(x_secret, w->enc.b, buf_bytes(&info), bytes_of(NULL, 0), bytes_of(w->ct, sizeof w->ct),
+			 &key)) < 0)
 		return err;
 	if (secret_len(key) != KEY_SIZE)
 		return ERR_INVALID;
@@ -46,8 +46,8 @@ static int open_back(const struct log *log, uint64_t number, const struct secret
 	int err;
 
 	if ((err = epoch_put_context(&context, log_space(log), number)) < 0 ||
-	    (err = open_small(EPOCH_BACK_LABEL, secret_key(key), buf_bytes(&context),
-			      log_find_epoch(log, number)->back, &prev)) < 0)
+		(err = open_small(EPOCH_BACK_LABEL, secret_key(key), buf_bytes(&context),
+			 log_find_epoch(log, number)->back, &prev)) < 0)
 		return err;
 	if (secret_len(prev) != KEY_SIZE)
 		return ERR_INVALID;
@@ -81,7 +81,7 @@ static int fill_below(struct epoch_ring *ring, const struct log *log, uint64_t n
 		if (!key || epoch_ring_get(ring, n - 1))
 			continue;
 		if ((err = open_back(log, n, key, &prev)) < 0 || (err = check_commitment(log, n - 1, prev)) < 0 ||
-		    (err = epoch_ring_add(ring, n - 1, prev)) < 0)
+			(err = epoch_ring_add(ring, n - 1, prev)) < 0)
 			return err;
 	}
 	return 0;
@@ -96,8 +96,8 @@ int epoch_ring_accept(struct epoch_ring *ring, const struct log *log, uint64_t n
 	return fill_below(ring, log, number);
 }
 
-int epoch_ring_open(struct epoch_ring *ring, const struct log *log, const struct id32 *x_public,
-		    const struct secret *x_secret)
+int epoch_ring_open(
+	struct epoch_ring *ring, const struct log *log, const struct id32 *x_public, const struct secret *x_secret)
 {
 	CLEANUP(secret_freep) struct secret *key = NULL;
 	uint64_t newest = log_epoch_number(log);
@@ -113,14 +113,14 @@ int epoch_ring_open(struct epoch_ring *ring, const struct log *log, const struct
 		if (wraps_find(epoch->wraps, x_public, &w) < 0)
 			return ERR_WRONG_KEY;
 		if ((err = epoch_unwrap(EPOCH_LABEL, log_space(log), newest, &epoch->prev, &w, x_secret, &key)) < 0 ||
-		    (err = epoch_ring_accept(ring, log, newest, key)) < 0)
+			(err = epoch_ring_accept(ring, log, newest, key)) < 0)
 			return err;
 	}
 	return fill_below(ring, log, newest);
 }
 
-int epoch_open_label(const struct epoch_ring *ring, const struct log *log, const struct log_device *device,
-		     struct buf *ret_label)
+int epoch_open_label(
+	const struct epoch_ring *ring, const struct log *log, const struct log_device *device, struct buf *ret_label)
 {
 	CLEANUP(buf_release) struct buf context = BUF_INIT(128);
 	CLEANUP(secret_freep) struct secret *label = NULL;
@@ -130,7 +130,7 @@ int epoch_open_label(const struct epoch_ring *ring, const struct log *log, const
 	if (!key || device->label.len == 0)
 		return ERR_NOT_FOUND;
 	if ((err = epoch_put_label_context(&context, log_space(log), &device->ed)) < 0 ||
-	    (err = open_small(EPOCH_DEVICE_LABEL, secret_key(key), buf_bytes(&context), device->label, &label)) < 0)
+		(err = open_small(EPOCH_DEVICE_LABEL, secret_key(key), buf_bytes(&context), device->label, &label)) < 0)
 		return err;
 	return buf_put(ret_label, secret_bytes(label).p, secret_len(label));
 }

@@ -52,14 +52,14 @@ static int open_bundle(const struct log_invite *invite, const struct invite_keys
 	int err;
 
 	if ((err = open_small(INVITE_BUNDLE_LABEL, secret_key(k->bundle), bytes_of(k->id.b, sizeof k->id.b),
-			      invite->bundle, &plain)) < 0)
+		     invite->bundle, &plain)) < 0)
 		return err == ERR_COMMITMENT ? ERR_WRONG_KEY : err;
 	return decode_bundle(secret_bytes(plain), ret_bundle);
 }
 
 /* The space's newest epoch wrapped to the invite: in the invite itself, or in an epoch entry made while it was open. */
-static int open_keys(const struct log *log, const struct log_invite *invite, const struct invite_keys *k,
-		     struct epoch_ring *ring)
+static int open_keys(
+	const struct log *log, const struct log_invite *invite, const struct invite_keys *k, struct epoch_ring *ring)
 {
 	CLEANUP(secret_freep) struct secret *key = NULL;
 	struct wrap w = { .recipient = k->x_public, .enc = invite->wrap_enc };
@@ -68,13 +68,14 @@ static int open_keys(const struct log *log, const struct log_invite *invite, con
 	if (invite->wrap_epoch != log_epoch_number(log))
 		return epoch_ring_open(ring, log, &k->x_public, k->x);
 	memcpy(w.ct, invite->wrap_ct, sizeof w.ct);
-	if ((err = epoch_unwrap(INVITE_WRAP_LABEL, log_space(log), invite->wrap_epoch, &invite->prev, &w, k->x, &key)) < 0)
+	if ((err = epoch_unwrap(INVITE_WRAP_LABEL, log_space(log), invite->wrap_epoch, &invite->prev, &w, k->x, &key)) <
+		0)
 		return err;
 	return epoch_ring_accept(ring, log, invite->wrap_epoch, key);
 }
 
 int invite_open(const struct log *log, const struct invite_keys *k, struct invite_bundle *ret_bundle,
-		struct epoch_ring **ret_ring)
+	struct epoch_ring **ret_ring)
 {
 	CLEANUP(epoch_ring_freep) struct epoch_ring *ring = NULL;
 	const struct log_invite *invite = log_find_invite(log, &k->id);
@@ -92,7 +93,7 @@ int invite_open(const struct log *log, const struct invite_keys *k, struct invit
 		return err;
 	by = log_find_device(log, &invite->by);
 	if (!id32_equal(&bundle.genesis, log_genesis(log)) || !id32_equal(&bundle.log_head, &invite->prev) || !by ||
-	    !id32_equal(&bundle.inviter, &by->person))
+		!id32_equal(&bundle.inviter, &by->person))
 		return ERR_CONTEXT;
 	if ((err = epoch_ring_new(&ring)) < 0)
 		return err;

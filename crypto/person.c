@@ -35,7 +35,8 @@ void person_freep(struct person **p)
 	person_free(*p);
 }
 
-static int derive_sign(const struct secret *words, const char context[9], struct secret **ret_key, struct id32 *ret_public)
+static int derive_sign(
+	const struct secret *words, const char context[9], struct secret **ret_key, struct id32 *ret_public)
 {
 	static const struct id16 no_salt;
 	uint8_t seed[SIGN_SEED_SIZE];
@@ -47,7 +48,8 @@ static int derive_sign(const struct secret *words, const char context[9], struct
 	return err;
 }
 
-static int derive_box(const struct secret *words, const char context[9], struct secret **ret_key, struct id32 *ret_public)
+static int derive_box(
+	const struct secret *words, const char context[9], struct secret **ret_key, struct id32 *ret_public)
 {
 	static const struct id16 no_salt;
 	uint8_t seed[KEY_SIZE];
@@ -66,7 +68,7 @@ static int make_card(struct person *p)
 	int err;
 
 	if ((err = person_card_put_body(&body, &p->card)) < 0 ||
-	    (err = sign_detached(CARD_LABEL, buf_bytes(&body), p->root, signature)) < 0)
+		(err = sign_detached(CARD_LABEL, buf_bytes(&body), p->root, signature)) < 0)
 		return err;
 	return person_card_put(&p->card_blob, buf_bytes(&body), signature);
 }
@@ -85,8 +87,8 @@ static int make_genesis(struct person *p)
 		return err;
 	e.payload = buf_bytes(&payload);
 	if ((err = entry_put_body(&body, &e)) < 0 ||
-	    (err = sign_detached(ENTRY_LABEL, buf_bytes(&body), p->root, signature)) < 0 ||
-	    (err = entry_put(&p->genesis, buf_bytes(&body), signature)) < 0)
+		(err = sign_detached(ENTRY_LABEL, buf_bytes(&body), p->root, signature)) < 0 ||
+		(err = entry_put(&p->genesis, buf_bytes(&body), signature)) < 0)
 		return err;
 	hash_sha256(buf_bytes(&p->genesis), &p->genesis_hash);
 	id16_from_hash(&p->genesis_hash, &p->space);
@@ -103,9 +105,9 @@ static int person_from_secret(const struct secret *words, struct person **ret_p)
 	p->card_blob = (struct buf)BUF_INIT(CARD_MAX_BLOB);
 	p->genesis = (struct buf)BUF_INIT(1024);
 	if ((err = derive_sign(words, "persroot", &p->root, &p->card.root)) < 0 ||
-	    (err = derive_sign(words, "persrecd", &p->recovery_ed, &p->card.recovery_ed)) < 0 ||
-	    (err = derive_box(words, "persrecx", &p->recovery_x, &p->card.recovery_x)) < 0 ||
-	    (err = make_card(p)) < 0 || (err = make_genesis(p)) < 0)
+		(err = derive_sign(words, "persrecd", &p->recovery_ed, &p->card.recovery_ed)) < 0 ||
+		(err = derive_box(words, "persrecx", &p->recovery_x, &p->card.recovery_x)) < 0 ||
+		(err = make_card(p)) < 0 || (err = make_genesis(p)) < 0)
 		return err;
 	*ret_p = STEAL(&p);
 	return 0;

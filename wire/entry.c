@@ -71,7 +71,8 @@ static int decode_body(struct bytes body, struct entry *entry)
 	if (type > ENTRY_RETENTION)
 		return ERR_VERSION;
 	entry->type = (enum entry_type)type;
-	if ((type != ENTRY_GENESIS) != has_space || has_space != has_prev || (type == ENTRY_GENESIS) != (entry->seq == 0))
+	if ((type != ENTRY_GENESIS) != has_space || has_space != has_prev ||
+		(type == ENTRY_GENESIS) != (entry->seq == 0))
 		return ERR_INVALID;
 	return 0;
 }
@@ -100,7 +101,7 @@ int entry_decode(struct bytes blob, struct entry *ret_e)
 }
 
 int join_put_signed(struct buf *b, const struct id16 *space, const struct id16 *invite, const struct id32 *person,
-		    const struct id32 *ed, const struct id32 *x)
+	const struct id32 *ed, const struct id32 *x)
 {
 	struct cbor_enc e = cbor_enc_init(b);
 
@@ -116,7 +117,7 @@ int join_put_signed(struct buf *b, const struct id16 *space, const struct id16 *
 const char *entry_type_name(enum entry_type type)
 {
 	static const char *const names[] = { "genesis", "member", "join", "device", "epoch", "invite", "invite_close",
-					     "role", "remove", "device_remove", "retention" };
+		"role", "remove", "device_remove", "retention" };
 
 	return (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }

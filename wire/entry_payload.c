@@ -264,7 +264,7 @@ int entry_get_epoch(struct bytes payload, struct entry_epoch *ret_p)
 	if ((err = check_wraps(p.wraps, &p.n_wraps)) < 0)
 		return err;
 	if (p.number == 0 || (p.number > 1) != has_back || (has_back && p.back.len == 0) || p.minimum == 0 ||
-	    p.minimum > p.number || id32_is_zero(&p.commitment))
+		p.minimum > p.number || id32_is_zero(&p.commitment))
 		return ERR_INVALID;
 	*ret_p = p;
 	return 0;

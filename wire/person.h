@@ -28,7 +28,7 @@
 #define GRANT_LABEL "coffer/grant/1"
 #define CARD_MAX_BLOB 256
 #define CERT_MAX_LINKS 32
-#define CERT_MAX_BYTES (CERT_MAX_LINKS * 320)
+#define CERT_MAX_BYTES 10240 /* of CERT_MAX_LINKS links of at most 320 */
 #define DEVICE_MAX_LABEL 512 /* sealed */
 
 struct person_card {

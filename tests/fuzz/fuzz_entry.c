@@ -8,14 +8,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
-#define AGAIN(type)                                                                                                    \
-	do {                                                                                                           \
-		struct entry_##type v;                                                                                 \
-		if (entry_get_##type(payload, &v) < 0)                                                                 \
-			return false;                                                                                  \
-		if (entry_put_##type(out, &v) < 0)                                                                     \
-			abort();                                                                                       \
-		return true;                                                                                           \
+#define AGAIN(type) \
+	do { \
+		struct entry_##type v; \
+		if (entry_get_##type(payload, &v) < 0) \
+			return false; \
+		if (entry_put_##type(out, &v) < 0) \
+			abort(); \
+		return true; \
 	} while (0)
 
 static bool encode_again(enum entry_type type, struct bytes payload, struct buf *out)
@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (entry_decode(in, &e) < 0)
 		return 0;
 	if (entry_put_body(&body, &e) < 0 || entry_put(&blob, buf_bytes(&body), e.signature) < 0 ||
-	    !bytes_equal(buf_bytes(&blob), in))
+		!bytes_equal(buf_bytes(&blob), in))
 		abort();
 	if (encode_again(e.type, e.payload, &payload) && !bytes_equal(buf_bytes(&payload), e.payload))
 		abort();

@@ -46,7 +46,7 @@ static void apply(struct log *l, struct bytes blob)
 	if (err != again || !id32_equal(log_head(l), log_head(clone)))
 		abort();
 	if (err < 0 && (log_count(l) != count || !id32_equal(&head, log_head(l)) || log_epoch_number(l) != epoch ||
-			log_refusal(l)[0] == 0))
+			       log_refusal(l)[0] == 0))
 		abort();
 	if (err == 0 && (log_count(l) != count + 1 || log_epoch_number(l) < epoch || log_epoch_number(l) > epoch + 1))
 		abort();

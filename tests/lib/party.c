@@ -44,11 +44,12 @@ void party_keys(struct invite_keys *ret_k)
 	invite_secret_free(s);
 }
 
-void party_invite(const struct party *admin, struct new_space *s, enum role role, uint64_t uses,
-		  struct invite_keys *ret_k)
+void party_invite(
+	const struct party *admin, struct new_space *s, enum role role, uint64_t uses, struct invite_keys *ret_k)
 {
-	struct invite_params params = { .role = role, .uses = uses, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY,
-					.name = "photos" };
+	struct invite_params params = {
+		.role = role, .uses = uses, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY, .name = "photos"
+	};
 	struct entry_maker m = party_maker(admin, s->log);
 	struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
 
@@ -58,7 +59,8 @@ void party_invite(const struct party *admin, struct new_space *s, enum role role
 	buf_release(&b);
 }
 
-void party_join_blob(const struct party *joiner, const struct log *log, const struct invite_keys *k, struct buf *ret_blob)
+void party_join_blob(
+	const struct party *joiner, const struct log *log, const struct invite_keys *k, struct buf *ret_blob)
 {
 	struct entry_maker m = party_maker(joiner, log);
 	struct invite_bundle bundle;
@@ -113,14 +115,17 @@ void party_rotate(const struct party *admin, struct new_space *s)
 
 void party_cut(const struct party *p, const struct log *log, struct buf *ret_head)
 {
-	struct head h = { .space = *log_space(log), .device = *identity_device(p->id), .cursor = 7,
-			  .log_head = *log_head(log), .time = PARTY_NOW };
+	struct head h = { .space = *log_space(log),
+		.device = *identity_device(p->id),
+		.cursor = 7,
+		.log_head = *log_head(log),
+		.time = PARTY_NOW };
 
 	assert_int_equal(sign_head(&h, identity_sign_secret(p->id), ret_head), 0);
 }
 
 void party_sign(const struct log *log, enum entry_type type, struct bytes payload, const struct secret *key,
-		struct buf *ret_blob)
+	struct buf *ret_blob)
 {
 	assert_int_equal(entry_sign(log, type, payload, key, PARTY_NOW, ret_blob), 0);
 }

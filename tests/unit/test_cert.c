@@ -75,11 +75,12 @@ static void a_chain_is_for_its_person_alone(void **state)
 
 /* A chain with one link for mallory's device, by whatever keys. */
 static int forge(const struct id32 *person, const struct id32 *issuer, const struct secret *issuer_key,
-		 const struct party *m, const struct secret *via)
+	const struct party *m, const struct secret *via)
 {
 	struct buf chain = BUF_INIT(CERT_MAX_BYTES), b = BUF_INIT(256);
-	struct cert_link l = { .issuer = *issuer, .ed = *identity_device(m->id), .x = *identity_device_x(m->id),
-			       .has_via = via != NULL };
+	struct cert_link l = {
+		.issuer = *issuer, .ed = *identity_device(m->id), .x = *identity_device_x(m->id), .has_via = via != NULL
+	};
 	struct cert_chain c;
 	int err;
 
@@ -130,7 +131,8 @@ static void unusable_keys_are_refused(void **state)
 		{ { 0 } },
 		{ { 1 } },
 		{ { 0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
-		    0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00 } },
+			0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8,
+			0x00 } },
 	};
 	struct id32 one = { { 1 } }; /* the neutral element of Ed25519 */
 	struct party a;

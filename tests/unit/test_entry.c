@@ -19,8 +19,12 @@ static struct id32 key(uint8_t v)
 static void put_blob(enum entry_type type, struct bytes payload, struct buf *b)
 {
 	struct buf body = BUF_INIT(ENTRY_MAX_BLOB);
-	struct entry e = { .type = type, .seq = type == ENTRY_GENESIS ? 0 : 5, .prev = key(3), .signer = key(4), .time = 77,
-			   .payload = payload };
+	struct entry e = { .type = type,
+		.seq = type == ENTRY_GENESIS ? 0 : 5,
+		.prev = key(3),
+		.signer = key(4),
+		.time = 77,
+		.payload = payload };
 	uint8_t signature[64] = { 9 };
 
 	memset(e.space.b, 1, sizeof e.space.b);
@@ -88,18 +92,25 @@ static void wrong_shapes_are_refused(void **state)
 		const char *body;
 		int err;
 	} rows[] = {
-		{ "a6 0001 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0", 0 },
-		{ "a6 0002 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0", ERR_VERSION },
-		{ "a6 0001 0200 040b 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0", ERR_VERSION },
-		{ "a6 0001 0201 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0", ERR_INVALID },
-		{ "a6 0001 0200 0401 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0", ERR_INVALID },
-		{ "a6 0001 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 0780", ERR_INVALID },
-		{ "a7 0001 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0 0800",
-		  ERR_INVALID },
+		{ "a6 0001 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0",
+			0 },
+		{ "a6 0002 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0",
+			ERR_VERSION },
+		{ "a6 0001 0200 040b 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0",
+			ERR_VERSION },
+		{ "a6 0001 0201 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0",
+			ERR_INVALID },
+		{ "a6 0001 0200 0401 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0",
+			ERR_INVALID },
+		{ "a6 0001 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 0780",
+			ERR_INVALID },
+		{ "a7 0001 0200 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0 "
+		  "0800",
+			ERR_INVALID },
 		{ "a6 0001 0200 0400 0541ff 0600 07a0", ERR_INVALID },
 		{ "a5 0001 0200 0400 0600 07a0", ERR_INVALID },
 		{ "a6 0200 0001 0400 0558200000000000000000000000000000000000000000000000000000000000000000 0600 07a0",
-		  ERR_NONCANONICAL },
+			ERR_NONCANONICAL },
 	};
 
 	(void)state;
@@ -128,17 +139,17 @@ static void an_entry_over_the_limit_is_refused(void **state)
 	assert_int_equal(entry_decode(bytes_of(large, sizeof large), &e), ERR_RANGE);
 }
 
-#define ROUND_TRIP(type, p)                                                                                            \
-	do {                                                                                                           \
-		struct buf one = BUF_INIT(PAYLOAD_CAP), two = BUF_INIT(PAYLOAD_CAP);                                   \
-		struct entry_##type back;                                                                              \
-		assert_int_equal(entry_put_##type(&one, p), 0);                                                        \
-		assert_int_equal(cbor_check(buf_bytes(&one), CBOR_STRICT, 1000), 0);                                   \
-		assert_int_equal(entry_get_##type(buf_bytes(&one), &back), 0);                                         \
-		assert_int_equal(entry_put_##type(&two, &back), 0);                                                    \
-		unit_assert_bytes(buf_bytes(&two), buf_bytes(&one));                                                   \
-		buf_release(&one);                                                                                     \
-		buf_release(&two);                                                                                     \
+#define ROUND_TRIP(type, p) \
+	do { \
+		struct buf one = BUF_INIT(PAYLOAD_CAP), two = BUF_INIT(PAYLOAD_CAP); \
+		struct entry_##type back; \
+		assert_int_equal(entry_put_##type(&one, p), 0); \
+		assert_int_equal(cbor_check(buf_bytes(&one), CBOR_STRICT, 1000), 0); \
+		assert_int_equal(entry_get_##type(buf_bytes(&one), &back), 0); \
+		assert_int_equal(entry_put_##type(&two, &back), 0); \
+		unit_assert_bytes(buf_bytes(&two), buf_bytes(&one)); \
+		buf_release(&one); \
+		buf_release(&two); \
 	} while (0)
 
 static void every_payload_comes_back(void **state)
@@ -149,9 +160,16 @@ static void every_payload_comes_back(void **state)
 	struct entry_member member = { .card = item(), .role = ROLE_WRITER, .device = device, .chain = item() };
 	struct entry_device dev = { .person = key(3), .device = device, .chain = item() };
 	struct entry_join join = { .invite = { { 7 } }, .card = item(), .device = device, .chain = item() };
-	struct entry_invite invite = { .id = { { 1 } }, .ed = key(1), .x = key(2), .role = ROLE_READER, .uses = 1000,
-				       .expires = 5, .has_wrap = true, .wrap_epoch = 3, .wrap_enc = key(4),
-				       .bundle = bytes_str("b") };
+	struct entry_invite invite = { .id = { { 1 } },
+		.ed = key(1),
+		.x = key(2),
+		.role = ROLE_READER,
+		.uses = 1000,
+		.expires = 5,
+		.has_wrap = true,
+		.wrap_epoch = 3,
+		.wrap_enc = key(4),
+		.bundle = bytes_str("b") };
 	struct entry_invite_close close = { .id = { { 1 } } };
 	struct entry_role role = { .person = key(1), .role = ROLE_ADMIN };
 	struct entry_remove removal = { .person = key(1) };

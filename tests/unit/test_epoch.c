@@ -71,11 +71,13 @@ static void a_removed_member_opens_no_newer_key(void **state)
 	party_apply(s.log, &blob);
 	assert_int_equal(epoch_ring_add(s.ring, 3, key), 0);
 	open_as(&a, &s, 0);
-	assert_int_equal(epoch_ring_open(theirs, s.log, identity_device_x(b.id), identity_x_secret(b.id)), ERR_WRONG_KEY);
+	assert_int_equal(
+		epoch_ring_open(theirs, s.log, identity_device_x(b.id), identity_x_secret(b.id)), ERR_WRONG_KEY);
 	assert_null(epoch_ring_get(theirs, 3));
 	/* nor by the recovery key */
-	assert_int_equal(epoch_ring_open(theirs, s.log, person_recovery_x(b.person), person_recovery_x_secret(b.person)),
-			 ERR_WRONG_KEY);
+	assert_int_equal(
+		epoch_ring_open(theirs, s.log, person_recovery_x(b.person), person_recovery_x_secret(b.person)),
+		ERR_WRONG_KEY);
 	epoch_ring_free(theirs);
 	secret_free(key);
 	buf_release(&cut);
@@ -103,8 +105,9 @@ static void a_key_that_is_not_the_committed_one_is_refused(void **state)
 	assert_int_equal(secret_random(32, &one), 0);
 	assert_int_equal(secret_random(32, &two), 0);
 	assert_int_equal(log_recipients(s.log, NULL, NULL, &keys, &n), 0);
-	assert_int_equal(epoch_put_payload(&payload, log_space(s.log), 2, one, epoch_ring_get(s.ring, 1), 2, log_head(s.log),
-					   keys, n), 0);
+	assert_int_equal(epoch_put_payload(&payload, log_space(s.log), 2, one, epoch_ring_get(s.ring, 1), 2,
+				 log_head(s.log), keys, n),
+		0);
 	assert_int_equal(entry_get_epoch(buf_bytes(&payload), &p), 0);
 	assert_int_equal(epoch_commitment(two, log_space(s.log), 2, &p.commitment), 0);
 	struct buf forged = BUF_INIT(ENTRY_MAX_BLOB);
@@ -114,7 +117,8 @@ static void a_key_that_is_not_the_committed_one_is_refused(void **state)
 	open_as(&a, &s, ERR_COMMITMENT);
 	assert_int_equal(epoch_ring_new(&ring), 0);
 	assert_int_equal(epoch_ring_add(ring, 2, one), 0);
-	assert_int_equal(epoch_ring_open(ring, s.log, identity_device_x(a.id), identity_x_secret(a.id)), ERR_COMMITMENT);
+	assert_int_equal(
+		epoch_ring_open(ring, s.log, identity_device_x(a.id), identity_x_secret(a.id)), ERR_COMMITMENT);
 	epoch_ring_free(ring);
 	free(keys);
 	secret_free(one);

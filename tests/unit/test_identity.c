@@ -16,8 +16,9 @@ static void words_give_the_same_person(void **state)
 
 	(void)state;
 	assert_int_equal(person_new(&a, &words), 0);
-	assert_int_equal(person_from_words((const char *)secret_bytes(words).p, strlen((const char *)secret_bytes(words).p),
-					   &b, &bad), 0);
+	assert_int_equal(person_from_words((const char *)secret_bytes(words).p,
+				 strlen((const char *)secret_bytes(words).p), &b, &bad),
+		0);
 	assert_true(id32_equal(person_root(a), person_root(b)));
 	assert_true(id32_equal(person_recovery_x(a), person_recovery_x(b)));
 	unit_assert_bytes(person_genesis(a), person_genesis(b));
@@ -126,8 +127,10 @@ static void parts_of_two_people_make_no_identity(void **state)
 	(void)state;
 	party_init(&a, "a");
 	party_init(&b, "b");
-	parts = (struct identity_parts){ .ed = identity_sign_secret(a.id), .x = identity_x_secret(a.id),
-					 .card = identity_card(a.id), .chain = identity_chain(b.id) };
+	parts = (struct identity_parts){ .ed = identity_sign_secret(a.id),
+		.x = identity_x_secret(a.id),
+		.card = identity_card(a.id),
+		.chain = identity_chain(b.id) };
 	assert_int_equal(identity_new(&parts, &id), ERR_CONTEXT);
 	parts.chain = identity_chain(a.id);
 	parts.x = identity_x_secret(b.id);
@@ -150,8 +153,8 @@ static void recovery_needs_the_words_alone(void **state)
 	party_init(&a, "lost");
 	party_init(&other, "other");
 	party_rotate(&a, &a.own);
-	assert_int_equal(identity_recover(other.person, a.own.log, bytes_str("new"), PARTY_NOW, &id, &ring, &blob),
-			 ERR_CONTEXT);
+	assert_int_equal(
+		identity_recover(other.person, a.own.log, bytes_str("new"), PARTY_NOW, &id, &ring, &blob), ERR_CONTEXT);
 	assert_int_equal(identity_recover(a.person, a.own.log, bytes_str("new"), PARTY_NOW, &id, &ring, &blob), 0);
 	party_apply(a.own.log, &blob);
 	assert_true(log_is_admin(a.own.log, identity_device(id)));

@@ -17,12 +17,12 @@ static int start(void **state)
 
 static void codes_are_read_as_people_type_them(void **state)
 {
-	static const char *const same[] = { "01AB-CDEF-GHJK-MNPQ", "01abcdefghjkmnpq", " o1ab cdef ghjk mnpq ", "0iab-cdef-ghjk-mnpq",
-					    "OLAB-CDEF-GHJK-MNPQ\n", "0-1-A-B-C-D-E-F-G-H-J-K-M-N-P-Q" };
-	static const char *const bad[] = { "", "01AB", "01AB-CDEF-GHJK-MNPQ-R", "01AB-CDEF-GHJK-MNPU", "01AB_CDEF_GHJK_MNPQ",
-					   "coffer://join/", "coffer://join/host#", "coffer://join/#0123456789ABCDEFGHJKMNPQRSTVWXYZ",
-					   "coffer://join/a b#0123456789ABCDEFGHJKMNPQRSTVWXYZ", "http://host/01AB-CDEF-GHJK-MNPQ",
-					   "01AB-CDEF-GHJK-MNP\xc3\xa9" };
+	static const char *const same[] = { "01AB-CDEF-GHJK-MNPQ", "01abcdefghjkmnpq", " o1ab cdef ghjk mnpq ",
+		"0iab-cdef-ghjk-mnpq", "OLAB-CDEF-GHJK-MNPQ\n", "0-1-A-B-C-D-E-F-G-H-J-K-M-N-P-Q" };
+	static const char *const bad[] = { "", "01AB", "01AB-CDEF-GHJK-MNPQ-R", "01AB-CDEF-GHJK-MNPU",
+		"01AB_CDEF_GHJK_MNPQ", "coffer://join/", "coffer://join/host#",
+		"coffer://join/#0123456789ABCDEFGHJKMNPQRSTVWXYZ", "coffer://join/a b#0123456789ABCDEFGHJKMNPQRSTVWXYZ",
+		"http://host/01AB-CDEF-GHJK-MNPQ", "01AB-CDEF-GHJK-MNP\xc3\xa9" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(same); i++) {
@@ -47,8 +47,8 @@ static void codes_are_read_as_people_type_them(void **state)
 
 static void links_carry_their_relay(void **state)
 {
-	static const char *const relays[] = { "https://relay.example", "http://127.0.0.1:5379", "https://r.example:8443/coffer",
-					      "http://[::1]:5379" };
+	static const char *const relays[] = { "https://relay.example", "http://127.0.0.1:5379",
+		"https://r.example:8443/coffer", "http://[::1]:5379" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(relays); i++) {
@@ -222,7 +222,9 @@ static void nothing_of_an_invite_can_be_read_in_its_entry(void **state)
 	struct party a;
 	struct new_space s;
 	struct invite_keys k;
-	struct invite_params params = { .role = ROLE_WRITER, .uses = 1, .relay = PARTY_RELAY, .name = "holiday photos" };
+	struct invite_params params = {
+		.role = ROLE_WRITER, .uses = 1, .relay = PARTY_RELAY, .name = "holiday photos"
+	};
 	struct buf blob = BUF_INIT(ENTRY_MAX_BLOB);
 
 	(void)state;

@@ -220,7 +220,8 @@ static void a_stored_log_replays(void **state)
 	for (int mode = 0; mode < 2; mode++) {
 		assert_int_equal(log_new(log_genesis(w->alice.own.log), &l), 0);
 		for (size_t i = 0; i < 3; i++)
-			assert_int_equal(log_apply(l, buf_bytes(&w->alice.own.blobs[i]), mode ? LOG_TRUSTED : LOG_VERIFY), 0);
+			assert_int_equal(
+				log_apply(l, buf_bytes(&w->alice.own.blobs[i]), mode ? LOG_TRUSTED : LOG_VERIFY), 0);
 		assert_true(id32_equal(log_head(l), log_head(w->alice.own.log)));
 		assert_int_equal(log_clone(l, &clone), 0);
 		log_free(l);
@@ -249,14 +250,14 @@ static void outsiders_readers_and_writers_change_nothing(void **state)
 		struct invite_keys k;
 		struct secret *key;
 
-#define REFUSED(put)                                                                                                   \
-	do {                                                                                                           \
-		buf_clear(&payload);                                                                                   \
-		buf_clear(&blob);                                                                                      \
-		assert_int_equal(put, 0);                                                                              \
-		if (payload.len)                                                                                       \
-			party_sign(w->s.log, type, buf_bytes(&payload), identity_sign_secret(who[i]->id), &blob);      \
-		party_refused(w->s.log, &blob, ERR_FORBIDDEN);                                                         \
+#define REFUSED(put) \
+	do { \
+		buf_clear(&payload); \
+		buf_clear(&blob); \
+		assert_int_equal(put, 0); \
+		if (payload.len) \
+			party_sign(w->s.log, type, buf_bytes(&payload), identity_sign_secret(who[i]->id), &blob); \
+		party_refused(w->s.log, &blob, ERR_FORBIDDEN); \
 	} while (0)
 		enum entry_type type = ENTRY_RETENTION;
 		REFUSED(entry_put_retention(&payload, &r));
@@ -274,7 +275,8 @@ static void outsiders_readers_and_writers_change_nothing(void **state)
 		party_cut(who[i], w->s.log, &cut);
 		REFUSED(entry_make_remove(&m, w->s.ring, person(&w->alice), NULL, buf_bytes(&cut), &key, &blob));
 		secret_free(key);
-		REFUSED(entry_make_remove(&m, w->s.ring, person(&w->alice), device(&w->alice), buf_bytes(&cut), &key, &blob));
+		REFUSED(entry_make_remove(
+			&m, w->s.ring, person(&w->alice), device(&w->alice), buf_bytes(&cut), &key, &blob));
 		secret_free(key);
 		invite_keys_release(&k);
 	}
@@ -283,12 +285,13 @@ static void outsiders_readers_and_writers_change_nothing(void **state)
 static void nobody_adds_a_member_past_the_admins(void **state)
 {
 	struct world *w = *state;
-	struct entry_member p = { .card = person_card(w->mallory.person), .role = ROLE_ADMIN,
-				  .device = { .ed = *device(&w->mallory), .x = *identity_device_x(w->mallory.id) },
-				  .chain = identity_chain(w->mallory.id) };
+	struct entry_member p = { .card = person_card(w->mallory.person),
+		.role = ROLE_ADMIN,
+		.device = { .ed = *device(&w->mallory), .x = *identity_device_x(w->mallory.id) },
+		.chain = identity_chain(w->mallory.id) };
 	const struct secret *keys[] = { identity_sign_secret(w->mallory.id), person_root_secret(w->mallory.person),
-					identity_sign_secret(w->bob.id), identity_sign_secret(w->carol.id),
-					person_root_secret(w->alice.person) };
+		identity_sign_secret(w->bob.id), identity_sign_secret(w->carol.id),
+		person_root_secret(w->alice.person) };
 	struct entry_device d = { .person = *person(&w->mallory), .device = p.device, .chain = p.chain };
 	PAYLOAD;
 	BLOB;
@@ -341,8 +344,8 @@ static void another_signature_on_an_admins_entry_is_refused(void **state)
 
 /* ---- epochs ---- */
 
-static void sign_epoch(struct world *w, uint64_t number, uint64_t minimum, const struct id32 *keys, size_t n,
-		       struct buf *blob)
+static void sign_epoch(
+	struct world *w, uint64_t number, uint64_t minimum, const struct id32 *keys, size_t n, struct buf *blob)
 {
 	struct secret *key;
 	PAYLOAD;
@@ -350,7 +353,8 @@ static void sign_epoch(struct world *w, uint64_t number, uint64_t minimum, const
 	buf_clear(blob);
 	assert_int_equal(secret_random(32, &key), 0);
 	assert_int_equal(epoch_put_payload(&payload, log_space(w->s.log), number, key, number > 1 ? key : NULL, minimum,
-					   log_head(w->s.log), keys, n), 0);
+				 log_head(w->s.log), keys, n),
+		0);
 	party_sign(w->s.log, ENTRY_EPOCH, buf_bytes(&payload), identity_sign_secret(w->alice.id), blob);
 	secret_free(key);
 }
@@ -702,7 +706,8 @@ static void a_removed_member_has_no_rights_and_no_key(void **state)
 	assert_false(log_find_invite(w->s.log, &k.id)->open);
 	unit_assert_bytes(log_cut(w->s.log, device(&w->bob)), buf_bytes(&cut));
 	assert_int_equal(log_cut(w->s.log, device(&w->carol)).len, 0);
-	assert_int_equal(wraps_find(log_find_epoch(w->s.log, 2)->wraps, identity_device_x(w->bob.id), &wrap), ERR_NOT_FOUND);
+	assert_int_equal(
+		wraps_find(log_find_epoch(w->s.log, 2)->wraps, identity_device_x(w->bob.id), &wrap), ERR_NOT_FOUND);
 	assert_int_equal(wraps_find(log_find_epoch(w->s.log, 2)->wraps, identity_device_x(w->carol.id), &wrap), 0);
 	assert_int_equal(wraps_find(log_find_epoch(w->s.log, 2)->wraps, &k.x_public, &wrap), ERR_NOT_FOUND);
 
@@ -760,7 +765,8 @@ static void a_removal_carries_its_epoch_and_its_own_cut(void **state)
 	CLEANUP(buf_release) struct buf epoch = BUF_INIT(ENTRY_MAX_BLOB);
 	assert_int_equal(log_recipients(w->s.log, NULL, NULL, &keys, &n), 0);
 	assert_int_equal(epoch_put_payload(&epoch, log_space(w->s.log), 2, epoch_ring_get(w->s.ring, 1),
-					   epoch_ring_get(w->s.ring, 1), 2, log_head(w->s.log), keys, n), 0);
+				 epoch_ring_get(w->s.ring, 1), 2, log_head(w->s.log), keys, n),
+		0);
 	p.epoch = buf_bytes(&epoch);
 	p.cut = buf_bytes(&cut);
 	buf_clear(&payload);
@@ -832,8 +838,9 @@ static void a_removed_device_never_returns_even_with_the_root(void **state)
 	assert_int_equal(entry_make_leave(&m, device(&phone), &blob), 0);
 	party_apply(a->own.log, &blob);
 	assert_false(log_may_read(a->own.log, device(&phone)));
-	p = (struct entry_device){ .person = *person(a), .chain = identity_chain(phone.id),
-				   .device = { .ed = *device(&phone), .x = *identity_device_x(phone.id) } };
+	p = (struct entry_device){ .person = *person(a),
+		.chain = identity_chain(phone.id),
+		.device = { .ed = *device(&phone), .x = *identity_device_x(phone.id) } };
 	assert_int_equal(entry_put_device(&payload, &p), 0);
 	buf_clear(&blob);
 	party_sign(a->own.log, ENTRY_DEVICE, buf_bytes(&payload), person_root_secret(a->person), &blob);
