@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth: from a token to an identity. Self-issued tokens only (crypto/token.h): the device is proven, the person is a claim.
+ * auth: from a token to an identity. Self-issued tokens only (crypto/token.h): the device is proven, the person is a
+ * claim.
  */
 #ifndef COFFER_SERVER_AUTH_H
 #define COFFER_SERVER_AUTH_H

@@ -6,9 +6,9 @@
  *	blob_put(b, &space, &id, bytes)   // whole under its name, not yet durable
  *	blob_sync(b, &space, ids, n)      // durable: at the latest before a push that names them is acknowledged
  *
- * A put writes a temporary name and renames, so a name always holds a whole object while the machine runs; after a power loss
- * an object that was not synced may be short, which the store knows (its row is not `durable`).
- * Used by the writer thread; get also by readers.
+ * A put writes a temporary name and renames, so a name always holds a whole object while the machine runs; after a
+ * power loss an object that was not synced may be short, which the store knows (its row is not `durable`). Used by the
+ * writer thread; get also by readers.
  */
 #ifndef COFFER_SERVER_BLOB_H
 #define COFFER_SERVER_BLOB_H

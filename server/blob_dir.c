@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chunks as files. Temporary files stand in DIR/tmp and are removed at start. Syncing a few objects is fdatasync of each
- * and fsync of their directories; syncing many is one syncfs, which waits for the same bytes without a journal commit each.
+ * Chunks as files. Temporary files stand in DIR/tmp and are removed at start. Syncing a few objects is fdatasync of
+ * each and fsync of their directories; syncing many is one syncfs, which waits for the same bytes without a journal
+ * commit each.
  */
 #include "server/blob.h"
 

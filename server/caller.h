@@ -2,8 +2,8 @@
 /*
  * caller: who stands behind a connection, and which of its pushes were accepted. Shared by counting.
  *
- * `person` is what the token claims; no log has said that the device is that person's. Rights follow from `device`, whose key
- * signed the delegation.
+ * `person` is what the token claims; no log has said that the device is that person's. Rights follow from `device`,
+ * whose key signed the delegation.
  */
 #ifndef COFFER_SERVER_CALLER_H
 #define COFFER_SERVER_CALLER_H

@@ -17,8 +17,8 @@ int chunk_read(struct relay *r, struct depot *store, const struct id16 *space, c
 int chunk_same(struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c,
 	struct bytes blob) MUST_CHECK;
 
-/* Stores a chunk (decoded by the caller: `named` is its list), in the writer's transaction. 1: new; 0: these bytes were here;
- * ERR_CONFLICT: others are. */
+/* Stores a chunk (decoded by the caller: `named` is its list), in the writer's transaction. 1: new; 0: these bytes
+ * were here; ERR_CONFLICT: others are. */
 int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const struct id16 *id, struct bytes blob,
 	struct bytes named) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * depot: everything that the relay keeps but large chunks: spaces, log entries, records and their history, lines, heads,
- * chunks' rows and small chunks. This header is the interface; depot_sqlite*.c carry it out with SQLite.
+ * depot: everything that the relay keeps but large chunks: spaces, log entries, records and their history, lines,
+ * heads, chunks' rows and small chunks. This header is the interface; depot_sqlite*.c carry it out with SQLite.
  *
  * One connection belongs to one thread. There is one writer connection and any number of readers of the same directory:
  *
@@ -11,14 +11,14 @@
  *	depot_begin(w); ...; depot_commit(w);              // durable (fsynced) when commit returns 0
  *	depot_begin_read(r); ...; depot_end_read(r);       // one snapshot
  *
- * Group commit is the caller's: many requests in one transaction. Errors: ERR_NO_SPACE (disk full), ERR_NOT_FOUND, ERR_IO,
- * ERR_CORRUPT, ERR_NOMEM. After an error of a writing function the transaction must be rolled back.
+ * Group commit is the caller's: many requests in one transaction. Errors: ERR_NO_SPACE (disk full), ERR_NOT_FOUND,
+ * ERR_IO, ERR_CORRUPT, ERR_NOMEM. After an error of a writing function the transaction must be rolled back.
  *
  * Steps, versions and entries are numbered per space; a step (one cursor) owns a run of versions and a run of entries.
  * A version is one record at one cursor: the current one of its id, or history until `expires`.
- * A chunk's `refs` counts the versions and adopted index chunks that name it. Small chunks are rows: thousands of them are
- * durable with the one fsync of the transaction that brings them, where a file each costs a create, a rename and a share of
- * two fsyncs (measured with tests/bench/bench_depot.c).
+ * A chunk's `refs` counts the versions and adopted index chunks that name it. Small chunks are rows: thousands of them
+ * are durable with the one fsync of the transaction that brings them, where a file each costs a create, a rename and a
+ * share of two fsyncs (measured with tests/bench/bench_depot.c).
  */
 #ifndef COFFER_SERVER_DEPOT_H
 #define COFFER_SERVER_DEPOT_H

@@ -94,8 +94,8 @@ static int remove_chunk(struct relay *r, const struct found *f)
 	return depot_chunk_remove(r->store, f->space, &f->chunk);
 }
 
-/* Files go after the commit that forgets them: a crash between leaves a file that nobody names, which an upload of the same
- * id takes over. */
+/* Files go after the commit that forgets them: a crash between leaves a file that nobody names, which an upload of the
+ * same id takes over. */
 static int remove_chunks(struct relay *r, struct list *l)
 {
 	int64_t before = relay_now(r) - CHUNK_UNNAMED_DAYS * 86400;
@@ -131,8 +131,8 @@ int housekeeping_step(struct relay *r)
 	return err < 0 ? err : chunks.n == STEP_MAX || versions == STEP_MAX;
 }
 
-/* After a power loss a file that was not synced may hold anything; such a chunk was never named, so it is forgotten and will
- * be asked for again (`missing`). If only the process ended it is whole. */
+/* After a power loss a file that was not synced may hold anything; such a chunk was never named, so it is forgotten
+ * and will be asked for again (`missing`). If only the process ended it is whole. */
 static int check_unsynced(struct relay *r, size_t *ret_n)
 {
 	CLEANUP(list_release) struct list l = { 0 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * housekeeping: removes what nobody can ask for any more: replaced versions whose retention has passed, and chunks that no
- * version and no adopted index chunk names, 7 days after their upload. Small steps, so that requests never wait long.
+ * housekeeping: removes what nobody can ask for any more: replaced versions whose retention has passed, and chunks
+ * that no version and no adopted index chunk names, 7 days after their upload. Small steps, so that requests never
+ * wait long.
  */
 #ifndef COFFER_SERVER_HOUSEKEEPING_H
 #define COFFER_SERVER_HOUSEKEEPING_H
@@ -13,8 +14,8 @@ struct relay;
 /* At start: chunk files that were never synced are forgotten unless they are whole (they are synced then). */
 int housekeeping_start(struct relay *r) MUST_CHECK;
 
-/* One step, in a transaction of its own, on the writer's connection: at most 1,000 objects. Returns 1 if there may be more
- * to do, 0 if not, or an error (nothing was changed). */
+/* One step, in a transaction of its own, on the writer's connection: at most 1,000 objects. Returns 1 if there may be
+ * more to do, 0 if not, or an error (nothing was changed). */
 int housekeeping_step(struct relay *r) MUST_CHECK;
 
 #endif

@@ -4,8 +4,8 @@
  * /api/v1/coffer/spaces/{space}/chunks/{id} with a token. Network thread only.
  *
  * libwebsockets 4.1 takes requests whose framing is ambiguous, so they are refused here before anything else: a
- * Transfer-Encoding, a Content-Length that is missing on PUT, malformed, negative or doubled, a body where none belongs,
- * and any upgrade but to the WebSocket subprotocol.
+ * Transfer-Encoding, a Content-Length that is missing on PUT, malformed, negative or doubled, a body where none
+ * belongs, and any upgrade but to the WebSocket subprotocol.
  */
 #ifndef COFFER_SERVER_HTTP_H
 #define COFFER_SERVER_HTTP_H

@@ -7,9 +7,9 @@
  *	hub_publish(h, space, message, 7);     // to everybody but number 7
  *	hub_leave(h, &me);
  *
- * At each delivery the subscriber's right to read is checked against the space's log as it stands now; who lost it is told
- * once (revoked) and forgotten. deliver must not call back into the hub; it takes a reference of its own if it keeps the
- * message.
+ * At each delivery the subscriber's right to read is checked against the space's log as it stands now; who lost it is
+ * told once (revoked) and forgotten. deliver must not call back into the hub; it takes a reference of its own if it
+ * keeps the message.
  */
 #ifndef COFFER_SERVER_HUB_H
 #define COFFER_SERVER_HUB_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * job: one request on its way: made by the network thread, prepared by a verify thread, run by the writer or a reader, and
- * back to the network thread, which sends what it brings. One owner at a time; passing it on is the only synchronisation.
+ * job: one request on its way: made by the network thread, prepared by a verify thread, run by the writer or a reader,
+ * and back to the network thread, which sends what it brings. One owner at a time; passing it on is the only
+ * synchronisation.
  *
  * A method's functions:
  *	prepare  decodes params, verifies signatures; no store. A refusal is kept in j->state for run to answer.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limits: how often one address may do a thing. Token buckets in a table of fixed size (the oldest entry makes room), with
- * misses counted apart: each miss in a row doubles the wait for the next, up to an hour.
+ * limits: how often one address may do a thing. Token buckets in a table of fixed size (the oldest entry makes room),
+ * with misses counted apart: each miss in a row doubles the wait for the next, up to an hour.
  *
  *	if (limits_take(l, LIMIT_INVITE, addr, now) < 0) refuse;      // ERR_RATE_LIMITED
  *	if (not found) limits_miss(l, LIMIT_INVITE, addr, now); else limits_hit(l, LIMIT_INVITE, addr);

@@ -7,7 +7,8 @@
  *	struct message *m = message_take(&b);    // NULL if out of memory; b is empty again
  *	message_unref(m);
  *
- * The count of references is atomic; the bytes never change after message_take (the headroom does, on the network thread).
+ * The count of references is atomic; the bytes never change after message_take (the headroom does, on the network
+ * thread).
  */
 #ifndef COFFER_SERVER_MESSAGE_H
 #define COFFER_SERVER_MESSAGE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * net: the network thread: one libwebsockets context, its HTTP requests and WebSocket connections, the hub, and the way to
- * and from writer and readers. Nothing here waits for the disk.
+ * net: the network thread: one libwebsockets context, its HTTP requests and WebSocket connections, the hub, and the
+ * way to and from writer and readers. Nothing here waits for the disk.
  *
  *	struct net *n;
  *	if ((err = net_new(relay, "127.0.0.1", 5379, &n)) < 0) ...    // ERR_BUSY: the port is in use

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * refs: which chunks are named, by counting. A version counts for each chunk in its header; an index chunk counts for each
- * chunk that it names from the moment it is *adopted*: when the first version (or adopted index chunk) names it. So chunks
- * may be uploaded in any order, and one that is named is never removed.
+ * refs: which chunks are named, by counting. A version counts for each chunk in its header; an index chunk counts for
+ * each chunk that it names from the moment it is *adopted*: when the first version (or adopted index chunk) names it.
+ * So chunks may be uploaded in any order, and one that is named is never removed.
  *
  * All functions run in the writer's transaction.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer.append {space, entries: [bstr]}: all entries or none; each authorises itself by the log's own rules, whoever's token
- * carries it. Entries that the log already has are confirmed again. A genesis creates the space.
- * coffer.log {space, since} | {space, since, chain} | {invite, since}: the log, for those who may read it; for a device that the
- * chain certifies as a member person's; or for whoever knows an open invite's id.
+ * coffer.append {space, entries: [bstr]}: all entries or none; each authorises itself by the log's own rules,
+ * whoever's token carries it. Entries that the log already has are confirmed again. A genesis creates the space.
+ * coffer.log {space, since} | {space, since, chain} | {invite, since}: the log, for those who may read it; for a
+ * device that the chain certifies as a member person's; or for whoever knows an open invite's id.
  *
  * Who may not know that a space exists learns nothing from the answers: unknown and forbidden are one.
  */
@@ -375,8 +375,8 @@ static int continue_log(struct job *j, struct depot *store)
 	return finish_log(j, s);
 }
 
-/* A device that no log of this space knows yet, shown by its certificate chain to be one of a member person's: it must read
- * the log to add itself. */
+/* A device that no log of this space knows yet, shown by its certificate chain to be one of a member person's: it must
+ * read the log to add itself. */
 static bool chain_may_read(const struct log *log, const struct caller *s, struct bytes item)
 {
 	FREE_AFTER struct cert_chain *chain = malloc(sizeof *chain);

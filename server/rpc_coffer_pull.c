@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coffer.pull {space, since, with, limit opt}: the steps after `since`, streamed. The stream is cut into slices of about
- * SLICE_BYTES, each from one snapshot, and goes on only when the connection has sent most of what it has. It ends at the
- * space's cursor of the last slice. A record that was replaced between two slices is missing in its step and stands in a
- * later one, because the stream runs on until it has seen the newest: what is current at the end has been sent.
+ * coffer.pull {space, since, with, limit opt}: the steps after `since`, streamed. The stream is cut into slices of
+ * about SLICE_BYTES, each from one snapshot, and goes on only when the connection has sent most of what it has. It
+ * ends at the space's cursor of the last slice. A record that was replaced between two slices is missing in its step
+ * and stands in a later one, because the stream runs on until it has seen the newest: what is current at the end has
+ * been sent.
  */
 #include <stdlib.h>
 #include "base/cleanup.h"

@@ -3,9 +3,9 @@
  * coffer.push {space, number, after opt, head opt, records: [{id, blob}], chunks: [{id, blob}]}
  *
  * Prepared off the writer: every record decoded, its sealed hash and signature checked, every chunk decoded. Run in the
- * writer's transaction: rights, order, epochs, compare-and-swap, chunks. The chunks of a push by a writer stay even if its
- * records are refused (a re-send finds them); the records are taken all or none. All decisions fall before the first row of
- * a record is written, so that a refusal leaves nothing behind.
+ * writer's transaction: rights, order, epochs, compare-and-swap, chunks. The chunks of a push by a writer stay even if
+ * its records are refused (a re-send finds them); the records are taken all or none. All decisions fall before the
+ * first row of a record is written, so that a refusal leaves nothing behind.
  */
 #include <stdlib.h>
 #include "base/cleanup.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The work behind the HTTP routes, as jobs like any other: the upload of a chunk on the writer, its download on a reader, and
- * the relay's health and metrics.
+ * The work behind the HTTP routes, as jobs like any other: the upload of a chunk on the writer, its download on a
+ * reader, and the relay's health and metrics.
  */
 #include "server/chunks.h"
 #include "server/relay.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A space is loaded under the cache's lock, so that two threads never load one twice. It cannot be loaded while the writer
- * has uncommitted changes of it: then it is in the cache, because the writer holds it from its first change to the commit.
+ * A space is loaded under the cache's lock, so that two threads never load one twice. It cannot be loaded while the
+ * writer has uncommitted changes of it: then it is in the cache, because the writer holds it from its first change to
+ * the commit.
  */
 #include "server/spaces.h"
 

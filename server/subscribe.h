@@ -5,8 +5,8 @@
 
 #include "server/job.h"
 
-/* After the job's watches were registered: adds the result with the cursors as they are now. Does nothing if the job has
- * answered already. */
+/* After the job's watches were registered: adds the result with the cursors as they are now. Does nothing if the job
+ * has answered already. */
 int subscribe_result(struct job *j) MUST_CHECK;
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer: the one thread that changes the store. It takes everything that waits, runs it in one transaction, commits (one
- * fsync for all: group commit) and only then hands the jobs back. Signatures are checked before that, on verify threads, in
- * any order; the transaction keeps the order of arrival.
+ * writer: the one thread that changes the store. It takes everything that waits, runs it in one transaction, commits
+ * (one fsync for all: group commit) and only then hands the jobs back. Signatures are checked before that, on verify
+ * threads, in any order; the transaction keeps the order of arrival.
  *
- * A failing store undoes the whole transaction; the jobs are then run one by one, so that one that cannot be stored does
- * not take others with it. When idle it does housekeeping.
+ * A failing store undoes the whole transaction; the jobs are then run one by one, so that one that cannot be stored
+ * does not take others with it. When idle it does housekeeping.
  */
 #ifndef COFFER_SERVER_WRITER_H
 #define COFFER_SERVER_WRITER_H

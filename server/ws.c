@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection's requests run in two lanes: writes in the order they came, many at once in the writer's hands; reads one at a
- * time, each after the writes that came before it. Answers carry the request's id.
+ * A connection's requests run in two lanes: writes in the order they came, many at once in the writer's hands; reads
+ * one at a time, each after the writes that came before it. Answers carry the request's id.
  *
  * What is queued to a connection is bounded: a stream stops until most of it is sent, and a subscriber that lets
- * notifications pile up is closed (4006), so that it comes back and pulls. What it may have under way is bounded too: then
- * its socket is not read.
+ * notifications pile up is closed (4006), so that it comes back and pulls. What it may have under way is bounded too:
+ * then its socket is not read.
  */
 #include "server/ws.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ws: the WebSocket connections (protocol.md §1): authentication within 5 s, keep-alive every 30 s, an hour of life, frames
- * in both directions, bounded queues. Network thread only.
+ * ws: the WebSocket connections (protocol.md §1): authentication within 5 s, keep-alive every 30 s, an hour of life,
+ * frames in both directions, bounded queues. Network thread only.
  */
 #ifndef COFFER_SERVER_WS_H
 #define COFFER_SERVER_WS_H
