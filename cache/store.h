@@ -85,6 +85,7 @@ struct store_config {
 	/* Called after a local change was made (any thread, no lock held): wake the sync. May be NULL. */
 	void (*changed)(void *ctx, uint32_t space);
 	void *ctx;
+	bool no_thread;         /* housekeeping is left to calls of store_tend() (tests) */
 };
 
 /* Opens or creates; replays the journal. ERR_BUSY if another process has it, ERR_WRONG_KEY, ERR_CORRUPT, ERR_VERSION. */
@@ -203,7 +204,9 @@ int txn_entry_each(struct store_txn *t, uint32_t space, uint64_t from_seq, int (
 int txn_node_get(struct store_txn *t, uint64_t ino, struct node *ret) MUST_CHECK;
 int txn_node_find(struct store_txn *t, uint32_t space, const struct id16 *id, struct node *ret) MUST_CHECK; /* zero id: root */
 int txn_node_add(struct store_txn *t, struct node *node /* ino is set */, struct bytes target) MUST_CHECK;
-int txn_node_put(struct store_txn *t, const struct node *node) MUST_CHECK; /* every field but ino, space, id, kind */
+/* Every field but ino, space, id, kind (settable once while NODE_UNKNOWN), nlink (follows the links), change and change_bits
+ * (txn_mark_*, txn_outbox_add), NODE_PARTIAL (follows the chunks). */
+int txn_node_put(struct store_txn *t, const struct node *node) MUST_CHECK;
 int txn_node_set_target(struct store_txn *t, uint64_t ino, struct bytes target) MUST_CHECK;
 int txn_node_target(struct store_txn *t, uint64_t ino, struct buf *out) MUST_CHECK;
 int txn_node_del(struct store_txn *t, uint64_t ino) MUST_CHECK; /* links, xattrs, extents too */
@@ -219,6 +222,11 @@ int txn_link_shown(struct store_txn *t, uint64_t parent, struct bytes name, stru
 /* Names (parent, name) freed or taken by local calls while another link's register claims the same name: merge must look
  * at them again. Takes one off the list; ERR_NOT_FOUND if empty. */
 int txn_touched_take(struct store_txn *t, uint64_t *ret_parent, char ret_name[NODE_MAX_NAME + 1], uint8_t *ret_len) MUST_CHECK;
+
+/* Safe-saves: which node a name stood for at the last synced state, if a local call has vacated the name since (ERR_NOT_FOUND). The
+ * rows of a node go when its change is sealed (txn_outbox_add), or with del. */
+int txn_safesave_find(struct store_txn *t, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version) MUST_CHECK;
+int txn_safesave_del(struct store_txn *t, uint64_t ino) MUST_CHECK;
 
 /* Xattrs, as the record has them. */
 int txn_xattrs(struct store_txn *t, uint64_t ino, struct node_xattr **ret_x, size_t *ret_n, struct buf *memory) MUST_CHECK;
@@ -241,7 +249,7 @@ struct extent {
 	uint64_t off, len;
 	uint64_t chunk;      /* chunk row, or 0: local bytes */
 	uint32_t from;       /* offset in the chunk's plaintext */
-	uint64_t segment, pos, skip; /* where local bytes are (opaque to callers) */
+	uint64_t segment, pos, run, skip; /* where local bytes are (opaque to callers) */
 };
 int txn_extents(struct store_txn *t, uint64_t ino, struct extent **ret_e, size_t *ret_n) MUST_CHECK; /* ascending; free() */
 int txn_content_clear(struct store_txn *t, uint64_t ino) MUST_CHECK;

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extents are byte-exact pieces that never overlap within an owner. What a change covers goes first, pieces that cross its
+ * ends are cut, then the new piece goes in, joined with the one before it if they lie side by side.
+ */
+#include "cache/query.h"
+
+enum { END = INT64_MAX };
+
+static void get_piece(struct index *ix, enum query q, struct piece *p)
+{
+	p->off = query_u64(ix, q, 0);
+	p->len = query_u64(ix, q, 1);
+	p->at.segment = query_u64(ix, q, 2);
+	p->at.pos = query_u64(ix, q, 3);
+	p->at.run = query_u64(ix, q, 4);
+	p->at.skip = query_u64(ix, q, 5);
+}
+
+static uint64_t piece_end(const struct piece *p)
+{
+	return p->off + p->len;
+}
+
+static void live(struct index *ix, const struct place *at, int64_t delta)
+{
+	if (at->segment != 0 && at->segment != PLACE_PENDING && delta != 0)
+		ix->config.live(ix->config.ctx, at->segment, delta);
+}
+
+/* The piece that begins at or before off. */
+static int piece_before(struct index *ix, uint64_t owner, uint64_t off, struct piece *p)
+{
+	int err = query_row(ix, Q_EXTENT_BEFORE, "ii", owner, off);
+	if (err < 0)
+		return err;
+	get_piece(ix, Q_EXTENT_BEFORE, p);
+	query_done(ix, Q_EXTENT_BEFORE);
+	return 0;
+}
+
+static int piece_from(struct index *ix, uint64_t owner, uint64_t off, uint64_t end, struct piece *p)
+{
+	int err = query_row(ix, Q_EXTENT_FROM, "iii", owner, off, end);
+	if (err < 0)
+		return err;
+	get_piece(ix, Q_EXTENT_FROM, p);
+	query_done(ix, Q_EXTENT_FROM);
+	return 0;
+}
+
+static int piece_add(struct index *ix, uint64_t owner, const struct piece *p)
+{
+	live(ix, &p->at, (int64_t)p->len);
+	return query_run(ix, Q_EXTENT_ADD, "iiiiiii", owner, p->off, p->len, p->at.segment, p->at.pos, p->at.run, p->at.skip);
+}
+
+static int piece_set_len(struct index *ix, uint64_t owner, const struct piece *p, uint64_t len)
+{
+	live(ix, &p->at, (int64_t)(len - p->len));
+	return query_run(ix, Q_EXTENT_LEN, "iii", len, owner, p->off);
+}
+
+static void cut_front(struct piece *p, uint64_t to)
+{
+	p->at.skip += to - p->off;
+	p->len -= to - p->off;
+	p->off = to;
+}
+
+/* A chunk that loses a reference may be garbage: housekeeping looks. */
+static int dropped(struct index *ix, const struct piece *p)
+{
+	return p->at.segment == 0 ? index_loose_put(ix, p->at.pos) : 0;
+}
+
+/* Cuts the piece that begins before off and reaches into [off, end). */
+static int clear_before(struct index *ix, uint64_t owner, uint64_t off, uint64_t end)
+{
+	struct piece p;
+	int err = piece_before(ix, owner, off - 1, &p);
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? 0 : err;
+	uint64_t reach = piece_end(&p);
+	if (reach <= off)
+		return 0;
+	err = piece_set_len(ix, owner, &p, off - p.off);
+	if (err < 0 || reach <= end)
+		return err < 0 ? err : dropped(ix, &p);
+	cut_front(&p, end);
+	return piece_add(ix, owner, &p);
+}
+
+int index_extent_clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len)
+{
+	uint64_t end = len > END - off ? END : off + len;
+	int err = off > 0 ? clear_before(ix, owner, off, end) : 0;
+	struct piece p;
+	while (err == 0 && (err = piece_from(ix, owner, off, end, &p)) == 0) {
+		live(ix, &p.at, -(int64_t)p.len);
+		err = query_run(ix, Q_EXTENT_DEL, "ii", owner, p.off);
+		if (err == 0)
+			err = dropped(ix, &p);
+		if (err == 0 && piece_end(&p) > end) {
+			cut_front(&p, end);
+			return piece_add(ix, owner, &p);
+		}
+	}
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+static bool adjoins(const struct piece *a, const struct piece *b)
+{
+	return piece_end(a) == b->off && a->at.segment == b->at.segment && a->at.pos == b->at.pos && a->at.run == b->at.run &&
+		a->at.skip + a->len == b->at.skip;
+}
+
+int index_extent_put(struct index *ix, uint64_t owner, const struct piece *p)
+{
+	struct piece before;
+	int err = index_extent_clear(ix, owner, p->off, p->len);
+	if (err < 0)
+		return err;
+	if (p->off > 0) {
+		err = piece_before(ix, owner, p->off - 1, &before);
+		if (err == 0 && adjoins(&before, p))
+			return piece_set_len(ix, owner, &before, before.len + p->len);
+		if (err < 0 && err != ERR_NOT_FOUND)
+			return err;
+	}
+	return piece_add(ix, owner, p);
+}
+
+/* Moving up goes from the far end and moving down from the near one, so that no two pieces meet. */
+int index_extent_shift(struct index *ix, uint64_t owner, uint64_t from, int64_t delta)
+{
+	enum query q = delta > 0 ? Q_EXTENT_LAST : Q_EXTENT_FROM;
+	for (uint64_t low = from, high = END;;) {
+		struct piece p;
+		int err = query_row(ix, q, "iii", owner, low, high);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? 0 : err;
+		get_piece(ix, q, &p);
+		query_done(ix, q);
+		err = query_run(ix, Q_EXTENT_MOVE, "iii", p.off + (uint64_t)delta, owner, p.off);
+		if (err < 0)
+			return err;
+		if (delta > 0)
+			high = p.off;
+		else
+			low = p.off + 1;
+	}
+}
+
+int index_extent_share(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, uint64_t to, uint64_t to_off)
+{
+	int err = index_extent_clear(ix, to, to_off, len);
+	for (uint64_t at = off, end = off + len; err == 0 && at < end;) {
+		struct piece p;
+		err = index_extent_next(ix, owner, at, &p);
+		if (err < 0 || p.off >= end)
+			break;
+		if (piece_end(&p) > end)
+			p.len = end - p.off;
+		at = piece_end(&p);
+		p.off = p.off - off + to_off;
+		err = piece_add(ix, to, &p);
+	}
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+int index_extent_next(struct index *ix, uint64_t owner, uint64_t off, struct piece *ret)
+{
+	int err = piece_before(ix, owner, off, ret);
+	if (err == 0 && piece_end(ret) > off) {
+		if (ret->off < off)
+			cut_front(ret, off);
+		return 0;
+	}
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	return piece_from(ix, owner, off, END, ret);
+}
+
+int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max, size_t *ret_n)
+{
+	uint64_t end = len > END - off ? END : off + len;
+	size_t n = 0;
+	int err = index_extent_next(ix, owner, off, &p[0]);
+	if (err < 0 || p[0].off >= end) {
+		*ret_n = 0;
+		return err == ERR_NOT_FOUND ? 0 : err;
+	}
+	for (n = 1; n < max && piece_end(&p[n - 1]) < end; n++) {
+		err = n == 1 ? query_row(ix, Q_EXTENT_FROM, "iii", owner, piece_end(&p[0]), end) :
+			       (sqlite3_step(ix->st[Q_EXTENT_FROM]) == SQLITE_ROW ? 0 : ERR_NOT_FOUND);
+		if (err < 0)
+			break;
+		get_piece(ix, Q_EXTENT_FROM, &p[n]);
+	}
+	if (n > 1)
+		query_done(ix, Q_EXTENT_FROM);
+	if (piece_end(&p[n - 1]) > end)
+		p[n - 1].len = end - p[n - 1].off;
+	*ret_n = n;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+int index_extent_walk(struct index *ix, uint64_t *owner, struct piece *p)
+{
+	int err = query_row(ix, Q_EXTENT_WALK, "ii", *owner, p->off);
+	if (err < 0)
+		return err;
+	get_piece(ix, Q_EXTENT_WALK, p);
+	*owner = query_u64(ix, Q_EXTENT_WALK, 6);
+	query_done(ix, Q_EXTENT_WALK);
+	return 0;
+}
+
+int index_chunk_used(struct index *ix, uint64_t chunk, uint64_t *ret_owner)
+{
+	int err = query_row(ix, Q_EXTENT_CHUNK, "ii", chunk, *ret_owner);
+	if (err < 0)
+		return err;
+	*ret_owner = query_u64(ix, Q_EXTENT_CHUNK, 0);
+	query_done(ix, Q_EXTENT_CHUNK);
+	return 0;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nodes, links and xattrs. A link's row stands under (shown parent, hash of the shown name); two names of one hash stand side
+ * by side (the hash is keyed, so nobody can make them on purpose). link_ino and link_id lead there from a node and an id;
+ * claim leads to links whose register is a name that they are not shown under.
+ */
+#include "cache/query.h"
+#include "crypto/shorthash.h"
+
+enum { PROBES = 8 };
+
+static uint64_t name_hash(const struct index *ix, struct bytes name)
+{
+	return (shorthash(ix->config.name_key, name) >> 2) + 1; /* positive as an int64, with room to probe */
+}
+
+static int node_row(struct index *ix, const struct node *n, struct bytes *ret_row)
+{
+	buf_clear(&ix->row);
+	struct pack k = pack_init(&ix->row);
+	row_put_node(&k, n);
+	*ret_row = buf_bytes(&ix->row);
+	return k.err;
+}
+
+int index_node_get(struct index *ix, uint64_t ino, struct node *ret)
+{
+	int err = query_row(ix, Q_NODE_GET, "i", ino);
+	if (err < 0)
+		return err;
+	struct unpack u = unpack_init(query_blob(ix, Q_NODE_GET, 0));
+	row_get_node(&u, ret);
+	ret->ino = ino;
+	err = unpack_end(&u);
+	query_done(ix, Q_NODE_GET);
+	return err;
+}
+
+int index_node_find(struct index *ix, uint32_t space, const struct id16 *id, uint64_t *ret_ino)
+{
+	int err = query_row(ix, Q_NODE_ID_GET, "ib", (uint64_t)space, bytes_of(id->b, sizeof id->b));
+	if (err < 0)
+		return err;
+	*ret_ino = query_u64(ix, Q_NODE_ID_GET, 0);
+	query_done(ix, Q_NODE_ID_GET);
+	return 0;
+}
+
+static int lists_put(struct index *ix, const struct node *n, uint64_t was_change, uint32_t was_flags)
+{
+	int err = 0;
+	if (was_change != n->change) {
+		if (was_change != 0)
+			err = query_run(ix, Q_DIRTY_DEL, "iii", (uint64_t)n->space, was_change, n->ino);
+		if (err == 0 && n->change != 0)
+			err = query_run(ix, Q_DIRTY_PUT, "iii", (uint64_t)n->space, n->change, n->ino);
+	}
+	if (err == 0 && ((was_flags ^ n->flags) & NODE_ORPHAN))
+		err = query_run(ix, n->flags & NODE_ORPHAN ? Q_ORPHAN_PUT : Q_ORPHAN_DEL, "i", n->ino);
+	return err;
+}
+
+int index_node_add(struct index *ix, const struct node *n)
+{
+	struct bytes row;
+	int err = node_row(ix, n, &row);
+	if (err == 0)
+		err = query_run(ix, Q_NODE_ADD, "ib", n->ino, row);
+	if (err == 0)
+		err = query_run(ix, Q_NODE_ID_ADD, "ibi", (uint64_t)n->space, bytes_of(n->id.b, sizeof n->id.b), n->ino);
+	if (err < 0)
+		return err;
+	ix->state.nodes++;
+	if (ix->state.next_row <= n->ino)
+		ix->state.next_row = n->ino + 1;
+	return lists_put(ix, n, 0, 0);
+}
+
+int index_node_put(struct index *ix, const struct node *n, uint64_t was_change, uint32_t was_flags)
+{
+	struct bytes row;
+	int err = node_row(ix, n, &row);
+	if (err == 0)
+		err = query_run(ix, Q_NODE_PUT, "ib", n->ino, row);
+	return err < 0 ? err : lists_put(ix, n, was_change, was_flags);
+}
+
+int index_node_del(struct index *ix, uint64_t ino)
+{
+	struct node n;
+	int err = index_node_get(ix, ino, &n);
+	if (err < 0)
+		return err;
+	uint64_t was_change = n.change;
+	uint32_t was_flags = n.flags;
+	n.change = 0;
+	n.flags = 0;
+	err = lists_put(ix, &n, was_change, was_flags);
+	if (err == 0)
+		err = query_run(ix, Q_NODE_ID_DEL, "ib", (uint64_t)n.space, bytes_of(n.id.b, sizeof n.id.b));
+	if (err == 0)
+		err = query_run(ix, Q_XATTR_CLEAR, "i", ino);
+	if (err == 0 && n.kind == NODE_SYMLINK)
+		err = query_run(ix, Q_TARGET_DEL, "i", ino);
+	if (err == 0)
+		err = index_extent_clear(ix, ino, 0, INT64_MAX);
+	if (err == 0)
+		err = query_run(ix, Q_NODE_DEL, "i", ino);
+	if (err == 0)
+		ix->state.nodes--;
+	return err;
+}
+
+int index_target_get(struct index *ix, uint64_t ino, struct buf *out)
+{
+	int err = query_row(ix, Q_TARGET_GET, "i", ino);
+	if (err < 0)
+		return err;
+	err = query_copy(ix, Q_TARGET_GET, 0, out);
+	query_done(ix, Q_TARGET_GET);
+	return err;
+}
+
+int index_target_put(struct index *ix, uint64_t ino, struct bytes target)
+{
+	return query_run(ix, Q_TARGET_PUT, "ib", ino, target);
+}
+
+int index_dirty_next(struct index *ix, uint32_t space, uint64_t *change, uint64_t *ino)
+{
+	int err = query_row(ix, Q_DIRTY_NEXT, "iii", (uint64_t)space, *change, *ino);
+	if (err < 0)
+		return err;
+	*change = query_u64(ix, Q_DIRTY_NEXT, 0);
+	*ino = query_u64(ix, Q_DIRTY_NEXT, 1);
+	query_done(ix, Q_DIRTY_NEXT);
+	return 0;
+}
+
+static int next_u64(struct index *ix, enum query q, uint64_t *key)
+{
+	int err = query_row(ix, q, "i", *key);
+	if (err < 0)
+		return err;
+	*key = query_u64(ix, q, 0);
+	query_done(ix, q);
+	return 0;
+}
+
+int index_orphan_next(struct index *ix, uint64_t *ino)
+{
+	return next_u64(ix, Q_ORPHAN_NEXT, ino);
+}
+
+int index_dirty_count(struct index *ix, uint64_t *ret)
+{
+	int err = query_row(ix, Q_DIRTY_COUNT, "");
+	if (err < 0)
+		return err;
+	*ret = query_u64(ix, Q_DIRTY_COUNT, 0);
+	query_done(ix, Q_DIRTY_COUNT);
+	return 0;
+}
+
+/* ---- links ---- */
+
+static int link_decode(struct bytes row, struct link *ret)
+{
+	struct unpack u = unpack_init(row);
+	row_get_link(&u, ret);
+	return unpack_end(&u);
+}
+
+static int link_at(struct index *ix, struct link_at at, struct link *ret)
+{
+	int err = query_row(ix, Q_LINK_AT, "ii", at.parent, at.hash);
+	if (err < 0)
+		return err;
+	err = link_decode(query_blob(ix, Q_LINK_AT, 0), ret);
+	query_done(ix, Q_LINK_AT);
+	return err;
+}
+
+/* Where the link of that shown name stands, or, with ERR_NOT_FOUND, the first free place for it. */
+static int find_shown(struct index *ix, uint64_t parent, struct bytes name, struct link *ret, uint64_t *ret_hash)
+{
+	uint64_t hash = name_hash(ix, name), free_hash = hash;
+	int err = query_row(ix, Q_LINK_SHOWN, "iii", parent, hash, hash + PROBES);
+	bool open = err == 0;
+	while (err == 0) {
+		uint64_t at = query_u64(ix, Q_LINK_SHOWN, 0);
+		err = link_decode(query_blob(ix, Q_LINK_SHOWN, 1), ret);
+		if (err == 0 && ret->shown_len == name.len && memcmp(ret->shown, name.p, name.len) == 0) {
+			*ret_hash = at;
+			query_done(ix, Q_LINK_SHOWN);
+			return 0;
+		}
+		if (at == free_hash)
+			free_hash++;
+		int rc = err == 0 ? sqlite3_step(ix->st[Q_LINK_SHOWN]) : SQLITE_ROW;
+		if (rc == SQLITE_DONE)
+			err = ERR_NOT_FOUND;
+		else if (rc != SQLITE_ROW)
+			err = query_error(ix, sqlite3_extended_errcode(ix->db));
+	}
+	if (open)
+		query_done(ix, Q_LINK_SHOWN);
+	*ret_hash = free_hash;
+	return err == ERR_NOT_FOUND && free_hash == hash + PROBES ? ERR_INTERNAL : err;
+}
+
+int index_link_shown(struct index *ix, uint64_t parent, struct bytes name, struct link *ret)
+{
+	uint64_t hash;
+	return find_shown(ix, parent, name, ret, &hash);
+}
+
+static int find_id(struct index *ix, const struct id16 *id, struct link_at *ret_at)
+{
+	int err = query_row(ix, Q_LINK_ID_GET, "b", bytes_of(id->b, sizeof id->b));
+	if (err < 0)
+		return err;
+	*ret_at = (struct link_at){ query_u64(ix, Q_LINK_ID_GET, 0), query_u64(ix, Q_LINK_ID_GET, 1) };
+	query_done(ix, Q_LINK_ID_GET);
+	return 0;
+}
+
+int index_link_get(struct index *ix, const struct id16 *id, struct link *ret)
+{
+	struct link_at at;
+	int err = find_id(ix, id, &at);
+	return err < 0 ? err : link_at(ix, at, ret);
+}
+
+static bool claims(const struct link *l)
+{
+	return l->parent != l->shown_parent || l->name_len != l->shown_len || memcmp(l->name, l->shown, l->name_len) != 0;
+}
+
+static int claim_change(struct index *ix, const struct link *l, bool add)
+{
+	if (!claims(l))
+		return 0;
+	ix->state.claims += add ? 1u : UINT64_MAX;
+	return query_run(ix, add ? Q_CLAIM_PUT : Q_CLAIM_DEL, "iib", l->parent, name_hash(ix, bytes_of(l->name, l->name_len)),
+		bytes_of(l->id.b, sizeof l->id.b));
+}
+
+static int link_drop(struct index *ix, const struct link *l, struct link_at at)
+{
+	int err = query_run(ix, Q_LINK_DEL, "ii", at.parent, at.hash);
+	if (err == 0)
+		err = query_run(ix, Q_LINK_INO_DEL, "iii", l->ino, at.parent, at.hash);
+	return err < 0 ? err : claim_change(ix, l, false);
+}
+
+/* Where a link that is not shown stands: under parent 0, by its id. */
+static int find_hidden(struct index *ix, const struct link *l, uint64_t *ret_hash)
+{
+	uint64_t hash = name_hash(ix, bytes_of(l->id.b, sizeof l->id.b));
+	for (uint64_t end = hash + PROBES; hash < end; hash++) {
+		struct link other;
+		int err = link_at(ix, (struct link_at){ 0, hash }, &other);
+		if (err == ERR_NOT_FOUND || (err == 0 && id16_equal(&other.id, &l->id))) {
+			*ret_hash = hash;
+			return 0;
+		}
+		if (err < 0)
+			return err;
+	}
+	return ERR_INTERNAL;
+}
+
+static int link_add(struct index *ix, const struct link *l)
+{
+	struct link other;
+	struct link_at at = { .parent = l->shown_parent };
+	int err;
+	if (at.parent == 0) {
+		err = find_hidden(ix, l, &at.hash);
+	} else {
+		err = find_shown(ix, at.parent, bytes_of(l->shown, l->shown_len), &other, &at.hash);
+		err = err == 0 ? ERR_EXISTS : err == ERR_NOT_FOUND ? 0 : err;
+	}
+	if (err < 0)
+		return err;
+	buf_clear(&ix->row);
+	struct pack k = pack_init(&ix->row);
+	row_put_link(&k, l);
+	err = k.err < 0 ? k.err : query_run(ix, Q_LINK_ADD, "iib", at.parent, at.hash, buf_bytes(&ix->row));
+	if (err == 0)
+		err = query_run(ix, Q_LINK_INO_ADD, "iii", l->ino, at.parent, at.hash);
+	if (err == 0)
+		err = query_run(ix, Q_LINK_ID_PUT, "bii", bytes_of(l->id.b, sizeof l->id.b), at.parent, at.hash);
+	return err < 0 ? err : claim_change(ix, l, true);
+}
+
+int index_link_put(struct index *ix, const struct link *l)
+{
+	struct link old;
+	struct link_at at;
+	int err = find_id(ix, &l->id, &at);
+	if (err == 0)
+		err = link_at(ix, at, &old);
+	if (err == 0)
+		err = link_drop(ix, &old, at);
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	return link_add(ix, l);
+}
+
+int index_link_del(struct index *ix, const struct id16 *id)
+{
+	struct link old;
+	struct link_at at;
+	int err = find_id(ix, id, &at);
+	if (err == 0)
+		err = link_at(ix, at, &old);
+	if (err == 0)
+		err = link_drop(ix, &old, at);
+	return err < 0 ? err : query_run(ix, Q_LINK_ID_DEL, "b", bytes_of(id->b, sizeof id->b));
+}
+
+int index_link_next(struct index *ix, uint64_t parent, uint64_t *cookie, struct link *ret)
+{
+	int err = query_row(ix, Q_LINK_NEXT, "ii", parent, *cookie);
+	if (err < 0)
+		return err;
+	*cookie = query_u64(ix, Q_LINK_NEXT, 0);
+	err = link_decode(query_blob(ix, Q_LINK_NEXT, 1), ret);
+	query_done(ix, Q_LINK_NEXT);
+	return err;
+}
+
+int index_link_of_next(struct index *ix, uint64_t ino, struct link_at *at, struct link *ret)
+{
+	int err = query_row(ix, Q_LINK_INO_NEXT, "iii", ino, at->parent, at->hash);
+	if (err < 0)
+		return err;
+	*at = (struct link_at){ query_u64(ix, Q_LINK_INO_NEXT, 0), query_u64(ix, Q_LINK_INO_NEXT, 1) };
+	query_done(ix, Q_LINK_INO_NEXT);
+	err = link_at(ix, *at, ret);
+	return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+}
+
+int index_claim_next(struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id, struct link *ret)
+{
+	uint64_t only = name.len > 0 ? name_hash(ix, name) : 0;
+	if (*hash < only)
+		*hash = only;
+	for (;;) {
+		int err = query_row(ix, Q_CLAIM_NEXT, "iib", parent, *hash, bytes_of(id->b, *hash == 0 ? 0 : sizeof id->b));
+		if (err < 0)
+			return err;
+		*hash = query_u64(ix, Q_CLAIM_NEXT, 0);
+		struct bytes found = query_blob(ix, Q_CLAIM_NEXT, 1);
+		bool fits = found.len == sizeof id->b;
+		if (fits)
+			memcpy(id->b, found.p, sizeof id->b);
+		query_done(ix, Q_CLAIM_NEXT);
+		if (!fits)
+			return ERR_CORRUPT;
+		if (only != 0 && *hash != only)
+			return ERR_NOT_FOUND;
+		err = index_link_get(ix, id, ret);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+		if (only == 0 || (ret->name_len == name.len && memcmp(ret->name, name.p, name.len) == 0))
+			return 0;
+	}
+}
+
+/* ---- xattrs ---- */
+
+int index_xattr_get(struct index *ix, uint64_t ino, struct bytes name, struct buf *out)
+{
+	int err = query_row(ix, Q_XATTR_GET, "ib", ino, name);
+	if (err < 0)
+		return err;
+	err = query_copy(ix, Q_XATTR_GET, 0, out);
+	query_done(ix, Q_XATTR_GET);
+	return err;
+}
+
+int index_xattr_put(struct index *ix, uint64_t ino, struct bytes name, struct bytes value)
+{
+	return query_run(ix, Q_XATTR_PUT, "ibb", ino, name, value);
+}
+
+int index_xattr_del(struct index *ix, uint64_t ino, struct bytes name)
+{
+	return query_run(ix, Q_XATTR_DEL, "ib", ino, name);
+}
+
+int index_xattr_next(struct index *ix, uint64_t ino, struct buf *name, struct buf *value)
+{
+	int err = query_row(ix, Q_XATTR_NEXT, "ib", ino, buf_bytes(name));
+	if (err < 0)
+		return err;
+	err = query_copy(ix, Q_XATTR_NEXT, 0, name);
+	if (err == 0 && value)
+		err = query_copy(ix, Q_XATTR_NEXT, 1, value);
+	query_done(ix, Q_XATTR_NEXT);
+	return err;
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entry at position p: sealed head (u32 body length, u32 data length, u64 sequence number, tag), sealed body and tag, data in
+ * units of 4 KiB with a tag each. The nonce is the position, the key the segment's own, so no nonce comes twice: a position
+ * is written once, and after a failed write never again.
+ *
+ * Crash: the tail may be torn; replay ends at the first entry that does not open. Every new run follows that position.
+ * Where a run before had synced further than replay now reaches, the journal is damaged, not torn.
+ */
+#include "cache/journal.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/cleanup.h"
+
+enum { ENTRY_PLAIN = 16, ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE, OUT_KEEP = 4 << 20, UNSYNCED_MAX = 64 };
+
+struct journal {
+	const struct env *env;
+	struct segments *set;
+	struct buf out;          /* the entry being sealed */
+	struct segment_ref seg;  /* the one written to; under the store's lock */
+	uint64_t size;
+	bool cut;                /* a write failed: begin a new segment */
+	_Atomic uint64_t next_number;
+	uint64_t replayed;       /* the first segment of the replay: what is before was on disk already */
+
+	pthread_mutex_t lock;    /* the fields below */
+	pthread_cond_t done;
+	struct segment_ref unsynced[UNSYNCED_MAX]; /* older segments with bytes that may not be on disk */
+	unsigned n_unsynced;
+	bool current_unsynced, syncing, broken;
+	uint64_t written_seq, synced_seq;
+};
+
+int journal_open(const struct env *env, struct segments *set, struct journal **ret_j)
+{
+	struct journal *j = calloc(1, sizeof *j);
+	if (!j)
+		return ERR_NOMEM;
+	j->env = env;
+	j->set = set;
+	j->out = (struct buf)BUF_INIT(SEGMENT_MAX);
+	pthread_mutex_init(&j->lock, NULL);
+	pthread_cond_init(&j->done, NULL);
+	*ret_j = j;
+	return 0;
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	for (unsigned i = 0; i < j->n_unsynced; i++)
+		segments_put(j->set, &j->unsynced[i]);
+	segments_put(j->set, &j->seg);
+	pthread_cond_destroy(&j->done);
+	pthread_mutex_destroy(&j->lock);
+	buf_release(&j->out);
+	free(j);
+}
+
+static void put_le(uint8_t *p, uint64_t v, int n)
+{
+	for (int i = 0; i < n; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint64_t get_le(const uint8_t *p, int n)
+{
+	uint64_t v = 0;
+	for (int i = n - 1; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* ---- replay ---- */
+
+struct cursor {
+	struct segment_ref ref;
+	uint64_t pos, end, size, seq; /* seq: of the last entry */
+};
+
+static ssize_t read_at(struct journal *j, const struct cursor *c, void *p, size_t n, uint64_t pos)
+{
+	return j->env->pread(j->env->ctx, c->ref.fd, p, n, (off_t)pos);
+}
+
+/* ERR_NOT_FOUND: no entry at the position that opens and is the next one. Data units are not opened: a torn entry's are
+ * found by their absence, since the file is one write. */
+static int read_entry(struct journal *j, const struct cursor *c, struct buf *body, struct journal_entry *e, uint64_t *ret_next)
+{
+	uint8_t head[ENTRY_HEAD], plain[ENTRY_PLAIN];
+	const struct bytes none = bytes_of(NULL, 0);
+	if (c->pos + ENTRY_HEAD > c->size)
+		return ERR_NOT_FOUND;
+	ssize_t got = read_at(j, c, head, sizeof head, c->pos);
+	if (got < 0)
+		return (int)got;
+	if (got != ENTRY_HEAD || aead_open(c->ref.aead, (struct aead_nonce){ STREAM_HEAD, c->pos }, none,
+					 bytes_of(head, ENTRY_PLAIN), head + ENTRY_PLAIN, plain) < 0)
+		return ERR_NOT_FOUND;
+	uint64_t body_len = get_le(plain, 4), data_len = get_le(plain + 4, 4);
+	e->seq = get_le(plain + 8, 8);
+	if (e->seq != c->seq + 1 || body_len > JOURNAL_MAX_BODY || data_len > JOURNAL_MAX_DATA)
+		return ERR_NOT_FOUND;
+	uint64_t body_at = c->pos + ENTRY_HEAD, data_at = body_at + body_len + AEAD_TAG_SIZE;
+	*ret_next = data_at + aead_units_size((size_t)data_len, SEGMENT_UNIT);
+	uint8_t *p;
+	buf_clear(body);
+	int err = buf_grow(body, (size_t)body_len + AEAD_TAG_SIZE, &p);
+	if (err < 0)
+		return err;
+	got = read_at(j, c, p, body->len, body_at);
+	if (got < 0)
+		return (int)got;
+	if ((size_t)got != body->len || aead_open(c->ref.aead, (struct aead_nonce){ STREAM_BODY, body_at }, none,
+						bytes_of(p, (size_t)body_len), p + body_len, p) < 0)
+		return ERR_NOT_FOUND;
+	e->body = bytes_of(p, (size_t)body_len);
+	e->data = (struct place){ .segment = c->ref.number, .pos = data_at, .run = data_len };
+	return 0;
+}
+
+/* Power loss may keep the head and lose the data behind it, so replay opens each unit once. */
+static int check_data(struct journal *j, const struct journal_entry *e, struct buf *scratch)
+{
+	for (uint64_t at = 0; at < e->data.run;) {
+		uint64_t left = e->data.run - at;
+		size_t n = left < 1u << 20 ? (size_t)left : 1u << 20;
+		struct place place = e->data;
+		uint8_t *p;
+		place.skip = at;
+		buf_clear(scratch);
+		int err = buf_grow(scratch, n, &p);
+		if (err == 0)
+			err = segments_read(j->set, &place, p, n);
+		if (err < 0)
+			return err == ERR_TAMPERED || err == ERR_CORRUPT ? ERR_NOT_FOUND : err;
+		at += n;
+	}
+	return 0;
+}
+
+static int replay_segment(struct journal *j, struct cursor *c, struct index_state *state,
+	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
+{
+	CLEANUP(buf_release) struct buf body = BUF_INIT(JOURNAL_MAX_BODY + AEAD_TAG_SIZE);
+	CLEANUP(buf_release) struct buf scratch = BUF_INIT(1u << 20);
+	while (c->pos < c->end) {
+		struct journal_entry e;
+		uint64_t next = 0;
+		int err = read_entry(j, c, &body, &e, &next);
+		if (err == 0)
+			err = check_data(j, &e, &scratch);
+		if (err == 0)
+			err = fn(ctx, &e);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? 0 : err;
+		c->pos = next;
+		c->seq = e.seq;
+		state->segment = c->ref.number;
+		state->pos = next;
+		state->seq = e.seq;
+	}
+	return 0;
+}
+
+/* The newest segment from number `first` on that says it follows `segment`. ERR_NOT_FOUND. A file whose head does not open
+ * was being made when a run ended. */
+static int find_follower(struct journal *j, uint64_t segment, uint64_t first, struct segment_info *ret)
+{
+	bool found = false;
+	for (uint64_t number = first;; number++) {
+		struct segment_info info;
+		int err = segments_probe(j->set, number, &info);
+		if (err == ERR_NOT_FOUND)
+			return found ? 0 : ERR_NOT_FOUND;
+		if (err < 0 && err != ERR_CORRUPT)
+			return err;
+		if (err == 0 && info.prev == segment) {
+			*ret = info;
+			found = true;
+		}
+	}
+}
+
+/* Entries of one segment, up to where the next one says it follows: what stands behind was never acknowledged. */
+static int replay_one(struct journal *j, struct cursor *c, struct index_state *state, const struct segment_info *next,
+	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
+{
+	if (state->segment == 0)
+		return next ? 0 : ERR_NOT_FOUND;
+	int err = segments_get(j->set, state->segment, &c->ref);
+	if (err < 0)
+		return err;
+	c->end = next ? next->prev_pos : c->size;
+	err = replay_segment(j, c, state, fn, ctx);
+	segments_put(j->set, &c->ref);
+	if (err < 0 || (next && state->pos == next->prev_pos))
+		return err;
+	return next && next->prev_synced ? ERR_CORRUPT : ERR_NOT_FOUND;
+}
+
+int journal_replay(struct journal *j, struct index_state *state,
+	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
+{
+	struct cursor c = { .pos = state->pos, .seq = state->seq };
+	j->replayed = state->segment;
+	if (state->segment != 0) {
+		struct segment_info info = { .size = 0 };
+		int err = segments_probe(j->set, state->segment, &info);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+		c.size = info.size;
+	}
+	for (;;) {
+		struct segment_info next = { .number = 0 };
+		int err = find_follower(j, state->segment, state->next_segment, &next);
+		if (err < 0 && err != ERR_NOT_FOUND)
+			return err;
+		err = replay_one(j, &c, state, err == 0 ? &next : NULL, fn, ctx);
+		if (err == 0)
+			err = segments_add(j->set, next.number, next.size, 0);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? 0 : err;
+		state->segment = next.number;
+		state->pos = c.pos = SEGMENT_HEAD;
+		state->next_segment = next.number + 1;
+		c.size = next.size;
+	}
+}
+
+/* ---- writing ---- */
+
+/* Under j->lock. Keeps the segment being left for the next sync. */
+static int leave_segment(struct journal *j)
+{
+	if (j->seg.opaque == NULL)
+		return 0;
+	if (!j->current_unsynced) {
+		segments_put(j->set, &j->seg);
+		return 0;
+	}
+	if (j->n_unsynced == UNSYNCED_MAX)
+		return ERR_BUSY;
+	j->unsynced[j->n_unsynced++] = j->seg;
+	j->seg.opaque = NULL;
+	return 0;
+}
+
+static int new_segment(struct journal *j, struct index_state *state, uint64_t size, bool prev_synced)
+{
+	struct segment_info info = { .number = state->next_segment, .prev = state->segment, .prev_pos = state->pos,
+		.seq = state->seq + 1, .prev_synced = prev_synced, .size = size };
+	struct segment_ref ref;
+	int err = segments_new(j->set, &info);
+	if (err == 0)
+		err = segments_get(j->set, info.number, &ref);
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&j->lock);
+	err = leave_segment(j);
+	if (err == 0) {
+		j->seg = ref;
+		j->current_unsynced = true;
+	}
+	pthread_mutex_unlock(&j->lock);
+	if (err < 0) {
+		segments_put(j->set, &ref);
+		return err;
+	}
+	j->size = size;
+	j->cut = false;
+	state->segment = info.number;
+	state->pos = SEGMENT_HEAD;
+	state->next_segment = info.number + 1;
+	atomic_store(&j->next_number, state->next_segment);
+	return 0;
+}
+
+static int sync_replayed(struct journal *j, uint64_t number)
+{
+	struct segment_ref ref;
+	int err = segments_get(j->set, number, &ref);
+	if (err < 0)
+		return err;
+	err = j->env->fdatasync(j->env->ctx, ref.fd);
+	segments_put(j->set, &ref);
+	return err;
+}
+
+int journal_start(struct journal *j, struct index_state *state)
+{
+	struct segment_info info;
+	int err = 0;
+	for (uint64_t number = state->next_segment; err == 0; number++) { /* nothing leads there: a crash cut them off */
+		err = segments_probe(j->set, number, &info);
+		if (err == 0 || err == ERR_CORRUPT)
+			err = segments_remove(j->set, number);
+	}
+	if (err != ERR_NOT_FOUND)
+		return err;
+	struct segment_row row = { .number = j->replayed > 0 ? j->replayed - 1 : 0 };
+	while (segments_next(j->set, row.number, &row)) {
+		err = sync_replayed(j, row.number);
+		if (err < 0)
+			return err;
+	}
+	j->written_seq = j->synced_seq = state->seq;
+	return new_segment(j, state, SEGMENT_SIZE, state->segment != 0);
+}
+
+static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct bytes body, struct bytes data)
+{
+	const struct bytes none = bytes_of(NULL, 0);
+	uint8_t plain[ENTRY_PLAIN], *p;
+	buf_clear(&j->out);
+	int err = buf_grow(&j->out, ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT), &p);
+	if (err < 0)
+		return err;
+	put_le(plain, body.len, 4);
+	put_le(plain + 4, data.len, 4);
+	put_le(plain + 8, seq, 8);
+	err = aead_seal(j->seg.aead, (struct aead_nonce){ STREAM_HEAD, pos }, none, bytes_of(plain, sizeof plain), p,
+		p + ENTRY_PLAIN);
+	uint8_t *sealed = p + ENTRY_HEAD;
+	if (err == 0)
+		err = aead_seal(j->seg.aead, (struct aead_nonce){ STREAM_BODY, pos + ENTRY_HEAD }, none, body, sealed,
+			sealed + body.len);
+	if (err == 0 && data.len > 0)
+		err = aead_seal_units(j->seg.aead,
+			(struct aead_nonce){ STREAM_DATA, pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE }, none, SEGMENT_UNIT, data,
+			sealed + body.len + AEAD_TAG_SIZE);
+	return err;
+}
+
+static int reserve(struct journal *j, struct index_state *state, size_t need)
+{
+	if (!j->cut && j->seg.opaque && state->pos + need <= j->size)
+		return 0;
+	uint64_t size = SEGMENT_SIZE;
+	while (size < need + SEGMENT_HEAD)
+		size *= 2;
+	return size > SEGMENT_MAX * 2ull ? ERR_RANGE : new_segment(j, state, size, false);
+}
+
+int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data, struct place *ret_data)
+{
+	if (body.len > JOURNAL_MAX_BODY || data.len > JOURNAL_MAX_DATA)
+		return ERR_RANGE;
+	if (journal_broken(j))
+		return ERR_READ_ONLY;
+	size_t need = ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT);
+	int err = reserve(j, state, need);
+	if (err == 0)
+		err = seal_entry(j, state->pos, state->seq + 1, body, data);
+	if (err < 0)
+		return err;
+	err = j->env->pwrite(j->env->ctx, j->seg.fd, j->out.data, j->out.len, (off_t)state->pos);
+	if (err < 0) {
+		j->cut = true;
+		return err;
+	}
+	*ret_data = (struct place){ .segment = j->seg.number, .pos = state->pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE,
+		.run = data.len };
+	state->pos += need;
+	state->seq++;
+	if (j->out.alloc > OUT_KEEP)
+		buf_release(&j->out);
+	pthread_mutex_lock(&j->lock);
+	j->written_seq = state->seq;
+	j->current_unsynced = true;
+	pthread_mutex_unlock(&j->lock);
+	return 0;
+}
+
+/* ---- syncing ---- */
+
+/* One fdatasync round, without the lock: older segments first. */
+static int sync_round(struct journal *j, struct segment_ref *old, unsigned n, int fd)
+{
+	int err = 0;
+	for (unsigned i = 0; i < n; i++) {
+		int one = j->env->fdatasync(j->env->ctx, old[i].fd);
+		err = err < 0 ? err : one;
+		segments_put(j->set, &old[i]);
+	}
+	return err < 0 || fd < 0 ? err : j->env->fdatasync(j->env->ctx, fd);
+}
+
+int journal_sync(struct journal *j, uint64_t *ret_seq)
+{
+	pthread_mutex_lock(&j->lock);
+	uint64_t want = j->written_seq;
+	while (j->syncing && j->synced_seq < want && !j->broken)
+		pthread_cond_wait(&j->done, &j->lock);
+	if (j->synced_seq < want && !j->broken) {
+		struct segment_ref old[UNSYNCED_MAX], current = { .fd = -1 };
+		unsigned n = j->n_unsynced;
+		uint64_t covers = j->written_seq;
+		memcpy(old, j->unsynced, n * sizeof old[0]);
+		j->n_unsynced = 0;
+		int err = j->current_unsynced ? segments_get(j->set, j->seg.number, &current) : 0;
+		j->current_unsynced = false;
+		j->syncing = true;
+		pthread_mutex_unlock(&j->lock);
+		int synced = sync_round(j, old, n, current.fd);
+		segments_put(j->set, &current);
+		pthread_mutex_lock(&j->lock);
+		j->syncing = false;
+		if (err < 0 || synced < 0)
+			j->broken = true;
+		else
+			j->synced_seq = covers;
+		pthread_cond_broadcast(&j->done);
+	}
+	int err = j->broken ? ERR_READ_ONLY : 0;
+	*ret_seq = j->synced_seq;
+	pthread_mutex_unlock(&j->lock);
+	return err;
+}
+
+uint64_t journal_synced(struct journal *j)
+{
+	pthread_mutex_lock(&j->lock);
+	uint64_t seq = j->synced_seq;
+	pthread_mutex_unlock(&j->lock);
+	return seq;
+}
+
+int journal_prepare(struct journal *j)
+{
+	return segments_prepare(j->set, atomic_load(&j->next_number), SEGMENT_SIZE);
+}
+
+bool journal_broken(const struct journal *j)
+{
+	struct journal *mutable = (struct journal *)j;
+	pthread_mutex_lock(&mutable->lock);
+	bool broken = j->broken;
+	pthread_mutex_unlock(&mutable->lock);
+	return broken;
+}
+
+uint64_t journal_segment(const struct journal *j)
+{
+	return j->seg.number;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * journal: the one order. Entries (a body of row changes, and data) are appended to the newest segment, sealed; the chain of
+ * segments that name each other is the journal. docs/FORMAT.md "Journal".
+ *
+ *	journal_replay(j, &state, fn, ctx);   // at the start: entries after the index's position
+ *	journal_start(j, &state);             // a new segment; nothing is appended to what a former run wrote
+ *	journal_append(j, seq, body, data, &place);   // handed to the kernel when it returns
+ *	journal_sync(j, &position);           // on disk when it returns; concurrent calls share
+ *
+ * append, start and replay: under the store's lock. sync: any thread. After a failed write nothing is written behind it: the
+ * next append begins a new segment, which follows the last entry that was acknowledged. After a failed fdatasync the
+ * journal is broken for good (ERR_READ_ONLY), as the kernel may have dropped what it could not write.
+ */
+#ifndef COFFER_CACHE_JOURNAL_H
+#define COFFER_CACHE_JOURNAL_H
+
+#include "cache/segment.h"
+
+#define JOURNAL_MAX_BODY (16u << 20)
+#define JOURNAL_MAX_DATA (64u << 20)
+
+struct journal;
+
+struct journal_entry {
+	uint64_t seq;
+	struct bytes body;
+	struct place data; /* of its first data byte; run is its length */
+};
+
+int journal_open(const struct env *env, struct segments *set, struct journal **ret_j) MUST_CHECK;
+void journal_close(struct journal *j);
+
+/* Calls fn for each entry after the position in *state, in order, and moves *state's position on past each that fn
+ * returned 0 for. Registers the segments it finds. ERR_CORRUPT: an entry is gone that was on disk for sure. */
+int journal_replay(struct journal *j, struct index_state *state,
+	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx) MUST_CHECK;
+
+/* Removes segments that nothing follows, makes what was replayed durable, opens a new segment. */
+int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
+
+/* ERR_NO_SPACE, ERR_RANGE: nothing happened. Moves *state's position and sequence on. *ret_data is where data is. */
+int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data,
+	struct place *ret_data) MUST_CHECK;
+
+/* What is on disk for sure: everything up to sequence number *ret_seq. */
+int journal_sync(struct journal *j, uint64_t *ret_seq) MUST_CHECK;
+uint64_t journal_synced(struct journal *j);
+/* Makes the next segment's file ahead of time. */
+int journal_prepare(struct journal *j) MUST_CHECK;
+bool journal_broken(const struct journal *j);
+uint64_t journal_segment(const struct journal *j); /* the one written now */
+
+#endif

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A crash while a file is made leaves a name without a head that opens: segments_probe() says so and the number is used again.
+ * Descriptors and ciphers of at most OPEN_MAX segments are kept; each cipher context serves one reader at a time.
+ */
+#include "cache/segment.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include "base/cleanup.h"
+#include "crypto/kdf.h"
+#include "crypto/page.h"
+
+enum { OPEN_MAX_SEGMENTS = 128, POOL_MAX = 4, NAME_SIZE = 24, CLEAR_SIZE = 24, SPARES = 2,
+	PLAIN_SIZE = 72, NONCE_AT = CLEAR_SIZE, SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE };
+
+#define HEAD_MAGIC 0x3147455352464643ull /* "CFFRSEG1" */
+
+_Static_assert(SEALED_AT + PLAIN_SIZE + PAGE_TAG_SIZE <= SEGMENT_HEAD, "a head fits");
+
+struct handle {
+	int fd;
+	unsigned refs, n_pool;
+	bool dead; /* no segment points here any more: the last reference frees */
+	struct aead *pool[POOL_MAX];
+	struct aead *first; /* the one others are made from */
+};
+
+struct segment {
+	uint64_t number, size, live, empty_seq, used;
+	bool changed;
+	struct handle *h;
+};
+
+struct undo {
+	uint64_t number;
+	int64_t delta;
+};
+
+struct segments {
+	const struct env *env;
+	int dirfd;
+	const struct secret *key;
+	pthread_mutex_t lock;
+	struct segment *seg; /* ascending by number */
+	size_t n, alloc;
+	unsigned n_open;
+	uint64_t clock;
+	struct undo *undo;
+	size_t n_undo, undo_alloc;
+	bool marked, undo_lost;
+	uint64_t prepared, prepared_size; /* number whose file is ready; 0: none */
+	uint64_t spare[SPARES];           /* sizes of spare-0, spare-1; 0: none */
+};
+
+static void segment_name(char name[NAME_SIZE], uint64_t number)
+{
+	snprintf(name, NAME_SIZE, "seg-%016llx", (unsigned long long)number);
+}
+
+static void spare_name(char name[NAME_SIZE], int i)
+{
+	snprintf(name, NAME_SIZE, "spare-%d", i);
+}
+
+static void put_le(uint8_t *p, uint64_t v, int n)
+{
+	for (int i = 0; i < n; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint64_t get_le(const uint8_t *p, int n)
+{
+	uint64_t v = 0;
+	for (int i = n - 1; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
+}
+
+int segments_open(const struct env *env, int dirfd, const struct secret *key, struct segments **ret_set)
+{
+	struct segments *set = calloc(1, sizeof *set);
+	if (!set)
+		return ERR_NOMEM;
+	set->env = env;
+	set->dirfd = dirfd;
+	set->key = key;
+	pthread_mutex_init(&set->lock, NULL);
+	for (int i = 0; i < SPARES; i++) {
+		char name[NAME_SIZE];
+		spare_name(name, i);
+		int fd = env->open(env->ctx, dirfd, name, O_RDWR, 0);
+		if (fd < 0)
+			continue;
+		int64_t size = env->fsize(env->ctx, fd);
+		set->spare[i] = size > 0 ? (uint64_t)size : 0;
+		env->close(env->ctx, fd);
+	}
+	*ret_set = set;
+	return 0;
+}
+
+static void handle_free(struct segments *set, struct handle *h)
+{
+	for (unsigned i = 0; i < h->n_pool; i++)
+		aead_free(h->pool[i]);
+	aead_free(h->first);
+	set->env->close(set->env->ctx, h->fd);
+	free(h);
+}
+
+/* Lets go of a segment's descriptor; the lock is held. */
+static void handle_drop(struct segments *set, struct segment *seg)
+{
+	struct handle *h = seg->h;
+	if (!h)
+		return;
+	seg->h = NULL;
+	set->n_open--;
+	if (h->refs > 0)
+		h->dead = true;
+	else
+		handle_free(set, h);
+}
+
+void segments_forget(struct segments *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		handle_drop(set, &set->seg[i]);
+	set->n = 0;
+	set->marked = false;
+	set->n_undo = 0;
+}
+
+void segments_close(struct segments *set)
+{
+	if (!set)
+		return;
+	segments_forget(set);
+	pthread_mutex_destroy(&set->lock);
+	free(set->seg);
+	free(set->undo);
+	free(set);
+}
+
+/* Index of the first segment with a number >= number. */
+static size_t position(const struct segments *set, uint64_t number)
+{
+	size_t low = 0, high = set->n;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (set->seg[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static struct segment *find(struct segments *set, uint64_t number)
+{
+	size_t i = position(set, number);
+	return i < set->n && set->seg[i].number == number ? &set->seg[i] : NULL;
+}
+
+static int reserve_row(struct segments *set)
+{
+	if (set->n < set->alloc)
+		return 0;
+	size_t alloc = set->alloc ? set->alloc * 2 : 64;
+	struct segment *seg = realloc(set->seg, alloc * sizeof *seg);
+	if (!seg)
+		return ERR_NOMEM;
+	set->seg = seg;
+	set->alloc = alloc;
+	return 0;
+}
+
+static struct segment *insert_row(struct segments *set, uint64_t number, uint64_t size, uint64_t live)
+{
+	size_t i = position(set, number);
+	if (i == set->n || set->seg[i].number != number) {
+		memmove(&set->seg[i + 1], &set->seg[i], (set->n - i) * sizeof set->seg[0]);
+		set->n++;
+	} else {
+		handle_drop(set, &set->seg[i]);
+	}
+	set->seg[i] = (struct segment){ .number = number, .size = size, .live = live, .changed = true };
+	return &set->seg[i];
+}
+
+int segments_add(struct segments *set, uint64_t number, uint64_t size, uint64_t live)
+{
+	pthread_mutex_lock(&set->lock);
+	int err = reserve_row(set);
+	if (err == 0)
+		insert_row(set, number, size, live);
+	pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+/* ---- heads ---- */
+
+static void head_key(const struct segments *set, uint8_t key[KEY_SIZE])
+{
+	static const struct id16 no_salt;
+	kdf_subkey(secret_key(set->key), "cof-segm", &no_salt, key);
+}
+
+static void head_make(struct segments *set, const struct segment_info *info, enum aead_suite suite,
+	const uint8_t segment_key[KEY_SIZE], uint8_t out[SEGMENT_HEAD])
+{
+	uint8_t key[KEY_SIZE], plain[PLAIN_SIZE];
+	memset(out, 0, SEGMENT_HEAD);
+	put_le(out, HEAD_MAGIC, 8);
+	put_le(out + 8, 1, 4); /* format */
+	put_le(out + 12, (uint64_t)suite, 4);
+	put_le(out + 16, info->number, 8);
+	set->env->random(set->env->ctx, out + NONCE_AT, PAGE_NONCE_SIZE);
+	memcpy(plain, segment_key, KEY_SIZE);
+	put_le(plain + 32, info->prev, 8);
+	put_le(plain + 40, info->prev_pos, 8);
+	put_le(plain + 48, info->seq, 8);
+	put_le(plain + 56, info->prev_synced, 8);
+	put_le(plain + 64, info->size, 8);
+	head_key(set, key);
+	page_seal(key, out + NONCE_AT, bytes_of(out, CLEAR_SIZE), bytes_of(plain, sizeof plain), out + SEALED_AT,
+		out + SEALED_AT + PLAIN_SIZE);
+	secret_wipe(key, sizeof key);
+	secret_wipe(plain, sizeof plain);
+}
+
+/* ret_aead may be NULL. */
+static int head_read(struct segments *set, int fd, uint64_t number, struct segment_info *ret, struct aead **ret_aead)
+{
+	uint8_t head[SEGMENT_HEAD], key[KEY_SIZE], plain[PLAIN_SIZE];
+	ssize_t got = set->env->pread(set->env->ctx, fd, head, sizeof head, 0);
+	if (got < 0)
+		return (int)got;
+	if (got != SEGMENT_HEAD || get_le(head, 8) != HEAD_MAGIC || get_le(head + 16, 8) != number)
+		return ERR_CORRUPT;
+	if (get_le(head + 8, 4) != 1)
+		return ERR_VERSION;
+	head_key(set, key);
+	int err = page_open(key, head + NONCE_AT, bytes_of(head, CLEAR_SIZE), bytes_of(head + SEALED_AT, PLAIN_SIZE),
+		head + SEALED_AT + PLAIN_SIZE, plain);
+	secret_wipe(key, sizeof key);
+	if (err < 0)
+		return ERR_CORRUPT;
+	*ret = (struct segment_info){ .number = number, .prev = get_le(plain + 32, 8), .prev_pos = get_le(plain + 40, 8),
+		.seq = get_le(plain + 48, 8), .prev_synced = get_le(plain + 56, 8) != 0, .size = get_le(plain + 64, 8) };
+	if (ret_aead)
+		err = aead_new((enum aead_suite)get_le(head + 12, 4), plain, ret_aead);
+	secret_wipe(plain, sizeof plain);
+	return err;
+}
+
+int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret)
+{
+	char name[NAME_SIZE];
+	segment_name(name, number);
+	int fd = set->env->open(set->env->ctx, set->dirfd, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	int err = head_read(set, fd, number, ret, NULL);
+	set->env->close(set->env->ctx, fd);
+	return err;
+}
+
+/* ---- making and removing files ---- */
+
+static int take_spare(struct segments *set, uint64_t size)
+{
+	for (int i = 0; i < SPARES; i++)
+		if (set->spare[i] >= size && size > 0)
+			return i;
+	return -1;
+}
+
+/* The file of a number, long enough and with its name on disk; its content is nothing that opens. The lock is held. */
+static int make_file(struct segments *set, uint64_t number, uint64_t size)
+{
+	const struct env *env = set->env;
+	char name[NAME_SIZE], spare[NAME_SIZE];
+	static const uint8_t zeros[SEGMENT_HEAD];
+	segment_name(name, number);
+	int i = take_spare(set, size);
+	if (i >= 0) {
+		spare_name(spare, i);
+		int err = env->rename(env->ctx, set->dirfd, spare, name);
+		if (err < 0)
+			return err;
+		set->spare[i] = 0;
+	}
+	int fd = env->open(env->ctx, set->dirfd, name, i >= 0 ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		return fd;
+	int err = i >= 0 ? 0 : env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
+	if (err == ERR_UNSUPPORTED)
+		err = env->ftruncate(env->ctx, fd, (off_t)size);
+	if (err == 0)
+		err = env->pwrite(env->ctx, fd, zeros, sizeof zeros, 0);
+	if (err == 0)
+		err = env->fdatasync(env->ctx, fd);
+	env->close(env->ctx, fd);
+	if (err == 0)
+		err = env->fsync(env->ctx, set->dirfd);
+	if (err < 0)
+		env->unlink(env->ctx, set->dirfd, name);
+	return err;
+}
+
+int segments_prepare(struct segments *set, uint64_t number, uint64_t size)
+{
+	pthread_mutex_lock(&set->lock);
+	int err = 0;
+	if (set->prepared != number || set->prepared_size < size) {
+		err = make_file(set, number, size);
+		set->prepared = err == 0 ? number : 0;
+		set->prepared_size = size;
+	}
+	pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+static int start_file(struct segments *set, const struct segment_info *info, struct handle *h)
+{
+	const struct env *env = set->env;
+	char name[NAME_SIZE];
+	uint8_t key[KEY_SIZE], head[SEGMENT_HEAD];
+	segment_name(name, info->number);
+	env->random(env->ctx, key, sizeof key);
+	int err = aead_new(AEAD_BEST, key, &h->first);
+	if (err == 0) {
+		head_make(set, info, aead_suite(h->first), key, head);
+		h->fd = env->open(env->ctx, set->dirfd, name, O_RDWR, 0);
+		err = h->fd < 0 ? h->fd : env->pwrite(env->ctx, h->fd, head, sizeof head, 0);
+		if (err < 0 && h->fd >= 0)
+			env->close(env->ctx, h->fd);
+	}
+	secret_wipe(key, sizeof key);
+	if (err < 0) {
+		aead_free(h->first);
+		h->first = NULL;
+	}
+	return err;
+}
+
+int segments_new(struct segments *set, const struct segment_info *info)
+{
+	FREE_AFTER struct handle *h = calloc(1, sizeof *h);
+	if (!h)
+		return ERR_NOMEM;
+	pthread_mutex_lock(&set->lock);
+	int err = reserve_row(set);
+	if (err == 0 && (set->prepared != info->number || set->prepared_size < info->size)) {
+		err = make_file(set, info->number, info->size);
+	}
+	if (err == 0)
+		err = start_file(set, info, h);
+	if (err == 0) {
+		struct segment *seg = insert_row(set, info->number, info->size, 0);
+		seg->h = STEAL(&h);
+		seg->used = ++set->clock;
+		set->n_open++;
+	}
+	set->prepared = 0;
+	pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+/* Files of the ordinary size are kept for reuse: fresh blocks cost more than old ones. */
+int segments_remove(struct segments *set, uint64_t number)
+{
+	const struct env *env = set->env;
+	char name[NAME_SIZE], spare[NAME_SIZE];
+	segment_name(name, number);
+	pthread_mutex_lock(&set->lock);
+	struct segment *seg = find(set, number);
+	uint64_t size = seg ? seg->size : 0;
+	int slot = -1, err = ERR_NOT_FOUND;
+	for (int i = 0; size == SEGMENT_SIZE && i < SPARES; i++)
+		if (set->spare[i] == 0)
+			slot = i;
+	if (seg) {
+		slot = seg->h && seg->h->refs > 0 ? -1 : slot; /* a reader is in it: never write there again */
+		handle_drop(set, seg);
+		size_t i = (size_t)(seg - set->seg);
+		memmove(seg, seg + 1, (--set->n - i) * sizeof *seg);
+	}
+	if (slot >= 0) {
+		spare_name(spare, slot);
+		err = env->rename(env->ctx, set->dirfd, name, spare);
+		if (err == 0)
+			set->spare[slot] = size;
+	}
+	if (err < 0)
+		err = env->unlink(env->ctx, set->dirfd, name);
+	pthread_mutex_unlock(&set->lock);
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* ---- references ---- */
+
+static void close_oldest(struct segments *set)
+{
+	struct segment *oldest = NULL;
+	for (size_t i = 0; i < set->n; i++) {
+		struct segment *seg = &set->seg[i];
+		if (seg->h && seg->h->refs == 0 && (!oldest || seg->used < oldest->used))
+			oldest = seg;
+	}
+	if (oldest)
+		handle_drop(set, oldest);
+}
+
+static int open_segment(struct segments *set, struct segment *seg)
+{
+	char name[NAME_SIZE];
+	struct segment_info info;
+	FREE_AFTER struct handle *h = calloc(1, sizeof *h);
+	if (!h)
+		return ERR_NOMEM;
+	if (set->n_open >= OPEN_MAX_SEGMENTS)
+		close_oldest(set);
+	segment_name(name, seg->number);
+	h->fd = set->env->open(set->env->ctx, set->dirfd, name, O_RDWR, 0);
+	if (h->fd < 0)
+		return h->fd == ERR_NOT_FOUND ? ERR_CORRUPT : h->fd;
+	int err = head_read(set, h->fd, seg->number, &info, &h->first);
+	if (err < 0) {
+		set->env->close(set->env->ctx, h->fd);
+		return err;
+	}
+	seg->h = STEAL(&h);
+	set->n_open++;
+	return 0;
+}
+
+int segments_get(struct segments *set, uint64_t number, struct segment_ref *ret)
+{
+	pthread_mutex_lock(&set->lock);
+	struct segment *seg = find(set, number);
+	int err = !seg ? ERR_CORRUPT : seg->h ? 0 : open_segment(set, seg);
+	if (err == 0) {
+		struct handle *h = seg->h;
+		struct aead *a = NULL;
+		if (h->n_pool > 0)
+			a = h->pool[--h->n_pool];
+		else
+			err = aead_dup(h->first, &a);
+		if (err == 0) {
+			seg->used = ++set->clock;
+			h->refs++;
+			*ret = (struct segment_ref){ .number = number, .fd = h->fd, .aead = a, .opaque = h };
+		}
+	}
+	pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+void segments_put(struct segments *set, struct segment_ref *ref)
+{
+	struct handle *h = ref->opaque;
+	if (!h)
+		return;
+	ref->opaque = NULL;
+	pthread_mutex_lock(&set->lock);
+	if (h->n_pool < POOL_MAX)
+		h->pool[h->n_pool++] = ref->aead;
+	else
+		aead_free(ref->aead);
+	if (--h->refs == 0 && h->dead)
+		handle_free(set, h);
+	pthread_mutex_unlock(&set->lock);
+}
+
+/* ---- reading ---- */
+
+/* One unit of a run, into plain[SEGMENT_UNIT]. sealed has its ciphertext and tag. */
+static int open_unit(const struct segment_ref *ref, uint64_t counter, const uint8_t *sealed, size_t len, uint8_t *plain)
+{
+	return aead_open(ref->aead, (struct aead_nonce){ STREAM_DATA, counter }, bytes_of(NULL, 0), bytes_of(sealed, len),
+		sealed + len, plain);
+}
+
+struct run_read {
+	uint64_t first, last; /* units */
+	const struct place *at;
+	const uint8_t *sealed;
+};
+
+static size_t unit_len(const struct place *at, uint64_t unit)
+{
+	uint64_t left = at->run - unit * SEGMENT_UNIT;
+	return left < SEGMENT_UNIT ? (size_t)left : SEGMENT_UNIT;
+}
+
+static int open_units(const struct segment_ref *ref, const struct run_read *r, uint8_t *out, size_t len)
+{
+	uint8_t plain[SEGMENT_UNIT];
+	size_t done = 0;
+	for (uint64_t unit = r->first; unit <= r->last; unit++) {
+		const uint8_t *sealed = r->sealed + (unit - r->first) * (SEGMENT_UNIT + AEAD_TAG_SIZE);
+		size_t n = unit_len(r->at, unit);
+		size_t from = unit == r->first ? (size_t)(r->at->skip % SEGMENT_UNIT) : 0;
+		size_t take = n - from < len - done ? n - from : len - done;
+		bool whole = take == n;
+		int err = open_unit(ref, r->at->pos + unit, sealed, n, whole ? out + done : plain);
+		if (err < 0)
+			return err;
+		if (!whole)
+			memcpy(out + done, plain + from, take);
+		done += take;
+	}
+	secret_wipe(plain, sizeof plain);
+	return 0;
+}
+
+int segments_read(struct segments *set, const struct place *at, void *p, size_t len)
+{
+	if (len == 0 || at->skip >= at->run || len > at->run - at->skip)
+		return len == 0 ? 0 : ERR_CORRUPT;
+	struct run_read r = { .first = at->skip / SEGMENT_UNIT, .last = (at->skip + len - 1) / SEGMENT_UNIT, .at = at };
+	size_t size = (size_t)(r.last - r.first) * (SEGMENT_UNIT + AEAD_TAG_SIZE) + unit_len(at, r.last) + AEAD_TAG_SIZE;
+	uint8_t small[2 * (SEGMENT_UNIT + AEAD_TAG_SIZE)];
+	FREE_AFTER uint8_t *big = size > sizeof small ? malloc(size) : NULL;
+	if (size > sizeof small && !big)
+		return ERR_NOMEM;
+	uint8_t *sealed = big ? big : small;
+	struct segment_ref ref;
+	int err = segments_get(set, at->segment, &ref);
+	if (err < 0)
+		return err;
+	ssize_t got = set->env->pread(set->env->ctx, ref.fd, sealed, size,
+		(off_t)(at->pos + r.first * (SEGMENT_UNIT + AEAD_TAG_SIZE)));
+	r.sealed = sealed;
+	err = got < 0 ? (int)got : (size_t)got != size ? ERR_CORRUPT : open_units(&ref, &r, p, len);
+	segments_put(set, &ref);
+	return err;
+}
+
+/* ---- live bytes ---- */
+
+static void record_undo(struct segments *set, uint64_t number, int64_t delta)
+{
+	if (set->n_undo == set->undo_alloc) {
+		size_t alloc = set->undo_alloc ? set->undo_alloc * 2 : 256;
+		struct undo *undo = realloc(set->undo, alloc * sizeof *undo);
+		if (!undo) {
+			set->undo_lost = true;
+			return;
+		}
+		set->undo = undo;
+		set->undo_alloc = alloc;
+	}
+	set->undo[set->n_undo++] = (struct undo){ number, delta };
+}
+
+static void add_live(struct segments *set, uint64_t number, int64_t delta)
+{
+	struct segment *seg = find(set, number);
+	if (!seg)
+		return;
+	seg->live += (uint64_t)delta;
+	seg->changed = true;
+	if (seg->live > 0)
+		seg->empty_seq = 0;
+}
+
+void segments_live(void *ctx, uint64_t number, int64_t delta)
+{
+	struct segments *set = ctx;
+	pthread_mutex_lock(&set->lock);
+	add_live(set, number, delta);
+	if (set->marked)
+		record_undo(set, number, delta);
+	pthread_mutex_unlock(&set->lock);
+}
+
+void segments_mark(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	set->marked = true;
+	set->undo_lost = false;
+	set->n_undo = 0;
+	pthread_mutex_unlock(&set->lock);
+}
+
+void segments_unmark(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	set->marked = false;
+	set->n_undo = 0;
+	pthread_mutex_unlock(&set->lock);
+}
+
+int segments_undo(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	while (set->n_undo > 0) {
+		struct undo u = set->undo[--set->n_undo];
+		add_live(set, u.number, -u.delta);
+	}
+	int err = set->undo_lost ? ERR_NOMEM : 0;
+	set->marked = false;
+	pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+bool segments_next(struct segments *set, uint64_t number, struct segment_row *ret)
+{
+	pthread_mutex_lock(&set->lock);
+	size_t i = position(set, number + 1);
+	bool found = i < set->n;
+	if (found) {
+		const struct segment *seg = &set->seg[i];
+		*ret = (struct segment_row){ seg->number, seg->size, seg->live, seg->changed, seg->empty_seq };
+	}
+	pthread_mutex_unlock(&set->lock);
+	return found;
+}
+
+void segments_saved(struct segments *set, uint64_t number)
+{
+	pthread_mutex_lock(&set->lock);
+	struct segment *seg = find(set, number);
+	if (seg)
+		seg->changed = false;
+	pthread_mutex_unlock(&set->lock);
+}
+
+void segments_note_empty(struct segments *set, uint64_t seq)
+{
+	pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < set->n; i++)
+		if (set->seg[i].live == 0 && set->seg[i].empty_seq == 0)
+			set->seg[i].empty_seq = seq;
+	pthread_mutex_unlock(&set->lock);
+}
+
+uint64_t segments_bytes(struct segments *set, uint64_t *ret_live)
+{
+	uint64_t bytes = 0, live = 0;
+	pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < set->n; i++) {
+		bytes += set->seg[i].size;
+		live += set->seg[i].live;
+	}
+	for (int i = 0; i < SPARES; i++)
+		bytes += set->spare[i];
+	pthread_mutex_unlock(&set->lock);
+	*ret_live = live;
+	return bytes;
+}

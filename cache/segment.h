@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment: the files that the journal is written into, and how many of their bytes extents still point to.
+ *
+ * File seg-%016x = head (SEGMENT_HEAD bytes: magic, format, suite, number, and sealed under the store key: the segment's own
+ * random key, and the segment and position that it follows) and then whatever the journal writes. docs/FORMAT.md "Segment".
+ * A file is made long enough, given its name and synced before it is used; it is reused only under another name and key.
+ *
+ *	segments_prepare(set, size);                  // ahead of time: an empty file is ready
+ *	segments_new(set, size, &follows, &seg);      // the next number
+ *	segment_read(set, number, ...);               // plaintext of a run
+ *
+ * Thread-safe by a lock of its own that is never held over file reads and writes but those of heads.
+ */
+#ifndef COFFER_CACHE_SEGMENT_H
+#define COFFER_CACHE_SEGMENT_H
+
+#include "base/env.h"
+#include "cache/index.h"
+#include "crypto/aead.h"
+#include "crypto/secret.h"
+
+#define SEGMENT_HEAD 256
+#define SEGMENT_SIZE (16u << 20) /* ordinary */
+#define SEGMENT_MAX (96u << 20)  /* one entry and its head */
+#define SEGMENT_UNIT 4096
+
+enum segment_stream { STREAM_HEAD = 1, STREAM_BODY = 2, STREAM_DATA = 3 };
+
+struct segments;
+
+/* What a segment's head says. */
+struct segment_info {
+	uint64_t number;
+	uint64_t prev, prev_pos; /* it follows this position; prev 0: nothing */
+	uint64_t seq;            /* of its first entry */
+	bool prev_synced;        /* what it follows was on disk before it was made */
+	uint64_t size;
+};
+
+/* An open segment that cannot be closed or removed while the reference lives. */
+struct segment_ref {
+	uint64_t number;
+	int fd;
+	struct aead *aead; /* this thread's */
+	void *opaque;
+};
+
+/* `key` is the store key; it and env are kept. */
+int segments_open(const struct env *env, int dirfd, const struct secret *key, struct segments **ret_set) MUST_CHECK;
+void segments_close(struct segments *set);
+
+/* Makes the file that segments_new() will take, so that it need not. Safe to call at any time from another thread. */
+int segments_prepare(struct segments *set, uint64_t number, uint64_t size) MUST_CHECK;
+/* Makes segment info->number ready for use and registers it with no live bytes; takes the prepared file if it fits.
+ * ERR_NO_SPACE and others leave nothing. */
+int segments_new(struct segments *set, const struct segment_info *info) MUST_CHECK;
+/* Reads a head. ERR_NOT_FOUND: no such file. ERR_CORRUPT: a head that does not open (never written whole). */
+int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
+/* Registers a segment found in the index or by probing. */
+int segments_add(struct segments *set, uint64_t number, uint64_t size, uint64_t live) MUST_CHECK;
+/* Removes the file, or keeps it for reuse. Waits for nobody: a reference keeps its descriptor. */
+int segments_remove(struct segments *set, uint64_t number) MUST_CHECK;
+
+/* ERR_CORRUPT if not registered or missing. Release with segments_put(). */
+int segments_get(struct segments *set, uint64_t number, struct segment_ref *ret) MUST_CHECK;
+void segments_put(struct segments *set, struct segment_ref *ref);
+
+/* Reads len bytes from `skip` of the run of `run` bytes at `pos`. ERR_TAMPERED, ERR_CORRUPT (short file), ERR_IO. */
+int segments_read(struct segments *set, const struct place *at, void *p, size_t len) MUST_CHECK;
+
+/* Live bytes. Changes are recorded between mark and undo or unmark. */
+void segments_live(void *set, uint64_t number, int64_t delta);
+void segments_mark(struct segments *set);
+void segments_unmark(struct segments *set);
+/* ERR_NOMEM: not everything was recorded; the numbers must be loaded again. */
+int segments_undo(struct segments *set) MUST_CHECK;
+/* Forgets all registered segments (before they are loaded again from the index). */
+void segments_forget(struct segments *set);
+
+struct segment_row {
+	uint64_t number, size, live;
+	bool changed;       /* since segments_saved() */
+	uint64_t empty_seq; /* live became 0 at this sequence number (set by segments_note_empty) */
+};
+/* The registered segment after `number`, false at the end. */
+bool segments_next(struct segments *set, uint64_t number, struct segment_row *ret);
+void segments_saved(struct segments *set, uint64_t number);
+/* Stamps segments that have no live bytes and no stamp yet. */
+void segments_note_empty(struct segments *set, uint64_t seq);
+uint64_t segments_bytes(struct segments *set, uint64_t *ret_live);
+
+#endif

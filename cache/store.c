@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening, closing, the lock, and how a call becomes an entry.
+ *
+ * Files of the directory: "head" (format, and a check of the key), "index" and "index-wal" (cache/pagevfs.h), seg-* and
+ * spare-* (cache/segment.h). A crash at any point while they are made leaves a directory that opens as a new store.
+ */
+#include "cache/store.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "cache/pagevfs.h"
+#include "cache/txn.h"
+#include "crypto/hash.h"
+#include "crypto/kdf.h"
+#include "crypto/page.h"
+
+enum { COMMIT_OPS = 2000, HEAD_TEXT = 16, HEAD_NONCE = 24, HEAD_TAG = 16, HEAD_SUM = 32,
+	HEAD_SIZE = HEAD_TEXT + HEAD_NONCE + HEAD_TAG + HEAD_SUM };
+
+static const char head_text[HEAD_TEXT + 1] = "coffer store 1\n\n";
+
+/* ---- the head file ---- */
+
+static void head_sum(const uint8_t *head, struct id32 *ret)
+{
+	hash_sha256(bytes_of(head, HEAD_SIZE - HEAD_SUM), ret);
+}
+
+static int head_create(struct store *s, const uint8_t key[KEY_SIZE])
+{
+	uint8_t head[HEAD_SIZE];
+	struct id32 sum;
+	memcpy(head, head_text, HEAD_TEXT);
+	s->config.env->random(s->config.env->ctx, head + HEAD_TEXT, HEAD_NONCE);
+	page_seal(key, head + HEAD_TEXT, bytes_of(head, HEAD_TEXT), bytes_of(NULL, 0), head, head + HEAD_TEXT + HEAD_NONCE);
+	head_sum(head, &sum);
+	memcpy(head + HEAD_SIZE - HEAD_SUM, sum.b, HEAD_SUM);
+	return env_write_file(s->config.env, s->config.dirfd, "head", head, sizeof head, 0600);
+}
+
+static int head_check(const uint8_t *head, size_t len, const uint8_t key[KEY_SIZE])
+{
+	struct id32 sum;
+	uint8_t nothing;
+	if (len != HEAD_SIZE)
+		return ERR_CORRUPT;
+	head_sum(head, &sum);
+	if (memcmp(sum.b, head + HEAD_SIZE - HEAD_SUM, HEAD_SUM) != 0)
+		return ERR_CORRUPT;
+	if (memcmp(head, head_text, HEAD_TEXT) != 0)
+		return ERR_VERSION;
+	return page_open(key, head + HEAD_TEXT, bytes_of(head, HEAD_TEXT), bytes_of(NULL, 0), head + HEAD_TEXT + HEAD_NONCE,
+		       &nothing) < 0 ? ERR_WRONG_KEY : 0;
+}
+
+/* Of a first start that did not come to its end. */
+static int remove_leftovers(struct store *s)
+{
+	static const char *const names[] = { "index", "index-wal" };
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		int err = s->config.env->unlink(s->config.env->ctx, s->config.dirfd, names[i]);
+		if (err < 0 && err != ERR_NOT_FOUND)
+			return err;
+	}
+	return 0;
+}
+
+static int open_head(struct store *s, bool *ret_fresh)
+{
+	static const struct id16 no_salt;
+	uint8_t key[KEY_SIZE];
+	FREE_AFTER uint8_t *head = NULL;
+	size_t len;
+	int err = env_read_file(s->config.env, s->config.dirfd, "head", 4096, &head, &len);
+	*ret_fresh = err == ERR_NOT_FOUND;
+	if (err < 0)
+		return *ret_fresh ? remove_leftovers(s) : err;
+	kdf_subkey(secret_key(s->key), "cof-head", &no_salt, key);
+	err = head_check(head, len, key);
+	secret_wipe(key, sizeof key);
+	return err;
+}
+
+/* The head is written last: with it the directory is a store. */
+static int finish_fresh(struct store *s)
+{
+	static const struct id16 no_salt;
+	uint8_t key[KEY_SIZE];
+	int err = store_tend(s);
+	if (err < 0)
+		return err;
+	kdf_subkey(secret_key(s->key), "cof-head", &no_salt, key);
+	err = head_create(s, key);
+	secret_wipe(key, sizeof key);
+	return err;
+}
+
+/* ---- open and close ---- */
+
+/* Another open of the same directory is refused. A directory that is no real one (tests) cannot be locked. */
+static int lock_directory(struct store *s)
+{
+	s->lock_fd = openat(s->config.dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->lock_fd < 0)
+		return 0;
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+	return 0;
+}
+
+static int open_index(struct store *s, bool fresh)
+{
+	static const struct id16 no_salt;
+	uint8_t key[KEY_SIZE];
+	kdf_subkey(secret_key(s->key), "cof-name", &no_salt, key);
+	memcpy(s->name_key, key, sizeof s->name_key);
+	kdf_subkey(secret_key(s->key), "cof-indx", &no_salt, key);
+	int err = pagevfs_open(s->config.env, s->config.dirfd, key, &s->vfs);
+	secret_wipe(key, sizeof key);
+	if (err < 0)
+		return err;
+	struct index_config config = { .vfs = pagevfs_name(s->vfs), .path = "index", .name_key = s->name_key,
+		.live = segments_live, .ctx = s->segments, .fresh = fresh };
+	return index_open(&config, &s->index);
+}
+
+static int open_parts(struct store *s)
+{
+	bool fresh;
+	int err = lock_directory(s);
+	if (err == 0)
+		err = secret_from(bytes_of(s->config.key, KEY_SIZE), &s->key);
+	s->config.key = NULL;
+	if (err == 0)
+		err = open_head(s, &fresh);
+	if (err == 0)
+		err = segments_open(s->config.env, s->config.dirfd, s->key, &s->segments);
+	if (err == 0)
+		err = journal_open(s->config.env, s->segments, &s->journal);
+	if (err == 0)
+		err = open_index(s, fresh);
+	if (err == 0)
+		err = store_replay(s);
+	if (err == 0 && fresh)
+		err = finish_fresh(s);
+	return err < 0 ? err : tend_start(s);
+}
+
+static void store_free(struct store *s)
+{
+	index_close(s->index);
+	pagevfs_close(s->vfs);
+	journal_close(s->journal);
+	segments_close(s->segments);
+	holds_release(&s->holds);
+	buf_release(&s->call.body);
+	buf_release(&s->call.data);
+	secret_free(s->key);
+	secret_wipe(s->name_key, sizeof s->name_key);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->tend_lock);
+	pthread_mutex_destroy(&s->wake_lock);
+	pthread_cond_destroy(&s->wake);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s);
+}
+
+int store_open(const struct store_config *config, struct store **ret_store)
+{
+	struct store *s = calloc(1, sizeof *s);
+	if (!s)
+		return ERR_NOMEM;
+	s->config = *config;
+	s->lock_fd = -1;
+	s->call = (struct store_txn){ .s = s, .body = BUF_INIT(JOURNAL_MAX_BODY), .data = BUF_INIT(JOURNAL_MAX_DATA) };
+	s->keeps.next = s->keeps.prev = &s->keeps;
+	pthread_condattr_t clock;
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->tend_lock, NULL);
+	pthread_mutex_init(&s->wake_lock, NULL);
+	pthread_cond_init(&s->wake, &clock);
+	pthread_condattr_destroy(&clock);
+	int err = open_parts(s);
+	if (err < 0) {
+		store_free(s);
+		return err;
+	}
+	*ret_store = s;
+	return 0;
+}
+
+/* What cannot be committed now is replayed at the next start. */
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	tend_stop(s);
+	(void)!store_tend(s);
+	store_free(s);
+}
+
+/* ---- the lock ---- */
+
+int store_lock(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	int err = s->behind ? store_recover(s) : 0;
+	if (err < 0)
+		pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+void store_unlock(struct store *s)
+{
+	pthread_mutex_unlock(&s->lock);
+}
+
+void keep_add(struct store *s, struct store_keep *k)
+{
+	k->s = s;
+	k->seq = s->at.seq;
+	k->prev = s->keeps.prev; /* ascending by seq */
+	k->next = &s->keeps;
+	k->prev->next = k;
+	k->next->prev = k;
+}
+
+void keep_drop(struct store *s, struct store_keep *k)
+{
+	(void)s;
+	k->prev->next = k->next;
+	k->next->prev = k->prev;
+}
+
+uint64_t keep_oldest(const struct store *s)
+{
+	return s->keeps.next == &s->keeps ? UINT64_MAX : s->keeps.next->seq;
+}
+
+int store_keep(struct store *s, struct store_keep **ret_k)
+{
+	struct store_keep *k = calloc(1, sizeof *k);
+	if (!k)
+		return ERR_NOMEM;
+	pthread_mutex_lock(&s->lock);
+	keep_add(s, k);
+	pthread_mutex_unlock(&s->lock);
+	*ret_k = k;
+	return 0;
+}
+
+void store_keep_release(struct store_keep *k)
+{
+	if (!k)
+		return;
+	struct store *s = k->s;
+	pthread_mutex_lock(&s->lock);
+	keep_drop(s, k);
+	pthread_mutex_unlock(&s->lock);
+	free(k);
+}
+
+int64_t store_now(const struct store *s)
+{
+	return s->config.env->wall_ns(s->config.env->ctx);
+}
+
+void store_random(struct store *s, void *p, size_t n)
+{
+	if (s->random_left < n) {
+		s->config.env->random(s->config.env->ctx, s->random, sizeof s->random);
+		s->random_left = sizeof s->random;
+	}
+	s->random_left -= n;
+	memcpy(p, s->random + s->random_left, n);
+}
+
+/* ---- transactions ---- */
+
+static int refuse_changes(struct store *s)
+{
+	if (journal_broken(s->journal))
+		return ERR_READ_ONLY;
+	return pagevfs_stuck(s->vfs) ? ERR_NO_SPACE : 0;
+}
+
+static void reset(struct store_txn *t)
+{
+	buf_clear(&t->body);
+	buf_clear(&t->data);
+	t->data_view = bytes_of(NULL, 0);
+	t->live = t->failed = t->background = false;
+	t->changed = 0;
+}
+
+int txn_call(struct store *s, struct store_txn **ret_t)
+{
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	err = refuse_changes(s);
+	if (err < 0) {
+		store_unlock(s);
+		return err;
+	}
+	reset(&s->call);
+	*ret_t = &s->call;
+	return 0;
+}
+
+static struct bytes txn_data(const struct store_txn *t)
+{
+	return t->data_view.len > 0 ? t->data_view : buf_bytes(&t->data);
+}
+
+/* Appends; then makes the index say the same. */
+static int write_entry(struct store_txn *t)
+{
+	struct store *s = t->s;
+	struct place data;
+	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), &data);
+	if (err < 0)
+		return err;
+	if (t->live && txn_data(t).len > 0) {
+		err = segments_undo(s->segments);
+		if (err == 0)
+			err = index_rollback_to(s->index);
+		t->live = false;
+	}
+	if (err == 0)
+		err = t->live ? index_release(s->index) : op_apply_all(s->index, buf_bytes(&t->body), &data);
+	segments_unmark(s->segments);
+	t->live = false;
+	s->behind = err < 0;
+	s->uncommitted++;
+	if (s->behind)
+		err = store_recover(s);
+	if (err == 0 && s->uncommitted >= COMMIT_OPS)
+		(void)!tend_commit(s); /* the rows stay in the open transaction; housekeeping tries again */
+	return 0; /* what is in the journal has happened */
+}
+
+int txn_end(struct store_txn *t, int err)
+{
+	struct store *s = t->s;
+	if (err == 0 && t->body.len > 0)
+		err = write_entry(t);
+	uint32_t changed = err == 0 ? t->changed : 0;
+	secret_wipe(t->body.data, t->body.len);
+	buf_clear(&t->body);
+	if (t->data.alloc > 1u << 20)
+		buf_release(&t->data);
+	store_unlock(s);
+	if (changed != 0 && s->config.changed)
+		s->config.changed(s->config.ctx, changed);
+	return err;
+}
+
+int store_begin(struct store *s, struct store_txn **ret_t)
+{
+	struct store_txn *t;
+	int err = txn_call(s, &t);
+	if (err < 0)
+		return err;
+	err = index_savepoint(s->index);
+	if (err < 0) {
+		store_unlock(s);
+		return err;
+	}
+	segments_mark(s->segments);
+	t->live = true;
+	s->open = t;
+	*ret_t = t;
+	return 0;
+}
+
+static int undo(struct store_txn *t)
+{
+	struct store *s = t->s;
+	int err = segments_undo(s->segments);
+	int back = index_rollback_to(s->index);
+	t->live = false;
+	s->behind = err < 0 || back < 0;
+	return s->behind ? store_recover(s) : 0;
+}
+
+int store_commit(struct store_txn **pt)
+{
+	struct store_txn *t = STEAL(pt);
+	struct store *s = t->s;
+	int err = t->failed ? ERR_INTERNAL : 0;
+	s->open = NULL;
+	if (err == 0 && t->body.len > 0)
+		err = write_entry(t);
+	if (t->live) { /* nothing changed, or nothing was appended */
+		int undone = undo(t);
+		err = err < 0 ? err : undone;
+	}
+	buf_clear(&t->body); /* appended, or not to be */
+	return txn_end(t, err);
+}
+
+void store_abort(struct store_txn **pt)
+{
+	if (!*pt)
+		return;
+	struct store_txn *t = STEAL(pt);
+	t->s->open = NULL;
+	(void)!undo(t);
+	(void)!txn_end(t, ERR_CANCELLED);
+}
+
+int txn_stage(struct store_txn *t, const struct op *op)
+{
+	size_t start = t->body.len;
+	int err = t->failed ? ERR_INTERNAL : op_put(&t->body, op);
+	if (err == 0 && t->live) {
+		static const struct place pending = { .segment = PLACE_PENDING };
+		err = op_apply_all(t->s->index, bytes_of(t->body.data + start, t->body.len - start), &pending);
+	}
+	if (err < 0 && t->live)
+		t->failed = true;
+	return err;
+}
+
+int txn_add_data(struct store_txn *t, struct bytes data, uint64_t *ret_from)
+{
+	*ret_from = t->data.len;
+	return buf_put(&t->data, data.p, data.len);
+}
+
+uint64_t txn_seq(const struct store_txn *t)
+{
+	return t->s->at.seq + 1;
+}
+
+uint64_t txn_new_row(struct store_txn *t)
+{
+	return index_state(t->s->index)->next_row++;
+}
+
+int txn_put_node(struct store_txn *t, const struct node *now, const struct node *before)
+{
+	return txn_stage(t, &(struct op){ .type = OP_NODE_PUT, .node = now, .was = before->change, .was_flags = before->flags });
+}
+
+void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits)
+{
+	if (n->space == 0)
+		return;
+	n->change = txn_seq(t);
+	n->change_bits |= change_bits;
+	t->changed = n->space;
+}
+
+/* ---- durability and numbers ---- */
+
+int store_sync(struct store *s)
+{
+	uint64_t seq;
+	return journal_sync(s->journal, &seq);
+}
+
+int store_stat(struct store *s, struct store_stat *ret)
+{
+	*ret = (struct store_stat){ .limit = s->config.limit, .read_only = journal_broken(s->journal) };
+	ret->disk_bytes = segments_bytes(s->segments, &ret->live_bytes) + pagevfs_bytes(s->vfs);
+	struct statvfs below;
+	if (fstatvfs(s->config.dirfd, &below) == 0) {
+		ret->free_bytes = (uint64_t)below.f_bavail * below.f_frsize;
+		ret->total_bytes = (uint64_t)below.f_blocks * below.f_frsize;
+	}
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	ret->nodes = index_state(s->index)->nodes;
+	err = index_dirty_count(s->index, &ret->dirty_nodes);
+	if (err == 0)
+		err = index_outbox_count(s->index, &ret->outbox_records);
+	store_unlock(s);
+	return err;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Housekeeping: once a second, or when kicked, what was done is committed to the index, the journal synced, the index's log
+ * written behind it, and what nothing needs any more is freed. All waiting for disks is done without the store's lock.
+ */
+#include <time.h>
+#include "cache/pagevfs.h"
+#include "cache/txn.h"
+
+enum { CHECKPOINT_FRAMES = 2000 };
+
+/* The segments' numbers of live bytes go with the commit that they belong to. */
+static int save_segments(struct store *s)
+{
+	struct segment_row row = { .number = 0 };
+	while (segments_next(s->segments, row.number, &row)) {
+		if (!row.changed)
+			continue;
+		int err = index_segment_put(s->index, row.number, row.size, row.live);
+		if (err < 0)
+			return err;
+		segments_saved(s->segments, row.number);
+	}
+	return 0;
+}
+
+int tend_commit(struct store *s)
+{
+	struct index_state *state = index_state(s->index);
+	state->segment = s->at.segment;
+	state->pos = s->at.pos;
+	state->seq = s->at.seq;
+	state->next_segment = s->at.next_segment;
+	int err = save_segments(s);
+	if (err == 0)
+		err = index_commit(s->index);
+	if (err < 0) {
+		s->behind = true;
+		return err;
+	}
+	s->committed_seq = s->at.seq;
+	s->uncommitted = 0;
+	segments_note_empty(s->segments, s->at.seq);
+	return 0;
+}
+
+struct commit_mark {
+	uint64_t frames, segment, seq;
+};
+
+static int commit_now(struct store *s, struct commit_mark *m)
+{
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	if (s->uncommitted > 0)
+		err = tend_commit(s);
+	m->frames = pagevfs_mark(s->vfs);
+	m->segment = index_state(s->index)->segment; /* of the last commit: the state moves with commits alone */
+	m->seq = s->committed_seq;
+	store_unlock(s);
+	return err;
+}
+
+/* Moves the log into the database. That needs all of it on disk, and no more may come meanwhile. */
+static int checkpoint(struct store *s)
+{
+	uint64_t synced;
+	if (pagevfs_frames(s->vfs) < CHECKPOINT_FRAMES || pagevfs_mark(s->vfs) == s->checkpointed)
+		return 0;
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	if (s->uncommitted > 0)
+		err = tend_commit(s);
+	if (err == 0)
+		err = journal_sync(s->journal, &synced);
+	if (err == 0)
+		err = pagevfs_flush(s->vfs, UINT64_MAX);
+	if (err == 0 && pagevfs_pending(s->vfs) == 0)
+		err = index_checkpoint(s->index);
+	if (err == 0)
+		s->checkpointed = pagevfs_mark(s->vfs);
+	store_unlock(s);
+	return err;
+}
+
+/* Segments that the synced index neither points into nor replays from, and that no reader of an older state may need. */
+static int free_segments(struct store *s, const struct commit_mark *m)
+{
+	struct segment_row row = { .number = 0 };
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	uint64_t oldest = keep_oldest(s);
+	while (err == 0 && segments_next(s->segments, row.number, &row)) {
+		bool free = row.live == 0 && row.number < m->segment && row.empty_seq != 0 && row.empty_seq <= m->seq &&
+			row.empty_seq <= oldest && !row.changed;
+		if (!free)
+			continue;
+		err = index_segment_del(s->index, row.number);
+		if (err == 0)
+			err = segments_remove(s->segments, row.number);
+		if (err == 0)
+			s->uncommitted += s->uncommitted == 0; /* so that the row goes with a commit */
+	}
+	store_unlock(s);
+	return err;
+}
+
+/* Locked by tend_lock. */
+static int flush_index(struct store *s, struct commit_mark *m)
+{
+	uint64_t synced;
+	int err = commit_now(s, m);
+	if (err == 0)
+		err = journal_sync(s->journal, &synced);
+	return err < 0 ? err : pagevfs_flush(s->vfs, m->frames);
+}
+
+int store_tend(struct store *s)
+{
+	struct commit_mark m;
+	pthread_mutex_lock(&s->tend_lock);
+	int err = flush_index(s, &m);
+	if (err == 0)
+		err = checkpoint(s);
+	if (err == 0)
+		err = free_segments(s, &m);
+	if (err == 0)
+		err = store_collect(s);
+	if (err == 0)
+		err = store_evict_some(s);
+	if (err == 0)
+		err = store_compact(s);
+	pthread_mutex_unlock(&s->tend_lock);
+	return err;
+}
+
+/* ---- the thread ---- */
+
+static void wait_second(struct store *s)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&s->wake_lock);
+	while (!s->stopping && !s->kicked && pthread_cond_timedwait(&s->wake, &s->wake_lock, &until) == 0)
+		;
+	s->kicked = false;
+	pthread_mutex_unlock(&s->wake_lock);
+}
+
+static bool stopping(struct store *s)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	bool stop = s->stopping;
+	pthread_mutex_unlock(&s->wake_lock);
+	return stop;
+}
+
+/* Errors are not lost: a broken journal refuses changes, a failed commit is tried again, and both show in store_stat. */
+static void *keeper(void *ctx)
+{
+	struct store *s = ctx;
+	while (!stopping(s)) {
+		(void)!journal_prepare(s->journal);
+		wait_second(s);
+		(void)!store_tend(s);
+	}
+	return NULL;
+}
+
+int tend_start(struct store *s)
+{
+	if (s->config.no_thread)
+		return 0;
+	if (pthread_create(&s->keeper, NULL, keeper, s) != 0)
+		return ERR_NOMEM;
+	s->keeper_runs = true;
+	return 0;
+}
+
+void tend_kick(struct store *s)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	s->kicked = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->wake_lock);
+}
+
+void tend_stop(struct store *s)
+{
+	if (!s->keeper_runs)
+		return;
+	pthread_mutex_lock(&s->wake_lock);
+	s->stopping = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->wake_lock);
+	pthread_join(s->keeper, NULL);
+	s->keeper_runs = false;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * txn: the inside of the store, for the files store*.c, compact.c, evict.c, replay.c and verify.c alone.
+ *
+ * A transaction collects ops. A file-system call (txn_call) decides by reading, stages its ops, and txn_end() appends them as
+ * one journal entry and applies them. A sync transaction (store_begin) applies each op at once under a savepoint; when
+ * it has data, whose place is known only after the append, commit goes back to the savepoint and applies all again.
+ *
+ * An op that cannot be applied after its entry was appended leaves the index behind the journal: store_recover() rolls it
+ * back to the last commit and replays, at once or with the next call.
+ */
+#ifndef COFFER_CACHE_TXN_H
+#define COFFER_CACHE_TXN_H
+
+#include <pthread.h>
+#include "cache/hold.h"
+#include "cache/journal.h"
+#include "cache/op.h"
+
+struct pagevfs;
+
+struct store_txn {
+	struct store *s;
+	struct buf body, data;
+	struct bytes data_view; /* instead of data: the caller's memory, for one large write */
+	bool live;              /* apply each op as it is staged */
+	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
+	bool background;        /* housekeeping: works when local changes are refused for want of space */
+	uint32_t changed;       /* space with a new local change, for the callback */
+};
+
+/* Stamps of readers: what they saw at sequence number `seq` is kept. */
+struct store_keep {
+	struct store *s;
+	struct store_keep *next, *prev;
+	uint64_t seq;
+};
+
+#define RANDOM_POOL 4096
+
+struct store {
+	struct store_config config;
+	int lock_fd;
+	struct secret *key;
+	uint8_t name_key[16];
+	struct segments *segments;
+	struct journal *journal;
+	struct pagevfs *vfs;
+
+	pthread_mutex_t lock; /* everything below */
+	struct index *index;
+	struct index_state at;  /* the journal's position and sequence (the other fields are the index's own) */
+	uint64_t committed_seq; /* the last index commit reflects it */
+	uint64_t uncommitted;   /* entries since */
+	bool behind;            /* the index lacks what the journal has: recover first */
+	struct store_txn call;
+	struct holds holds;
+	struct store_keep keeps; /* list head */
+	uint8_t random[RANDOM_POOL];
+	size_t random_left;
+	uint64_t checkpointed;  /* mark of the log at the last checkpoint */
+	struct store_txn *open;  /* between store_begin and commit */
+	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
+
+	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock` */
+	pthread_mutex_t wake_lock;
+	pthread_cond_t wake;
+	pthread_t keeper;
+	bool keeper_runs, stopping, kicked;
+};
+
+/* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. */
+int txn_call(struct store *s, struct store_txn **ret_t) MUST_CHECK;
+/* Appends and applies if err is 0, unlocks, calls back. Returns err or what went wrong. */
+int txn_end(struct store_txn *t, int err) MUST_CHECK;
+/* The lock for reading rows. */
+int store_lock(struct store *s) MUST_CHECK;
+void store_unlock(struct store *s);
+
+int txn_stage(struct store_txn *t, const struct op *op) MUST_CHECK;
+/* Adds bytes to the entry's data; *ret_from is their offset in it. */
+int txn_add_data(struct store_txn *t, struct bytes data, uint64_t *ret_from) MUST_CHECK;
+uint64_t txn_seq(const struct store_txn *t); /* of the entry being made */
+uint64_t txn_new_row(struct store_txn *t);
+int64_t store_now(const struct store *s);
+void store_random(struct store *s, void *p, size_t n);
+int txn_put_node(struct store_txn *t, const struct node *now, const struct node *before) MUST_CHECK;
+/* Marks a local change on the copy; the caller stages it. */
+void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits);
+/* Drops a node without names: for good if nobody has ever seen it, else what is left is a tombstone to be sent. */
+int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before) MUST_CHECK;
+
+/* Gives a node one more link; nlink is the caller's. */
+int txn_add_name(struct store_txn *t, const struct node *n, const struct node *dir, struct bytes name) MUST_CHECK;
+/* Stages a directory whose entries changed. */
+int txn_put_dir(struct store_txn *t, struct node *dir, const struct node *before) MUST_CHECK;
+
+void keep_add(struct store *s, struct store_keep *k); /* lock held */
+void keep_drop(struct store *s, struct store_keep *k);
+uint64_t keep_oldest(const struct store *s); /* UINT64_MAX: none */
+
+/* replay.c */
+int store_replay(struct store *s) MUST_CHECK;  /* at the start: registers segments, replays, opens a new one, purges */
+int store_recover(struct store *s) MUST_CHECK; /* see above; lock held */
+/* compact.c, evict.c: parts of store_tend; no lock held */
+int store_compact(struct store *s) MUST_CHECK;
+int store_collect(struct store *s) MUST_CHECK; /* chunks that nothing names */
+int store_evict_some(struct store *s) MUST_CHECK;
+/* tend.c */
+int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
+int tend_start(struct store *s) MUST_CHECK;
+void tend_stop(struct store *s);
+void tend_kick(struct store *s);
+
+#endif
