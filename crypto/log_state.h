@@ -14,7 +14,7 @@
 #include "crypto/log.h"
 
 #define LOG_MAX_VIAS 20000
-#define LOG_MAX_REVOKED 20000
+#define LOG_MAX_REVOKED 6000
 #define LOG_MAX_CLOSED 1000 /* invites no longer open that are still remembered */
 #define LOG_MAX_RETENTION (1ull << 40)
 
