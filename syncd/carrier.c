@@ -245,7 +245,8 @@ static void tell_rate(struct carrier *c, uint64_t now)
 {
 	const struct msg m = {
 		.type = MSG_RATE,
-		.sent = ws_sent(c->ws) + http_sent(c->http), .received = ws_received(c->ws) + http_received(c->http),
+		.sent = ws_sent(c->ws) + http_sent(c->http),
+		.received = ws_received(c->ws) + http_received(c->http),
 	};
 
 	if ((m.sent == c->rate_sent && m.received == c->rate_received) || now < c->rate_at + RATE_MS)
@@ -311,8 +312,16 @@ static int build(struct carrier *c)
 	int err;
 
 	c->ws_handler = (struct ws_handler){
-		.ctx = c, .opened = on_opened, .answered = on_answered, .failed = on_failed, .closed = on_relay_closed,
-		.message = on_relay_message, .heard = on_heard, .drained = on_drained, .watched = on_watched, .turned = on_turned,
+		.ctx = c,
+		.opened = on_opened,
+		.answered = on_answered,
+		.failed = on_failed,
+		.closed = on_relay_closed,
+		.message = on_relay_message,
+		.heard = on_heard,
+		.drained = on_drained,
+		.watched = on_watched,
+		.turned = on_turned,
 	};
 	c->http_handler = (struct http_handler){ .ctx = c, .done = on_http_done, .health = on_health };
 	err = engine_new(&c->engine);

@@ -11,11 +11,11 @@
 #include "syncd/jobs.h"
 #include "wire/frame.h"
 
-#define CONNECT_MS 30000  /* name, TCP, TLS and upgrade */
-#define VERIFY_MS 15000   /* first response after auth */
+#define CONNECT_MS 30000 /* name, TCP, TLS and upgrade */
+#define VERIFY_MS 15000  /* first response after auth */
 #define HEALTH_MS 15000
-#define PROBE_MS 5000     /* answer expected after a network change */
-#define STUCK_MS 120000   /* no progress of the oldest call */
+#define PROBE_MS 5000   /* answer expected after a network change */
+#define STUCK_MS 120000 /* no progress of the oldest call */
 #define TOKEN_MAX_TEXT 4096
 #define PROTOCOL_VERSION 1
 
@@ -24,16 +24,17 @@ enum phase { PHASE_IDLE, PHASE_WAIT, PHASE_CONNECT, PHASE_VERIFY, PHASE_ONLINE, 
 struct engine {
 	enum phase phase;
 	bool configured;
-	struct buf token;       /* text; empty: none */
-	uint64_t token_end;     /* ms */
+	struct buf token;   /* text; empty: none */
+	uint64_t token_end; /* ms */
 	struct calls *calls;
 	struct jobs *jobs;
-	uint64_t deadline;      /* of the phase: attempt due, or time-out */
-	uint64_t heard;         /* when the relay last said anything */
-	uint64_t probe_end;     /* an answer is due; ENGINE_NEVER */
-	uint64_t connection;    /* counts authenticated connections */
-	uint64_t serial;        /* of the engine's own requests */
-	unsigned failures;      /* in a row */
+	uint64_t deadline;   /* of the phase: attempt due, or time-out */
+	uint64_t heard;      /* when the relay last said anything */
+	uint64_t probe_end;  /* an answer is due; ENGINE_NEVER */
+	uint64_t connection; /* counts authenticated connections */
+	uint64_t serial;     /* of the engine's own requests */
+	unsigned failures;   /* in a row */
+	unsigned answered;   /* HTTP status in place of the upgrade */
 };
 
 int engine_new(struct engine **ret_e)
@@ -103,11 +104,15 @@ uint64_t engine_deadline(const struct engine *e)
 	return min_u64(d, later(calls_since(e->calls), STUCK_MS));
 }
 
-static int tell_state(struct engine *e, enum msg_state state, const char *reason, uint64_t retry_ms,
-		      struct engine_actions *out)
+static int tell_state(
+	struct engine *e, enum msg_state state, const char *reason, uint64_t retry_ms, struct engine_actions *out)
 {
 	const struct msg m = {
-		.type = MSG_STATE, .state = state, .connection = e->connection, .text = bytes_str(reason), .retry_ms = retry_ms,
+		.type = MSG_STATE,
+		.state = state,
+		.connection = e->connection,
+		.text = bytes_str(reason),
+		.retry_ms = retry_ms,
 	};
 
 	return action_tell(out, &m);
@@ -132,7 +137,7 @@ static int drop_open(struct engine *e, struct engine_actions *out)
 
 /* The connection or attempt is over: everything open is answered, the next attempt is planned. */
 static int give_up(struct engine *e, const struct engine_event *ev, enum msg_state state, const char *reason,
-		   struct engine_actions *out)
+	struct engine_actions *out)
 {
 	uint64_t delay = state == MSG_REFUSED ? ENGINE_BACKOFF_MAX_MS : backoff(e, ev->random);
 	int err = drop_open(e, out);
@@ -146,7 +151,8 @@ static int give_up(struct engine *e, const struct engine_event *ev, enum msg_sta
 	return tell_state(e, state, reason, delay, out);
 }
 
-static int give_up_closing(struct engine *e, const struct engine_event *ev, const char *reason, struct engine_actions *out)
+static int give_up_closing(
+	struct engine *e, const struct engine_event *ev, const char *reason, struct engine_actions *out)
 {
 	int err = action_plain(out, ENGINE_CLOSE);
 
@@ -177,7 +183,8 @@ static int restart(struct engine *e, const struct engine_event *ev, struct engin
 {
 	int err = OK;
 
-	if (e->phase == PHASE_CONNECT || e->phase == PHASE_VERIFY || e->phase == PHASE_ONLINE || e->phase == PHASE_HEALTH)
+	if (e->phase == PHASE_CONNECT || e->phase == PHASE_VERIFY || e->phase == PHASE_ONLINE ||
+		e->phase == PHASE_HEALTH)
 		err = action_plain(out, ENGINE_CLOSE);
 	if (err == OK)
 		err = drop_open(e, out);
@@ -186,7 +193,7 @@ static int restart(struct engine *e, const struct engine_event *ev, struct engin
 }
 
 static int send_frame(struct engine *e, const char *method, bool request, char id_kind, struct bytes param_key,
-		      struct bytes param_text, struct engine_actions *out)
+	struct bytes param_text, struct engine_actions *out)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT_SECRET(ENGINE_HEADROOM + 2 * TOKEN_MAX_TEXT);
 	struct cbor_enc enc = cbor_enc_init(&b);
@@ -299,6 +306,7 @@ static int on_answered(struct engine *e, const struct engine_event *ev, struct e
 		return OK;
 	if (ev->status >= 500 || ev->status == 408 || ev->status == 425 || ev->status == 429)
 		return give_up(e, ev, MSG_OFFLINE, "busy", out);
+	e->answered = ev->status;
 	e->phase = PHASE_HEALTH;
 	e->deadline = later(ev->now, HEALTH_MS);
 	return action_plain(out, ENGINE_HEALTH);
@@ -314,8 +322,10 @@ static int on_health(struct engine *e, const struct engine_event *ev, struct eng
 		return give_up(e, ev, MSG_OFFLINE, "busy", out);
 	if (ev->status != 200 || ev->version == 0)
 		return give_up(e, ev, MSG_REFUSED, "not-a-relay", out);
-	/* A relay, but not one that speaks this subprotocol, or another version of it. */
-	return give_up(e, ev, MSG_REFUSED, "version", out);
+	if (ev->version != PROTOCOL_VERSION || e->answered == 101)
+		return give_up(e, ev, MSG_REFUSED, "version", out);
+	/* A relay that is well, behind a proxy that does not pass WebSockets on. */
+	return give_up(e, ev, MSG_REFUSED, "no-websocket", out);
 }
 
 static int on_closed(struct engine *e, const struct engine_event *ev, struct engine_actions *out)
@@ -342,7 +352,8 @@ static int on_closed(struct engine *e, const struct engine_event *ev, struct eng
 }
 
 /* The answer to the engine's own request. Any answer proves that the relay took the token. */
-static int on_own_response(struct engine *e, const struct engine_event *ev, const struct frame *f, struct engine_actions *out)
+static int on_own_response(
+	struct engine *e, const struct engine_event *ev, const struct frame *f, struct engine_actions *out)
 {
 	struct bytes ok;
 	struct cbor_dec d;

@@ -13,7 +13,7 @@
  *
  * Reasons in STATE (tokens): offline: "name" "unreachable" "tls" "timeout" "closed" "replaced" "too-many" "busy" "bad-frame"
  * "stuck"; refused (a person has to look; tried again every minute): "auth" "forbidden" "not-a-relay" "version"
- * "delegation". Codes in RESULT: "" or the relay's own; here made: "offline", "busy" (more than ENGINE_MAX_OPEN open).
+ * "no-websocket" "delegation". Codes in RESULT: "" or the relay's own; here made: "offline", "busy" (more than ENGINE_MAX_OPEN open).
  */
 #ifndef COFFER_SYNCD_ENGINE_H
 #define COFFER_SYNCD_ENGINE_H

@@ -30,7 +30,10 @@ int ipc_new(int fd, const struct ipc_handler *handler, struct poller *p, struct 
 	if (!i)
 		return ERR_NOMEM;
 	*i = (struct ipc){
-		.handler = handler, .poller = p, .in = BUF_INIT(MSG_MAX + 4 + READ_SIZE), .out = BUF_INIT(OUT_MAX),
+		.handler = handler,
+		.poller = p,
+		.in = BUF_INIT(MSG_MAX + 4 + READ_SIZE),
+		.out = BUF_INIT(OUT_MAX),
 		.source = { .fd = fd, .ready = ready, .ctx = i },
 	};
 	/* Best effort: fewer wake-ups for large messages. */
@@ -149,7 +152,8 @@ int ipc_tell(struct ipc *i, const struct msg *m)
 void ipc_flush(struct ipc *i)
 {
 	while (!i->over && i->written < i->out.len) {
-		ssize_t n = send(i->source.fd, i->out.data + i->written, i->out.len - i->written, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(
+			i->source.fd, i->out.data + i->written, i->out.len - i->written, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n >= 0) {
 			i->written += (size_t)n;

@@ -113,7 +113,11 @@ int jobs_add(struct jobs *j, const struct msg *m, struct bytes token, struct eng
 			return err;
 	}
 	j->v[j->n++] = (struct job){
-		.num = m->num, .put = m->type == MSG_PUT, .space = m->space, .chunk = m->chunk, .blob = blob,
+		.num = m->num,
+		.put = m->type == MSG_PUT,
+		.space = m->space,
+		.chunk = m->chunk,
+		.blob = blob,
 	};
 	j->held += blob.len;
 	blob = (struct buf){ .cap = 0 };
@@ -148,7 +152,7 @@ int jobs_cancel(struct jobs *j, uint64_t num, struct bytes token, struct engine_
 }
 
 int jobs_done(struct jobs *j, uint64_t num, const char *code, struct bytes data, struct bytes token,
-	      struct engine_actions *out)
+	struct engine_actions *out)
 {
 	size_t i = find(j, num);
 	int err = OK;

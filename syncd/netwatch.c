@@ -34,7 +34,8 @@ static void ready(void *ctx, uint32_t events)
 int netwatch_new(struct poller *p, void (*changed)(void *ctx), void *ctx, struct netwatch **ret_n)
 {
 	const struct sockaddr_nl address = {
-		.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
 	};
 	struct netwatch *n = calloc(1, sizeof *n);
 
@@ -42,10 +43,12 @@ int netwatch_new(struct poller *p, void (*changed)(void *ctx), void *ctx, struct
 		return ERR_NOMEM;
 	*n = (struct netwatch){ .poller = p, .changed = changed, .ctx = ctx };
 	n->source = (struct poll_source){
-		.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), .ready = ready, .ctx = n,
+		.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE),
+		.ready = ready,
+		.ctx = n,
 	};
 	if (n->source.fd < 0 || bind(n->source.fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
-	    poller_watch(p, &n->source, EPOLLIN) < 0) {
+		poller_watch(p, &n->source, EPOLLIN) < 0) {
 		netwatch_free(n);
 		return ERR_UNSUPPORTED;
 	}

@@ -69,8 +69,8 @@ static void ready(void *ctx, uint32_t events)
 	r->done(r->ctx, &a);
 }
 
-int resolve_new(struct poller *p, void (*done)(void *ctx, const struct resolve_answer *a), void *ctx,
-		struct resolve **ret_r)
+int resolve_new(
+	struct poller *p, void (*done)(void *ctx, const struct resolve_answer *a), void *ctx, struct resolve **ret_r)
 {
 	struct resolve *r = calloc(1, sizeof *r);
 	int pair[2];
@@ -82,7 +82,10 @@ int resolve_new(struct poller *p, void (*done)(void *ctx, const struct resolve_a
 		return ERR_IO;
 	}
 	*r = (struct resolve){
-		.poller = p, .thread_end = pair[1], .done = done, .ctx = ctx,
+		.poller = p,
+		.thread_end = pair[1],
+		.done = done,
+		.ctx = ctx,
 		.source = { .fd = pair[0], .ready = ready, .ctx = r },
 	};
 	if (poller_watch(p, &r->source, EPOLLIN) < 0) {

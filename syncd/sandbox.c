@@ -35,13 +35,32 @@ struct ruleset {
 
 static const char *const readable[] = {
 	/* TLS */
-	"/etc/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/lib/ssl",
+	"/etc/ssl",
+	"/usr/share/ca-certificates",
+	"/usr/local/share/ca-certificates",
+	"/usr/lib/ssl",
 	/* names */
-	"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services",
-	"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf",
+	"/etc/resolv.conf",
+	"/etc/hosts",
+	"/etc/host.conf",
+	"/etc/nsswitch.conf",
+	"/etc/gai.conf",
+	"/etc/services",
+	"/run/systemd/resolve",
+	"/run/resolvconf",
+	"/run/NetworkManager/resolv.conf",
 	/* modules that the C library and TLS load */
-	"/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime",
-	"/dev/urandom", "/dev/random", "/dev/null",
+	"/usr/lib",
+	"/usr/lib64",
+	"/usr/local/lib",
+	"/lib",
+	"/lib64",
+	"/etc/ld.so.cache",
+	"/usr/share/zoneinfo",
+	"/etc/localtime",
+	"/dev/urandom",
+	"/dev/random",
+	"/dev/null",
 };
 
 static uint64_t known_fs(int abi)
@@ -118,8 +137,9 @@ int sandbox_enter(void)
 
 	close_foreign();
 	(void)umask(077);
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &fds) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_CORE, &none) < 0 ||
+		setrlimit(RLIMIT_NOFILE, &fds) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return ERR_IO;
 	confine();
 	return OK;

@@ -31,7 +31,7 @@ struct transfer {
 	uint64_t num;
 	CURL *easy;
 	struct curl_slist *headers;
-	struct buf body;  /* PUT: the blob; else what came */
+	struct buf body; /* PUT: the blob; else what came */
 	bool too_long;
 	unsigned version; /* X-Protocol-Version */
 };
@@ -423,7 +423,7 @@ static void finish(struct http *h, struct transfer *t, CURLcode result)
 		h->handler->health(h->handler->ctx, result == CURLE_OK ? (unsigned)status : 0, t->version);
 	else
 		h->handler->done(h->handler->ctx, t->num, code_of(t, result, status),
-				 t->kind == KIND_GET ? buf_bytes(&t->body) : bytes_of(NULL, 0));
+			t->kind == KIND_GET ? buf_bytes(&t->body) : bytes_of(NULL, 0));
 }
 
 void http_turn(struct http *h)

@@ -30,13 +30,13 @@ struct ws {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct lws *wsi;
-	uintptr_t number;    /* of the current connection; 0 is never used */
+	uintptr_t number; /* of the current connection; 0 is never used */
 	bool live, open, paused, stop;
 	bool connecting, failed; /* failed: inside ws_connect, to be reported from ws_run */
 	unsigned close_code;
 	char close_reason[REASON_MAX];
 	size_t close_reason_len;
-	struct buf in;       /* message being put together */
+	struct buf in; /* message being put together */
 	struct out *first, *last;
 	size_t unsent;
 	uint64_t sent, received;

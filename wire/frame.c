@@ -104,8 +104,16 @@ static void get_error(struct cbor_dec *d, struct frame *f)
 	}
 }
 
-enum field { FIELD_TYPE = 1, FIELD_ID = 2, FIELD_METHOD = 4, FIELD_NAME = 8, FIELD_PARAMS = 16, FIELD_RESULT = 32,
-	     FIELD_DATA = 64, FIELD_ERROR = 128 };
+enum field {
+	FIELD_TYPE = 1,
+	FIELD_ID = 2,
+	FIELD_METHOD = 4,
+	FIELD_NAME = 8,
+	FIELD_PARAMS = 16,
+	FIELD_RESULT = 32,
+	FIELD_DATA = 64,
+	FIELD_ERROR = 128
+};
 
 static unsigned field_of(struct bytes key)
 {
@@ -113,8 +121,14 @@ static unsigned field_of(struct bytes key)
 		const char *key;
 		unsigned field;
 	} fields[] = {
-		{ "type", FIELD_TYPE }, { "id", FIELD_ID }, { "method", FIELD_METHOD }, { "name", FIELD_NAME },
-		{ "params", FIELD_PARAMS }, { "result", FIELD_RESULT }, { "data", FIELD_DATA }, { "error", FIELD_ERROR },
+		{ "type", FIELD_TYPE },
+		{ "id", FIELD_ID },
+		{ "method", FIELD_METHOD },
+		{ "name", FIELD_NAME },
+		{ "params", FIELD_PARAMS },
+		{ "result", FIELD_RESULT },
+		{ "data", FIELD_DATA },
+		{ "error", FIELD_ERROR },
 	};
 
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)

@@ -139,7 +139,8 @@ int relay_url_parse(struct bytes text, struct relay_url *ret_u)
 	if (u.port == standard)
 		snprintf(u.origin, sizeof u.origin, "%s://%s%s%s", u.tls ? "https" : "http", open, u.host, close);
 	else
-		snprintf(u.origin, sizeof u.origin, "%s://%s%s%s:%u", u.tls ? "https" : "http", open, u.host, close, u.port);
+		snprintf(u.origin, sizeof u.origin, "%s://%s%s%s:%u", u.tls ? "https" : "http", open, u.host, close,
+			u.port);
 	*ret_u = u;
 	return OK;
 }

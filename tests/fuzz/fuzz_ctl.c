@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (ctl_decode_request(bytes_of(p, n), &r) == OK) {
 		memcpy(verb, r.verb.p, r.verb.len);
 		verb[r.verb.len] = '\0';
-		if (strlen(verb) == r.verb.len && (ctl_put_request(&b, verb, r.args) < 0 || b.len != n + 4 ||
-						   memcmp(b.data + 4, p, n) != 0))
+		if (strlen(verb) == r.verb.len &&
+			(ctl_put_request(&b, verb, r.args) < 0 || b.len != n + 4 || memcmp(b.data + 4, p, n) != 0))
 			abort();
 	}
 	if (ctl_decode_answer(bytes_of(p, n), &a) == OK && a.kind == CTL_ERROR && a.error.exit > 255)

@@ -37,9 +37,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (engine_new(&e) < 0)
 		abort();
 	step(e, &out, (struct engine_event){ .kind = ENGINE_CONFIG, .changed = true }, answers);
-	step(e, &out, (struct engine_event){ .kind = ENGINE_DELEGATION, .data = bytes_str("t"), .life_ms = 100000 }, answers);
+	step(e, &out, (struct engine_event){ .kind = ENGINE_DELEGATION, .data = bytes_str("t"), .life_ms = 100000 },
+		answers);
 	step(e, &out, (struct engine_event){ .kind = ENGINE_OPENED }, answers);
-	step(e, &out, (struct engine_event){ .kind = ENGINE_MESSAGE, .data = bytes_of(verified, sizeof verified - 1) }, answers);
+	step(e, &out, (struct engine_event){ .kind = ENGINE_MESSAGE, .data = bytes_of(verified, sizeof verified - 1) },
+		answers);
 	if (!engine_online(e))
 		abort();
 	for (uint64_t i = 0; i < CALLS; i++) {

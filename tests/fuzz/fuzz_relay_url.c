@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	snprintf(text, sizeof text, "%s%s", a.origin, a.prefix);
 	if (strlen(text) >= RELAY_URL_MAX)
 		return 0;
-	if (relay_url_parse(bytes_str(text), &b) < 0 || a.tls != b.tls || a.port != b.port || strcmp(a.host, b.host) != 0 ||
-	    strcmp(a.prefix, b.prefix) != 0 || strcmp(a.origin, b.origin) != 0)
+	if (relay_url_parse(bytes_str(text), &b) < 0 || a.tls != b.tls || a.port != b.port ||
+		strcmp(a.host, b.host) != 0 || strcmp(a.prefix, b.prefix) != 0 || strcmp(a.origin, b.origin) != 0)
 		abort();
 	return 0;
 }

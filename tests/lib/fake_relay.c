@@ -132,9 +132,10 @@ void peer_upgrade(struct peer *p, const char *subprotocol)
 	SHA1((const unsigned char *)joined, strlen(joined), hash);
 	EVP_EncodeBlock(text, hash, sizeof hash);
 	snprintf(answer, sizeof answer,
-		 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		 "Sec-WebSocket-Accept: %s\r\n%s%s%s\r\n",
-		 text, subprotocol ? "Sec-WebSocket-Protocol: " : "", subprotocol ? subprotocol : "", subprotocol ? "\r\n" : "");
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Accept: %s\r\n%s%s%s\r\n",
+		text, subprotocol ? "Sec-WebSocket-Protocol: " : "", subprotocol ? subprotocol : "",
+		subprotocol ? "\r\n" : "");
 	peer_write(p, answer);
 }
 

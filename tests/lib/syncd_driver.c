@@ -42,13 +42,16 @@ static void run_child(const char *program, int fd)
 	_exit(127);
 }
 
-void syncd_start_as(struct syncd *s, const struct id32 *person, const struct id32 *device, const struct secret *device_key)
+void syncd_start_as(
+	struct syncd *s, const struct id32 *person, const struct id32 *device, const struct secret *device_key)
 {
 	char program[PATH_MAX + 32];
 	struct msg hello;
 	int pair[2];
 
-	*s = (struct syncd){ .in = BUF_INIT(2 * MSG_MAX), .person = *person, .device = *device, .device_key = device_key };
+	*s = (struct syncd){
+		.in = BUF_INIT(2 * MSG_MAX), .person = *person, .device = *device, .device_key = device_key
+	};
 	program_path(program);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	s->pid = fork();
@@ -114,7 +117,10 @@ void syncd_configure(struct syncd *s, const char *url)
 void syncd_delegate(struct syncd *s, const char *aud, int64_t life_s)
 {
 	const struct delegation d = {
-		.person = s->person, .device = s->device, .session = s->session, .aud = bytes_str(aud),
+		.person = s->person,
+		.device = s->device,
+		.session = s->session,
+		.aud = bytes_str(aud),
 		.not_after = (int64_t)time(NULL) + life_s,
 	};
 	struct buf b = BUF_INIT(DELEGATION_MAX);
@@ -132,7 +138,8 @@ uint64_t syncd_call(struct syncd *s, const char *method, struct bytes params)
 
 uint64_t syncd_put(struct syncd *s, const struct id16 *space, const struct id16 *chunk, struct bytes blob)
 {
-	syncd_send(s, &(struct msg){ .type = MSG_PUT, .num = ++s->num, .space = *space, .chunk = *chunk, .blob = blob });
+	syncd_send(
+		s, &(struct msg){ .type = MSG_PUT, .num = ++s->num, .space = *space, .chunk = *chunk, .blob = blob });
 	return s->num;
 }
 

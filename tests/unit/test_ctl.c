@@ -67,17 +67,17 @@ static void answers_come_back(void **state)
 static void refuses_other_shapes(void **state)
 {
 	static const char *const bad[] = {
-		"", "a0", "80", "f6", "a1 6476657262 6161",                 /* verb alone */
-		"a2 6461726773 80 6476657262 6161",                        /* args is no map */
-		"a2 6476657262 6161 6461726773 a0",                        /* keys in another order */
-		"a2 6461726773 a0 6476657262 4161",                        /* verb is bytes */
-		"a2 6461726773 a2 6162 01 6161 02 6476657262 6161",        /* args not canonical */
-		"a3 6161 01 6461726773 a0 6476657262 6161",                /* one key more */
-		"a2 6461726773 a0 6476657262 6161 00",                     /* bytes behind */
-		"a1 66726573756c74 01",                                    /* result is no map */
-		"a1 656572726f72 a0",                                      /* error without its fields */
+		"", "a0", "80", "f6", "a1 6476657262 6161",         /* verb alone */
+		"a2 6461726773 80 6476657262 6161",                 /* args is no map */
+		"a2 6476657262 6161 6461726773 a0",                 /* keys in another order */
+		"a2 6461726773 a0 6476657262 4161",                 /* verb is bytes */
+		"a2 6461726773 a2 6162 01 6161 02 6476657262 6161", /* args not canonical */
+		"a3 6161 01 6461726773 a0 6476657262 6161",         /* one key more */
+		"a2 6461726773 a0 6476657262 6161 00",              /* bytes behind */
+		"a1 66726573756c74 01",                             /* result is no map */
+		"a1 656572726f72 a0",                               /* error without its fields */
 		"a1 656572726f72 a4 6465786974 190100 646e616d65 60 646e657874 60 676d657373616765 60", /* exit 256 */
-		"a2 6464617461 a0 65657665746e 6161",                      /* evetn */
+		"a2 6464617461 a0 65657665746e 6161",                                                   /* evetn */
 	};
 
 	(void)state;

@@ -111,7 +111,8 @@ static void respond(struct rig *r, struct bytes id)
 
 static void delegate(struct rig *r, uint64_t life_ms)
 {
-	step(r, (struct engine_event){ .kind = ENGINE_DELEGATION, .data = bytes_str("token-text"), .life_ms = life_ms });
+	step(r, (struct engine_event){
+			.kind = ENGINE_DELEGATION, .data = bytes_str("token-text"), .life_ms = life_ms });
 }
 
 static void to_connect(struct rig *r)
@@ -572,11 +573,17 @@ static void tells_a_wrong_server_from_a_busy_one(void **state)
 		enum msg_state state;
 		const char *reason;
 	} table[] = {
-		{ 404, 200, 0, MSG_REFUSED, "not-a-relay" }, { 200, 404, 0, MSG_REFUSED, "not-a-relay" },
-		{ 301, 301, 0, MSG_REFUSED, "not-a-relay" }, { 400, 200, 1, MSG_REFUSED, "version" },
-		{ 101, 200, 2, MSG_REFUSED, "version" },     { 404, 503, 1, MSG_OFFLINE, "busy" },
-		{ 404, 0, 0, MSG_OFFLINE, "unreachable" },   { 502, 0, 0, MSG_OFFLINE, "busy" },
-		{ 503, 0, 0, MSG_OFFLINE, "busy" },          { 429, 0, 0, MSG_OFFLINE, "busy" },
+		{ 404, 200, 0, MSG_REFUSED, "not-a-relay" },
+		{ 200, 404, 0, MSG_REFUSED, "not-a-relay" },
+		{ 301, 301, 0, MSG_REFUSED, "not-a-relay" },
+		{ 400, 200, 1, MSG_REFUSED, "no-websocket" },
+		{ 101, 200, 1, MSG_REFUSED, "version" },
+		{ 404, 200, 2, MSG_REFUSED, "version" },
+		{ 404, 503, 1, MSG_OFFLINE, "busy" },
+		{ 404, 0, 0, MSG_OFFLINE, "unreachable" },
+		{ 502, 0, 0, MSG_OFFLINE, "busy" },
+		{ 503, 0, 0, MSG_OFFLINE, "busy" },
+		{ 429, 0, 0, MSG_OFFLINE, "busy" },
 	};
 
 	(void)state;
@@ -586,8 +593,9 @@ static void tells_a_wrong_server_from_a_busy_one(void **state)
 		to_connect(&r);
 		step(&r, (struct engine_event){ .kind = ENGINE_ANSWERED, .status = table[i].upgrade });
 		if (r.out.v[0].kind == ENGINE_HEALTH)
-			step(&r, (struct engine_event){
-				.kind = ENGINE_HEALTH_DONE, .status = table[i].health, .version = table[i].version });
+			step(&r, (struct engine_event){ .kind = ENGINE_HEALTH_DONE,
+					 .status = table[i].health,
+					 .version = table[i].version });
 		assert_state(&r, 0, table[i].state, table[i].reason);
 		/* Also what a person has to look at heals by itself. */
 		r.now = engine_deadline(r.e);
@@ -679,9 +687,14 @@ static void no_order_of_events_breaks_it(void **state)
 			};
 			uint64_t x = unit_random(&seed);
 			struct engine_event ev = {
-				.kind = (enum engine_event_kind)(x % (ENGINE_IPC + 1)), .reason = "", .status = (unsigned)(x >> 8) % 600,
-				.code = 3995 + (unsigned)(x >> 20) % 20, .num = (x >> 30) % (num + 1), .life_ms = x >> 40,
-				.version = (unsigned)(x >> 50) % 3, .changed = x >> 63,
+				.kind = (enum engine_event_kind)(x % (ENGINE_IPC + 1)),
+				.reason = "",
+				.status = (unsigned)(x >> 8) % 600,
+				.code = 3995 + (unsigned)(x >> 20) % 20,
+				.num = (x >> 30) % (num + 1),
+				.life_ms = x >> 40,
+				.version = (unsigned)(x >> 50) % 3,
+				.changed = x >> 63,
 			};
 			struct msg m = calls[(x >> 33) % 3];
 			char frame[64];
@@ -692,8 +705,8 @@ static void no_order_of_events_breaks_it(void **state)
 				ev.msg = &m;
 				open++;
 			} else if (ev.kind == ENGINE_MESSAGE) {
-				int n = snprintf(frame, sizeof frame, "\xa3\x64type\x01\x62id\x62%c%u\x66result\xf5", "cpr"[x % 3],
-						 1 + (unsigned)(x >> 35) % 9);
+				int n = snprintf(frame, sizeof frame, "\xa3\x64type\x01\x62id\x62%c%u\x66result\xf5",
+					"cpr"[x % 3], 1 + (unsigned)(x >> 35) % 9);
 
 				ev.data = bytes_of(frame, (size_t)n);
 			} else if (ev.kind == ENGINE_DELEGATION && (x & 0x10000)) {

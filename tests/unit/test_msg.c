@@ -8,27 +8,38 @@ static const struct {
 	struct msg m;
 } known[] = {
 	{ "00000018 82 01 75 687474703a2f2f3132372e302e302e313a35333739",
-	  { .type = MSG_CONFIG, .text = { (const uint8_t *)"http://127.0.0.1:5379", 21 } } },
+		{ .type = MSG_CONFIG, .text = { (const uint8_t *)"http://127.0.0.1:5379", 21 } } },
 	{ "00000006 82 02 43 010203", { .type = MSG_DELEGATE, .blob = { (const uint8_t *)"\1\2\3", 3 } } },
-	{ "00000010 84 03 07 6b 636f666665722e68656164 a0",
-	  { .type = MSG_CALL, .num = 7, .text = { (const uint8_t *)"coffer.head", 11 }, .item = { (const uint8_t *)"\xa0", 1 } } },
+	{ "00000010 84 03 07 6b 636f666665722e68656164 a0", { .type = MSG_CALL,
+								    .num = 7,
+								    .text = { (const uint8_t *)"coffer.head", 11 },
+								    .item = { (const uint8_t *)"\xa0", 1 } } },
 	{ "00000027 85 04 08 50 11000000000000000000000000000000 50 22000000000000000000000000000000 41 ff",
-	  { .type = MSG_PUT, .num = 8, .space = { { 0x11 } }, .chunk = { { 0x22 } }, .blob = { (const uint8_t *)"\xff", 1 } } },
+		{ .type = MSG_PUT,
+			.num = 8,
+			.space = { { 0x11 } },
+			.chunk = { { 0x22 } },
+			.blob = { (const uint8_t *)"\xff", 1 } } },
 	{ "00000026 84 05 1818 50 11000000000000000000000000000000 50 22000000000000000000000000000000",
-	  { .type = MSG_GET, .num = 24, .space = { { 0x11 } }, .chunk = { { 0x22 } } } },
+		{ .type = MSG_GET, .num = 24, .space = { { 0x11 } }, .chunk = { { 0x22 } } } },
 	{ "00000003 82 06 07", { .type = MSG_CANCEL, .num = 7 } },
 	{ "00000025 83 10 01 5820 aa00000000000000000000000000000000000000000000000000000000000000",
-	  { .type = MSG_HELLO, .version = 1, .key = { { 0xaa } } } },
-	{ "0000000c 85 11 03 02 6461757468 19ea60",
-	  { .type = MSG_STATE, .state = MSG_REFUSED, .connection = 2, .text = { (const uint8_t *)"auth", 4 }, .retry_ms = 60000 } },
+		{ .type = MSG_HELLO, .version = 1, .key = { { 0xaa } } } },
+	{ "0000000c 85 11 03 02 6461757468 19ea60", { .type = MSG_STATE,
+							    .state = MSG_REFUSED,
+							    .connection = 2,
+							    .text = { (const uint8_t *)"auth", 4 },
+							    .retry_ms = 60000 } },
 	{ "00000006 85 12 07 60 60 a0", { .type = MSG_RESULT, .num = 7, .item = { (const uint8_t *)"\xa0", 1 } } },
 	{ "0000000d 85 12 07 676f66666c696e65 60 f6",
-	  { .type = MSG_RESULT, .num = 7, .text = { (const uint8_t *)"offline", 7 } } },
-	{ "00000006 84 13 07 61 73 01",
-	  { .type = MSG_PART, .num = 7, .text = { (const uint8_t *)"s", 1 }, .item = { (const uint8_t *)"\1", 1 } } },
+		{ .type = MSG_RESULT, .num = 7, .text = { (const uint8_t *)"offline", 7 } } },
+	{ "00000006 84 13 07 61 73 01", { .type = MSG_PART,
+						.num = 7,
+						.text = { (const uint8_t *)"s", 1 },
+						.item = { (const uint8_t *)"\1", 1 } } },
 	{ "00000005 83 14 07 41 ff", { .type = MSG_DATA, .num = 7, .blob = { (const uint8_t *)"\xff", 1 } } },
 	{ "00000005 83 15 61 6e a0",
-	  { .type = MSG_NOTIFY, .text = { (const uint8_t *)"n", 1 }, .item = { (const uint8_t *)"\xa0", 1 } } },
+		{ .type = MSG_NOTIFY, .text = { (const uint8_t *)"n", 1 }, .item = { (const uint8_t *)"\xa0", 1 } } },
 	{ "00000006 83 16 1903e8 02", { .type = MSG_RATE, .sent = 1000, .received = 2 } },
 };
 
@@ -40,7 +51,8 @@ static void assert_same(const struct msg *a, const struct msg *b)
 	unit_assert_bytes(a->message, b->message);
 	unit_assert_bytes(a->item, b->item);
 	unit_assert_bytes(a->blob, b->blob);
-	assert_true(id16_equal(&a->space, &b->space) && id16_equal(&a->chunk, &b->chunk) && id32_equal(&a->key, &b->key));
+	assert_true(
+		id16_equal(&a->space, &b->space) && id16_equal(&a->chunk, &b->chunk) && id32_equal(&a->key, &b->key));
 	assert_int_equal(a->version, b->version);
 	assert_int_equal(a->state, b->state);
 	assert_int_equal(a->connection, b->connection);
@@ -107,24 +119,22 @@ static void takes_one_message_of_several(void **state)
 static void refuses_what_is_no_message(void **state)
 {
 	static const char *const bad[] = {
-		"00000000",                        /* empty */
-		"00600001",                        /* over MSG_MAX */
-		"ffffffff 00",
-		"00000001 a0",                     /* no array */
-		"00000001 80",
-		"00000002 81 06",                  /* too few items */
-		"00000004 83 06 07 07",            /* too many */
-		"00000003 82 07 07",               /* no such type */
-		"00000003 82 18 06",               /* type not in its shortest form */
-		"00000003 82 06 60",               /* number is a text */
-		"00000004 82 06 07 00",            /* bytes after the item */
-		"00000004 82 06 18 07",            /* number not in its shortest form */
-		"00000004 82 01 62 61",            /* text cut short inside the frame */
-		"00000005 82 01 62 c328",          /* not UTF-8 */
-		"00000005 84 03 07 60 1c",         /* params malformed */
-		"00000006 84 05 07 41 00 40",      /* ids of another length */
+		"00000000",                           /* empty */
+		"00600001",                           /* over MSG_MAX */
+		"ffffffff 00", "00000001 a0",         /* no array */
+		"00000001 80", "00000002 81 06",      /* too few items */
+		"00000004 83 06 07 07",               /* too many */
+		"00000003 82 07 07",                  /* no such type */
+		"00000003 82 18 06",                  /* type not in its shortest form */
+		"00000003 82 06 60",                  /* number is a text */
+		"00000004 82 06 07 00",               /* bytes after the item */
+		"00000004 82 06 18 07",               /* number not in its shortest form */
+		"00000004 82 01 62 61",               /* text cut short inside the frame */
+		"00000005 82 01 62 c328",             /* not UTF-8 */
+		"00000005 84 03 07 60 1c",            /* params malformed */
+		"00000006 84 05 07 41 00 40",         /* ids of another length */
 		"00000009 85 11 04 02 60 1a00000001", /* retry not shortest */
-		"00000006 85 11 04 02 60 00",      /* no such state */
+		"00000006 85 11 04 02 60 00",         /* no such state */
 	};
 
 	(void)state;

@@ -275,14 +275,14 @@ static void survives_hostile_bytes(void **state)
 		const char *bytes;
 		size_t n;
 	} table[] = {
-		{ "\x82\x01\xa0", 3 },                                     /* a map without a type */
-		{ "\x82\x01\xff", 3 },                                     /* not CBOR */
-		{ "\x82\x02\xf6\xf6", 4 },                                 /* two items */
-		{ "\x81\x01x", 3 },                                        /* text */
-		{ "\xc2\x01\xa0", 3 },                                     /* compressed without agreement */
-		{ "\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", 10 },         /* a length of 2^63 */
-		{ "\x82\x81\x00\x00\x00\x00\xa0", 7 },                     /* masked by the server */
-		{ "\x83\x01\xa0", 3 },                                     /* reserved opcode */
+		{ "\x82\x01\xa0", 3 },                              /* a map without a type */
+		{ "\x82\x01\xff", 3 },                              /* not CBOR */
+		{ "\x82\x02\xf6\xf6", 4 },                          /* two items */
+		{ "\x81\x01x", 3 },                                 /* text */
+		{ "\xc2\x01\xa0", 3 },                              /* compressed without agreement */
+		{ "\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", 10 }, /* a length of 2^63 */
+		{ "\x82\x81\x00\x00\x00\x00\xa0", 7 },              /* masked by the server */
+		{ "\x83\x01\xa0", 3 },                              /* reserved opcode */
 	};
 	struct scene s;
 

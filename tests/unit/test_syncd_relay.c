@@ -25,7 +25,8 @@ struct scene {
 
 static void start_online(struct scene *s, struct syncd *d)
 {
-	syncd_start_as(d, identity_person(s->alice.id), identity_device(s->alice.id), identity_sign_secret(s->alice.id));
+	syncd_start_as(
+		d, identity_person(s->alice.id), identity_device(s->alice.id), identity_sign_secret(s->alice.id));
 	syncd_delegate(d, s->relay.url, 3600);
 	syncd_configure(d, s->relay.url);
 	syncd_expect_state(d, MSG_ONLINE, "");
@@ -132,8 +133,12 @@ static void put_push(struct scene *s, uint64_t n, struct buf *ret_params, struct
 {
 	const uint8_t *key = secret_bytes(epoch_ring_get(s->space.ring, 1)).p;
 	struct record_header h = {
-		.space = s->id, .id = { { 0x40, (uint8_t)n } }, .version = 1, .epoch = 1,
-		.log_head = *log_head(s->space.log), .author = *identity_device(s->alice.id),
+		.space = s->id,
+		.id = { { 0x40, (uint8_t)n } },
+		.version = 1,
+		.epoch = 1,
+		.log_head = *log_head(s->space.log),
+		.author = *identity_device(s->alice.id),
 	};
 	struct node_body body = { .kind = NODE_DIR, .mode = 0755 };
 	struct cbor_enc e = cbor_enc_init(ret_params);
@@ -165,7 +170,35 @@ static uint64_t push_one(struct scene *s, uint64_t n, struct buf *record)
 	m = syncd_expect_result(&s->syncd, s->syncd.num, "");
 	assert_true(is_ok(m.item));
 	buf_release(&b);
+	if (number(m.item, "cursor") == 2) /* docs/PROTOCOL.md push.accepted */
+		unit_assert_hex(m.item, "a2626f6bf566637572736f7202");
 	return number(m.item, "cursor");
+}
+
+/* docs/PROTOCOL.md push.order; the record stays out. */
+static void a_push_on_top_of_one_that_was_not_accepted_is_refused(void **state)
+{
+	struct scene s;
+	struct buf b = BUF_INIT(MAX), record = BUF_INIT(RECORD_MAX_BLOB);
+	struct msg m;
+
+	(void)state;
+	open_scene(&s);
+	put_push(&s, 1, &b, &record);
+	b.data[0] = 0xa4; /* one pair more */
+	assert_int_equal(buf_put(&b,
+				 "\x65"
+				 "after\x09",
+				 7),
+		OK);
+	syncd_call(&s.syncd, "coffer.push", buf_bytes(&b));
+	m = syncd_expect_result(&s.syncd, s.syncd.num, "");
+	unit_assert_hex(m.item, "a2626f6bf4656572726f72656f72646572");
+	buf_clear(&record);
+	assert_int_equal(push_one(&s, 1, &record), 2);
+	buf_release(&b);
+	buf_release(&record);
+	close_scene(&s);
 }
 
 static void a_push_reaches_the_other_device_with_its_record(void **state)
@@ -333,6 +366,7 @@ static void a_stranger_is_refused_as_if_there_were_no_space(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_push_on_top_of_one_that_was_not_accepted_is_refused),
 		cmocka_unit_test(a_push_reaches_the_other_device_with_its_record),
 		cmocka_unit_test(chunks_go_up_and_come_back),
 		cmocka_unit_test(comes_back_by_itself_when_the_relay_does),
