@@ -82,6 +82,7 @@ int txn_node_add(struct store_txn *t, struct node *node, struct bytes target)
 	n.nlink = n.kind == NODE_DIR ? 2 : 0;
 	n.change = 0;
 	n.change_bits = 0;
+	n.flags &= ~(uint32_t)NODE_PARTIAL;
 	int err = txn_stage(t, &(struct op){ .type = OP_NODE_ADD, .node = &n });
 	if (err == 0 && n.kind == NODE_SYMLINK)
 		err = txn_node_set_target(t, n.ino, target);
@@ -104,7 +105,9 @@ int txn_node_put(struct store_txn *t, const struct node *node)
 	n.change = before.change;
 	n.change_bits = before.change_bits;
 	n.flags = (n.flags & ~(uint32_t)NODE_PARTIAL) | (before.flags & NODE_PARTIAL);
-	return txn_put_node(t, &n, &before);
+	err = txn_put_node(t, &n, &before);
+	bool dies = (n.flags & NODE_DELETED) && !(before.flags & NODE_DELETED) && !holds_has(&t->s->holds, n.ino);
+	return err < 0 || !dies ? err : txn_content_clear(t, n.ino);
 }
 
 int txn_node_set_target(struct store_txn *t, uint64_t ino, struct bytes target)

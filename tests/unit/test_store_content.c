@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content against a model of plain arrays: random writes, truncations, holes, shifts and copies, with kills and restarts.
+ */
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "tests/lib/store_fixture.h"
+#include "tests/lib/unit.h"
+
+enum { FILES = 4, MAX = 256 * 1024 };
+
+struct model {
+	uint64_t ino;
+	size_t size;
+	uint8_t data[MAX];
+};
+
+struct run {
+	struct store_fixture *f;
+	struct model m[FILES];
+	uint64_t seed;
+	uint8_t scratch[MAX];
+};
+
+static size_t below(struct run *r, size_t n)
+{
+	return n == 0 ? 0 : (size_t)(unit_random(&r->seed) % n);
+}
+
+static void grow(struct model *m, size_t size)
+{
+	if (size > m->size) {
+		memset(m->data + m->size, 0, size - m->size);
+		m->size = size;
+	}
+}
+
+static void op_write(struct run *r, struct model *m)
+{
+	size_t off = below(r, MAX / 2), len = 1 + below(r, below(r, 4) == 0 ? MAX / 2 : 9000);
+	for (size_t i = 0; i < len; i++)
+		r->scratch[i] = (uint8_t)unit_random(&r->seed);
+	store_fixture_write(r->f, m->ino, off, r->scratch, len);
+	grow(m, off + len);
+	memcpy(m->data + off, r->scratch, len);
+}
+
+static void op_append(struct run *r, struct model *m)
+{
+	for (int i = 0; i < 20 && m->size + 100 < MAX; i++) {
+		memset(r->scratch, (int)below(r, 256), 100);
+		store_fixture_write(r->f, m->ino, m->size, r->scratch, 100);
+		grow(m, m->size + 100);
+		memcpy(m->data + m->size - 100, r->scratch, 100);
+	}
+}
+
+static void op_truncate(struct run *r, struct model *m)
+{
+	struct node attr = { .size = below(r, MAX) }, n;
+	assert_int_equal(store_setattr(r->f->store, m->ino, ATTR_SIZE, &attr, &n), 0);
+	assert_int_equal(n.size, attr.size);
+	grow(m, attr.size);
+	m->size = attr.size;
+}
+
+static void op_hole(struct run *r, struct model *m)
+{
+	size_t off = below(r, MAX), len = 1 + below(r, MAX - off), end = off + len;
+	bool punch = below(r, 2) == 0;
+	int mode = punch ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_ZERO_RANGE;
+	assert_int_equal(store_fallocate(r->f->store, m->ino, mode, off, len), 0);
+	if (!punch)
+		grow(m, end);
+	if (off < m->size)
+		memset(m->data + off, 0, (end < m->size ? end : m->size) - off);
+}
+
+static void op_shift(struct run *r, struct model *m)
+{
+	size_t off = below(r, m->size), len = 1 + below(r, 20000);
+	if (off + len >= m->size || m->size + len > MAX)
+		return;
+	if (below(r, 2) == 0) {
+		assert_int_equal(store_fallocate(r->f->store, m->ino, FALLOC_FL_COLLAPSE_RANGE, off, len), 0);
+		memmove(m->data + off, m->data + off + len, m->size - off - len);
+		m->size -= len;
+	} else {
+		assert_int_equal(store_fallocate(r->f->store, m->ino, FALLOC_FL_INSERT_RANGE, off, len), 0);
+		memmove(m->data + off + len, m->data + off, m->size - off);
+		memset(m->data + off, 0, len);
+		m->size += len;
+	}
+}
+
+static void op_copy(struct run *r, struct model *to)
+{
+	struct model *from = &r->m[below(r, FILES)];
+	size_t from_off = below(r, MAX), to_off = below(r, MAX / 2), len = 1 + below(r, MAX / 2);
+	size_t want = from_off >= from->size ? 0 : len < from->size - from_off ? len : from->size - from_off;
+	uint64_t got;
+	int err = store_copy_range(r->f->store, from->ino, from_off, to->ino, to_off, len, &got);
+	if (from == to && want > 0 && from_off < to_off + want && to_off < from_off + want) {
+		assert_int_equal(err, ERR_INVALID);
+		return;
+	}
+	assert_int_equal(err, 0);
+	assert_int_equal(got, want);
+	memcpy(r->scratch, from->data + from_off, want);
+	if (want > 0)
+		grow(to, to_off + want);
+	memcpy(to->data + to_off, r->scratch, want);
+}
+
+static void compare(struct run *r, const struct model *m, size_t off, size_t len)
+{
+	uint64_t chunk;
+	size_t got, want = off >= m->size ? 0 : len < m->size - off ? len : m->size - off;
+	memset(r->scratch, 0xaa, sizeof r->scratch);
+	assert_int_equal(store_read(r->f->store, m->ino, off, r->scratch, len, &got, &chunk), 0);
+	assert_int_equal(got, want);
+	assert_memory_equal(r->scratch, m->data + off, want);
+}
+
+/* Data never hides in a hole; where seek says hole there are zeros. */
+static void check_seek(struct run *r, const struct model *m)
+{
+	uint64_t at = 0, data, hole;
+	while (at < m->size && store_seek(r->f->store, m->ino, at, SEEK_DATA, &data) == 0) {
+		for (uint64_t i = at; i < data; i++)
+			assert_int_equal(m->data[i], 0);
+		assert_int_equal(store_seek(r->f->store, m->ino, data, SEEK_HOLE, &hole), 0);
+		assert_true(hole > data);
+		at = hole;
+	}
+	for (uint64_t i = at; i < m->size; i++)
+		assert_int_equal(m->data[i], 0);
+}
+
+static void check_all(struct run *r)
+{
+	for (int i = 0; i < FILES; i++) {
+		compare(r, &r->m[i], 0, MAX);
+		check_seek(r, &r->m[i]);
+	}
+}
+
+static void step(struct run *r)
+{
+	static void (*const ops[])(struct run *, struct model *) = { op_write, op_write, op_write, op_append, op_truncate, op_hole,
+		op_shift, op_copy };
+	struct model *m = &r->m[below(r, FILES)];
+	ops[below(r, COUNT(ops))](r, m);
+	compare(r, m, below(r, MAX), 1 + below(r, 5000));
+}
+
+static void run_rounds(uint64_t seed, int rounds)
+{
+	FREE_AFTER struct run *r = calloc(1, sizeof *r);
+	r->seed = seed;
+	r->f = store_fixture_new(seed);
+	for (int i = 0; i < FILES; i++) {
+		char name[] = { 'f', (char)('0' + i), 0 };
+		r->m[i].ino = store_fixture_make(r->f, r->f->root, name, NODE_FILE);
+	}
+	for (int round = 0; round < rounds; round++) {
+		for (int i = 0; i < 60; i++)
+			step(r);
+		switch (below(r, 4)) {
+		case 0:
+			store_fixture_reopen(r->f);
+			break;
+		case 1:
+			store_fixture_crash(r->f, FAKE_KEEP_ALL);
+			break;
+		default:
+			assert_int_equal(store_tend(r->f->store), 0);
+		}
+		check_all(r);
+	}
+	store_fixture_free(r->f);
+}
+
+static void content_equals_the_model(void **state)
+{
+	(void)state;
+	run_rounds(1, 12);
+	run_rounds(2, 12);
+}
+
+static void a_read_needs_no_zeroed_buffer_at_the_end(void **state)
+{
+	struct store_fixture *f = store_fixture_new(3);
+	uint64_t ino = store_fixture_make(f, f->root, "a", NODE_FILE), chunk;
+	uint8_t p[10];
+	size_t got;
+	(void)state;
+	store_fixture_write(f, ino, 5, "x", 1);
+	assert_int_equal(store_read(f->store, ino, 0, p, sizeof p, &got, &chunk), 0);
+	assert_int_equal(got, 6);
+	assert_memory_equal(p, "\0\0\0\0\0x", 6);
+	assert_int_equal(store_read(f->store, ino, 6, p, sizeof p, &got, &chunk), 0);
+	assert_int_equal(got, 0);
+	assert_int_equal(store_read(f->store, ino, INT64_MAX, p, sizeof p, &got, &chunk), 0);
+	assert_int_equal(store_write(f->store, ino, INT64_MAX, "xy", 2), ERR_FILE_TOO_BIG);
+	assert_int_equal(store_write(f->store, f->root, 0, "xy", 2), ERR_IS_DIR);
+	store_fixture_free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(content_equals_the_model),
+		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
