@@ -72,7 +72,8 @@ static void conn_close(struct conn *c, int code, const char *reason)
 /* Closes now, as the value that the callback returns. */
 static int conn_close_now(struct conn *c, int code, const char *reason)
 {
-	c->close_code = code;
+	c->close_code = code; /* the library may still call for room to write */
+	c->close_reason = reason;
 	lws_close_reason(c->wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason, strlen(reason));
 	return -1;
 }
