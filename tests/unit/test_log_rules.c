@@ -178,6 +178,40 @@ static void places(void **state)
 	party_apply(w->s.log, &w->blob);
 }
 
+/* carol's keys on a card that somebody changed, in a genesis and in a member entry. */
+static void forged_cards(void **state)
+{
+	struct world *w = *state;
+	struct entry_member p = member_of(&w->carol, ROLE_WRITER);
+	struct entry_genesis g = { .kind = SPACE_PERSONAL };
+	struct entry e = { .type = ENTRY_GENESIS, .signer = *person_root(w->carol.person) };
+	struct buf body = BUF_INIT(4096), item = BUF_INIT(CARD_MAX_BLOB), map = BUF_INIT(CARD_MAX_BLOB);
+	uint8_t signature[64];
+	struct person_card card;
+	struct log *l;
+
+	assert_int_equal(person_card_decode(p.card, &card), 0);
+	card.recovery_x = *identity_device_x(w->bob.id); /* another's recovery key, the old signature */
+	assert_int_equal(person_card_put_body(&map, &card), 0);
+	assert_int_equal(person_card_put(&item, buf_bytes(&map), card.signature), 0);
+	p.card = g.card = buf_bytes(&item);
+	assert_int_equal(entry_put_member(&w->payload, &p), 0);
+	refused(w, w->s.log, ENTRY_MEMBER, key_of(&w->alice), ERR_SIGNATURE, "the person's card does not verify");
+	assert_int_equal(entry_put_genesis(&w->payload, &g), 0);
+	e.payload = buf_bytes(&w->payload);
+	assert_int_equal(entry_put_body(&body, &e), 0);
+	assert_int_equal(
+		sign_detached(ENTRY_LABEL, buf_bytes(&body), person_root_secret(w->carol.person), signature), 0);
+	buf_clear(&w->blob);
+	assert_int_equal(entry_put(&w->blob, buf_bytes(&body), signature), 0);
+	assert_int_equal(log_new(NULL, &l), 0);
+	party_refused(l, &w->blob, ERR_SIGNATURE);
+	log_free(l);
+	buf_release(&body);
+	buf_release(&item);
+	buf_release(&map);
+}
+
 /* ---- devices ---- */
 
 static void devices(void **state)
@@ -439,6 +473,17 @@ static void removals(void **state)
 	refused(w, w->alice.own.log, ENTRY_REMOVE, key_of(&w->alice), ERR_FORBIDDEN, "a personal space has one person");
 }
 
+static void forged_cuts(void **state)
+{
+	struct world *w = *state;
+	struct entry_role p = { .person = *identity_person(w->bob.id), .role = ROLE_READER };
+
+	w->cut.data[w->cut.len - 1] ^= 1;
+	p.cut = buf_bytes(&w->cut);
+	assert_int_equal(entry_put_role(&w->payload, &p), 0);
+	refused(w, w->s.log, ENTRY_ROLE, key_of(&w->alice), ERR_SIGNATURE, "the cut does not verify");
+}
+
 static void put_device_remove(
 	struct world *w, const struct party *whose, const struct id32 *device, struct bytes epoch, struct bytes cut)
 {
@@ -629,6 +674,7 @@ int main(void)
 		T(genesis_signers),
 		T(first_members),
 		T(places),
+		T(forged_cards),
 		T(devices),
 		T(known_keys),
 		T(one_invite_twice_in_a_chain),
@@ -637,6 +683,7 @@ int main(void)
 		T(pairings),
 		T(roles),
 		T(removals),
+		T(forged_cuts),
 		T(device_removals),
 		T(a_members_root_adds_and_removes_devices_and_nothing_else),
 		T(people_and_devices_are_limited),
