@@ -307,7 +307,7 @@ int journal_start(struct journal *j, struct index_state *state)
 			return err;
 	}
 	j->written_seq = j->synced_seq = state->seq;
-	return new_segment(j, state, SEGMENT_SIZE, state->segment != 0);
+	return new_segment(j, state, segments_size(j->set), state->segment != 0);
 }
 
 static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct bytes body, struct bytes data)
@@ -338,7 +338,7 @@ static int reserve(struct journal *j, struct index_state *state, size_t need)
 {
 	if (!j->cut && j->seg.opaque && state->pos + need <= j->size)
 		return 0;
-	uint64_t size = SEGMENT_SIZE;
+	uint64_t size = segments_size(j->set);
 	while (size < need + SEGMENT_HEAD)
 		size *= 2;
 	return size > SEGMENT_MAX * 2ull ? ERR_RANGE : new_segment(j, state, size, false);
@@ -430,7 +430,7 @@ uint64_t journal_synced(struct journal *j)
 
 int journal_prepare(struct journal *j)
 {
-	return segments_prepare(j->set, atomic_load(&j->next_number), SEGMENT_SIZE);
+	return segments_prepare(j->set, atomic_load(&j->next_number), segments_size(j->set));
 }
 
 bool journal_broken(const struct journal *j)

@@ -41,6 +41,7 @@ struct segments {
 	const struct env *env;
 	int dirfd;
 	const struct secret *key;
+	uint64_t size; /* of ordinary ones */
 	pthread_mutex_t lock;
 	struct segment *seg; /* ascending by number */
 	size_t n, alloc;
@@ -77,7 +78,7 @@ static uint64_t get_le(const uint8_t *p, int n)
 	return v;
 }
 
-int segments_open(const struct env *env, int dirfd, const struct secret *key, struct segments **ret_set)
+int segments_open(const struct env *env, int dirfd, const struct secret *key, uint64_t size, struct segments **ret_set)
 {
 	struct segments *set = calloc(1, sizeof *set);
 	if (!set)
@@ -85,6 +86,7 @@ int segments_open(const struct env *env, int dirfd, const struct secret *key, st
 	set->env = env;
 	set->dirfd = dirfd;
 	set->key = key;
+	set->size = size;
 	pthread_mutex_init(&set->lock, NULL);
 	for (int i = 0; i < SPARES; i++) {
 		char name[NAME_SIZE];
@@ -92,8 +94,8 @@ int segments_open(const struct env *env, int dirfd, const struct secret *key, st
 		int fd = env->open(env->ctx, dirfd, name, O_RDWR, 0);
 		if (fd < 0)
 			continue;
-		int64_t size = env->fsize(env->ctx, fd);
-		set->spare[i] = size > 0 ? (uint64_t)size : 0;
+		int64_t long_is = env->fsize(env->ctx, fd);
+		set->spare[i] = long_is > 0 ? (uint64_t)long_is : 0;
 		env->close(env->ctx, fd);
 	}
 	*ret_set = set;
@@ -130,6 +132,11 @@ void segments_forget(struct segments *set)
 	set->n = 0;
 	set->marked = false;
 	set->n_undo = 0;
+}
+
+uint64_t segments_size(const struct segments *set)
+{
+	return set->size;
 }
 
 void segments_close(struct segments *set)
@@ -379,7 +386,7 @@ int segments_remove(struct segments *set, uint64_t number)
 	struct segment *seg = find(set, number);
 	uint64_t size = seg ? seg->size : 0;
 	int slot = -1, err = ERR_NOT_FOUND;
-	for (int i = 0; size == SEGMENT_SIZE && i < SPARES; i++)
+	for (int i = 0; size == set->size && i < SPARES; i++)
 		if (set->spare[i] == 0)
 			slot = i;
 	if (seg) {

@@ -21,7 +21,7 @@
 #include "crypto/secret.h"
 
 #define SEGMENT_HEAD 256
-#define SEGMENT_SIZE (16u << 20) /* ordinary */
+#define SEGMENT_SIZE (16u << 20) /* ordinary, unless segments_open() is told another */
 #define SEGMENT_MAX (96u << 20)  /* one entry and its head */
 #define SEGMENT_UNIT 4096
 
@@ -46,8 +46,9 @@ struct segment_ref {
 	void *opaque;
 };
 
-/* `key` is the store key; it and env are kept. */
-int segments_open(const struct env *env, int dirfd, const struct secret *key, struct segments **ret_set) MUST_CHECK;
+/* `key` is the store key; it and env are kept. size: of ordinary segments. */
+int segments_open(const struct env *env, int dirfd, const struct secret *key, uint64_t size, struct segments **ret_set) MUST_CHECK;
+uint64_t segments_size(const struct segments *set);
 void segments_close(struct segments *set);
 
 /* Makes the file that segments_new() will take, so that it need not. Safe to call at any time from another thread. */

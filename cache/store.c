@@ -139,7 +139,8 @@ static int open_parts(struct store *s)
 	if (err == 0)
 		err = open_head(s, &fresh);
 	if (err == 0)
-		err = segments_open(s->config.env, s->config.dirfd, s->key, &s->segments);
+		err = segments_open(s->config.env, s->config.dirfd, s->key,
+			s->config.segment_size ? s->config.segment_size : SEGMENT_SIZE, &s->segments);
 	if (err == 0)
 		err = journal_open(s->config.env, s->segments, &s->journal);
 	if (err == 0)
@@ -245,11 +246,20 @@ uint64_t keep_oldest(const struct store *s)
 	return s->keeps.next == &s->keeps ? UINT64_MAX : s->keeps.next->seq;
 }
 
+bool keep_snapshots(const struct store *s)
+{
+	for (const struct store_keep *k = s->keeps.next; k != &s->keeps; k = k->next)
+		if (k->snapshot)
+			return true;
+	return false;
+}
+
 int store_keep(struct store *s, struct store_keep **ret_k)
 {
 	struct store_keep *k = calloc(1, sizeof *k);
 	if (!k)
 		return ERR_NOMEM;
+	k->snapshot = true;
 	pthread_mutex_lock(&s->lock);
 	keep_add(s, k);
 	pthread_mutex_unlock(&s->lock);
@@ -472,7 +482,8 @@ int store_sync(struct store *s)
 int store_stat(struct store *s, struct store_stat *ret)
 {
 	*ret = (struct store_stat){ .limit = s->config.limit, .read_only = journal_broken(s->journal) };
-	ret->disk_bytes = segments_bytes(s->segments, &ret->live_bytes) + pagevfs_bytes(s->vfs);
+	ret->segment_bytes = segments_bytes(s->segments, &ret->live_bytes);
+	ret->disk_bytes = ret->segment_bytes + pagevfs_bytes(s->vfs);
 	struct statvfs below;
 	if (fstatvfs(s->config.dirfd, &below) == 0) {
 		ret->free_bytes = (uint64_t)below.f_bavail * below.f_frsize;

@@ -85,6 +85,7 @@ struct store_config {
 	/* Called after a local change was made (any thread, no lock held): wake the sync. May be NULL. */
 	void (*changed)(void *ctx, uint32_t space);
 	void *ctx;
+	uint64_t segment_size;  /* of journal files; 0: 16 MiB */
 	bool no_thread;         /* housekeeping is left to calls of store_tend() (tests) */
 };
 
@@ -99,7 +100,7 @@ int store_sync(struct store *s) MUST_CHECK;
 int store_tend(struct store *s) MUST_CHECK;
 
 struct store_stat {
-	uint64_t nodes, disk_bytes, live_bytes, limit, free_bytes /* of the file system below */, total_bytes;
+	uint64_t nodes, disk_bytes, segment_bytes /* of disk_bytes: the journal */, live_bytes, limit, free_bytes /* of the file system below */, total_bytes;
 	uint64_t dirty_nodes, outbox_records, read_only;
 };
 int store_stat(struct store *s, struct store_stat *ret) MUST_CHECK;

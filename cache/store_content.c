@@ -133,7 +133,7 @@ int store_read(struct store *s, uint64_t ino, uint64_t off, void *p, size_t len,
 {
 	struct node n;
 	struct pieces ps;
-	struct store_keep keep;
+	struct store_keep keep = { .snapshot = false };
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
@@ -187,7 +187,7 @@ int store_read_chunk(struct store *s, uint64_t chunk, struct buf *out)
 {
 	struct chunk_row c;
 	struct pieces ps;
-	struct store_keep keep;
+	struct store_keep keep = { .snapshot = false };
 	uint64_t absent;
 	uint8_t *p;
 	int err = store_lock(s);

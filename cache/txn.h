@@ -34,6 +34,7 @@ struct store_keep {
 	struct store *s;
 	struct store_keep *next, *prev;
 	uint64_t seq;
+	bool snapshot; /* of store_keep(): its extents may name chunks, so these stay too */
 };
 
 #define RANDOM_POOL 4096
@@ -97,6 +98,7 @@ int txn_put_dir(struct store_txn *t, struct node *dir, const struct node *before
 
 void keep_add(struct store *s, struct store_keep *k); /* lock held */
 void keep_drop(struct store *s, struct store_keep *k);
+bool keep_snapshots(const struct store *s);
 uint64_t keep_oldest(const struct store *s); /* UINT64_MAX: none */
 
 /* replay.c */

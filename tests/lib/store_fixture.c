@@ -18,7 +18,8 @@ static struct store_fixture *new_fixture(enum fake_disk disk, uint64_t seed)
 	assert_int_equal(crypto_init(), 0);
 	memset(f->key, 7, sizeof f->key);
 	f->env = fake_env_new(disk, seed);
-	f->config = (struct store_config){ .env = fake_env_get(f->env), .dirfd = FAKE_DIR, .key = f->key, .no_thread = true };
+	f->config = (struct store_config){ .env = fake_env_get(f->env), .dirfd = FAKE_DIR, .key = f->key, .no_thread = true,
+		.segment_size = seed % 2 ? 128 * 1024 : 0 };
 	return f;
 }
 
