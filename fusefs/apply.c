@@ -52,6 +52,8 @@ static bool all_here(const struct remote *r)
 /* Writes row, target, xattrs, content (if asked) and links of a node from a body. */
 static int put_body(struct apply *a, struct node *node, bool fresh, const struct node_body *body, bool content, const struct remote *r)
 {
+	bool unknown = !fresh && (node->flags & NODE_UNKNOWN);
+
 	image_node_of_body(body, node);
 	bool gone = body->deleted || (body->n_links == 0 && body->kind != NODE_PROFILE && !id16_is_zero(&node->id));
 	node->flags &= ~(uint32_t)(NODE_UNKNOWN | NODE_ORPHAN | NODE_PARTIAL);
@@ -68,6 +70,8 @@ static int put_body(struct apply *a, struct node *node, bool fresh, const struct
 	} else {
 		err = txn_node_put(a->t, node);
 	}
+	if (err == OK && unknown && body->target.len)
+		err = txn_node_set_target(a->t, node->ino, body->target);
 	if (err == OK && !body->deleted)
 		err = txn_xattrs_replace(a->t, node->ino, body->xattrs, body->n_xattrs);
 	if (err == OK && content && !body->deleted && (body->kind == NODE_FILE || body->kind == NODE_PROFILE))
@@ -209,7 +213,7 @@ int apply_remote(struct apply *a, struct remote *r, uint64_t cursor)
 	bool fresh = err == ERR_NOT_FOUND;
 	if (err < 0 && !fresh)
 		return err;
-	if (!fresh && node.kind != r->o.body.kind) {
+	if (!fresh && !(node.flags & NODE_UNKNOWN) && node.kind != r->o.body.kind) {
 		r->refused = ERR_INVALID;
 		return OK;
 	}

@@ -51,7 +51,8 @@ void image_node_of_body(const struct node_body *b, struct node *n)
 
 static int load_links(struct store_txn *t, struct image *img)
 {
-	int err = txn_links_of(t, img->node.ino, &img->links, &img->n_links);
+	/* The root's link is the space's local name: no part of the space. */
+	int err = id16_is_zero(&img->node.id) ? OK : txn_links_of(t, img->node.ino, &img->links, &img->n_links);
 
 	if (err < 0 || img->n_links == 0)
 		return err;

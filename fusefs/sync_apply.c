@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Steps become rows. First, without a transaction: decode, check against the lines, verify and open every record and small chunk. Then
+ * one transaction for the batch: records merged and applied, names settled, cursor and chain moved. A step with log entries is a batch
+ * of its own up to them, because what follows may need the keys in them. A record that fails verification is passed over with an
+ * alarm; its line counts.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "crypto/hash.h"
+#include "crypto/open_chunk.h"
+#include "crypto/secret.h"
+#include "fusefs/step.h"
+#include "fusefs/sync_inner.h"
+
+#define CONFLICTS_MAX 1000
+
+struct batch {
+	struct sync_space *ss;
+	struct history_step *steps;
+	size_t n;
+	struct remote **remotes;   /* one array per step */
+	struct table copies;
+	uint64_t *dropped;         /* inos whose items leave the outbox with this transaction */
+	size_t n_dropped;
+	bool entries;
+};
+
+static void batch_release(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++)
+			remote_release(&b->remotes[i][k]);
+		free(b->remotes[i]);
+		step_release(&b->steps[i]);
+	}
+	free(b->steps);
+	free(b->remotes);
+	free(b->dropped);
+	table_release(&b->copies);
+}
+
+/* ---- index chunks that must be fetched first ---- */
+
+static int keep_index(struct sync_space *ss, struct bytes blob)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+	const struct slice *want = &ss->index_wanted;
+	struct slice *slices = NULL;
+	struct store_txn *t = NULL;
+	struct chunk_row row;
+	size_t n = 0;
+	int err = open_index(&ss->space->row.id, want, secret_key(ss->space->hash_key), blob, &slices, &n);
+
+	if (err < 0)
+		return err;
+	err = index_put(&plain, slices, n);
+	secret_wipe(slices, n * sizeof *slices);
+	free(slices);
+	if (err == OK)
+		err = store_begin(ss->sync->config.store, &t);
+	if (err < 0)
+		return err;
+	err = txn_chunk_find(t, ss->row, &want->chunk, &row);
+	if (err == ERR_NOT_FOUND) {
+		row = (struct chunk_row){ .space = ss->row, .id = want->chunk, .len = want->chunk_len, .hash = want->hash,
+					  .confirmed = true, .index = true };
+		memcpy(row.key, want->key, sizeof row.key);
+		err = txn_chunk_add(t, &row);
+	}
+	if (err == OK)
+		err = txn_chunk_fill(t, row.row, buf_bytes(&plain));
+	secret_wipe(row.key, sizeof row.key);
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
+}
+
+static void on_index_data(void *ctx, struct bytes data)
+{
+	struct sync_space *ss = ctx;
+	int err = keep_index(ss, data);
+
+	if (err < 0) {
+		log_warn("sync: index chunk refused: %s", err_str(err));
+		ss->index_failed = true;
+	}
+}
+
+static void on_index(void *ctx, int err, struct bytes code, struct bytes item)
+{
+	struct sync_space *ss = ctx;
+
+	(void)code;
+	(void)item;
+	ss->index_call = 0;
+	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED)
+		ss->index_failed = true;
+}
+
+static int fetch_index(struct sync_space *ss, const struct slice *want)
+{
+	struct peer_answer a = { .ctx = ss, .data = on_index_data, .result = on_index };
+
+	ss->index_wanted = *want;
+	int err = peer_get(ss->peer->peer, &ss->space->row.id, &want->chunk, &a, &ss->index_call);
+	return err < 0 ? err : ERR_AGAIN;
+}
+
+/* ---- opening ---- */
+
+static int prepare_step(struct batch *b, size_t i)
+{
+	const struct sync_config *config = &b->ss->sync->config;
+	struct history_step *st = &b->steps[i];
+	struct content_maker m = { .env = config->env, .store = config->store, .hash_key = secret_key(b->ss->space->hash_key) };
+
+	if (st->n_records == 0)
+		return OK;
+	b->remotes[i] = calloc(st->n_records, sizeof **b->remotes);
+	if (!b->remotes[i])
+		return ERR_NOMEM;
+	for (size_t k = 0; k < st->n_records; k++) {
+		struct remote *r = &b->remotes[i][k];
+		struct slice missing = { .at = 0 };
+		int err = remote_prepare(&m, b->ss->space, st->records[k], st->chunks, st->n_chunks, r, &missing);
+
+		if (err == ERR_ABSENT && !b->ss->index_failed)
+			return fetch_index(b->ss, &missing);
+		b->ss->index_failed = false;
+		if (err == ERR_NOMEM)
+			return err;
+		if (err < 0) {
+			r->refused = err == ERR_ABSENT ? ERR_GAP : err;
+			sync_space_alarm(b->ss, r->refused, "a record of another device was refused");
+		}
+	}
+	return OK;
+}
+
+static int prepare(struct batch *b, size_t n)
+{
+	const struct step *st = b->ss->steps;
+
+	b->steps = calloc(n, sizeof *b->steps);
+	b->remotes = calloc(n, sizeof *b->remotes);
+	if (!b->steps || !b->remotes)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++, st = st->next) {
+		int err = step_decode(bytes_of(st->data, st->len), &b->steps[i]);
+
+		if (err < 0) {
+			if (err != ERR_NOMEM)
+				sync_space_alarm(b->ss, err, "the relay sent a step that contradicts itself");
+			return err;
+		}
+		if (b->steps[i].n_entries > 0 && i > 0) {
+			step_release(&b->steps[i]);
+			return OK;
+		}
+		b->n = i + 1;
+		b->entries = b->steps[i].n_entries > 0;
+		err = b->entries ? OK : prepare_step(b, i);
+		if (err == ERR_AGAIN && i > 0) {
+			/* What comes before needs nothing. */
+			step_release(&b->steps[i]);
+			for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++)
+				remote_release(&b->remotes[i][k]);
+			free(b->remotes[i]);
+			b->remotes[i] = NULL;
+			b->n = i;
+			return OK;
+		}
+		if (err < 0 || b->entries)
+			return err;
+	}
+	return OK;
+}
+
+/* ---- the transaction ---- */
+
+static int pending(void *ctx, struct store_txn *t, uint64_t ino, struct buf *ret_blob)
+{
+	struct batch *b = ctx;
+	const struct out_item *item = sync_push_find(b->ss, ino);
+
+	for (size_t i = 0; i < b->n_dropped; i++) {
+		if (b->dropped[i] == ino)
+			return 0;
+	}
+	if (!item)
+		return 0;
+	int err = sync_push_blob(t, item, ret_blob);
+	return err < 0 ? err : 1;
+}
+
+static int note_dropped(struct batch *b, uint64_t ino)
+{
+	uint64_t *more = realloc(b->dropped, (b->n_dropped + 1) * sizeof *more);
+
+	if (!more)
+		return ERR_NOMEM;
+	b->dropped = more;
+	b->dropped[b->n_dropped++] = ino;
+	return OK;
+}
+
+static int drop(void *ctx, struct store_txn *t, uint64_t ino)
+{
+	struct batch *b = ctx;
+	const struct out_item *item = sync_push_find(b->ss, ino);
+
+	if (!item)
+		return OK;
+	for (size_t i = 0; i < b->n_dropped; i++) {
+		if (b->dropped[i] == ino)
+			return OK;
+	}
+	int err = note_dropped(b, ino);
+	return err < 0 ? err : txn_outbox_del(t, item->o.row);
+}
+
+/* A line that is a version of ours whose answer was lost: it is confirmed. */
+static int confirm_line(struct batch *b, struct store_txn *t, const struct line *l, uint64_t cursor)
+{
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
+	struct node n;
+	int err = txn_node_find(t, b->ss->row, &l->id, &n);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	const struct out_item *item = sync_push_find(b->ss, n.ino);
+	if (!item || !id32_equal(&item->o.hash, &l->hash))
+		return OK;
+	if ((err = sync_push_blob(t, item, &blob)) < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	for (size_t i = 0; i < item->n_chunks && err == OK; i++)
+		err = txn_chunk_confirm(t, item->chunks[i].row);
+	if (err == OK)
+		err = txn_record_put(t, b->ss->row, &l->id, &l->hash, cursor, buf_bytes(&blob));
+	return err < 0 ? err : drop(b, t, n.ino);
+}
+
+static int apply_step(struct batch *b, struct apply *a, size_t i, struct id32 *chain)
+{
+	struct history_step *st = &b->steps[i];
+	int err = OK;
+
+	for (size_t k = 0; k < st->n_lines && b->ss->n_items > 0 && err == OK; k++) {
+		if (st->lines[k].kind == LINE_RECORD)
+			err = confirm_line(b, a->t, &st->lines[k], st->cursor);
+	}
+	for (size_t k = 0; b->remotes[i] && k < st->n_records && err == OK; k++) {
+		if (!b->remotes[i][k].refused)
+			err = apply_remote(a, &b->remotes[i][k], st->cursor);
+	}
+	if (err == OK)
+		err = tree_settle(&a->tree);
+	if (err < 0)
+		return err;
+	sync_head_check(b->ss, a->t, st->head);
+	return sync_pull_advance(b->ss, a->t, st->cursor, st->lines_blob, chain);
+}
+
+static void tell(struct batch *b, struct apply *a)
+{
+	const struct sync_config *config = &b->ss->sync->config;
+
+	if (a->tree.n_inv > 0 && config->changed)
+		config->changed(config->ctx, a->tree.inv, a->tree.n_inv);
+	for (size_t i = 0; i < a->n_profiles && config->profile; i++)
+		config->profile(config->ctx, a->profiles[i]);
+	for (size_t i = 0; i < b->n_dropped; i++) {
+		struct out_item *item = sync_push_find(b->ss, b->dropped[i]);
+
+		if (item)
+			sync_push_drop(b->ss, item);
+	}
+	if (b->n_dropped > 0)
+		b->ss->poked = true;
+	if (b->ss->forked)
+		sync_space_alarm(b->ss, ERR_FORK, "the relay showed another history to another device");
+}
+
+static int transact(struct batch *b, uint64_t *ret_conflict)
+{
+	const struct sync_config *config = &b->ss->sync->config;
+	struct sync_space *ss = b->ss;
+	struct store_txn *t = NULL;
+	struct id32 chain = ss->space->row.chain;
+	int err = store_begin(config->store, &t);
+
+	if (err < 0)
+		return err;
+	b->n_dropped = 0;
+	struct apply a = { .t = t, .space = ss->space, .who = config->who, .now_wall = config->env->wall_ns(config->env->ctx),
+			   .copies = &b->copies, .pending = pending, .drop = drop, .ctx = b };
+	a.tree = (struct tree)TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(config->who));
+	a.tree.same_content = apply_same_content;
+	a.tree.ctx = ss->space;
+	for (size_t i = 0; i < b->n && err == OK; i++)
+		err = apply_step(b, &a, i, &chain);
+	if (err == OK)
+		err = store_commit(&t);
+	else
+		store_abort(&t);
+	if (err == OK) {
+		sync_pull_advanced(ss, b->steps[b->n - 1].cursor, &chain);
+		tell(b, &a);
+	} else if (store_begin(config->store, &t) == OK) {
+		int again = tree_state_load(t, ss->row, &ss->tree);
+
+		store_abort(&t);
+		err = again < 0 ? again : err;
+	}
+	*ret_conflict = a.conflict;
+	apply_release(&a);
+	return err;
+}
+
+static bool any_newly_refused(const struct batch *b, size_t *count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++)
+			n += b->remotes[i][k].refused != 0;
+	}
+	bool more = n > *count;
+	*count = n;
+	return more;
+}
+
+static int apply_records(struct batch *b)
+{
+	const struct sync_config *config = &b->ss->sync->config;
+	size_t refused = 0;
+
+	(void)any_newly_refused(b, &refused);
+	for (size_t tries = 0; tries < CONFLICTS_MAX; tries++) {
+		uint64_t ino, change;
+		int err = transact(b, &ino);
+
+		if (err == ERR_CONFLICT && ino) {
+			err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx), ino, &change);
+			if (err == ERR_NOT_FOUND || err == ERR_ABSENT) {
+				struct node n;
+
+				/* No name to stand beside, or bytes that are not here: nothing of it can be kept apart. */
+				log_warn("sync: an edit could not be kept as a conflict copy: %s", err_str(err));
+				err = store_getattr(config->store, ino, &n);
+				change = n.change;
+			}
+			if (err == OK)
+				err = table_put(&b->copies, ino, change + 1);
+			if (err < 0)
+				return err;
+			b->ss->poked = true;
+			continue;
+		}
+		if ((err == ERR_TAMPERED || err == ERR_INVALID) && any_newly_refused(b, &refused)) {
+			sync_space_alarm(b->ss, err, "a record of another device was refused");
+			continue;
+		}
+		return err;
+	}
+	return ERR_INTERNAL;
+}
+
+static int apply_entries(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor, struct bytes lines)
+{
+	const struct sync_config *config = &ss->sync->config;
+	struct store_txn *t = NULL;
+	int err = store_begin(config->store, &t);
+
+	if (err < 0)
+		return err;
+	struct id32 chain = ss->space->row.chain;
+	err = space_apply_entries(ss->space, t, config->who, blobs, n);
+	if (err == OK)
+		err = sync_pull_advance(ss, t, cursor, lines, &chain);
+	if (err < 0) {
+		store_abort(&t);
+		sync_space_alarm(ss, err, "the relay sent a log entry that is not valid");
+		return err;
+	}
+	if ((err = store_commit(&t)) < 0)
+		return err;
+	sync_pull_advanced(ss, cursor, &chain);
+	pthread_mutex_lock(&ss->space->lock);
+	ss->may_not_write = !log_may_write(ss->space->log, identity_device(config->who));
+	pthread_mutex_unlock(&ss->space->lock);
+	if (config->log_moved)
+		config->log_moved(config->ctx, ss->space);
+	return OK;
+}
+
+int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done)
+{
+	struct batch b = { .ss = ss };
+	int err = prepare(&b, n);
+
+	if (err == OK && b.entries)
+		err = apply_entries(ss, b.steps[0].entries, b.steps[0].n_entries, b.steps[0].cursor, b.steps[0].lines_blob);
+	else if (err == OK && b.n > 0)
+		err = apply_records(&b);
+	*ret_done = err == OK ? b.n : 0;
+	batch_release(&b);
+	return err;
+}
+
+int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor)
+{
+	CLEANUP(buf_release) struct buf lines = BUF_INIT(LINES_MAX * 64);
+	struct line *l;
+	uint64_t seq;
+
+	pthread_mutex_lock(&ss->space->lock);
+	seq = log_count(ss->space->log);
+	pthread_mutex_unlock(&ss->space->lock);
+	l = calloc(n, sizeof *l);
+	if (!l)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		l[i].kind = LINE_ENTRY;
+		for (unsigned k = 0; k < 8; k++)
+			l[i].id.b[8 + k] = (uint8_t)((seq + i) >> (56 - 8 * k));
+		hash_sha256(blobs[i], &l[i].hash);
+	}
+	int err = lines_put(&lines, l, n);
+	free(l);
+	return err < 0 ? err : apply_entries(ss, blobs, n, cursor, buf_bytes(&lines));
+}

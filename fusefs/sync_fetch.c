@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content on demand: a chunk that somebody reads is asked of the relay, opened against its row (key, length, keyed hash), and filled
+ * in. Rows of one file's chunks were made in the order of the file, so a reader that goes on gets the next ones fetched ahead.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "crypto/open_chunk.h"
+#include "crypto/secret.h"
+#include "fusefs/sync_inner.h"
+#include "wire/map.h"
+
+#define AHEAD 6
+#define FETCHES_MAX 16
+
+struct fetch {
+	struct sync *s;
+	struct sync_space *ss;
+	struct sync_peer *peer;
+	struct chunk_row row;
+	uint64_t num;
+	bool sent, done;
+	int err;
+	size_t users;       /* jobs that wait; it goes when they have gone */
+	bool ahead;
+	struct fetch *next;
+};
+
+struct fetch_job {
+	struct sync *s;
+	uint64_t row;
+	struct fetch *f;
+	struct sync_job *job;
+};
+
+static struct fetch *find(struct sync *s, uint64_t row)
+{
+	struct fetch *f = s->fetches;
+
+	while (f && f->row.row != row)
+		f = f->next;
+	return f;
+}
+
+static void drop_fetch(struct fetch *f)
+{
+	for (struct fetch **at = &f->s->fetches; *at; at = &(*at)->next) {
+		if (*at == f) {
+			*at = f->next;
+			break;
+		}
+	}
+	secret_wipe(f->row.key, sizeof f->row.key);
+	free(f);
+}
+
+static int load_row(struct sync *s, uint64_t row, struct chunk_row *ret_c)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(s->config.store, &t);
+
+	if (err == OK)
+		err = txn_chunk_get(t, row, ret_c);
+	store_abort(&t);
+	return err;
+}
+
+static int fill(struct fetch *f, struct bytes blob)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+	struct slice s = { .len = f->row.len, .chunk_len = f->row.len, .chunk = f->row.id, .hash = f->row.hash };
+	struct store_txn *t = NULL;
+
+	memcpy(s.key, f->row.key, sizeof s.key);
+	int err = open_chunk(&f->ss->space->row.id, &s, secret_key(f->ss->space->hash_key), blob, &plain);
+	secret_wipe(s.key, sizeof s.key);
+	if (err == OK)
+		err = store_begin(f->s->config.store, &t);
+	if (err < 0)
+		return err;
+	err = txn_chunk_fill(t, f->row.row, buf_bytes(&plain));
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
+}
+
+static void on_data(void *ctx, struct bytes data)
+{
+	struct fetch *f = ctx;
+
+	f->err = fill(f, data);
+	f->done = true;
+}
+
+static void on_result(void *ctx, int err, struct bytes code, struct bytes item)
+{
+	struct fetch *f = ctx;
+
+	(void)code;
+	(void)item;
+	f->sent = false;
+	if (!f->done) {
+		f->done = err != ERR_OFFLINE;
+		f->err = err == OK || err == ERR_NOT_FOUND ? ERR_GAP : err;
+	}
+	if (f->err < 0 && f->err != ERR_OFFLINE && f->err != ERR_CANCELLED)
+		log_warn("sync: chunk %s not brought here: %s", log_id16(&f->row.id).s, err_str(f->err));
+	if (f->done && f->users == 0)
+		drop_fetch(f);
+}
+
+static int start(struct sync *s, uint64_t row, bool ahead, struct fetch **ret_f)
+{
+	struct fetch *f = find(s, row);
+	struct chunk_row c;
+	int err;
+
+	if (f) {
+		*ret_f = f;
+		return OK;
+	}
+	if ((err = load_row(s, row, &c)) < 0)
+		return err;
+	struct sync_space *ss = sync_space_of(s, c.space);
+	if (c.here || !ss || !ss->peer || !(f = calloc(1, sizeof *f))) {
+		secret_wipe(c.key, sizeof c.key);
+		return c.here ? ERR_EXISTS : ERR_OFFLINE;
+	}
+	*f = (struct fetch){ .s = s, .ss = ss, .peer = ss->peer, .row = c, .ahead = ahead };
+	struct fetch **at = &s->fetches;
+	while (*at)
+		at = &(*at)->next;
+	*at = f;
+	*ret_f = f;
+	return OK;
+}
+
+/* The chunks that follow, if the reader came from the one before. */
+static void read_ahead(struct sync *s, uint64_t row)
+{
+	bool goes_on = row > s->last_fetch_row && row <= s->last_fetch_row + AHEAD + 1;
+
+	s->last_fetch_row = row;
+	for (uint64_t i = 1; goes_on && i <= AHEAD; i++) {
+		struct fetch *f;
+
+		if (start(s, row + i, true, &f) < 0)
+			continue;
+	}
+}
+
+void sync_fetch_pump(struct sync *s, int64_t now)
+{
+	size_t n = 0;
+
+	(void)now;
+	for (struct fetch *f = s->fetches; f && n < FETCHES_MAX; f = f->next) {
+		struct peer_answer a = { .ctx = f, .data = on_data, .result = on_result };
+
+		n += f->sent;
+		if (f->sent || f->done || !peer_online(f->peer->peer))
+			continue;
+		int err = peer_get(f->peer->peer, &f->ss->space->row.id, &f->row.id, &a, &f->num);
+		if (err == ERR_AGAIN)
+			return;
+		f->sent = err == OK;
+		f->done = err < 0;
+		f->err = err;
+		n++;
+	}
+}
+
+void sync_fetch_offline(struct sync *s, struct sync_peer *p)
+{
+	struct fetch *next;
+
+	/* Read-ahead is not worth keeping. */
+	for (struct fetch *f = s->fetches; f; f = next) {
+		next = f->next;
+		if (f->peer == p && f->users == 0 && !f->sent)
+			drop_fetch(f);
+	}
+}
+
+void sync_fetch_gone(struct sync *s, struct sync_space *ss)
+{
+	for (struct fetch *f = s->fetches; f; f = f->next) {
+		if (f->ss != ss)
+			continue;
+		if (f->sent)
+			peer_cancel(f->peer->peer, f->num);
+		f->sent = false;
+		f->done = true;
+		f->err = ERR_OFFLINE;
+	}
+}
+
+void sync_fetch_free(struct sync *s)
+{
+	while (s->fetches)
+		drop_fetch(s->fetches);
+}
+
+static int leave(struct fetch_job *j, int err)
+{
+	struct fetch *f = j->f;
+
+	j->f = NULL;
+	if (f && --f->users == 0 && f->done && !f->sent)
+		drop_fetch(f);
+	return err;
+}
+
+static int run_fetch(struct sync *s, struct sync_job *job)
+{
+	struct fetch_job *j = job->ctx;
+
+	if (sync_job_dead(s, job))
+		return leave(j, ERR_CANCELLED);
+	if (!j->f) {
+		int err = start(s, j->row, false, &j->f);
+
+		if (err < 0)
+			return err == ERR_EXISTS ? OK : err;
+		j->f->users++;
+		read_ahead(s, j->row);
+		return ERR_AGAIN;
+	}
+	if (j->f->done)
+		return leave(j, j->f->err);
+	if (j->f->sent)
+		return ERR_AGAIN;
+	int ready = sync_peer_ready(j->f->peer, job);
+	return ready == OK || ready == ERR_AGAIN ? ERR_AGAIN : leave(j, ready);
+}
+
+int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg)
+{
+	struct fetch_job *j = calloc(1, sizeof *j);
+	struct sync_job *job = j ? sync_job_new(run_fetch, j) : NULL;
+
+	if (!job) {
+		free(j);
+		return ERR_NOMEM;
+	}
+	j->row = chunk_row;
+	job->release = free;
+	int err = sync_job_post(s, job, deadline_mono_ns, interrupted, arg);
+	sync_job_let_go(s, job);
+	return err;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Freshness. The chain value of each of the last KEEP cursors is kept; heads of other devices are compared with it. Another value at one
+ * cursor means that the relay told two histories: FORK, and nothing is pushed there any more.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "crypto/sign.h"
+#include "crypto/verify.h"
+#include "fusefs/sync_inner.h"
+#include "fusefs/sync_head.h"
+
+#define KEEP 10000
+#define SECOND 1000000000ll
+
+static void chain_key(uint32_t row, uint64_t cursor, char key[64])
+{
+	snprintf(key, 64, "chain/%" PRIu32 "/%04" PRIu64, row, cursor % KEEP);
+}
+
+int sync_head_keep(struct store_txn *t, uint32_t row, uint64_t cursor, const struct id32 *chain)
+{
+	uint8_t value[8 + 32];
+	char key[64];
+
+	for (unsigned i = 0; i < 8; i++)
+		value[i] = (uint8_t)(cursor >> (56 - 8 * i));
+	memcpy(value + 8, chain->b, 32);
+	chain_key(row, cursor, key);
+	return txn_meta_put(t, key, bytes_of(value, sizeof value));
+}
+
+int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id32 *ret_chain)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
+	char key[64];
+	uint64_t at = 0;
+
+	chain_key(row, cursor, key);
+	int err = txn_meta_get(t, key, &b);
+	if (err < 0)
+		return err;
+	if (b.len != 40)
+		return ERR_CORRUPT;
+	for (unsigned i = 0; i < 8; i++)
+		at = at << 8 | b.data[i];
+	if (at != cursor)
+		return ERR_NOT_FOUND;
+	memcpy(ret_chain->b, b.data + 8, 32);
+	return OK;
+}
+
+int sync_head_make(struct sync_space *ss, struct buf *blob)
+{
+	const struct sync_config *config = &ss->sync->config;
+	struct head h = { .space = ss->space->row.id, .device = *identity_device(config->who) };
+	uint64_t epoch;
+
+	pthread_mutex_lock(&ss->space->lock);
+	h.cursor = ss->space->row.cursor;
+	h.chain = ss->space->row.chain;
+	pthread_mutex_unlock(&ss->space->lock);
+	space_log_head(ss->space, &h.log_head, &epoch);
+	h.time = (uint64_t)(config->env->wall_ns(config->env->ctx) / SECOND);
+	return sign_head(&h, identity_sign_secret(config->who), blob);
+}
+
+void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes blob)
+{
+	struct id32 chain;
+	struct head h;
+
+	if (blob.len == 0 || verify_head(blob, &ss->space->row.id, &h) < 0)
+		return;
+	pthread_mutex_lock(&ss->space->lock);
+	bool member = log_may_read(ss->space->log, &h.device);
+	pthread_mutex_unlock(&ss->space->lock);
+	if (!member || h.cursor == 0 || sync_head_kept(t, ss->row, h.cursor, &chain) < 0)
+		return;
+	if (!id32_equal(&chain, &h.chain))
+		ss->forked = true;
+}

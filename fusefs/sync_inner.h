@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases), sync_dirty.c (what
+ * changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what comes), sync_fetch.c (content on
+ * demand), sync_wait.c (barriers). Everything here is touched on the sync thread alone, unless it says otherwise.
+ */
+#ifndef COFFER_FUSEFS_SYNC_INNER_H
+#define COFFER_FUSEFS_SYNC_INNER_H
+
+#include <pthread.h>
+#include "fusefs/apply.h"
+#include "fusefs/lane.h"
+#include "fusefs/peer.h"
+#include "fusefs/sync.h"
+#include "fusefs/table.h"
+#include "wire/cbor.h"
+#include "wire/head.h"
+
+#define SYNC_INLINE_PLAIN (60u * 1024) /* chunks up to this plaintext fit CHUNK_SMALL_BLOB whatever they hold */
+
+struct sync_space;
+
+/* Work that another thread posted; it waits for `done`. Freed when both sides have let go. */
+struct sync_job {
+	struct sync_job *next;
+	int (*run)(struct sync *s, struct sync_job *job); /* on the sync thread; ERR_AGAIN: not done yet (never once dead) */
+	void (*release)(void *ctx); /* of ctx, when both sides have let go; may be NULL */
+	pthread_cond_t cond;
+	int refs;         /* under sync->lock */
+	bool done, dead;  /* under sync->lock; dead: the poster has gone */
+	int err;
+	int64_t posted, deadline;
+	void *ctx;
+};
+
+struct sync_peer {
+	struct sync *sync;
+	struct peer *peer;
+	uint64_t next_number; /* of pushes */
+	int64_t since_wall;   /* of the last change between online and not */
+	int64_t failed_at;    /* monotonic: when it was last said to be offline; 0: not since it was online */
+	struct sync_peer *next;
+};
+
+/* ---- the outbox as memory has it ---- */
+
+struct out_chunk {
+	uint64_t row;
+	uint32_t len;
+	enum { OUT_WAITING, OUT_SENDING, OUT_THERE } state;
+	bool by_put;
+};
+
+struct push;
+struct put;
+
+struct out_item {
+	struct outbox_row o;
+	struct sync_space *ss;
+	size_t bytes;        /* of the blob */
+	struct out_chunk *chunks;
+	size_t n_chunks;
+	bool barrier;        /* everything before it must be confirmed first, in all lanes */
+	bool sent_before;    /* by an earlier run or connection: the relay may have it */
+	struct push *push;   /* in flight in this one; NULL: queued */
+	bool dropped;        /* merged away or confirmed otherwise while in flight: the push only forgets it */
+	struct out_item *next;
+};
+
+/* One coffer.push in flight. */
+struct push {
+	struct sync_space *ss;
+	uint64_t number, num /* of the peer's call */, lane;
+	struct out_item **items;
+	size_t n;
+	struct buf *blobs;   /* of the records, as sent */
+	bool fresh;          /* holds nothing that the relay may have: its lines are ours */
+	struct push *next;
+};
+
+/* A step of a space's history as it came, not applied yet. */
+struct step {
+	uint64_t prev, cursor;
+	uint8_t *data;       /* the encoded map */
+	size_t len;
+	struct step *next;
+};
+
+enum phase {
+	PHASE_OFFLINE,   /* no connection */
+	PHASE_SUBSCRIBE, /* asked */
+	PHASE_LIVE,      /* subscribed; pulls when it must */
+	PHASE_STOPPED    /* an alarm that only a person can mend */
+};
+
+struct sync_space {
+	struct sync *sync;
+	struct space *space;
+	struct sync_peer *peer;
+	struct sync_space *next;
+	uint32_t row;
+	uint64_t root_ino;
+	enum phase phase;
+	uint64_t connection;
+	uint64_t call;          /* subscribe or pull under way; 0: none */
+	uint64_t relay_cursor;  /* highest heard of */
+	bool poked;
+	int alarm;
+	int64_t retry_at;       /* nothing is asked of the relay before */
+	int64_t retry_delay;
+	/* pull */
+	bool pulling, pull_more;
+	bool caught_up;         /* once since the connection was made */
+	uint64_t pull_last;     /* cursor of the last part of the pull under way */
+	struct step *steps, **steps_tail;
+	size_t step_bytes;
+	uint64_t index_call;    /* the first step needs an index chunk that is being fetched; 0: it does not */
+	struct slice index_wanted;
+	bool index_failed;      /* the relay does not have it: records that need it are passed over */
+	struct tree_state tree;
+	/* changes here */
+	struct lanes *lanes;
+	struct table lane_of;   /* directory ino -> lane + 1 */
+	uint64_t seen_change;
+	bool forked;            /* a head of another device contradicts the chain */
+	bool may_not_write;
+	/* outbox */
+	struct out_item *items, **items_tail;
+	struct table item_of;   /* ino -> struct out_item * (the newest) */
+	size_t n_items, item_bytes;
+	struct push *pushes, **pushes_tail;
+	struct put *put_list;   /* sync_upload.c */
+	size_t puts, put_bytes;
+};
+
+struct fetch;
+
+struct sync {
+	struct sync_config config;
+	pthread_t thread;
+	pthread_mutex_t lock;   /* protects jobs, pokes, stop, and the jobs' shared fields */
+	int wake_fd;
+	struct sync_job *jobs, **jobs_tail;
+	struct table poked;
+	bool stop, started;
+	struct sync_job *waiting; /* jobs that said ERR_AGAIN */
+	struct sync_peer *peers;
+	struct sync_space *spaces;
+	struct fetch *fetches;
+	uint64_t last_fetch_row;
+	double up_rate, down_rate;
+	uint64_t rate_up, rate_down;
+	int64_t rate_at;
+};
+
+/* sync.c */
+int64_t sync_now(const struct sync *s);
+struct sync_peer *sync_peer_of(struct sync *s, const char *relay, bool make);
+struct sync_space *sync_space_of(struct sync *s, uint32_t row);
+int sync_job_post(struct sync *s, struct sync_job *job, int64_t deadline, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
+struct sync_job *sync_job_new(int (*run)(struct sync *s, struct sync_job *job), void *ctx);
+bool sync_job_dead(struct sync *s, const struct sync_job *job);
+void sync_job_let_go(struct sync *s, struct sync_job *job);
+/* ERR_OFFLINE if there is no hope soon, ERR_AGAIN while it is connecting, 0 if online. */
+int sync_peer_ready(const struct sync_peer *p, const struct sync_job *job);
+
+/* sync_space.c */
+int sync_space_new(struct sync *s, struct space *space, struct sync_space **ret_ss) MUST_CHECK;
+void sync_space_free(struct sync_space *ss);
+void sync_space_connection(struct sync_space *ss); /* the peer's state changed */
+void sync_space_step(struct sync_space *ss, int64_t now);
+int64_t sync_space_due(const struct sync_space *ss, int64_t now);
+void sync_space_alarm(struct sync_space *ss, int err, const char *text);
+void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
+bool sync_space_may_push(const struct sync_space *ss);
+
+/* sync_dirty.c */
+int sync_dirty_scan(struct sync_space *ss, int64_t now) MUST_CHECK;
+
+/* sync_seal.c */
+int sync_seal_due(struct sync_space *ss, int64_t now) MUST_CHECK;
+
+/* sync_push.c */
+int sync_push_load(struct sync_space *ss) MUST_CHECK; /* the outbox as the store has it */
+struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o, const struct out_chunk *chunks, size_t n) MUST_CHECK;
+void sync_push_pump(struct sync_space *ss, int64_t now);
+void sync_push_reset(struct sync_space *ss); /* the connection is gone: nothing is in flight */
+struct out_item *sync_push_find(const struct sync_space *ss, uint64_t ino);
+/* Takes an item out of memory (its row is the caller's to delete): merged away, or confirmed by a line. */
+void sync_push_drop(struct sync_space *ss, struct out_item *item);
+void sync_push_free(struct sync_space *ss);
+/* Reads the sealed blob of an item's row. */
+int sync_push_blob(struct store_txn *t, const struct out_item *item, struct buf *ret_blob) MUST_CHECK;
+
+/* sync_pull.c */
+void sync_pull_start(struct sync_space *ss);
+void sync_pull_notified(struct sync_space *ss, struct bytes params);
+void sync_pull_run(struct sync_space *ss, int64_t now);  /* applies what can be applied */
+void sync_pull_clear(struct sync_space *ss);
+/* Writes cursor, chain and the kept chain value of `cursor` in t: lines are the encoded lines of that step; *chain is H before it
+ * (at first space->row.chain), and after it on return. */
+int sync_pull_advance(struct sync_space *ss, struct store_txn *t, uint64_t cursor, struct bytes lines, struct id32 *chain) MUST_CHECK;
+void sync_pull_advanced(struct sync_space *ss, uint64_t cursor, const struct id32 *chain); /* t was committed */
+
+
+/* sync_apply.c */
+/* Applies the first n steps of the queue, which follow the cursor; *ret_done of them are through. ERR_AGAIN: an index chunk is being
+ * fetched first. */
+int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done) MUST_CHECK;
+/* Applies entries that the relay accepted from here as step `cursor`. */
+int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor) MUST_CHECK;
+
+/* sync_head.c */
+int sync_head_make(struct sync_space *ss, struct buf *ret_blob) MUST_CHECK;
+void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes blob);
+
+/* sync_fetch.c */
+void sync_fetch_pump(struct sync *s, int64_t now);
+void sync_fetch_offline(struct sync *s, struct sync_peer *p);
+void sync_fetch_gone(struct sync *s, struct sync_space *ss); /* the space goes */
+void sync_fetch_free(struct sync *s);
+
+#endif

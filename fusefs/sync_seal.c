@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cuts. All nodes of a cut are read in one transaction, so that they are one state of the past; hashed, sealed and signed outside of
+ * it while a store_keep holds their bytes; and queued in a second transaction together with their chunks. A crash before that one
+ * leaves them changed as they were; after it they are sent again byte for byte.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "crypto/hash.h"
+#include "crypto/secret.h"
+#include "fusefs/sync_inner.h"
+
+#define PLAIN_KEEP_MAX (16u << 20)
+#define TOMBSTONE_LINKS 4 /* last links that a tombstone keeps */
+
+struct sealed {
+	struct image img;
+	struct content c;
+	struct buf before_blob;        /* the record before, where it is needed */
+	struct opened_record before;
+	bool has_before;
+	struct buf blob;
+	struct id32 hash;
+	struct out_chunk *chunks;
+	size_t n_chunks;
+	uint64_t version;
+	bool skip;
+};
+
+static void sealed_release(struct sealed *x)
+{
+	image_release(&x->img);
+	content_release(&x->c);
+	buf_release(&x->before_blob);
+	opened_record_release(&x->before);
+	buf_release(&x->blob);
+	free(x->chunks);
+}
+
+struct cut {
+	struct sync_space *ss;
+	struct sealed *x;
+	size_t n;
+	uint64_t lane, group;
+	bool joined;
+	struct store_keep *keep;
+	struct content_maker maker;
+};
+
+/* The version before is needed for last links, places before a move, and index chunks. */
+static bool needs_before(const struct sealed *x)
+{
+	const struct node *n = &x->img.node;
+
+	if (n->version == 0)
+		return false;
+	return (n->flags & NODE_DELETED) || (n->change_bits & (CHANGE_LINKS | CHANGE_DELETED)) ||
+	       x->img.n_extents > NODE_MAX_SLICES;
+}
+
+static int snapshot_node(struct cut *cut, struct store_txn *t, uint64_t ino, struct sealed *x)
+{
+	struct id32 hash;
+	uint64_t cursor;
+	int err = image_load(t, ino, &x->img);
+
+	if (err == ERR_NOT_FOUND) {
+		x->skip = true;
+		x->img.node.ino = ino;
+		return OK;
+	}
+	if (err < 0)
+		return err;
+	const struct node *n = &x->img.node;
+	bool nameless = x->img.n_links == 0 && n->kind != NODE_PROFILE && !id16_is_zero(&n->id) && !(n->flags & NODE_DELETED);
+	if (n->change == 0 || nameless || (n->flags & NODE_UNKNOWN) || ((n->flags & NODE_DELETED) && n->version == 0)) {
+		x->skip = true;
+		return OK;
+	}
+	err = content_snapshot(t, &x->img, &x->c);
+	if (err == OK && needs_before(x)) {
+		err = txn_record_get(t, cut->ss->row, &n->id, &hash, &cursor, &x->before_blob);
+		x->has_before = err == OK;
+		if (err == ERR_NOT_FOUND)
+			err = OK;
+	}
+	return err;
+}
+
+static int snapshot(struct cut *cut, const uint64_t *inos, size_t n)
+{
+	struct store *store = cut->ss->sync->config.store;
+	struct store_txn *t = NULL;
+	int err = store_keep(store, &cut->keep);
+
+	if (err == OK)
+		err = store_begin(store, &t);
+	if (err < 0)
+		return err;
+	cut->group = txn_position(t);
+	for (; cut->n < n && err == OK; cut->n++) {
+		struct sealed *x = &cut->x[cut->n];
+
+		x->img = (struct image)IMAGE_INIT;
+		x->before_blob = (struct buf)BUF_INIT(RECORD_MAX_BLOB);
+		x->before = (struct opened_record)OPENED_RECORD_INIT;
+		x->blob = (struct buf)BUF_INIT(RECORD_MAX_BLOB);
+		err = snapshot_node(cut, t, inos[cut->n], x);
+	}
+	store_abort(&t);
+	return err;
+}
+
+static const struct node_link *link_before(const struct sealed *x, const struct id16 *id)
+{
+	for (size_t i = 0; x->has_before && i < x->before.body.n_links; i++) {
+		if (id16_equal(&x->before.body.links[i].id, id))
+			return &x->before.body.links[i];
+	}
+	return NULL;
+}
+
+/* The parent before, for links that moved since the last synced state. */
+static void note_synced_parents(struct sealed *x)
+{
+	for (size_t i = 0; i < x->img.body.n_links; i++) {
+		struct node_link *l = &x->img.body.links[i];
+		const struct node_link *b = link_before(x, &l->id);
+
+		if (b)
+			l->synced_parent = id16_equal(&b->parent, &l->parent) ? b->synced_parent : b->parent;
+		else if (x->img.node.version == 0 || x->has_before)
+			l->synced_parent = l->parent;
+	}
+}
+
+static int make_tombstone(struct sealed *x)
+{
+	struct node_body *b = &x->img.body;
+	size_t n = x->has_before ? x->before.body.n_links : 0;
+
+	*b = (struct node_body){ .kind = x->img.node.kind, .mode = x->img.node.mode, .deleted = true };
+	if (n > TOMBSTONE_LINKS)
+		n = TOMBSTONE_LINKS;
+	if (n == 0)
+		return OK;
+	b->links = calloc(n, sizeof *b->links);
+	if (!b->links)
+		return ERR_NOMEM;
+	memcpy(b->links, x->before.body.links, n * sizeof *b->links);
+	b->n_links = n;
+	return OK;
+}
+
+static int seal_node(struct cut *cut, struct sealed *x)
+{
+	struct sync_space *ss = cut->ss;
+	const struct node *n = &x->img.node;
+	int err = OK;
+
+	if (x->has_before) {
+		err = space_open_record(ss->space, buf_bytes(&x->before_blob), &x->before);
+		if (err < 0)
+			x->has_before = false; /* what it would tell is left out */
+	}
+	if (n->flags & NODE_DELETED) {
+		err = make_tombstone(x);
+	} else {
+		if (n->version == 0 || x->has_before)
+			note_synced_parents(x);
+		err = content_make(&cut->maker, &x->img, x->has_before ? &x->before.body : NULL, &x->c);
+	}
+	if (err < 0)
+		return err;
+	x->version = n->version + 1;
+	struct bytes prev = n->version ? bytes_of(n->base.b, sizeof n->base.b) : bytes_of(NULL, 0);
+	return space_seal_record(ss->space, ss->sync->config.who, &n->id, x->version, prev, 0, &x->img.body, &x->blob, &x->hash);
+}
+
+static int note_chunks(struct store_txn *t, struct sealed *x)
+{
+	if (x->c.n_unconfirmed == 0)
+		return OK;
+	free(x->chunks);
+	x->n_chunks = 0;
+	x->chunks = calloc(x->c.n_unconfirmed, sizeof *x->chunks);
+	if (!x->chunks)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < x->c.n_unconfirmed; i++) {
+		struct chunk_row row;
+		int err = txn_chunk_get(t, x->c.unconfirmed[i], &row);
+
+		if (err < 0)
+			return err;
+		x->chunks[x->n_chunks++] = (struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
+		secret_wipe(row.key, sizeof row.key);
+	}
+	return OK;
+}
+
+static int keep_synced_parents(struct store_txn *t, const struct sealed *x)
+{
+	for (size_t i = 0; i < x->img.n_links && i < x->img.body.n_links; i++) {
+		struct link l;
+
+		if (id16_equal(&x->img.links[i].synced_parent, &x->img.body.links[i].synced_parent))
+			continue;
+		int err = txn_link_get(t, &x->img.links[i].id, &l);
+		if (err == ERR_NOT_FOUND)
+			continue;
+		if (err < 0)
+			return err;
+		l.synced_parent = x->img.body.links[i].synced_parent;
+		if ((err = txn_link_put(t, &l)) < 0)
+			return err;
+	}
+	return OK;
+}
+
+static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, struct outbox_row *o)
+{
+	*o = (struct outbox_row){ .space = cut->ss->row, .lane = cut->lane, .ino = x->img.node.ino, .id = x->img.node.id, .hash = x->hash,
+				  .change = x->img.node.change, .group = cut->group };
+	struct node now;
+	int err = txn_node_get(t, o->ino, &now);
+	if (err == ERR_NOT_FOUND) {
+		/* Gone before it was ever sealed. */
+		x->skip = true;
+		return OK;
+	}
+	if (err == OK && !(x->img.node.flags & NODE_DELETED))
+		err = content_store(t, &x->img, &x->c);
+	if (err == OK)
+		err = note_chunks(t, x);
+	if (err == OK)
+		err = keep_synced_parents(t, x);
+	if (err == OK)
+		err = txn_outbox_add(t, o, buf_bytes(&x->blob), x->version, x->c.unconfirmed, x->c.n_unconfirmed);
+	return err;
+}
+
+/* One transaction for the whole cut. ERR_CONFLICT: *ret_at changed meanwhile. */
+static int queue(struct cut *cut, struct outbox_row *rows, size_t *ret_at)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(cut->ss->sync->config.store, &t);
+
+	for (size_t i = 0; i < cut->n && err == OK; i++) {
+		*ret_at = i;
+		if (!cut->x[i].skip)
+			err = queue_node(cut, t, &cut->x[i], &rows[i]);
+	}
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
+}
+
+static int queue_all(struct cut *cut)
+{
+	FREE_AFTER struct outbox_row *rows = calloc(cut->n, sizeof *rows);
+	size_t at = 0, tries = 0;
+	int err;
+
+	if (!rows)
+		return ERR_NOMEM;
+	while ((err = queue(cut, rows, &at)) == ERR_CONFLICT && tries++ <= cut->n) {
+		/* Its bytes as they were at the cut; a file too large for that is left for the next cut. */
+		err = content_keep_plain(&cut->maker, &cut->x[at].img, &cut->x[at].c, PLAIN_KEEP_MAX);
+		if (err < 0)
+			cut->x[at].skip = true;
+	}
+	for (size_t i = 0; i < cut->n && err == OK; i++) {
+		struct sealed *x = &cut->x[i];
+
+		if (x->skip)
+			continue;
+		struct out_item *item = sync_push_add(cut->ss, &rows[i], x->chunks, x->n_chunks);
+		if (!item)
+			return ERR_NOMEM;
+		item->bytes = x->blob.len;
+		/* Lanes that were joined go after everything that any of them has under way; and what follows, after them. */
+		item->barrier = cut->joined;
+	}
+	return err;
+}
+
+static int seal_all(struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n; i++) {
+		struct sealed *x = &cut->x[i];
+		int err = x->skip ? OK : seal_node(cut, x);
+
+		if (err == ERR_NOMEM || err == ERR_STALE)
+			return err;
+		if (err < 0) {
+			/* It stays changed; what it depends on goes without it. */
+			log_warn("sync: node %s not sealed: %s", log_id16(&x->img.node.id).s, err_str(err));
+			x->skip = true;
+		}
+	}
+	return OK;
+}
+
+static int seal_cut(struct sync_space *ss, const uint64_t *inos, size_t n, uint64_t lane, bool joined)
+{
+	struct cut cut = { .ss = ss, .lane = lane, .joined = joined };
+	const struct sync_config *config = &ss->sync->config;
+
+	cut.maker = (struct content_maker){ .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key) };
+	cut.x = calloc(n, sizeof *cut.x);
+	if (!cut.x)
+		return ERR_NOMEM;
+	int err = snapshot(&cut, inos, n);
+	if (err == OK)
+		err = seal_all(&cut);
+	if (err == OK)
+		err = queue_all(&cut);
+	for (size_t i = 0; i < n; i++) {
+		if (err < 0 || i >= cut.n || cut.x[i].skip)
+			lanes_done(ss->lanes, inos[i], sync_now(ss->sync));
+	}
+	for (size_t i = 0; i < cut.n; i++)
+		sealed_release(&cut.x[i]);
+	store_keep_release(cut.keep);
+	free(cut.x);
+	return err;
+}
+
+int sync_seal_due(struct sync_space *ss, int64_t now)
+{
+	FREE_AFTER uint64_t *inos = NULL;
+	uint64_t lane;
+	bool joined;
+
+	if (lanes_due(ss->lanes) > now)
+		return OK;
+	inos = malloc(LANE_CUT_MAX * sizeof *inos);
+	if (!inos)
+		return ERR_NOMEM;
+	size_t n = lanes_cut(ss->lanes, now, inos, &lane, &joined);
+	if (n == 0)
+		return OK;
+	int err = seal_cut(ss, inos, n, lane, joined);
+	if (err < 0)
+		ss->seen_change = 0; /* they are told to the lanes again */
+	return err;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chunks are sealed from the store when their turn comes: the same bytes each time, so that a PUT may be repeated. */
+#include "fusefs/sync_upload.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "crypto/seal.h"
+#include "crypto/secret.h"
+
+#define PUTS_MAX 8
+#define PUT_BYTES_MAX (16u << 20)
+#define ITEMS_AHEAD 64 /* queue positions looked at for uploads */
+
+struct put {
+	struct sync_space *ss;
+	uint64_t row, num;
+	size_t bytes;
+	struct put *next;
+};
+
+static int row_of(struct sync_space *ss, uint64_t row, struct chunk_row *ret_c)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err == OK)
+		err = txn_chunk_get(t, row, ret_c);
+	store_abort(&t);
+	return err;
+}
+
+static int seal(struct sync_space *ss, const struct chunk_row *c, struct bytes plain, struct buf *blob)
+{
+	struct slice *slices = NULL;
+	size_t n = 0;
+
+	if (!c->index)
+		return seal_chunk(&ss->space->row.id, &c->id, c->key, plain, blob);
+	struct slice entry = { .chunk = c->id };
+	memcpy(entry.key, c->key, sizeof entry.key);
+	int err = index_decode(plain, &slices, &n);
+	if (err == OK)
+		err = seal_index(&ss->space->row.id, secret_key(ss->space->hash_key), slices, n, &entry, blob);
+	if (slices)
+		secret_wipe(slices, n * sizeof *slices);
+	free(slices);
+	secret_wipe(entry.key, sizeof entry.key);
+	return err;
+}
+
+int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, struct buf *ret_blob)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+	struct chunk_row c;
+	int err = row_of(ss, row, &c);
+
+	if (err < 0)
+		return err;
+	*ret_id = c.id;
+	err = store_read_chunk(ss->sync->config.store, row, &plain);
+	if (err == OK)
+		err = seal(ss, &c, buf_bytes(&plain), ret_blob);
+	secret_wipe(c.key, sizeof c.key);
+	return err;
+}
+
+/* All items that name a chunk learn what became of it. */
+static void set_state(struct sync_space *ss, uint64_t row, int state)
+{
+	for (struct out_item *item = ss->items; item; item = item->next) {
+		for (size_t i = 0; i < item->n_chunks; i++) {
+			if (item->chunks[i].row == row)
+				item->chunks[i].state = state;
+		}
+	}
+}
+
+static void unlist(struct put *p)
+{
+	for (struct put **at = &p->ss->put_list; *at; at = &(*at)->next) {
+		if (*at == p) {
+			*at = p->next;
+			break;
+		}
+	}
+	p->ss->puts--;
+	p->ss->put_bytes -= p->bytes;
+}
+
+static int confirm(struct sync_space *ss, uint64_t row)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err == OK)
+		err = txn_chunk_confirm(t, row);
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
+}
+
+static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
+{
+	struct put *p = ctx;
+	struct sync_space *ss = p->ss;
+
+	(void)item;
+	unlist(p);
+	if (err == OK)
+		err = confirm(ss, p->row);
+	set_state(ss, p->row, err == OK ? OUT_THERE : OUT_WAITING);
+	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED) {
+		log_warn("sync: a chunk was not taken: %s (%.*s)", err_str(err), (int)code.len, (const char *)code.p);
+		if (err == ERR_NO_SPACE)
+			sync_space_alarm(ss, err, "the relay's storage is full");
+		sync_space_retry(ss, sync_now(ss->sync));
+	}
+	free(p);
+}
+
+static int start_put(struct sync_space *ss, const struct out_chunk *c)
+{
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(CHUNK_MAX_BLOB);
+	struct id16 id;
+	int err = sync_upload_seal(ss, c->row, &id, &blob);
+
+	if (err < 0)
+		return err;
+	struct put *p = calloc(1, sizeof *p);
+	if (!p)
+		return ERR_NOMEM;
+	*p = (struct put){ .ss = ss, .row = c->row, .bytes = blob.len };
+	struct peer_answer a = { .ctx = p, .result = on_put };
+	err = peer_put(ss->peer->peer, &ss->space->row.id, &id, buf_bytes(&blob), &a, &p->num);
+	if (err < 0) {
+		free(p);
+		return err;
+	}
+	p->next = ss->put_list;
+	ss->put_list = p;
+	ss->puts++;
+	ss->put_bytes += p->bytes;
+	set_state(ss, c->row, OUT_SENDING);
+	return OK;
+}
+
+void sync_upload_pump(struct sync_space *ss)
+{
+	size_t ahead = 0;
+
+	for (struct out_item *item = ss->items; item && ahead < ITEMS_AHEAD; item = item->next) {
+		if (item->push)
+			continue;
+		ahead++;
+		for (size_t i = 0; i < item->n_chunks; i++) {
+			struct out_chunk *c = &item->chunks[i];
+
+			if (!c->by_put || c->state != OUT_WAITING)
+				continue;
+			if (ss->puts >= PUTS_MAX || ss->put_bytes >= PUT_BYTES_MAX || peer_room(ss->peer->peer) < 2u * CHUNK_MAX_BLOB)
+				return;
+			int err = start_put(ss, c);
+			if (err == OK)
+				continue;
+			if (err != ERR_AGAIN) {
+				log_warn("sync: chunk not sent: %s", err_str(err));
+				sync_space_retry(ss, sync_now(ss->sync));
+			}
+			return;
+		}
+	}
+}
+
+void sync_upload_reset(struct sync_space *ss)
+{
+	while (ss->put_list) {
+		struct put *p = ss->put_list;
+
+		peer_cancel(ss->peer->peer, p->num);
+		unlist(p);
+		set_state(ss, p->row, OUT_WAITING);
+		free(p);
+	}
+}
+
+void sync_upload_missing(struct out_item **items, size_t n, const struct id16 *chunk)
+{
+	struct sync_space *ss = items[0]->ss;
+	struct store_txn *t = NULL;
+	struct chunk_row row;
+
+	if (store_begin(ss->sync->config.store, &t) < 0)
+		return;
+	int err = txn_chunk_find(t, ss->row, chunk, &row);
+	store_abort(&t);
+	if (err < 0)
+		return;
+	secret_wipe(row.key, sizeof row.key);
+	bool listed = false;
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < items[i]->n_chunks; k++) {
+			if (items[i]->chunks[k].row != row.row)
+				continue;
+			items[i]->chunks[k].state = OUT_WAITING;
+			listed = true;
+		}
+	}
+	if (listed || items[0]->dropped)
+		return;
+	/* Thought to be confirmed: the first item takes it along. */
+	struct out_chunk *more = realloc(items[0]->chunks, (items[0]->n_chunks + 1) * sizeof *more);
+	if (!more)
+		return;
+	items[0]->chunks = more;
+	more[items[0]->n_chunks++] = (struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
+}

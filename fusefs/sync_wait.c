@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Barriers and what people are told. A barrier notes which nodes are changed or queued now, makes their lanes due, asks the relay for
+ * its cursor, and is reached when each of these was confirmed and everything up to that cursor is applied here.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "fusefs/sync_inner.h"
+#include "wire/map.h"
+
+#define NAMES_MAX 5
+
+struct space_wait {
+	uint32_t row;
+	struct table nodes;   /* ino -> change + 1 that must be sealed and confirmed */
+	bool noted;
+	uint64_t cursor;      /* the relay's at the call; 0: not known yet */
+	uint64_t num;         /* of coffer.head */
+	bool asked, known;
+	int err;
+	struct wait_job *of;
+	struct space_wait *next;
+};
+
+struct wait_job {
+	struct sync *s;
+	struct sync_job *job;
+	struct space *space;  /* NULL: all */
+	struct space_wait *spaces;
+	bool begun;
+	struct buf what;
+};
+
+struct noting {
+	struct table *nodes;
+	int err;
+};
+
+static int note_dirty(void *ctx, const struct node *n)
+{
+	struct noting *x = ctx;
+
+	x->err = table_put(x->nodes, n->ino, n->change + 1);
+	return x->err == OK;
+}
+
+static int note(struct sync_space *ss, struct space_wait *w)
+{
+	struct store_txn *t = NULL;
+	struct noting x = { .nodes = &w->nodes };
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err == OK)
+		err = txn_dirty_each(t, ss->row, 0, note_dirty, &x);
+	store_abort(&t);
+	if (err == OK)
+		err = x.err;
+	for (const struct out_item *item = ss->items; item && err == OK; item = item->next) {
+		if (!table_get(&w->nodes, item->o.ino, NULL))
+			err = table_put(&w->nodes, item->o.ino, item->o.change + 1);
+	}
+	w->noted = err == OK;
+	return err;
+}
+
+static void on_head(void *ctx, int err, struct bytes code, struct bytes item)
+{
+	struct space_wait *w = ctx;
+
+	(void)code;
+	w->num = 0;
+	w->asked = false;
+	if (err == OK) {
+		w->cursor = map_get_uint(item, "cursor", 0);
+		w->known = true;
+	} else if (err != ERR_OFFLINE) {
+		w->err = err;
+	}
+}
+
+static void ask(struct sync_space *ss, struct space_wait *w)
+{
+	CLEANUP(map_release) struct map m = MAP_INIT;
+	CLEANUP(buf_release) struct buf b = BUF_INIT(256);
+	struct peer_answer a = { .ctx = w, .result = on_head };
+
+	map_uuid(&m, "space", &ss->space->row.id);
+	if (map_put(&m, &b) < 0)
+		return;
+	w->asked = peer_call(ss->peer->peer, "coffer.head", buf_bytes(&b), &a, &w->num) == OK;
+}
+
+/* Takes nodes off the list that are through: neither changed since before nor queued. */
+static int check_nodes(struct sync_space *ss, struct space_wait *w)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < w->nodes.size && err == OK;) {
+		uint64_t ino = w->nodes.slots[i].key, change = w->nodes.slots[i].value - 1;
+		struct node n;
+
+		if (ino == 0) {
+			i++;
+			continue;
+		}
+		err = txn_node_get(t, ino, &n);
+		bool gone = err == ERR_NOT_FOUND;
+		if (gone)
+			err = OK;
+		bool nameless = !gone && (n.flags & NODE_ORPHAN) && n.version == 0;
+		/* Changed again: the later version holds the earlier change, so it is that one which must be through, unless the earlier was
+		 * sealed before. */
+		bool waits = !gone && !nameless && n.change != 0 && n.change <= change;
+		if (!waits && !gone && n.change > change && !sync_push_find(ss, ino) && n.version == 0)
+			waits = !nameless;
+		if (waits || sync_push_find(ss, ino)) {
+			i++;
+			continue;
+		}
+		table_del(&w->nodes, ino); /* a later slot may move to this one */
+	}
+	store_abort(&t);
+	return err;
+}
+
+static int wait_space(struct sync *s, struct space_wait *w)
+{
+	struct sync_space *ss = sync_space_of(s, w->row);
+
+	if (!ss || !ss->peer)
+		return OK;
+	if (ss->alarm == ERR_FORK || ss->phase == PHASE_STOPPED)
+		return ss->alarm;
+	if (w->err < 0)
+		return w->err;
+	if (!w->noted) {
+		int err = sync_dirty_scan(ss, sync_now(s));
+
+		if (err == OK)
+			err = note(ss, w);
+		if (err < 0)
+			return err;
+		lanes_force(ss->lanes);
+	}
+	if (!w->known && !w->asked && peer_online(ss->peer->peer))
+		ask(ss, w);
+	if (w->nodes.n > 0) {
+		int err = check_nodes(ss, w);
+
+		if (err < 0)
+			return err;
+		if (w->nodes.n > 0 && ss->may_not_write)
+			return ERR_FORBIDDEN;
+	}
+	bool applied = w->known && ss->caught_up && ss->space->row.cursor >= w->cursor;
+	return w->nodes.n == 0 && applied ? OK : ERR_AGAIN;
+}
+
+static int add_space(struct wait_job *j, uint32_t row)
+{
+	struct space_wait *w = calloc(1, sizeof *w);
+
+	if (!w)
+		return ERR_NOMEM;
+	w->row = row;
+	w->of = j;
+	w->next = j->spaces;
+	j->spaces = w;
+	return OK;
+}
+
+static void cancel_all(struct wait_job *j)
+{
+	for (struct space_wait *w = j->spaces; w; w = w->next) {
+		struct sync_space *ss = sync_space_of(j->s, w->row);
+
+		if (w->num && ss)
+			peer_cancel(ss->peer->peer, w->num);
+		w->num = 0;
+	}
+}
+
+static int run_wait(struct sync *s, struct sync_job *job)
+{
+	struct wait_job *j = job->ctx;
+	bool all = true;
+
+	if (sync_job_dead(s, job)) {
+		cancel_all(j);
+		return ERR_CANCELLED;
+	}
+	for (struct sync_space *ss = s->spaces; ss && !j->begun; ss = ss->next) {
+		if (j->space && ss->space != j->space)
+			continue;
+		int err = add_space(j, ss->row);
+		if (err < 0)
+			return err;
+	}
+	j->begun = true;
+	for (struct space_wait *w = j->spaces; w; w = w->next) {
+		int err = wait_space(s, w);
+
+		if (err < 0 && err != ERR_AGAIN) {
+			cancel_all(j);
+			return err;
+		}
+		all = all && err == OK;
+	}
+	return all ? OK : ERR_AGAIN;
+}
+
+static void release_wait(void *ctx)
+{
+	struct wait_job *j = ctx;
+
+	while (j->spaces) {
+		struct space_wait *w = j->spaces;
+
+		j->spaces = w->next;
+		table_release(&w->nodes);
+		free(w);
+	}
+	free(j);
+}
+
+/* What is left, for a person. */
+static void describe(struct sync *s, struct space *space, struct buf *what)
+{
+	struct sync_status st;
+
+	if (sync_status(s, space, &st) < 0)
+		return;
+	int err = OK;
+	if (!st.online)
+		err = buf_printf(what, "the relay is not reachable (%s)", st.reason[0] ? st.reason : "offline");
+	else if (st.pending_nodes + st.outbox_records > 0)
+		err = buf_printf(what, "%" PRIu64 " changed files to seal, %" PRIu64 " records to send", st.pending_nodes, st.outbox_records);
+	else
+		err = buf_printf(what, "changes %" PRIu64 " to %" PRIu64 " of others to apply", st.cursor + 1, st.relay_cursor);
+	(void)err; /* a phrase that does not fit is left out */
+}
+
+int sync_wait(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *what)
+{
+	struct wait_job *j = calloc(1, sizeof *j);
+	struct sync_job *job = j ? sync_job_new(run_wait, j) : NULL;
+
+	if (!job) {
+		free(j);
+		return ERR_NOMEM;
+	}
+	j->s = s;
+	j->space = space;
+	j->job = job;
+	job->release = release_wait;
+	int err = sync_job_post(s, job, deadline_mono_ns, NULL, NULL);
+	sync_job_let_go(s, job);
+	if (err == ERR_TIMEOUT && what)
+		describe(s, space, what);
+	return err;
+}
+
+/* ---- status ---- */
+
+struct status_job {
+	struct space *space;
+	struct sync_status st;
+};
+
+static int count(void *ctx, const struct node *n)
+{
+	(void)n;
+	++*(uint64_t *)ctx;
+	return 1;
+}
+
+static int add_status(struct sync_space *ss, struct sync_status *st)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err == OK)
+		err = txn_dirty_each(t, ss->row, 0, count, &st->pending_nodes);
+	store_abort(&t);
+	for (const struct out_item *item = ss->items; item; item = item->next) {
+		st->outbox_records++;
+		st->outbox_bytes += item->bytes;
+		for (size_t i = 0; i < item->n_chunks; i++)
+			st->outbox_bytes += item->chunks[i].state == OUT_THERE ? 0 : item->chunks[i].len;
+	}
+	st->cursor += ss->space->row.cursor;
+	st->relay_cursor += ss->relay_cursor;
+	if (ss->alarm)
+		st->alarm = ss->alarm;
+	return err;
+}
+
+static int run_status(struct sync *s, struct sync_job *job)
+{
+	struct status_job *j = job->ctx;
+	int err = OK;
+
+	j->st.online = true;
+	for (struct sync_space *ss = s->spaces; ss && err == OK; ss = ss->next) {
+		if (j->space && ss->space != j->space)
+			continue;
+		err = add_status(ss, &j->st);
+		if (!ss->peer)
+			continue;
+		j->st.since_wall_ns = ss->peer->since_wall;
+		if (!peer_online(ss->peer->peer) && j->st.online) {
+			j->st.online = false;
+			snprintf(j->st.reason, sizeof j->st.reason, "%.95s", peer_reason(ss->peer->peer));
+		}
+	}
+	for (struct sync_peer *p = s->peers; p; p = p->next) {
+		uint64_t up, down;
+
+		peer_traffic(p->peer, &up, &down);
+		j->st.up_bytes += up;
+		j->st.down_bytes += down;
+	}
+	pthread_mutex_lock(&s->lock);
+	j->st.up_rate = s->up_rate;
+	j->st.down_rate = s->down_rate;
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+int sync_status(struct sync *s, struct space *space, struct sync_status *ret)
+{
+	struct status_job *j = calloc(1, sizeof *j);
+	struct sync_job *job = j ? sync_job_new(run_status, j) : NULL;
+
+	if (!job) {
+		free(j);
+		return ERR_NOMEM;
+	}
+	j->space = space;
+	job->release = free;
+	int err = sync_job_post(s, job, INT64_MAX / 2, NULL, NULL);
+	if (err == OK)
+		*ret = j->st;
+	sync_job_let_go(s, job);
+	return err;
+}
+
+struct queued {
+	uint64_t ino;
+	bool found;
+};
+
+static int is_queued(void *ctx, const struct outbox_row *row, struct bytes blob)
+{
+	struct queued *q = ctx;
+
+	(void)blob;
+	q->found = row->ino == q->ino;
+	return !q->found;
+}
+
+int sync_node_state(struct sync *s, const struct node *node, char ret_state[16])
+{
+	struct store_txn *t = NULL;
+	struct queued q = { .ino = node->ino };
+	const char *state = "synced";
+
+	if (node->flags & NODE_CONFLICT) {
+		state = "conflict";
+	} else if (node->change != 0) {
+		state = "pending";
+	} else {
+		int err = store_begin(s->config.store, &t);
+
+		if (err == OK)
+			err = txn_outbox_each(t, node->space, 0, is_queued, &q);
+		store_abort(&t);
+		if (err < 0)
+			return err;
+		if (q.found)
+			state = "uploading";
+		else if (node->flags & NODE_PARTIAL)
+			state = "remote-only";
+	}
+	snprintf(ret_state, 16, "%s", state);
+	return OK;
+}
