@@ -306,6 +306,9 @@ int journal_start(struct journal *j, struct index_state *state)
 		if (err < 0)
 			return err;
 	}
+	err = segments_sync_names(j->set);
+	if (err < 0)
+		return err;
 	j->written_seq = j->synced_seq = state->seq;
 	return new_segment(j, state, segments_size(j->set), state->segment != 0);
 }
@@ -385,7 +388,9 @@ static int sync_round(struct journal *j, struct segment_ref *old, unsigned n, in
 		err = err < 0 ? err : one;
 		segments_put(j->set, &old[i]);
 	}
-	return err < 0 || fd < 0 ? err : j->env->fdatasync(j->env->ctx, fd);
+	if (err == 0 && fd >= 0)
+		err = j->env->fdatasync(j->env->ctx, fd);
+	return err < 0 ? err : segments_sync_names(j->set);
 }
 
 int journal_sync(struct journal *j, uint64_t *ret_seq)

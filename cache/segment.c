@@ -50,6 +50,8 @@ struct segments {
 	struct undo *undo;
 	size_t n_undo, undo_alloc;
 	bool marked, undo_lost;
+	bool names_changed;               /* since the directory was synced */
+	uint64_t newest;                  /* highest number ever registered */
 	uint64_t prepared, prepared_size; /* number whose file is ready; 0: none */
 	uint64_t spare[SPARES];           /* sizes of spare-0, spare-1; 0: none */
 };
@@ -192,6 +194,8 @@ static struct segment *insert_row(struct segments *set, uint64_t number, uint64_
 	} else {
 		handle_drop(set, &set->seg[i]);
 	}
+	if (set->newest < number)
+		set->newest = number;
 	set->seg[i] = (struct segment){ .number = number, .size = size, .live = live, .changed = true };
 	return &set->seg[i];
 }
@@ -284,13 +288,13 @@ static int take_spare(struct segments *set, uint64_t size)
 	return -1;
 }
 
-/* The file of a number, long enough and with its name on disk; its content is nothing that opens. The lock is held. */
+/* The file of a number, long enough; its head, if it has one, says another number. The lock is held. */
 static int make_file(struct segments *set, uint64_t number, uint64_t size)
 {
 	const struct env *env = set->env;
 	char name[NAME_SIZE], spare[NAME_SIZE];
-	static const uint8_t zeros[SEGMENT_HEAD];
 	segment_name(name, number);
+	set->names_changed = true;
 	int i = take_spare(set, size);
 	if (i >= 0) {
 		spare_name(spare, i);
@@ -298,20 +302,15 @@ static int make_file(struct segments *set, uint64_t number, uint64_t size)
 		if (err < 0)
 			return err;
 		set->spare[i] = 0;
+		return 0;
 	}
-	int fd = env->open(env->ctx, set->dirfd, name, i >= 0 ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC, 0600);
+	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		return fd;
-	int err = i >= 0 ? 0 : env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
+	int err = env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
 	if (err == ERR_UNSUPPORTED)
 		err = env->ftruncate(env->ctx, fd, (off_t)size);
-	if (err == 0)
-		err = env->pwrite(env->ctx, fd, zeros, sizeof zeros, 0);
-	if (err == 0)
-		err = env->fdatasync(env->ctx, fd);
 	env->close(env->ctx, fd);
-	if (err == 0)
-		err = env->fsync(env->ctx, set->dirfd);
 	if (err < 0)
 		env->unlink(env->ctx, set->dirfd, name);
 	return err;
@@ -321,7 +320,8 @@ int segments_prepare(struct segments *set, uint64_t number, uint64_t size)
 {
 	pthread_mutex_lock(&set->lock);
 	int err = 0;
-	if (set->prepared != number || set->prepared_size < size) {
+	bool used = number <= set->newest; /* the journal took it before us */
+	if (!used && (set->prepared != number || set->prepared_size < size)) {
 		err = make_file(set, number, size);
 		set->prepared = err == 0 ? number : 0;
 		set->prepared_size = size;
@@ -376,6 +376,21 @@ int segments_new(struct segments *set, const struct segment_info *info)
 	return err;
 }
 
+int segments_sync_names(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	bool changed = set->names_changed;
+	set->names_changed = false;
+	pthread_mutex_unlock(&set->lock);
+	int err = changed ? set->env->fsync(set->env->ctx, set->dirfd) : 0;
+	if (err < 0) {
+		pthread_mutex_lock(&set->lock);
+		set->names_changed = true;
+		pthread_mutex_unlock(&set->lock);
+	}
+	return err;
+}
+
 /* Files of the ordinary size are kept for reuse: fresh blocks cost more than old ones. */
 int segments_remove(struct segments *set, uint64_t number)
 {
@@ -386,6 +401,7 @@ int segments_remove(struct segments *set, uint64_t number)
 	struct segment *seg = find(set, number);
 	uint64_t size = seg ? seg->size : 0;
 	int slot = -1, err = ERR_NOT_FOUND;
+	set->names_changed = true;
 	for (int i = 0; size == set->size && i < SPARES; i++)
 		if (set->spare[i] == 0)
 			slot = i;

@@ -4,7 +4,8 @@
  *
  * File seg-%016x = head (SEGMENT_HEAD bytes: magic, format, suite, number, and sealed under the store key: the segment's own
  * random key, and the segment and position that it follows) and then whatever the journal writes. docs/FORMAT.md "Segment".
- * A file is made long enough, given its name and synced before it is used; it is reused only under another name and key.
+ * A file is made long enough before it is used; it is reused only under another name and key. Names are synced together with the
+ * bytes (segments_sync_names): until then nothing in the file is promised to be on disk.
  *
  *	segments_prepare(set, size);                  // ahead of time: an empty file is ready
  *	segments_new(set, size, &follows, &seg);      // the next number
@@ -58,6 +59,8 @@ int segments_prepare(struct segments *set, uint64_t number, uint64_t size) MUST_
 int segments_new(struct segments *set, const struct segment_info *info) MUST_CHECK;
 /* Reads a head. ERR_NOT_FOUND: no such file. ERR_CORRUPT: a head that does not open (never written whole). */
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
+/* Makes the names of segments durable that were made, and those removed gone. */
+int segments_sync_names(struct segments *set) MUST_CHECK;
 /* Registers a segment found in the index or by probing. */
 int segments_add(struct segments *set, uint64_t number, uint64_t size, uint64_t live) MUST_CHECK;
 /* Removes the file, or keeps it for reuse. Waits for nobody: a reference keeps its descriptor. */

@@ -115,6 +115,8 @@ static int flush_index(struct store *s, struct commit_mark *m)
 	int err = commit_now(s, m);
 	if (err == 0)
 		err = journal_sync(s->journal, &synced);
+	if (err == 0)
+		err = segments_sync_names(s->segments); /* a segment that the commit forgets is gone */
 	return err < 0 ? err : pagevfs_flush(s->vfs, m->frames);
 }
 
