@@ -368,6 +368,10 @@ static void *loop(void *arg)
 		measure(s, now);
 		wait_for_events(s, sync_now(s));
 	}
+	/* Open calls end now, while what they belong to is there; then the jobs that waited for them. */
+	for (struct sync_peer *p = s->peers; p; p = p->next)
+		peer_free(&p->peer);
+	run_jobs(s, true);
 	return NULL;
 }
 
@@ -395,6 +399,14 @@ int sync_start(const struct sync_config *config, struct sync **ret_s)
 	return OK;
 }
 
+void sync_quit(struct sync *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_mutex_unlock(&s->lock);
+	wake(s);
+}
+
 void sync_stop(struct sync **ps)
 {
 	struct sync *s = *ps;
@@ -402,15 +414,8 @@ void sync_stop(struct sync **ps)
 	if (!s)
 		return;
 	*ps = NULL;
-	pthread_mutex_lock(&s->lock);
-	s->stop = true;
-	pthread_mutex_unlock(&s->lock);
-	wake(s);
+	sync_quit(s);
 	pthread_join(s->thread, NULL);
-	/* Open calls end now, while what they belong to is there. */
-	for (struct sync_peer *p = s->peers; p; p = p->next)
-		peer_free(&p->peer);
-	run_jobs(s, true);
 	while (s->spaces) {
 		struct sync_space *ss = s->spaces;
 
