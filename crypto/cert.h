@@ -10,7 +10,8 @@
 
 #include "wire/person.h"
 
-/* Decodes and verifies a card. The keys in it are usable. check_signature false: structure and keys only. */
+/* Decodes and verifies a card. The keys in it are usable. check_signature false (it was verified before it was stored):
+ * structure alone, keys are not checked again. */
 int card_verify(struct bytes item, bool check_signature, struct person_card *ret_card) MUST_CHECK;
 
 /* A verified chain; the last link is the device. */
@@ -19,7 +20,8 @@ struct cert_chain {
 	size_t n;
 };
 
-/* Decodes a chain and verifies it link by link from the root `person`. The device is ret_chain->links[ret_chain->n - 1]. */
+/* Decodes a chain and verifies it link by link from the root `person`. The device is ret_chain->links[ret_chain->n - 1].
+ * check_signature false: structure, and that each link is issued by the one before. */
 int cert_verify(struct bytes item, const struct id32 *person, bool check_signature, struct cert_chain *ret_chain)
 	MUST_CHECK;
 

@@ -10,7 +10,9 @@
  *
  * HPKE info      = CBOR ["coffer/epoch/1", space 16, number, recipient 32, log head before the entry 32]; no aad
  * commitment     = hash_keyed(key, "coffer/epoch-commit/1", CBOR [space, number])
- * back           = seal_small("coffer/epoch-back/1", key, CBOR [space, number], key of number - 1)
+ * back           = seal_small("coffer/epoch-back/1", key, aad = CBOR [space, number], key of number - 1)
+ * device label   = seal_small("coffer/device-label/1", key, aad = CBOR [space, device], name)
+ * An invite's wrap is the same HPKE with "coffer/invite-wrap/1" in its info.
  * Each key is believed only when it matches the commitment in the log; an all-zero key never is.
  *
  * A ring is not thread-safe; keys returned live in guarded memory until the ring is freed (adding does not move them).
@@ -25,7 +27,7 @@
 struct secret;
 struct epoch_ring;
 
-#define EPOCH_RING_MAX 10000
+#define EPOCH_RING_MAX LOG_MAX_EPOCHS
 
 int epoch_ring_new(struct epoch_ring **ret_ring) MUST_CHECK;
 int epoch_ring_clone(const struct epoch_ring *ring, struct epoch_ring **ret_ring) MUST_CHECK; /* NULL: an empty one */
@@ -54,7 +56,8 @@ int epoch_ring_open(struct epoch_ring *ring, const struct log *log, const struct
 int epoch_open_label(const struct epoch_ring *ring, const struct log *log, const struct log_device *device,
 		     struct buf *ret_label) MUST_CHECK;
 
-/* The key for keyed hashes of chunks' plaintext: one per space for ever, from epoch 1. 32 bytes; secret_free. */
+/* The key for keyed hashes of chunks' plaintext: kdf_subkey(key of epoch 1, "cof-hash", space): one per space for ever, so
+ * that hashes survive rotations. 32 bytes; secret_free. ERR_NOT_FOUND: the ring lacks epoch 1. */
 int epoch_hash_key(const struct epoch_ring *ring, const struct id16 *space, struct secret **ret_key) MUST_CHECK;
 
 /* Parts of entries, for crypto/entry_make.h. */
@@ -84,7 +87,7 @@ int epoch_put_payload(struct buf *b, const struct id16 *space, uint64_t number, 
 		      const struct secret *prev, uint64_t minimum, const struct id32 *head,
 		      const struct id32 *recipients, size_t n) MUST_CHECK;
 
-/* Seals a device label: context = CBOR [space, device]. */
+/* Appends a device's sealed label. */
 int epoch_seal_label(const struct secret *key, const struct id16 *space, const struct id32 *device, struct bytes label,
 		     struct buf *ret_sealed) MUST_CHECK;
 

@@ -4,7 +4,7 @@
  * space's content, so the relay may use it.
  *
  * SHA-256 (FIPS 180-4) wherever a hash of a whole blob stands in a format; BLAKE2b (RFC 7693) where a key or a chain is.
- * A label never is the beginning of another label.
+ * A label never is the beginning of another label (docs/FORMAT.md lists them, tests/unit/test_format.c checks it).
  */
 #ifndef COFFER_CRYPTO_HASH_H
 #define COFFER_CRYPTO_HASH_H

@@ -36,7 +36,8 @@ int identity_new(const struct identity_parts *parts, struct identity **ret_id) M
 void identity_free(struct identity *id);
 void identity_freep(struct identity **id);
 
-/* The payload of the key file: strict CBOR, at most 16 KiB. `b` must be a secret buffer. */
+/* The payload of the key file (docs/FORMAT.md "Key file"): strict CBOR, at most KEYFILE_MAX_PAYLOAD bytes. `b` must be a
+ * secret buffer. Decoding: ERR_VERSION, the decoding errors, and those of identity_new. */
 int identity_encode(const struct identity *id, struct buf *b) MUST_CHECK;
 int identity_decode(struct bytes payload, struct identity **ret_id) MUST_CHECK;
 

@@ -13,8 +13,10 @@
  * holds can be checked more cheaply than that. A link holds 160 random bits, which need no stretching:
  *	coffer://join/RELAY#SECRET      RELAY: host[:port][/path] of an https relay, or its whole http:// URL
  * The fragment never reaches a server. Derivation:
- *	master = Argon2id(code characters, salt = BLAKE2b-128 of "coffer/invite/1") | BLAKE2b-256("coffer/invite-link/1", bytes)
- *	id, Ed25519 seed, X25519 seed, bundle key = kdf_subkey(master, ctx "invitid_", "invited_", "invitex_", "invitebn")
+ *	master = Argon2id(the code's 16 characters, salt = first 16 bytes of BLAKE2b-256("coffer/invite/1")), or
+ *	         BLAKE2b-256("coffer/invite-link/1" ‖ the link's 32 characters)
+ *	id, Ed25519 seed, X25519 seed, bundle key = kdf_subkey(master, ctx "invitid_", "invited_", "invitex_", "invitebn", 0)
+ * The id is cut to 16 bytes and made a version-8 UUID; the X25519 key is hpke_keypair_derive of its seed.
  * The relay URL is not a secret and no part of the derivation.
  */
 #ifndef COFFER_CRYPTO_INVITE_H

@@ -15,6 +15,7 @@
  * len(aad) u64 big-endian ‖ aad ‖ inner). Sealing a chunk again, after a crash, gives the same bytes under the same zstd; if
  * another zstd gives another body, the nonce is another too, so that no two messages ever share key and nonce.
  * Small: random nonce.
+ * What label and aad are for each object is in docs/FORMAT.md "Sealing".
  *
  * Thread-safe; each thread keeps one zstd context until it ends. All out buffers are appended to, and left as they were on
  * an error.

@@ -6,8 +6,8 @@
  * header  {"alg":"EdDSA","typ":"JWT"}
  * claims  iss = sub = did:key of the person, client_id = did:key of the device, aud = the relay's origin, iat, exp (at most
  *         TOKEN_MAX_LIFE after iat), scope = TOKEN_SCOPE, cnf = did:key of the session key, dlg = base64url of the delegation
- * JSON here is one flat object of strings without escapes and whole numbers, without blanks; a key may not occur twice;
- * unknown keys are ignored.
+ * JSON here is one flat object of at most 16 strings without escapes and whole numbers, without blanks (token_text.h); a key
+ * may not occur twice; unknown keys are ignored. The header is compared byte for byte.
  *
  * delegation = [ { 0: format 1, 1: person 32, 2: device 32, 3: session key 32, 4: aud text, 5: not after (unix s) },
  *                signature 64 ]   strict CBOR; the device signs DELEGATION_LABEL and the encoded map

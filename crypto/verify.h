@@ -4,7 +4,8 @@
  * a record, a head or a log entry. Opens nothing.
  *
  * Signatures are Ed25519 (RFC 8032) over label ‖ message; every label is ASCII, ends in a version, and is the beginning of
- * no other label. Public keys and R of small order and encodings that are not canonical are refused.
+ * no other label. The one exception is "" for tokens, because JWS signs its own text; that always begins "eyJ".
+ * Public keys and R of small order and encodings that are not canonical are refused.
  */
 #ifndef COFFER_CRYPTO_VERIFY_H
 #define COFFER_CRYPTO_VERIFY_H

@@ -59,7 +59,7 @@ void cbor_put_array(struct cbor_enc *e, size_t n); /* n items follow */
 void cbor_put_map(struct cbor_enc *e, size_t n);   /* n pairs follow */
 void cbor_put_bool(struct cbor_enc *e, bool v);
 void cbor_put_null(struct cbor_enc *e);
-void cbor_put_raw(struct cbor_enc *e, struct bytes item); /* an item already encoded */
+void cbor_put_raw(struct cbor_enc *e, struct bytes item); /* an item already encoded, not looked at; ERR_INVALID if empty */
 
 struct cbor_dec {
 	const uint8_t *p, *end;
@@ -68,7 +68,7 @@ struct cbor_dec {
 };
 
 /* Checks that `in` is exactly one canonical item (dialect's rules), nested at most CBOR_MAX_DEPTH, with at most max_items
- * items in all. ERR_TRUNCATED, ERR_NONCANONICAL, ERR_RANGE, ERR_INVALID. */
+ * items in all (containers, keys and values count one each). ERR_TRUNCATED, ERR_NONCANONICAL, ERR_RANGE, ERR_INVALID. */
 int cbor_check(struct bytes in, enum cbor_dialect dialect, size_t max_items) MUST_CHECK;
 
 struct cbor_dec cbor_dec_init(struct bytes in);     /* strict */

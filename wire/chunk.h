@@ -15,7 +15,7 @@
 #define CHUNK_FORMAT 1
 #define CHUNK_LABEL "coffer/chunk/1"
 #define CHUNK_MAX_NAMED 512
-#define CHUNK_MAX_BLOB ((1u << 20) + 16384)
+#define CHUNK_MAX_BLOB ((1u << 20) + 16384) /* a full plaintext, what sealing adds, and 512 named ids */
 #define CHUNK_SMALL_BLOB (64u * 1024) /* up to this size a chunk travels inside pushes, steps and notifications */
 
 struct chunk {

@@ -3,7 +3,7 @@
 
 #include "wire/field.h"
 
-/* A wrap is five items (with its array); the rest of an entry needs a few hundred at most (32 links of 13). */
+/* A wrap is four items (with its array); the rest of an entry needs a few hundred at most (32 links of 13). */
 #define ENTRY_MAX_ITEMS (WRAPS_MAX * 4 + 1024)
 
 int entry_put_body(struct buf *b, const struct entry *entry)

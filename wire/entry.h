@@ -46,7 +46,8 @@ struct entry {
 	uint8_t signature[64];
 };
 
-/* Appends the encoded body (from all fields but body and signature) / a blob from its two parts. */
+/* Appends the encoded body (from all fields but body and signature) / a blob from its two parts. Neither checks the
+ * contents: log_check does, before an entry is sent. */
 int entry_put_body(struct buf *b, const struct entry *e) MUST_CHECK;
 int entry_put(struct buf *b, struct bytes body, const uint8_t signature[64]) MUST_CHECK;
 int entry_decode(struct bytes blob, struct entry *ret_e) MUST_CHECK;
@@ -96,12 +97,13 @@ struct wrap {
 };
 
 /* { 0: number, 1: commitment 32, 2: wraps [[recipient, enc, ct] ..] strictly ascending by recipient,
- *   3: previous epoch key sealed under this one (absent in the first), 4: minimum epoch accepted from now on } */
+ *   3: previous epoch key sealed under this one (absent in the first; at most 512 bytes), 4: minimum epoch accepted from
+ *   now on } */
 struct entry_epoch {
 	uint64_t number;
 	struct id32 commitment;
 	struct bytes wraps; /* encoded array; read with wraps_find, or in a loop with cbor_get_array and wrap_get */
-	size_t n_wraps;
+	size_t n_wraps;     /* set by entry_get_epoch; entry_put_epoch writes `wraps` as it is */
 	struct bytes back;  /* sealed */
 	uint64_t minimum;
 };
@@ -132,6 +134,8 @@ struct entry_invite_close {
 	struct id16 id;
 };
 
+/* Taking rights away: a cut is a head blob (wire/head.h) of the signing device: up to there the records of who loses the
+ * right count. */
 #define CUT_MAX 512
 
 /* { 0: person, 1: role, 2: epoch payload (optional), 3: cut, a head blob (optional) } */

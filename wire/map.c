@@ -93,7 +93,7 @@ void map_uuid(struct map *m, const char *key, const struct id16 *id)
 	map_text(m, key, text);
 }
 
-/* RFC 8949 §4.2.1: bytewise order of the encoded keys; for texts under 24 bytes that is by length, then by bytes. */
+/* RFC 8949 §4.2.1: bytewise order of the encoded keys; for texts that is by length (their heads), then by bytes. */
 static int compare_pairs(const void *a, const void *b)
 {
 	const struct map_pair *x = a, *y = b;

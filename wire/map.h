@@ -41,7 +41,8 @@ void map_int(struct map *m, const char *key, int64_t value);
 void map_bool(struct map *m, const char *key, bool value);
 void map_raw(struct map *m, const char *key, struct bytes item); /* an encoded item */
 void map_uuid(struct map *m, const char *key, const struct id16 *id); /* as UUID text */
-/* Appends the map to out: pairs in the order of RFC 8949 §4.2.1. ERR_EXISTS if a key was added twice. */
+/* Appends the map to out: pairs in the order of RFC 8949 §4.2.1. ERR_EXISTS if a key was added twice, ERR_RANGE over
+ * MAP_MAX_PAIRS. After an error out may hold a part of it. */
 int map_put(struct map *m, struct buf *out) MUST_CHECK;
 
 /* Reading a map: the value of `key`, or the fallback if it is absent or of another type. Views point into `map`. */

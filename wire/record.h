@@ -22,7 +22,7 @@
 #define RECORD_MAX_PREV 16
 #define RECORD_MAX_CHUNKS 64
 #define RECORD_LABEL "coffer/record/1"
-#define RECORD_PASSING 1u /* flags: a version that the author keeps rewriting; history may drop it once replaced */
+#define RECORD_PASSING 1u /* the one flag: a version that the author keeps rewriting; history may drop it once replaced */
 
 struct record_header {
 	struct id16 space, id;
@@ -54,7 +54,7 @@ int record_decode(struct bytes blob, struct record *ret_r) MUST_CHECK;
 
 enum node_kind {
 	NODE_FILE = 1, NODE_DIR = 2, NODE_SYMLINK = 3, NODE_FIFO = 4, NODE_SOCKET = 5, NODE_CHAR = 6, NODE_BLOCK = 7,
-	NODE_PROFILE = 32 /* personal space only: one entry of the person's list of spaces; content is inline CBOR */
+	NODE_PROFILE = 32 /* personal space only: one entry of the person's list of spaces; inline CBOR (fusefs/listing.h) */
 };
 
 #define NODE_MAX_LINKS 1000
@@ -62,7 +62,7 @@ enum node_kind {
 #define NODE_MAX_XATTR_BYTES (64u * 1024)
 #define NODE_MAX_NAME 255
 #define NODE_MAX_TARGET 4095
-#define NODE_INLINE_MAX 1024
+#define NODE_INLINE_MAX 1024 /* of a file; of a NODE_PROFILE 32 KiB, because it has no chunks */
 #define NODE_MAX_SLICES 64   /* direct entries in a record */
 #define INDEX_MAX_SLICES 512 /* entries in an index chunk */
 #define INDEX_MAX_DEPTH 3
@@ -70,7 +70,8 @@ enum node_kind {
 
 /* A piece of content: `len` bytes of the file from `at` are the bytes from `from` of the chunk's plaintext. In an index
  * entry (depth > 0) the chunk is an index chunk that covers [at, at+len) and `from` is 0. Ascending, not overlapping;
- * what no slice covers is zeros. CBOR: [at, len, from, chunk_len, id, key, hash]. */
+ * what no slice covers is zeros. An index chunk does not say its depth: it is one less than that of the slice naming it.
+ * CBOR: [at, len, from, chunk_len, id, key, hash]. */
 struct slice {
 	uint64_t at, len;
 	uint32_t from;
@@ -83,7 +84,7 @@ struct slice {
 struct node_link {
 	struct id16 id;            /* random, made by link or create; a rename keeps it */
 	struct id16 parent;        /* node id of a directory; the space's root is the zero id */
-	struct id16 synced_parent; /* the parent before, at the last synced state */
+	struct id16 synced_parent; /* the parent before, at the last synced state (of a new link: parent); repairs cycles */
 	struct bytes name;         /* 1..255 bytes, no '/', no NUL, not "." or ".." */
 };
 
@@ -117,7 +118,7 @@ struct node_body {
 	struct node_xattr *xattrs;
 	size_t n_xattrs;
 	struct bytes target;
-	bool has_replaces;
+	bool has_replaces;         /* this node took the name of another, as a safe save does; then id and version are not 0 */
 	struct id16 replaces_id;
 	uint64_t replaces_version;
 	struct id32 replaces_hash;
