@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@ static void run_child(const struct relay_process *r, int log)
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	char *argv[] = { (char *)"coffer-relay", (char *)"--listen", listen, (char *)"--data", (char *)r->dir, NULL };
 
+	/* A test that fails must not leave it behind. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (n <= 0 || dup2(log, STDERR_FILENO) < 0)
 		_exit(127);
 	exe[n] = '\0';

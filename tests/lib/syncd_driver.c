@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +36,7 @@ static void run_child(const char *program, int fd)
 {
 	char *argv[] = { (char *)"coffer-syncd", NULL };
 
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a stopped one would not see the socket close */
 	if (fd == 3)
 		(void)!fcntl(fd, F_SETFD, 0);
 	else if (dup2(fd, 3) < 0)
