@@ -17,7 +17,7 @@ MAKEFLAGS += --no-builtin-rules
 # Packages of Debian 12; `make deps` installs what is missing.
 DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev libcurl4-openssl-dev libsqlite3-dev \
 	libwebsockets-dev libzstd-dev libssl-dev libqrencode-dev libsmartcols-dev libcmocka-dev libcbor-dev \
-	procps util-linux curl sqlite3 jq python3 openssl attr
+	procps util-linux curl sqlite3 jq python3 openssl attr rsync
 DEPS += $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
 	$(if $(filter lint,$(MAKECMDGOALS)),clang-tidy cppcheck) $(if $(filter cov,$(MAKECMDGOALS)),gcovr) \
 	$(if $(filter format format-check,$(MAKECMDGOALS)),clang-format-14)

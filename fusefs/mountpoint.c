@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -52,18 +53,18 @@ static int check_empty(const char *dir)
 
 int mountpoint_prepare(const char *dir)
 {
+	struct statvfs fs; /* always asks the file system: stat(2) of a dead mount may be answered from the kernel's cache */
 	struct stat st;
-	int err;
 
-	if (stat(dir, &st) < 0) {
+	if (statvfs(dir, &fs) < 0) {
 		if (errno != ENOTCONN || !is_ours(dir))
 			return err_from_errno(errno);
-		err = mountpoint_unmount(dir, true);
+		int err = mountpoint_unmount(dir, true);
 		if (err < 0)
 			return err;
-		if (stat(dir, &st) < 0)
-			return err_from_errno(errno);
 	}
+	if (stat(dir, &st) < 0)
+		return err_from_errno(errno);
 	if (!S_ISDIR(st.st_mode))
 		return ERR_NOT_DIR;
 	if (is_ours(dir))

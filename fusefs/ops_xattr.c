@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes. user.coffer.* are the file system's own: state that is shown, not stored. Setting or removing one that cannot be
- * set is accepted without effect, because cp -a, rsync -X and tar --xattrs bring them along. What else could raise rights is stored and
- * shown only where it is the own person's (owners.h).
+ * Extended attributes. user.coffer.* are the file system's own: state that is shown, not stored. They are read by name; of them only
+ * `pinned` is listed, where it is set: listed state would travel with cp -a and tar --xattrs, and rsync -X would see differences
+ * for ever. Setting or removing one that cannot be set is accepted without effect, for what was copied nevertheless. What could
+ * raise rights is stored, and shown only where it is the own person's (owners.h).
  *
  * Until ACLs are there, system.posix_acl_* is "not supported", as is security.selinux where SELinux is not: ls -l then asks once per file
  * system instead of once per file.
@@ -15,8 +16,6 @@
 
 #define OWN_PREFIX "user.coffer."
 #define LIST_MAX (NODE_MAX_XATTR_BYTES + 4096u)
-
-static const char *const own_names[] = { "state", "progress", "pinned", "author", "version", "cursor" };
 
 /* What follows user.coffer., or NULL. */
 static const char *own_name(const char *name)
@@ -102,26 +101,15 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	buf_release(&value);
 }
 
-static int put_name(struct buf *out, const char *prefix, const char *name)
+static int put_name(struct buf *out, const char *name)
 {
-	int err = buf_put(out, prefix, strlen(prefix));
-
-	return err < 0 ? err : buf_put(out, name, strlen(name) + 1);
+	return buf_put(out, name, strlen(name) + 1);
 }
 
-/* The own names that have a value now. */
-static int list_own(struct ops *o, const struct node *n, struct buf *out)
+/* Whether the node is pinned, as far as the list is concerned. */
+static bool is_pinned(struct ops *o, const struct node *n)
 {
-	struct buf value = BUF_INIT(LIST_MAX);
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && o->config.state_get && i < sizeof own_names / sizeof own_names[0]; i++) {
-		buf_clear(&value);
-		if (o->config.state_get(o->config.ctx, n, own_names[i], &value) == 0)
-			err = put_name(out, OWN_PREFIX, own_names[i]);
-	}
-	buf_release(&value);
-	return err;
+	return (n->flags & NODE_PINNED) && o->config.state_get;
 }
 
 static int do_listxattr(struct ops *o, uint64_t ino, struct buf *out)
@@ -136,10 +124,10 @@ static int do_listxattr(struct ops *o, uint64_t ino, struct buf *out)
 		const char *name = (const char *)stored.data + at;
 		at += strlen(name) + 1;
 		if (owners_xattr(&o->owners, &n, name) && !own_name(name))
-			err = put_name(out, "", name);
+			err = put_name(out, name);
 	}
-	if (err == 0 && (n.kind == NODE_FILE || n.kind == NODE_DIR)) /* no others can have user.* */
-		err = list_own(o, &n, out);
+	if (err == 0 && is_pinned(o, &n))
+		err = put_name(out, OWN_PREFIX "pinned");
 	buf_release(&stored);
 	return err;
 }

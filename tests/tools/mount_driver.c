@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "crypto/hash.h"
 #include "fusefs/mount.h"
 
 struct driver {
@@ -181,7 +182,9 @@ int main(int argc, char **argv)
 		mc.dev |= strcmp(argv[i], "dev") == 0;
 		mc.read_only |= strcmp(argv[i], "ro") == 0;
 	}
-	int err = dirfd < 0 ? err_from_errno(errno) : store_open(&sc, &d.store);
+	int err = dirfd < 0 ? err_from_errno(errno) : crypto_init();
+	if (err == 0)
+		err = store_open(&sc, &d.store);
 	if (err < 0)
 		return fail("store", err);
 	mc.store = d.store;

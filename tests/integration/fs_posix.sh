@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What POSIX and Linux promise of a file system, through a mount; once more after the mount was stopped and started.
+# timeout: 60
+. tests/lib/fs.sh
+
+chmod 711 "$T" "${TMPDIR:-/tmp}" # for the checks with other users
+options=()
+[ "$(id -u)" != 0 ] || options=(allow_other suid dev)
+fs_start "${options[@]}"
+python3 tests/tools/posix_check.py "$MNT" || fail "posix_check"
+(cd "$MNT" && find . -printf '%p %y %m %s %T@ %n %l\n' | sort) > "$T/before"
+fs_stop
+fs_start
+(cd "$MNT" && find . -printf '%p %y %m %s %T@ %n %l\n' | sort) > "$T/after"
+cmp "$T/before" "$T/after" || { diff "$T/before" "$T/after" | head; fail "another tree after a restart"; }
+fs_stop

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A mount over a real store, in one process: what other devices change behind the kernel's back, content that is not here, whose nodes
+ * show how. Needs /dev/fuse; without it every test is skipped (the integration tests say so once, as a failure in CI).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "crypto/hash.h"
+#include "fusefs/mount.h"
+#include "tests/lib/unit.h"
+
+#define ME { { 1 } }
+#define OTHER { { 2 } }
+#define MY_DEVICE { { 11 } }
+#define CHUNK_LEN 100000
+
+struct fixture {
+	char dir[256], path[320];
+	int dirfd;
+	struct store *store;
+	struct mount *m;
+	uint64_t root;
+	uint32_t space;
+	atomic_int gone;
+	/* what fetch does */
+	int fetch_err;
+	bool fetch_waits;
+	atomic_int fetches;
+};
+
+static const uint8_t key[32] = { 1 };
+
+static int fetch(void *ctx, uint64_t chunk, int64_t deadline, bool (*interrupted)(void *arg), void *arg)
+{
+	struct fixture *f = ctx;
+	struct store_txn *t;
+	FREE_AFTER uint8_t *p = malloc(CHUNK_LEN);
+
+	(void)deadline;
+	atomic_fetch_add(&f->fetches, 1);
+	while (f->fetch_waits && !interrupted(arg))
+		poll(NULL, 0, 1);
+	if (f->fetch_waits)
+		return ERR_CANCELLED;
+	if (f->fetch_err)
+		return f->fetch_err;
+	memset(p, 'c', CHUNK_LEN);
+	int err = store_begin(f->store, &t);
+	if (err < 0)
+		return err;
+	err = txn_chunk_fill(t, chunk, bytes_of(p, CHUNK_LEN));
+	if (err < 0) {
+		store_abort(&t);
+		return err;
+	}
+	return store_commit(&t);
+}
+
+static bool own_device(void *ctx, const struct id32 *device)
+{
+	(void)ctx;
+	return device->b[0] == 11;
+}
+
+static void gone(void *ctx, struct mount *m)
+{
+	struct fixture *f = ctx;
+
+	(void)m;
+	atomic_fetch_add(&f->gone, 1);
+}
+
+static void start(struct fixture *f)
+{
+	struct mount_config c = { .store = f->store, .dir = f->path, .root_ino = f->root, .person = ME, .ctx = f, .fetch = fetch,
+				  .own_device = own_device, .gone = gone, .suid = geteuid() == 0, .dev = geteuid() == 0 };
+
+	assert_int_equal(mount_start(&c, &f->m), OK);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct store_txn *t;
+	struct space_row row = { .id = { { 7 } }, .owner = ME, .name = "s" };
+	const char *top = getenv("TMPDIR");
+
+	*state = f;
+	f->dirfd = -1;
+	snprintf(f->dir, sizeof f->dir, "%s/mount-XXXXXX", top ? top : "/tmp");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof f->path, "%s/mnt", f->dir);
+	assert_int_equal(mkdir(f->path, 0700), 0);
+	snprintf(f->path, sizeof f->path, "%s/store", f->dir);
+	assert_int_equal(mkdir(f->path, 0700), 0);
+	f->dirfd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(f->path, sizeof f->path, "%s/mnt", f->dir);
+	assert_int_equal(crypto_init(), OK);
+	struct store_config c = { .env = env_system(), .dirfd = f->dirfd, .key = key };
+	assert_int_equal(store_open(&c, &f->store), OK);
+	assert_int_equal(store_begin(f->store, &t), OK);
+	assert_int_equal(txn_space_add(t, &row), OK);
+	assert_int_equal(store_commit(&t), OK);
+	f->root = row.root_ino;
+	f->space = row.row;
+	if (access("/dev/fuse", R_OK | W_OK) == 0)
+		start(f);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	char store[320];
+
+	assert_int_equal(mount_stop(&f->m, true), OK);
+	store_close(f->store);
+	close(f->dirfd);
+	rmdir(f->path);
+	snprintf(store, sizeof store, "rm -rf '%s'", f->dir);
+	assert_int_equal(system(store), 0);
+	free(f);
+	return 0;
+}
+
+static struct fixture *mounted(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!f->m)
+		skip();
+	assert_int_equal(chdir(f->path), 0);
+	return f;
+}
+
+static struct store_txn *begin(struct fixture *f)
+{
+	struct store_txn *t;
+
+	assert_int_equal(store_begin(f->store, &t), OK);
+	return t;
+}
+
+static void commit(struct store_txn *t)
+{
+	assert_int_equal(store_commit(&t), OK);
+}
+
+/* A node and its link, as a merge makes them. */
+static uint64_t add_remote(struct store_txn *t, struct fixture *f, const char *name, struct node n)
+{
+	static uint8_t number;
+	struct link l = { .id = { { 200, ++number } }, .parent = f->root, .shown_parent = f->root };
+
+	n.space = f->space;
+	n.id = (struct id16){ { 100, number } };
+	n.nlink = 1;
+	if (n.kind == 0)
+		n.kind = NODE_FILE;
+	assert_int_equal(txn_node_add(t, &n, bytes_of(NULL, 0)), OK);
+	l.ino = n.ino;
+	l.name_len = l.shown_len = (uint8_t)strlen(name);
+	memcpy(l.name, name, l.name_len);
+	memcpy(l.shown, name, l.name_len);
+	assert_int_equal(txn_link_put(t, &l), OK);
+	return n.ino;
+}
+
+static void tell(struct fixture *f, uint64_t ino, const char *name, uint64_t child)
+{
+	struct invalidation i = { .ino = ino, .child = child, .name_len = (uint8_t)strlen(name) };
+
+	memcpy(i.name, name, i.name_len);
+	mount_invalidate(f->m, &i, 1);
+}
+
+/* Invalidation is asynchronous: waits up to 5 s for a condition. */
+#define EVENTUALLY(condition)                                   \
+	do {                                                    \
+		for (int i_ = 0; i_ < 5000 && !(condition); i_++) \
+			poll(NULL, 0, 1);                       \
+		assert_true(condition);                         \
+	} while (0)
+
+static bool reads(int fd, const char *want)
+{
+	char p[64];
+	ssize_t n = pread(fd, p, sizeof p, 0);
+
+	return n == (ssize_t)strlen(want) && memcmp(p, want, (size_t)n) == 0;
+}
+
+static void put_content(struct fixture *f, uint64_t ino, const char *text)
+{
+	struct store_txn *t = begin(f);
+	struct node n;
+
+	assert_int_equal(txn_node_get(t, ino, &n), OK);
+	n.size = strlen(text);
+	n.mtime += 1000000000;
+	assert_int_equal(txn_content_clear(t, ino), OK);
+	assert_int_equal(txn_node_put(t, &n), OK);
+	assert_int_equal(txn_content_data(t, ino, 0, bytes_str(text)), OK);
+	commit(t);
+	tell(f, ino, "", 0);
+}
+
+static void a_remote_change_shows_in_an_open_file(void **state)
+{
+	struct fixture *f = mounted(state);
+	struct stat st;
+	CLOSE_AFTER int fd = open("file", O_CREAT | O_RDWR, 0600);
+
+	assert_int_equal(pwrite(fd, "written here", 12, 0), 12);
+	assert_true(reads(fd, "written here"));
+	assert_int_equal(fstat(fd, &st), 0);
+	put_content(f, st.st_ino, "short");
+	EVENTUALLY(reads(fd, "short"));
+	EVENTUALLY(fstat(fd, &st) == 0 && st.st_size == 5);
+	put_content(f, st.st_ino, "and now a longer one");
+	EVENTUALLY(reads(fd, "and now a longer one"));
+	put_content(f, st.st_ino, "AND NOW A LONGER ONE");
+	EVENTUALLY(reads(fd, "AND NOW A LONGER ONE"));
+}
+
+static int count_entries(void)
+{
+	int n = 0;
+	FILE *p = popen("ls -A", "r");
+
+	for (int c; (c = fgetc(p)) != EOF;)
+		n += c == '\n';
+	pclose(p);
+	return n;
+}
+
+static void remote_entries_come_and_go(void **state)
+{
+	struct fixture *f = mounted(state);
+	struct stat st;
+
+	assert_int_equal(stat("new", &st), -1); /* the kernel remembers that */
+	assert_int_equal(count_entries(), 0);
+	struct store_txn *t = begin(f);
+	uint64_t ino = add_remote(t, f, "new", (struct node){ .owner = ME, .mode = 0644 });
+	uint64_t unseen = add_remote(t, f, "unseen", (struct node){ .owner = ME, .mode = 0644 });
+	commit(t);
+	tell(f, f->root, "new", 0);
+	tell(f, f->root, "unseen", 0);
+	EVENTUALLY(stat("new", &st) == 0 && st.st_ino == ino);
+	EVENTUALLY(count_entries() == 2);
+	struct link *l;
+	size_t n;
+	t = begin(f);
+	assert_int_equal(txn_links_of(t, ino, &l, &n), OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(txn_link_del(t, &l[0].id), OK);
+	free(l);
+	commit(t);
+	tell(f, f->root, "new", ino);
+	EVENTUALLY(stat("new", &st) == -1 && errno == ENOENT);
+	EVENTUALLY(count_entries() == 1);
+	assert_true(stat("unseen", &st) == 0 && st.st_ino == unseen);
+}
+
+/* A file of two chunks that are not here. */
+static uint64_t add_absent(struct fixture *f, const char *name)
+{
+	static uint8_t number;
+	struct store_txn *t = begin(f);
+	uint64_t ino = add_remote(t, f, name, (struct node){ .owner = ME, .mode = 0644, .size = 2 * CHUNK_LEN });
+
+	for (uint64_t i = 0; i < 2; i++) {
+		struct chunk_row c = { .space = f->space, .id = { { 50, ++number } }, .len = CHUNK_LEN, .confirmed = true };
+		assert_int_equal(txn_chunk_add(t, &c), OK);
+		assert_int_equal(txn_content_ref(t, ino, i * CHUNK_LEN, CHUNK_LEN, c.row, 0), OK);
+	}
+	commit(t);
+	return ino;
+}
+
+static void absent_content_is_fetched(void **state)
+{
+	struct fixture *f = mounted(state);
+	char p[3];
+
+	add_absent(f, "remote");
+	CLOSE_AFTER int fd = open("remote", O_RDONLY);
+	assert_int_equal(pread(fd, p, 3, 5), 3);
+	assert_memory_equal(p, "ccc", 3);
+	assert_int_equal(pread(fd, p, 3, CHUNK_LEN - 1), 3);
+	assert_memory_equal(p, "ccc", 3);
+	EVENTUALLY(atomic_load(&f->fetches) == 2);
+}
+
+static void a_failed_fetch_is_an_errno_and_can_be_tried_again(void **state)
+{
+	static const struct { int err, code; } table[] = {
+		{ ERR_OFFLINE, ENETUNREACH }, { ERR_TIMEOUT, ETIMEDOUT }, { ERR_MISSING, EREMOTEIO }, { ERR_TAMPERED, EIO },
+	};
+	struct fixture *f = mounted(state);
+	char p[4096] __attribute__((aligned(4096)));
+
+	add_absent(f, "remote");
+	CLOSE_AFTER int fd = open("remote", O_RDONLY | O_DIRECT); /* the page cache would make EIO of all */
+	for (size_t i = 0; i < COUNT(table); i++) {
+		f->fetch_err = table[i].err;
+		assert_int_equal(pread(fd, p, sizeof p, 0), -1);
+		assert_int_equal(errno, table[i].code);
+	}
+	f->fetch_err = 0;
+	assert_int_equal(pread(fd, p, sizeof p, 0), (ssize_t)sizeof p);
+}
+
+/* Reads in a process of its own: a thread of this one could not be killed while the read waits, nor this process end. */
+static pid_t spawn_reader(const char *name)
+{
+	char program[] = "head", option[] = "-c1", path[32];
+	char *argv[] = { program, option, path, NULL };
+	posix_spawn_file_actions_t quiet;
+	pid_t pid;
+
+	snprintf(path, sizeof path, "%s", name);
+	posix_spawn_file_actions_init(&quiet);
+	posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
+	assert_int_equal(posix_spawnp(&pid, program, &quiet, NULL, argv, environ), 0);
+	posix_spawn_file_actions_destroy(&quiet);
+	return pid;
+}
+
+static void waiting_reads_can_be_killed_and_stop_nothing(void **state)
+{
+	struct fixture *f = mounted(state);
+	pid_t readers[8];
+	struct stat st;
+	char name[16];
+	int status;
+
+	f->fetch_waits = true;
+	for (size_t i = 0; i < COUNT(readers); i++) { /* more than the mount has threads */
+		snprintf(name, sizeof name, "remote%zu", i);
+		add_absent(f, name);
+		readers[i] = spawn_reader(name);
+	}
+	EVENTUALLY(atomic_load(&f->fetches) >= (int)COUNT(readers));
+	assert_int_equal(stat("none", &st), -1); /* the mount goes on */
+	CLOSE_AFTER int fd = open("other", O_CREAT | O_WRONLY, 0600);
+	assert_int_equal(write(fd, "x", 1), 1);
+	for (size_t i = 0; i < COUNT(readers); i++) {
+		kill(readers[i], SIGINT);
+		pid_t ended = 0;
+		EVENTUALLY(ended != 0 || (ended = waitpid(readers[i], &status, WNOHANG)) != 0);
+		assert_int_equal(ended, readers[i]);
+		assert_true(WIFSIGNALED(status));
+	}
+}
+
+static void nodes_of_others_show_as_the_users_and_raise_nothing(void **state)
+{
+	struct fixture *f = mounted(state);
+	struct node n = { .owner = OTHER, .author = OTHER, .mode = 06755, .uid = 4711, .gid = 4712 };
+	struct stat st;
+	struct store_txn *t = begin(f);
+
+	uint64_t ino = add_remote(t, f, "theirs", n);
+	n.owner = (struct id32)ME;
+	add_remote(t, f, "mine-written-by-them", n);
+	n.author = (struct id32)MY_DEVICE;
+	add_remote(t, f, "mine", n);
+	n = (struct node){ .kind = NODE_CHAR, .owner = OTHER, .author = OTHER, .mode = 0666, .rdev = makedev(1, 5) };
+	add_remote(t, f, "zero", n);
+	commit(t);
+	assert_int_equal(store_setxattr(f->store, ino, "security.capability", bytes_str("cap"), 0), OK);
+	assert_int_equal(store_setxattr(f->store, ino, "user.note", bytes_str("note"), 0), OK);
+	assert_int_equal(stat("theirs", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(st.st_gid, getegid());
+	assert_int_equal(getxattr("theirs", "security.capability", NULL, 0), -1);
+	assert_int_equal(getxattr("theirs", "user.note", NULL, 0), 4);
+	char names[512];
+	ssize_t len = listxattr("theirs", names, sizeof names);
+	assert_int_equal(len, sizeof "user.note");
+	assert_string_equal(names, "user.note");
+	assert_int_equal(chown("theirs", 1, 1), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(chown("theirs", geteuid(), getegid()), 0);
+	assert_int_equal(stat("mine-written-by-them", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(stat("mine", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 06755);
+	assert_int_equal(st.st_uid, geteuid() == 0 ? 4711 : geteuid());
+	assert_int_equal(stat("zero", &st), 0);
+	assert_int_equal(st.st_rdev, 0);
+	int fd = open("zero", O_RDONLY);
+	assert_int_equal(fd, -1);
+}
+
+static void a_busy_mount_stays_unless_stopped_lazily(void **state)
+{
+	struct fixture *f = mounted(state);
+	char path[400];
+
+	snprintf(path, sizeof path, "%s/file", f->path);
+	assert_int_equal(chdir("/"), 0);
+	CLOSE_AFTER int fd = open(path, O_CREAT | O_RDWR, 0600);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(map != MAP_FAILED);
+	memcpy(map, "mapped", 6);
+	assert_int_equal(mount_stop(&f->m, false), ERR_BUSY);
+	assert_non_null(f->m);
+	assert_int_equal(access(path, F_OK), 0);
+	mount_flush(f->m);
+	assert_int_equal(mount_stop(&f->m, true), OK);
+	assert_null(f->m);
+	munmap(map, 4096);
+	struct node n;
+	uint64_t chunk;
+	size_t len;
+	char p[6];
+	assert_int_equal(store_lookup(f->store, f->root, bytes_str("file"), &n), OK);
+	assert_int_equal(store_read(f->store, n.ino, 0, p, 6, &len, &chunk), OK);
+	assert_memory_equal(p, "mapped", 6);
+	assert_int_equal(atomic_load(&f->gone), 0);
+}
+
+static void an_unmount_from_outside_is_told_once(void **state)
+{
+	struct fixture *f = mounted(state);
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(umount2(f->path, MNT_DETACH), 0);
+	EVENTUALLY(atomic_load(&f->gone) == 1);
+	assert_int_equal(mount_stop(&f->m, false), OK);
+	start(f); /* and again on the same directory */
+	assert_int_equal(mount_stop(&f->m, false), OK);
+	assert_int_equal(atomic_load(&f->gone), 1);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, leave)
+
+static int leave(void **state)
+{
+	return chdir("/") < 0 ? -1 : tear_down(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_remote_change_shows_in_an_open_file),
+		TEST(remote_entries_come_and_go),
+		TEST(absent_content_is_fetched),
+		TEST(a_failed_fetch_is_an_errno_and_can_be_tried_again),
+		TEST(waiting_reads_can_be_killed_and_stop_nothing),
+		TEST(nodes_of_others_show_as_the_users_and_raise_nothing),
+		TEST(a_busy_mount_stays_unless_stopped_lazily),
+		TEST(an_unmount_from_outside_is_told_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
