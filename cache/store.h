@@ -86,6 +86,7 @@ struct store_config {
 	void (*changed)(void *ctx, uint32_t space);
 	void *ctx;
 	uint64_t segment_size;  /* of journal files; 0: 16 MiB */
+	uint64_t checkpoint_frames; /* pages in the index's log that call for a checkpoint; 0: 2000 */
 	bool no_thread;         /* housekeeping is left to calls of store_tend() (tests) */
 };
 

@@ -19,7 +19,7 @@ static int get_file(struct store *s, uint64_t ino, struct node *ret)
 	int err = index_node_get(s->index, ino, ret);
 	if (err < 0)
 		return err;
-	return ret->kind == NODE_FILE ? 0 : ret->kind == NODE_DIR ? ERR_IS_DIR : ERR_INVALID;
+	return ret->kind == NODE_FILE || ret->kind == NODE_PROFILE ? 0 : ret->kind == NODE_DIR ? ERR_IS_DIR : ERR_INVALID;
 }
 
 /* ---- reading ---- */

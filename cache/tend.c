@@ -66,7 +66,8 @@ static int commit_now(struct store *s, struct commit_mark *m)
 static int checkpoint(struct store *s)
 {
 	uint64_t synced;
-	if (pagevfs_frames(s->vfs) < CHECKPOINT_FRAMES || pagevfs_mark(s->vfs) == s->checkpointed)
+	uint64_t most = s->config.checkpoint_frames ? s->config.checkpoint_frames : CHECKPOINT_FRAMES;
+	if (pagevfs_frames(s->vfs) < most || pagevfs_mark(s->vfs) == s->checkpointed)
 		return 0;
 	int err = store_lock(s);
 	if (err < 0)

@@ -19,7 +19,7 @@ static struct store_fixture *new_fixture(enum fake_disk disk, uint64_t seed)
 	memset(f->key, 7, sizeof f->key);
 	f->env = fake_env_new(disk, seed);
 	f->config = (struct store_config){ .env = fake_env_get(f->env), .dirfd = FAKE_DIR, .key = f->key, .no_thread = true,
-		.segment_size = seed % 2 ? 128 * 1024 : 0 };
+		.segment_size = seed % 2 ? 128 * 1024 : 0, .checkpoint_frames = seed % 2 ? 20 : 0 };
 	return f;
 }
 
