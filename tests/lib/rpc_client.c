@@ -73,7 +73,7 @@ void rpc_open(struct rpc_client *c, uint16_t port)
 	*c = (struct rpc_client){ .in = BUF_INIT(CAP), .message = BUF_INIT(CAP), .notices = BUF_INIT(CAP) };
 	c->fd = dial(port);
 	assert_true(write_all(c->fd, hello, sizeof hello - 1));
-	while (!(end = memmem(c->in.data, c->in.len, "\r\n\r\n", 4)))
+	while (!(end = c->in.len ? memmem(c->in.data, c->in.len, "\r\n\r\n", 4) : NULL))
 		if (!read_more(c->fd, &c->in))
 			fail_msg("no answer to the upgrade");
 	assert_non_null(memmem(c->in.data, c->in.len, " 101 ", 5));
@@ -321,7 +321,7 @@ struct frame rpc_notice(struct rpc_client *c)
 /* The size of the whole answer if its head says it, else 0. */
 static size_t answer_size(const struct buf *b)
 {
-	const char *end = memmem(b->data, b->len, "\r\n\r\n", 4);
+	const char *end = b->len ? memmem(b->data, b->len, "\r\n\r\n", 4) : NULL;
 	const char *length = end ? memmem(b->data, b->len, "content-length: ", 16) : NULL;
 
 	if (!length || length > end)
