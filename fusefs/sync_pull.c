@@ -143,6 +143,7 @@ static void on_pulled(void *ctx, int err, struct bytes code, struct bytes item)
 
 	ss->call = 0;
 	ss->pulling = false;
+	log_debug("sync: space %s pulled to %llu: %s", log_id16(&ss->space->row.id).s, (unsigned long long)ss->pull_last, err_name(err));
 	if (err == OK) {
 		ss->pull_more = ss->pull_more || map_get_bool(item, "more", false);
 		if (!ss->pull_more)
@@ -235,6 +236,7 @@ void sync_pull_run(struct sync_space *ss, int64_t now)
 			break;
 		size_t done = 0;
 		int err = sync_apply_batch(ss, n, &done);
+		log_debug("sync: space %s: %zu of %zu steps applied: %s", log_id16(&ss->space->row.id).s, done, n, err_name(err));
 		while (done-- > 0)
 			pop_step(ss);
 		if (err == ERR_AGAIN)

@@ -442,6 +442,7 @@ static void on_pushed(void *ctx, int err, struct bytes code, struct bytes item)
 	struct sync_space *ss = p->ss;
 
 	take_push(p);
+	log_debug("sync: space %s: push of %zu: %s", log_id16(&ss->space->row.id).s, p->n, err_name(err));
 	if (err == OK && map_get_bool(item, "ok", false)) {
 		accepted(p, item);
 	} else if (err == OK) {

@@ -343,6 +343,7 @@ int sync_seal_due(struct sync_space *ss, int64_t now)
 	size_t n = lanes_cut(ss->lanes, now, inos, &lane, &joined);
 	if (n == 0)
 		return OK;
+	log_debug("sync: space %s: a cut of %zu nodes", log_id16(&ss->space->row.id).s, n);
 	int err = seal_cut(ss, inos, n, lane, joined);
 	if (err < 0)
 		ss->seen_change = 0; /* they are told to the lanes again */

@@ -123,6 +123,7 @@ static void on_subscribed(void *ctx, int err, struct bytes code, struct bytes it
 
 	(void)code;
 	ss->call = 0;
+	log_debug("sync: space %s subscribed: %s", log_id16(&ss->space->row.id).s, err_name(err));
 	if (err == OK)
 		err = subscribed(ss, item, &cursor);
 	if (err == OK) {
