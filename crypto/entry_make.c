@@ -247,11 +247,11 @@ int entry_make_remove(const struct entry_maker *m, const struct epoch_ring *ring
 	return 0;
 }
 
-int entry_make_leave(const struct entry_maker *m, const struct id32 *device, struct buf *ret_blob)
+int entry_make_leave(const struct entry_maker *m, const struct id32 *device, struct bytes cut, struct buf *ret_blob)
 {
 	CLEANUP(buf_release) struct buf payload = BUF_INIT(1024);
 	struct entry_remove one = { .person = *identity_person(m->id) };
-	struct entry_device_remove two = { .person = one.person };
+	struct entry_device_remove two = { .person = one.person, .cut = cut };
 	int err;
 
 	if (device)

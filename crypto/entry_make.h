@@ -62,7 +62,7 @@ int entry_make_join(const struct entry_maker *m, const struct invite_keys *keys,
 
 /* The next epoch, with a new random key wrapped to log_recipients. The caller adds *ret_key to its ring under
  * log_epoch_number + 1 once the entry is accepted. `ring` must hold the newest epoch. `minimum`: oldest epoch whose
- * records are still accepted when pushed (usually the new number). */
+ * records are still accepted when pushed (usually the new number). ERR_STALE: the ring lacks the newest. */
 int entry_make_epoch(const struct entry_maker *m, const struct epoch_ring *ring, uint64_t minimum,
 		     struct secret **ret_key, struct buf *ret_blob) MUST_CHECK;
 
@@ -75,9 +75,11 @@ struct invite_params {
 	const char *name;   /* of the space, for the joiner; "" for pairing */
 };
 
+/* The bundle and, without `ask`, the newest epoch key are sealed to the invite. ERR_STALE: the ring lacks that key. */
 int entry_make_invite(const struct entry_maker *m, const struct epoch_ring *ring, const struct invite_params *params,
 		      const struct invite_keys *keys, struct buf *ret_blob) MUST_CHECK;
 int entry_make_invite_close(const struct entry_maker *m, const struct id16 *invite, struct buf *ret_blob) MUST_CHECK;
+/* Carries no epoch: who is demoted still reads, so the keys stay. `cut`: this device's head blob for a demotion, else empty. */
 int entry_make_role(const struct entry_maker *m, const struct id32 *person, enum role role, struct bytes cut,
 		    struct buf *ret_blob) MUST_CHECK;
 
@@ -86,8 +88,10 @@ int entry_make_role(const struct entry_maker *m, const struct id32 *person, enum
 int entry_make_remove(const struct entry_maker *m, const struct epoch_ring *ring, const struct id32 *person,
 		      const struct id32 *device, struct bytes cut, struct secret **ret_key, struct buf *ret_blob) MUST_CHECK;
 
-/* Leaving, and the removal of an own device by one that is no admin: no epoch, no cut. */
-int entry_make_leave(const struct entry_maker *m, const struct id32 *device, struct buf *ret_blob) MUST_CHECK;
+/* Leaving (device NULL), and the removal of an own device without a new epoch. `cut`: this device's head blob if it removes
+ * another that is a member here; else empty. */
+int entry_make_leave(const struct entry_maker *m, const struct id32 *device, struct bytes cut, struct buf *ret_blob)
+	MUST_CHECK;
 int entry_make_retention(const struct entry_maker *m, uint64_t seconds, struct buf *ret_blob) MUST_CHECK;
 
 #endif

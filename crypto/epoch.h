@@ -27,7 +27,7 @@
 struct secret;
 struct epoch_ring;
 
-#define EPOCH_RING_MAX 10000
+#define EPOCH_RING_MAX LOG_MAX_EPOCHS
 
 int epoch_ring_new(struct epoch_ring **ret_ring) MUST_CHECK;
 int epoch_ring_clone(const struct epoch_ring *ring, struct epoch_ring **ret_ring) MUST_CHECK; /* NULL: an empty one */

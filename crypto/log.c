@@ -301,12 +301,19 @@ const struct log_epoch *log_find_epoch(const struct log *l, uint64_t number)
 	return number >= 1 && number <= l->n_epochs ? &l->epochs[number - 1] : NULL;
 }
 
-const struct log_via *log_find_via(const struct log *l, const struct id32 *via)
+const struct log_via *log_find_via(const struct log *l, const struct id32 *person, const struct id32 *via)
 {
 	for (size_t i = 0; i < l->n_vias; i++)
-		if (id32_equal(&l->vias[i].via, via))
+		if (id32_equal(&l->vias[i].via, via) && id32_equal(&l->vias[i].person, person))
 			return &l->vias[i];
 	return NULL;
+}
+
+bool log_uncut(const struct log *l, const struct log_device_row *row)
+{
+	const struct log_span *span = row->span ? &l->spans[row->span - 1] : NULL;
+
+	return span && span->to != LOG_SPAN_OPEN && !span->has_cut;
 }
 
 const struct log_person *log_person_at(const struct log *l, size_t i)
@@ -347,16 +354,24 @@ bool log_is_admin(const struct log *l, const struct id32 *device)
 	return log_role(l, device) == ROLE_ADMIN;
 }
 
-bool log_could_write(const struct log *l, const struct id32 *device, const struct id32 *at)
+bool log_accepts(const struct log *l, const struct id32 *device, const struct id32 *at, uint64_t cursor)
 {
 	uint64_t seq;
 
 	if (log_seq_of(l, at, &seq) < 0)
 		return false;
-	for (size_t i = l->n_spans; i-- > 0;)
-		if (id32_equal(&l->spans[i].ed, device) && seq >= l->spans[i].from && seq < l->spans[i].to)
-			return true;
+	for (size_t i = l->n_spans; i-- > 0;) {
+		const struct log_span *span = &l->spans[i];
+
+		if (id32_equal(&span->ed, device) && seq >= span->from && seq < span->to)
+			return !span->has_cut || cursor <= span->cut;
+	}
 	return false;
+}
+
+bool log_could_write(const struct log *l, const struct id32 *device, const struct id32 *at)
+{
+	return log_accepts(l, device, at, 0); /* no cut lies before the first line */
 }
 
 struct bytes log_cut(const struct log *l, const struct id32 *device)

@@ -14,16 +14,21 @@
  *   0 genesis       its own key (personal: the root of the card in it)
  *   1 member        seq 1: the genesis key, naming the first admin; later: an admin device (shared spaces)
  *   2 join          the joining device, through an open invite
- *   3 device        the new device, a live device of the person, or the person's root
+ *   3 device        shared: the new device itself, which shows that it holds the key (else a member could take another's
+ *                   key for their own and keep its owner out); personal: a live device, or the root
  *   4 epoch         an admin device; seq 2: the first epoch, by the first device. Wraps exactly to the live devices, the
  *                   members' recovery keys and the open invites (log_recipients)
  *   5, 6 invite     an admin device
- *   7 role, 10      an admin device; an admin stays
+ *   7 role, 10      an admin device; an admin stays; a cut goes with what takes writing away
  *   8 remove        an admin device, with epoch and cut; a person may leave without
- *   9 device_remove a live device of the person or the root; of another person an admin, with epoch and cut
+ *   9 device_remove a live device of the person, with a cut if the device is live and another; the root, or the device
+ *                   itself, without; of another person an admin, with epoch and cut
+ * Who left, or went, without a cut is given one by a further 8 or 9: until then what they date back counts. 9 may also name
+ * the key of a pairing invite: then no device that it certified is added any more.
  * In a personal space the root may sign what an admin device may, and the new device's own signature is not enough for 3
  * (a join by an open invite is its way in). Removal, demotion and an admin's device_remove close all invites. A removed
- * device key never returns, and no certificate chain through it counts. The last admin stays.
+ * device key never returns, and no certificate chain through it counts. The last admin stays. The last LOG_ADMIN_ENTRIES
+ * places are for admins, and the caps by person keep one member from filling what all share.
  *
  * Memory is bounded by the caps below. Not thread-safe: the owner holds a lock around apply and use. Pointers returned stay
  * valid until the next log_apply that succeeds, or log_free.
@@ -33,10 +38,14 @@
 
 #include "wire/entry.h"
 
-#define LOG_MAX_PERSONS 1000
-#define LOG_MAX_DEVICES 5000
+#define LOG_MAX_PERSONS 1000   /* former members count too: their rows stay */
+#define LOG_MAX_DEVICES 5000   /* the same */
 #define LOG_MAX_INVITES 100    /* open at once */
 #define LOG_MAX_ENTRIES 100000
+#define LOG_ADMIN_ENTRIES 10000
+#define LOG_MAX_EPOCHS 10000
+#define LOG_MAX_PERSON_DEVICES 200 /* of one person, removed ones too */
+#define LOG_MAX_PERSON_REVOKED 200 /* keys that were never added */
 #define LOG_DEFAULT_RETENTION 2592000 /* s: 30 days */
 
 struct log;
@@ -100,7 +109,8 @@ int log_clone(const struct log *l, struct log **ret_log) MUST_CHECK;
 
 /* Applies the next entry. ERR_CONFLICT: not the successor of the last (wrong seq or prev); ERR_CONTEXT: other space or
  * genesis; ERR_SIGNATURE; ERR_FORBIDDEN: the signer may not, or not so; ERR_EXISTS; ERR_NOT_FOUND: names something unknown;
- * ERR_RANGE: a cap; ERR_INVALID and the decoding errors; ERR_NOMEM. On any error nothing changed and log_refusal says why. */
+ * ERR_STALE: a closed or used-up invite, or an invite that wraps an older epoch; ERR_RANGE: a cap; ERR_INVALID and the
+ * decoding errors; ERR_NOMEM. On any error nothing changed and log_refusal says why. */
 int log_apply(struct log *l, struct bytes blob, enum log_mode mode) MUST_CHECK;
 /* The same decision without the effect. Several in a row: log_clone and apply. */
 int log_check(struct log *l, struct bytes blob) MUST_CHECK;
@@ -143,7 +153,10 @@ enum role log_role(const struct log *l, const struct id32 *device); /* ROLE_NONE
 
 /* For readers of a record: was `device` allowed to write when the entry with hash `at` was the newest? */
 bool log_could_write(const struct log *l, const struct id32 *device, const struct id32 *at);
-/* The cut (head blob) that binds a device whose rights were taken; empty if none. */
+/* The same for a record whose line stands at `cursor`: if the right that it had at `at` was taken with a cut since, the line
+ * must not lie after that cut. This is what keeps a removed device and a relay from dating records back. */
+bool log_accepts(const struct log *l, const struct id32 *device, const struct id32 *at, uint64_t cursor);
+/* The cut (head blob) that took a device's rights, as long as they are gone; empty if none. */
 struct bytes log_cut(const struct log *l, const struct id32 *device);
 /* 1 if this person's device key was removed here, whether or not it had been added. */
 bool log_revoked(const struct log *l, const struct id32 *person, const struct id32 *device);

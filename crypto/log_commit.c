@@ -60,9 +60,11 @@ static void copies_release(struct copies *m)
 	free(m->cuts);
 }
 
-static bool loses(const struct log_change *c, const struct log_device *d)
+static bool loses(const struct log *l, const struct log_change *c, const struct log_device_row *row)
 {
-	if (!d->live)
+	const struct log_device *d = &row->pub;
+
+	if (!d->live && !(c->cut.len && log_uncut(l, row)))
 		return false;
 	if (c->lose_device)
 		return id32_equal(&d->ed, &c->lost_device);
@@ -90,7 +92,7 @@ static int copy_all(const struct log *l, const struct log_change *c, struct copi
 	if (!m->cuts)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->n_devices; i++) {
-		if (!loses(c, &l->devices[i].pub))
+		if (!loses(l, c, &l->devices[i]))
 			continue;
 		if ((err = log_copy_view(c->cut, &m->cuts[m->n_cuts])) < 0)
 			return err;
@@ -128,6 +130,7 @@ static void set_device(struct log *l, const struct log_change *c, struct copies 
 	} else {
 		log_free_view(&row->pub.label);
 		log_free_view(&row->chain);
+		log_free_view(&row->cut);
 	}
 	row->pub = c->device;
 	row->pub.label = move(&m->label);
@@ -135,8 +138,9 @@ static void set_device(struct log *l, const struct log_change *c, struct copies 
 	for (size_t i = 0; i < c->chain.n; i++) {
 		const struct cert_link *link = &c->chain.links[i];
 
-		if (link->has_via && !log_find_via(l, &link->via))
-			l->vias[l->n_vias++] = (struct log_via){ .via = link->via, .ed = link->ed };
+		if (link->has_via && !log_find_via(l, &c->device.person, &link->via))
+			l->vias[l->n_vias++] =
+				(struct log_via){ .person = c->device.person, .via = link->via, .ed = link->ed };
 	}
 }
 
@@ -180,6 +184,12 @@ static void change_invites(struct log *l, const struct log_change *c, struct cop
 	l->invites[l->n_invites++].bundle = move(&m->bundle);
 }
 
+static void set_cut(struct log_span *span, const struct log_change *c)
+{
+	span->has_cut = c->cut.len > 0;
+	span->cut = c->cut_cursor;
+}
+
 static void take_rights(struct log *l, const struct log_change *c, struct copies *m)
 {
 	size_t cut = 0;
@@ -187,9 +197,12 @@ static void take_rights(struct log *l, const struct log_change *c, struct copies
 	for (size_t i = 0; i < l->n_devices; i++) {
 		struct log_device_row *row = &l->devices[i];
 
-		if (!loses(c, &row->pub))
+		if (!loses(l, c, row))
 			continue;
-		row->pub.lost = c->e.seq;
+		if (row->pub.live)
+			row->pub.lost = c->e.seq;
+		else
+			set_cut(&l->spans[row->span - 1], c);
 		if (!c->set_role)
 			row->pub.live = false;
 		if (cut < m->n_cuts) {
@@ -197,7 +210,7 @@ static void take_rights(struct log *l, const struct log_change *c, struct copies
 			row->cut = move(&m->cuts[cut++]);
 		}
 	}
-	if (c->lose_device)
+	if (c->lose_device && !log_revoked(l, &c->lost_person, &c->lost_device))
 		l->revoked[l->n_revoked++] = (struct log_revocation){ .person = c->lost_person, .ed = c->lost_device };
 	for (size_t i = 0; i < l->n_persons && c->lose_person; i++)
 		if (id32_equal(&l->persons[i].root, &c->lost_person))
@@ -216,19 +229,23 @@ static void set_epoch(struct log *l, const struct log_change *c, struct copies *
 }
 
 /* Opens and ends the spans in which each device may write. */
-static void update_spans(struct log *l, uint64_t seq)
+static void update_spans(struct log *l, const struct log_change *c)
 {
 	for (size_t i = 0; i < l->n_devices; i++) {
 		struct log_device_row *row = &l->devices[i];
 		const struct log_person *p = row->pub.live ? log_find_person(l, &row->pub.person) : NULL;
 		bool writes = p && p->role >= ROLE_WRITER;
 
-		if (writes && !row->open_span) {
-			l->spans[l->n_spans++] = (struct log_span){ .ed = row->pub.ed, .from = seq, .to = UINT64_MAX };
-			row->open_span = l->n_spans;
-		} else if (!writes && row->open_span) {
-			l->spans[row->open_span - 1].to = seq;
-			row->open_span = 0;
+		struct log_span *span = row->span ? &l->spans[row->span - 1] : NULL;
+		bool open = span && span->to == LOG_SPAN_OPEN;
+
+		if (writes && !open) {
+			l->spans[l->n_spans++] =
+				(struct log_span){ .ed = row->pub.ed, .from = c->e.seq, .to = LOG_SPAN_OPEN };
+			row->span = l->n_spans;
+		} else if (!writes && open) {
+			span->to = c->e.seq;
+			set_cut(span, c);
 		}
 	}
 }
@@ -262,7 +279,7 @@ int log_commit(struct log *l, const struct log_change *c)
 	if (c->set_retention)
 		l->retention = c->retention;
 	if (c->set_person || c->set_device || c->set_role || c->lose_person || c->lose_device)
-		update_spans(l, c->e.seq);
+		update_spans(l, c);
 	l->hashes[l->n_hashes++] = c->hash;
 	return 0;
 }

@@ -54,6 +54,15 @@ static size_t count_admins(const struct log *l)
 	return n;
 }
 
+static size_t count_devices(const struct log *l, const struct id32 *person, bool live)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_devices; i++)
+		n += id32_equal(&l->devices[i].pub.person, person) && (!live || l->devices[i].pub.live);
+	return n;
+}
+
 static int decide_genesis(struct log *l, struct log_change *c)
 {
 	int err;
@@ -78,16 +87,36 @@ static int check_links(struct log *l, const struct log_change *c, const struct i
 {
 	for (size_t i = 0; i < c->chain.n; i++) {
 		const struct cert_link *link = &c->chain.links[i];
-		const struct log_via *via = link->has_via ? log_find_via(l, &link->via) : NULL;
+		const struct log_via *via = link->has_via ? log_find_via(l, person, &link->via) : NULL;
 
 		if (log_revoked(l, person, &link->ed))
 			return refuse(l, ERR_FORBIDDEN, "the certificate chain passes through a removed device");
+		if (link->has_via && log_revoked(l, person, &link->via))
+			return refuse(l, ERR_FORBIDDEN, "the certificate chain passes through a closed pairing invite");
 		if (via && !id32_equal(&via->ed, &link->ed))
 			return refuse(l, ERR_EXISTS, "the pairing invite has certified another device already");
 		for (size_t k = 0; k < i && link->has_via; k++)
 			if (c->chain.links[k].has_via && id32_equal(&c->chain.links[k].via, &link->via))
 				return refuse(l, ERR_EXISTS, "one pairing invite certifies two devices");
 	}
+	return 0;
+}
+
+/* Room for one more device of this person. One person must not fill what all share. */
+static int check_device_caps(struct log *l, const struct log_change *c, const struct id32 *person, bool known)
+{
+	size_t vias = c->chain.n;
+
+	if (!known && l->n_devices >= LOG_MAX_DEVICES)
+		return refuse(l, ERR_RANGE, "too many devices");
+	if (!known && count_devices(l, person, false) >= LOG_MAX_PERSON_DEVICES)
+		return refuse(l, ERR_RANGE, "too many devices of one person");
+	for (size_t i = 0; i < l->n_vias; i++)
+		vias += id32_equal(&l->vias[i].person, person);
+	if (l->n_vias + c->chain.n > LOG_MAX_VIAS || vias > LOG_MAX_PERSON_VIAS)
+		return refuse(l, ERR_RANGE, "too many pairings");
+	if (l->n_spans >= LOG_MAX_SPANS)
+		return refuse(l, ERR_RANGE, "too many changes of rights");
 	return 0;
 }
 
@@ -110,10 +139,8 @@ static int decide_device(struct log *l, struct log_change *c, const struct id32 
 		return refuse(l, ERR_EXISTS, "the device is a member already");
 	if (known && (!id32_equal(&known->pub.person, person) || !id32_equal(&known->pub.x, &keys->x)))
 		return refuse(l, ERR_FORBIDDEN, "the device key is known with another person or key");
-	if (!known && l->n_devices >= LOG_MAX_DEVICES)
-		return refuse(l, ERR_RANGE, "too many devices");
-	if (l->n_vias + c->chain.n > LOG_MAX_VIAS)
-		return refuse(l, ERR_RANGE, "too many pairings");
+	if ((err = check_device_caps(l, c, person, known != NULL)) < 0)
+		return err;
 	c->set_device = true;
 	c->device = (struct log_device){ .ed = keys->ed,
 		.x = keys->x,
@@ -178,18 +205,19 @@ static int decide_device_entry(struct log *l, struct log_change *c)
 {
 	const struct log_device *signer = live_signer(l, c);
 	struct entry_device p;
-	bool own, root, self;
 	int err;
 
 	if ((err = entry_get_device(c->e.payload, &p)) < 0)
 		return refuse(l, err, "malformed device entry");
 	if (!find_member(l, &p.person))
 		return refuse(l, ERR_FORBIDDEN, "the device's person is no member");
-	own = signer && id32_equal(&signer->person, &p.person);
-	root = id32_equal(&c->e.signer, &p.person);
+	/* Certificates say nothing of whether the device's key is held: without its own signature a member could have another
+	 * person's key certified as their own, and so keep its owner out. */
+	if (l->kind == SPACE_SHARED && !id32_equal(&c->e.signer, &p.device.ed))
+		return refuse(l, ERR_FORBIDDEN, "a device adds itself");
 	/* Where pairing invites stand in the log, a device comes in through an open one, not by a certificate kept from it. */
-	self = l->kind == SPACE_SHARED && id32_equal(&c->e.signer, &p.device.ed);
-	if (!own && !root && !self)
+	if (l->kind == SPACE_PERSONAL && !(signer && id32_equal(&signer->person, &p.person)) &&
+		!id32_equal(&c->e.signer, &p.person))
 		return refuse(l, ERR_FORBIDDEN, "a device is added by its person");
 	return decide_device(l, c, &p.person, &p.device, p.chain);
 }
@@ -296,8 +324,12 @@ static int decide_epoch(struct log *l, struct log_change *c, struct bytes payloa
 		return refuse(l, err, "malformed epoch");
 	if (p.number != l->epoch + 1)
 		return refuse(l, ERR_CONFLICT, "the epoch's number is not the next");
+	if (p.number > LOG_MAX_EPOCHS)
+		return refuse(l, ERR_RANGE, "too many epochs");
 	if (p.minimum < l->minimum)
 		return refuse(l, ERR_FORBIDDEN, "the minimum epoch goes back");
+	if (without && p.minimum != p.number)
+		return refuse(l, ERR_FORBIDDEN, "the epoch of a removal is the oldest that counts from then on");
 	if ((err = check_recipients(l, &p, without, device, close_invites)) < 0)
 		return err;
 	c->set_epoch = true;
@@ -428,6 +460,7 @@ static int decide_cut(struct log *l, struct log_change *c, struct bytes cut)
 	if (!id32_equal(&h.device, &c->e.signer))
 		return refuse(l, ERR_CONTEXT, "the cut is another device's head");
 	c->cut = cut;
+	c->cut_cursor = h.cursor;
 	return 0;
 }
 
@@ -452,6 +485,11 @@ static int decide_role(struct log *l, struct log_change *c)
 		return refuse(l, ERR_FORBIDDEN, "the last admin stays");
 	if (p.role > person->role && (p.epoch.len || p.cut.len))
 		return refuse(l, ERR_INVALID, "a promotion takes nothing away");
+	if (person->role >= ROLE_WRITER && p.role < ROLE_WRITER && !p.cut.len)
+		return refuse(l, ERR_INVALID, "what takes writing away carries a cut");
+	if (person->role < ROLE_WRITER && p.role >= ROLE_WRITER &&
+		l->n_spans + count_devices(l, &p.person, true) > LOG_MAX_SPANS)
+		return refuse(l, ERR_RANGE, "too many changes of rights");
 	c->close_all = p.role < person->role;
 	if (p.epoch.len && (err = decide_epoch(l, c, p.epoch, NULL, NULL, true)) < 0)
 		return err;
@@ -463,12 +501,21 @@ static int decide_role(struct log *l, struct log_change *c)
 	return 0;
 }
 
+/* Whether a device of this person still may date records back. */
+static bool person_uncut(const struct log *l, const struct id32 *person)
+{
+	for (size_t i = 0; i < l->n_devices; i++)
+		if (id32_equal(&l->devices[i].pub.person, person) && log_uncut(l, &l->devices[i]))
+			return true;
+	return false;
+}
+
 static int decide_remove(struct log *l, struct log_change *c)
 {
 	const struct log_device *signer = live_signer(l, c);
 	const struct log_person *person;
 	struct entry_remove p;
-	bool leaving;
+	bool leaving, left;
 	int err;
 
 	if ((err = entry_get_remove(c->e.payload, &p)) < 0)
@@ -478,8 +525,9 @@ static int decide_remove(struct log *l, struct log_change *c)
 	leaving = signer && id32_equal(&signer->person, &p.person);
 	if (!leaving && !signed_by_admin(l, c))
 		return refuse(l, ERR_FORBIDDEN, "only an admin removes members");
-	person = find_member(l, &p.person);
-	if (!person)
+	person = log_find_person(l, &p.person);
+	left = person && person->role == ROLE_NONE && person_uncut(l, &p.person);
+	if (!person || (person->role == ROLE_NONE && !left))
 		return refuse(l, ERR_NOT_FOUND, "no such member");
 	if (person->role == ROLE_ADMIN && count_admins(l) == 1)
 		return refuse(l, ERR_FORBIDDEN, "the last admin stays");
@@ -495,10 +543,39 @@ static int decide_remove(struct log *l, struct log_change *c)
 	return decide_cut(l, c, p.cut);
 }
 
+/* What the removal of this device must carry, by who removes it. */
+static int check_device_cut(struct log *l, const struct log_change *c, const struct entry_device_remove *p,
+	const struct log_device_row *target, bool own, bool admin)
+{
+	bool another = live_signer(l, c) && !id32_equal(&c->e.signer, &p->device);
+
+	if (!own && (!p->epoch.len || !p->cut.len))
+		return refuse(l, ERR_INVALID, "the removal of another's device carries the next epoch and a cut");
+	if (own && another && target && (target->pub.live || log_uncut(l, target)) && !p->cut.len)
+		return refuse(l, ERR_INVALID, "the removal of another device carries a cut");
+	if (p->cut.len && !another)
+		return refuse(l, ERR_INVALID, "a cut is another device's");
+	if (p->epoch.len && !admin)
+		return refuse(l, ERR_FORBIDDEN, "only an admin makes an epoch");
+	return 0;
+}
+
+/* Room to remember one more removed key; a known device has its place already. */
+static int check_revoked_caps(struct log *l, const struct id32 *person)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_revoked; i++)
+		n += id32_equal(&l->revoked[i].person, person) && !log_device_row(l, &l->revoked[i].ed);
+	if (n >= LOG_MAX_PERSON_REVOKED || l->n_revoked >= LOG_MAX_REVOKED)
+		return refuse(l, ERR_RANGE, "too many removed devices");
+	return 0;
+}
+
 static int decide_device_remove(struct log *l, struct log_change *c)
 {
 	const struct log_device *signer = live_signer(l, c);
-	const struct log_device *target;
+	const struct log_device_row *target;
 	struct entry_device_remove p;
 	bool own, admin = signed_by_admin(l, c);
 	int err;
@@ -509,19 +586,16 @@ static int decide_device_remove(struct log *l, struct log_change *c)
 	      (id32_equal(&c->e.signer, &p.person) && find_member(l, &p.person));
 	if (!own && !admin)
 		return refuse(l, ERR_FORBIDDEN, "a device is removed by its person or an admin");
-	if (log_revoked(l, &p.person, &p.device))
-		return refuse(l, ERR_EXISTS, "the device is removed already");
-	target = log_find_device(l, &p.device);
-	if (target && !id32_equal(&target->person, &p.person))
+	target = log_device_row(l, &p.device);
+	if (target && !id32_equal(&target->pub.person, &p.person))
 		return refuse(l, ERR_CONTEXT, "the device is another person's");
+	if (log_revoked(l, &p.person, &p.device) && !(target && log_uncut(l, target) && p.cut.len))
+		return refuse(l, ERR_EXISTS, "the device is removed already");
 	if (!own && !target)
 		return refuse(l, ERR_NOT_FOUND, "no such device");
-	if (!own && (!p.epoch.len || !p.cut.len))
-		return refuse(l, ERR_INVALID, "the removal of another's device carries the next epoch and a cut");
-	if (p.epoch.len && !admin)
-		return refuse(l, ERR_FORBIDDEN, "only an admin makes an epoch");
-	if (l->n_revoked >= LOG_MAX_REVOKED)
-		return refuse(l, ERR_RANGE, "too many removed devices");
+	if ((err = check_device_cut(l, c, &p, target, own, admin)) < 0 ||
+		(!target && (err = check_revoked_caps(l, &p.person)) < 0))
+		return err;
 	c->lose_device = true;
 	c->lost_person = p.person;
 	c->lost_device = p.device;
@@ -548,8 +622,10 @@ static int decide_retention(struct log *l, struct log_change *c)
 }
 
 /* Place in the chain, before anything else is looked at. */
-static int check_place(struct log *l, const struct entry *e)
+static int check_place(struct log *l, const struct log_change *c)
 {
+	const struct entry *e = &c->e;
+
 	if (l->n_hashes == 0)
 		return e->type == ENTRY_GENESIS ? 0 : refuse(l, ERR_CONFLICT, "a log begins with a genesis");
 	if (e->type == ENTRY_GENESIS)
@@ -562,6 +638,8 @@ static int check_place(struct log *l, const struct entry *e)
 		return refuse(l, ERR_CONFLICT, "the entry follows another history");
 	if (l->n_hashes >= LOG_MAX_ENTRIES)
 		return refuse(l, ERR_RANGE, "the log is full");
+	if (l->n_hashes >= LOG_MAX_ENTRIES - LOG_ADMIN_ENTRIES && !signed_by_admin(l, c))
+		return refuse(l, ERR_RANGE, "what is left of the log is the admins'");
 	if ((e->seq == 1) && e->type != ENTRY_MEMBER)
 		return refuse(l, ERR_FORBIDDEN, "the second entry names the first member");
 	if ((e->seq == 2) && e->type != ENTRY_EPOCH)
@@ -607,7 +685,7 @@ int log_decide(struct log *l, struct bytes blob, enum log_mode mode, struct log_
 	l->refusal = "";
 	if ((err = entry_decode(blob, &c->e)) < 0)
 		return refuse(l, err, "malformed entry");
-	if ((err = check_place(l, &c->e)) < 0)
+	if ((err = check_place(l, c)) < 0)
 		return err;
 	hash_sha256(blob, &c->hash);
 	if (verifying(c) && (err = verify_detached(ENTRY_LABEL, c->e.body, c->e.signature, &c->e.signer)) < 0)

@@ -14,7 +14,9 @@
 #include "crypto/log.h"
 
 #define LOG_MAX_VIAS 20000
+#define LOG_MAX_PERSON_VIAS 1000
 #define LOG_MAX_REVOKED 6000
+#define LOG_MAX_SPANS 100000
 #define LOG_MAX_CLOSED 1000 /* invites no longer open that are still remembered */
 #define LOG_MAX_RETENTION (1ull << 40)
 
@@ -22,21 +24,25 @@ struct log_device_row {
 	struct log_device pub;
 	struct bytes chain; /* personal spaces only */
 	struct bytes cut;
-	size_t open_span;   /* index + 1 of its span without an end, or 0 */
+	size_t span;        /* index + 1 of its latest span, or 0 */
 };
 
 struct log_via {
-	struct id32 via, ed;
+	struct id32 person, via, ed;
 };
 
 struct log_revocation {
 	struct id32 person, ed;
 };
 
-/* The device could write while the newest entry was one of [from, to). */
+#define LOG_SPAN_OPEN UINT64_MAX
+
+/* The device could write while the newest entry was one of [from, to); of that, only lines up to the cut count. */
 struct log_span {
 	struct id32 ed;
-	uint64_t from, to;
+	uint64_t from, to; /* to: LOG_SPAN_OPEN if it still can */
+	bool has_cut;
+	uint64_t cut; /* cursor */
 };
 
 struct log {
@@ -99,6 +105,7 @@ struct log_change {
 	bool lose_device;
 	struct id32 lost_person, lost_device;
 	struct bytes cut;
+	uint64_t cut_cursor;
 	bool set_epoch;
 	struct log_epoch epoch;
 	bool set_retention;
@@ -117,6 +124,8 @@ int log_copy_view(struct bytes from, struct bytes *ret_to) MUST_CHECK;
 void log_free_view(struct bytes *v);
 
 struct log_device_row *log_device_row(const struct log *l, const struct id32 *ed);
-const struct log_via *log_find_via(const struct log *l, const struct id32 *via);
+const struct log_via *log_find_via(const struct log *l, const struct id32 *person, const struct id32 *via);
+/* Whether the device lost the right to write by an entry without a cut. */
+bool log_uncut(const struct log *l, const struct log_device_row *row);
 
 #endif

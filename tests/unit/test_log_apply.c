@@ -659,7 +659,7 @@ static void a_chain_through_a_removed_device_is_refused(void **state)
 	party_pair(&phone, "watch", &watch);
 	/* the phone was never in the shared space; its removal there counts all the same */
 	m = party_maker(a, w->s.log);
-	assert_int_equal(entry_make_leave(&m, device(&phone), &blob), 0);
+	assert_int_equal(entry_make_leave(&m, device(&phone), bytes_of(NULL, 0), &blob), 0);
 	party_apply(w->s.log, &blob);
 	assert_true(log_revoked(w->s.log, person(a), device(&phone)));
 	const struct party *both[] = { &phone, &watch };
@@ -720,7 +720,7 @@ static void a_removed_member_has_no_rights_and_no_key(void **state)
 
 	m = party_maker(&w->bob, w->s.log);
 	buf_clear(&blob);
-	assert_int_equal(entry_make_leave(&m, NULL, &blob), 0);
+	assert_int_equal(entry_make_leave(&m, NULL, bytes_of(NULL, 0), &blob), 0);
 	party_refused(w->s.log, &blob, ERR_FORBIDDEN);
 	buf_clear(&blob);
 	assert_int_equal(entry_make_device(&m, NULL, &blob), 0);
@@ -783,7 +783,7 @@ static void the_last_admin_stays_and_members_may_leave(void **state)
 	struct entry_maker m = party_maker(&w->alice, w->s.log);
 	BLOB;
 
-	assert_int_equal(entry_make_leave(&m, NULL, &blob), 0);
+	assert_int_equal(entry_make_leave(&m, NULL, bytes_of(NULL, 0), &blob), 0);
 	party_refused(w->s.log, &blob, ERR_FORBIDDEN);
 	buf_clear(&blob);
 	assert_int_equal(entry_make_role(&m, person(&w->alice), ROLE_READER, bytes_of(NULL, 0), &blob), 0);
@@ -792,7 +792,7 @@ static void the_last_admin_stays_and_members_may_leave(void **state)
 	assert_int_equal(entry_make_role(&m, person(&w->bob), ROLE_ADMIN, bytes_of(NULL, 0), &blob), 0);
 	party_apply(w->s.log, &blob);
 	buf_clear(&blob);
-	assert_int_equal(entry_make_leave(&m, NULL, &blob), 0);
+	assert_int_equal(entry_make_leave(&m, NULL, bytes_of(NULL, 0), &blob), 0);
 	party_apply(w->s.log, &blob);
 	assert_false(log_may_read(w->s.log, device(&w->alice)));
 	/* a removed admin */
@@ -801,7 +801,7 @@ static void the_last_admin_stays_and_members_may_leave(void **state)
 	party_refused(w->s.log, &blob, ERR_FORBIDDEN);
 	m = party_maker(&w->carol, w->s.log);
 	buf_clear(&blob);
-	assert_int_equal(entry_make_leave(&m, NULL, &blob), 0);
+	assert_int_equal(entry_make_leave(&m, NULL, bytes_of(NULL, 0), &blob), 0);
 	party_apply(w->s.log, &blob);
 	assert_false(log_may_read(w->s.log, device(&w->carol)));
 }
@@ -830,12 +830,17 @@ static void a_removed_device_never_returns_even_with_the_root(void **state)
 	struct party phone, *a = &w->alice;
 	struct entry_maker m;
 	struct entry_device p;
+	CLEANUP(buf_release) struct buf cut = BUF_INIT(CUT_MAX);
 	BLOB;
 	PAYLOAD;
 
 	party_pair(a, "phone", &phone);
 	m = party_maker(a, a->own.log);
-	assert_int_equal(entry_make_leave(&m, device(&phone), &blob), 0);
+	assert_int_equal(entry_make_leave(&m, device(&phone), bytes_of(NULL, 0), &blob), 0);
+	party_refused(a->own.log, &blob, ERR_INVALID);
+	party_cut(a, a->own.log, &cut);
+	buf_clear(&blob);
+	assert_int_equal(entry_make_leave(&m, device(&phone), buf_bytes(&cut), &blob), 0);
 	party_apply(a->own.log, &blob);
 	assert_false(log_may_read(a->own.log, device(&phone)));
 	p = (struct entry_device){ .person = *person(a),

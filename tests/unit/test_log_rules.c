@@ -231,11 +231,11 @@ static void devices(void **state)
 	p.device = keys_of(&phone);
 	p.device.x = *identity_device_x(w->bob.id);
 	assert_int_equal(entry_put_device(&w->payload, &p), 0);
-	refused(w, w->s.log, ENTRY_DEVICE, key_of(&w->bob), ERR_CONTEXT, "the certificate chain is for other keys");
+	refused(w, w->s.log, ENTRY_DEVICE, key_of(&phone), ERR_CONTEXT, "the certificate chain is for other keys");
 	p.device = keys_of(&phone);
 	p.chain = identity_chain(w->alice.id);
 	assert_int_equal(entry_put_device(&w->payload, &p), 0);
-	refused(w, w->s.log, ENTRY_DEVICE, key_of(&w->bob), ERR_CONTEXT,
+	refused(w, w->s.log, ENTRY_DEVICE, key_of(&phone), ERR_CONTEXT,
 		"the device's certificate chain does not verify");
 	party_release(&phone);
 }
@@ -251,7 +251,7 @@ static void known_keys(void **state)
 	struct buf chain = BUF_INIT(CERT_MAX_BYTES), b = BUF_INIT(256);
 	struct entry_member p;
 
-	assert_int_equal(entry_make_leave(&m, NULL, &w->blob), 0);
+	assert_int_equal(entry_make_leave(&m, NULL, bytes_of(NULL, 0), &w->blob), 0);
 	party_apply(w->s.log, &w->blob);
 	/* carol certifies bob's device as her own */
 	assert_int_equal(cert_put_signed(&b, &link.issuer, &link.ed, &link.x), 0);
@@ -536,7 +536,7 @@ static void device_removals(void **state)
 	buf_release(&epoch);
 }
 
-static void a_members_root_adds_and_removes_devices_and_nothing_else(void **state)
+static void a_members_root_is_no_device(void **state)
 {
 	struct world *w = *state;
 	struct entry_retention r = { .seconds = 1 };
@@ -550,9 +550,11 @@ static void a_members_root_adds_and_removes_devices_and_nothing_else(void **stat
 	p.device = keys_of(&phone);
 	p.chain = identity_chain(phone.id);
 	assert_int_equal(entry_put_device(&w->payload, &p), 0);
-	accepted(w, w->s.log, ENTRY_DEVICE, person_root_secret(w->alice.person));
+	refused(w, w->s.log, ENTRY_DEVICE, person_root_secret(w->alice.person), ERR_FORBIDDEN, "a device adds itself");
 	party_release(&phone);
 }
+
+#define PEOPLE (LOG_MAX_PERSONS - 2)
 
 /* ---- caps, on a log that is trusted so that nothing need be signed ---- */
 
@@ -577,20 +579,22 @@ static int trusted(
 	return err;
 }
 
-/* A person (or, without a card, a device of alice) number n, nothing of it signed. */
-static void put_stranger(struct world *w, uint32_t n, bool device_only)
+/* A person number n, or a device number n of person number n % PEOPLE, nothing of it signed; *ret_device is its key. */
+static void put_stranger(struct world *w, uint32_t n, bool device_only, struct id32 *ret_device)
 {
-	struct id32 id = { { 0xff } };
+	struct id32 id = { { 0xff } }, via = { { 0xfd } };
+	uint32_t who = device_only ? n % PEOPLE : n;
 	struct cert_link link = { .has_via = device_only };
 	struct person_card card = { .body = { NULL, 0 } };
 	struct buf body = BUF_INIT(256), item = BUF_INIT(512), chain = BUF_INIT(1024);
 
-	memcpy(&id.b[1], &n, sizeof n);
-	card.root = id;
-	link.issuer = device_only ? *identity_person(w->alice.id) : id;
-	link.via = id;
+	memcpy(&id.b[1], &who, sizeof who);
+	memcpy(&via.b[1], &n, sizeof n);
+	link.issuer = card.root = id;
+	link.via = via;
 	id.b[0] = 0xfe;
-	link.ed = link.x = id;
+	memcpy(&id.b[1], &n, sizeof n);
+	*ret_device = link.ed = link.x = id;
 	assert_int_equal(person_card_put_body(&body, &card), 0);
 	assert_int_equal(person_card_put(&item, buf_bytes(&body), card.signature), 0);
 	assert_int_equal(cert_chain_put_head(&chain, 1), 0);
@@ -612,21 +616,22 @@ static void people_and_devices_are_limited(void **state)
 	struct world *w = *state;
 	struct log *l = w->s.log;
 	const struct id32 *alice = identity_device(w->alice.id);
+	struct id32 device;
 	uint32_t n = 0;
 
-	for (; n < LOG_MAX_PERSONS - 2; n++) {
-		put_stranger(w, n, false);
+	for (; n < PEOPLE; n++) {
+		put_stranger(w, n, false, &device);
 		assert_int_equal(trusted(l, ENTRY_MEMBER, buf_bytes(&w->payload), alice, &w->blob), 0);
 	}
-	put_stranger(w, n, false);
+	put_stranger(w, n, false, &device);
 	assert_int_equal(trusted(l, ENTRY_MEMBER, buf_bytes(&w->payload), alice, &w->blob), ERR_RANGE);
 	assert_string_equal(log_refusal(l), "too many people");
 	for (; n < LOG_MAX_DEVICES - 2; n++) {
-		put_stranger(w, n, true);
-		assert_int_equal(trusted(l, ENTRY_DEVICE, buf_bytes(&w->payload), alice, &w->blob), 0);
+		put_stranger(w, n, true, &device);
+		assert_int_equal(trusted(l, ENTRY_DEVICE, buf_bytes(&w->payload), &device, &w->blob), 0);
 	}
-	put_stranger(w, n, true);
-	assert_int_equal(trusted(l, ENTRY_DEVICE, buf_bytes(&w->payload), alice, &w->blob), ERR_RANGE);
+	put_stranger(w, n, true, &device);
+	assert_int_equal(trusted(l, ENTRY_DEVICE, buf_bytes(&w->payload), &device, &w->blob), ERR_RANGE);
 	assert_string_equal(log_refusal(l), "too many devices");
 }
 
@@ -685,7 +690,7 @@ int main(void)
 		T(removals),
 		T(forged_cuts),
 		T(device_removals),
-		T(a_members_root_adds_and_removes_devices_and_nothing_else),
+		T(a_members_root_is_no_device),
 		T(people_and_devices_are_limited),
 		T(entries_are_limited),
 		T(removed_devices_and_retention_are_limited),
