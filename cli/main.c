@@ -105,6 +105,6 @@ int main(int argc, char **argv)
 		return EX_CONFIG;
 	}
 	ctx.home = home;
-	optind = 1;
+	optind = 0; /* starts getopt anew, in its usual order */
 	return v->run(&ctx, argc, argv);
 }

@@ -119,6 +119,12 @@ static int note_dirty_node(void *ctx, const struct node *node)
 	return node->version == 0 ? note_profile_node(ctx, &node->id, &none, bytes_of(NULL, 0)) : 1;
 }
 
+/* Sealed and not confirmed yet: they stand in the outbox. */
+static int note_queued_node(void *ctx, const struct outbox_row *row, struct bytes blob)
+{
+	return note_profile_node(ctx, &row->id, &row->hash, blob);
+}
+
 static int find_nodes(struct store *s, uint32_t row, struct ino_list *l)
 {
 	int err = store_begin(s, &l->t);
@@ -129,6 +135,8 @@ static int find_nodes(struct store *s, uint32_t row, struct ino_list *l)
 	err = txn_record_each(l->t, row, note_profile_node, l);
 	if (err >= 0)
 		err = txn_dirty_each(l->t, row, 0, note_dirty_node, l);
+	if (err >= 0)
+		err = txn_outbox_each(l->t, row, 0, note_queued_node, l);
 	store_abort(&l->t);
 	return err < 0 ? err : l->err;
 }

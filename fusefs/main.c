@@ -19,6 +19,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -29,6 +30,8 @@
 
 #define READY_FD 3
 #define IDLE_NS (15 * 60 * 1000000000LL)
+#define BUSY_TRIES 200
+#define BUSY_WAIT_NS 50000000L
 
 static int ready_fd = -1;
 
@@ -124,6 +127,19 @@ static int say_profile_error(int err, const char *home)
 	return err == ERR_BUSY ? EX_TEMPFAIL : EX_NOPERM;
 }
 
+/* An agent that is just ending holds the lock a little longer than its socket. */
+static int open_profile(const char *home, struct profile **ret_p)
+{
+	int err = ERR_BUSY;
+
+	for (int i = 0; i < BUSY_TRIES && err == ERR_BUSY; i++) {
+		if (i)
+			nanosleep(&(struct timespec){ .tv_nsec = BUSY_WAIT_NS }, NULL);
+		err = profile_open(env_system(), home, ret_p);
+	}
+	return err;
+}
+
 /* A profile without passphrase is unlocked at once. A failure is told to the first verb that needs keys. */
 static void unlock_if_open(struct agent *a, struct profile *p)
 {
@@ -154,8 +170,8 @@ static int serve(struct profile *p, int stop_fd)
 	tell("ready");
 	log_info("agent ready");
 	control_serve(c, stop_fd, IDLE_NS);
-	agent_free(a);
 	control_free(c);
+	agent_free(a);
 	log_info("agent ended");
 	return EX_OK;
 }
@@ -185,7 +201,7 @@ int main(int argc, char **argv)
 	}
 	harden();
 	struct profile *p = NULL;
-	int err = profile_open(env_system(), home, &p);
+	int err = open_profile(home, &p);
 	if (err < 0)
 		return say_profile_error(err, home);
 	if (!foreground && go_to_background(home) < 0) {

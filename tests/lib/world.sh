@@ -57,7 +57,8 @@ relay_answers() {
 }
 
 relay_start() {
-	"$BUILD/coffer-relay" --listen "127.0.0.1:$PORT" --data "$W/relay" > "$W/relay.out" 2>> "$W/relay.log" &
+	# shellcheck disable=SC2086
+	"$BUILD/coffer-relay" --listen "127.0.0.1:$PORT" --data "$W/relay" ${RELAY_ARGS:-} > "$W/relay.out" 2>> "$W/relay.log" &
 	RELAY_PID=$!
 	await 10 relay_answers || { cat "$W/relay.log" >&2; fail "the relay does not answer"; }
 }
@@ -73,7 +74,7 @@ relay_stop() {
 agent_pid() {
 	local f
 	for f in /proc/[0-9]*/cmdline; do
-		if [[ "$(tr '\0' ' ' < "$f" 2>/dev/null)" == *"coffer-fs --home $W/$1 "* ]]; then
+		if [[ "$( (tr '\0' ' ' < "$f") 2>/dev/null)" == *"coffer-fs --home $W/$1 "* ]]; then
 			f=${f#/proc/}
 			echo "${f%/cmdline}"
 			return
