@@ -144,7 +144,7 @@ static unsigned receive_one(struct peer *p)
 {
 	size_t head = 2, n;
 	unsigned opcode;
-	uint8_t mask[4];
+	uint8_t mask[4], *out;
 
 	need(p, 2);
 	opcode = p->in.data[0] & 0x0f;
@@ -161,8 +161,9 @@ static unsigned receive_one(struct peer *p)
 	memcpy(mask, p->in.data + head, 4);
 	need(p, head + 4 + n);
 	buf_clear(&p->message);
+	assert_int_equal(buf_grow(&p->message, n, &out), OK);
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(buf_put_u8(&p->message, p->in.data[head + 4 + i] ^ mask[i % 4]), OK);
+		out[i] = p->in.data[head + 4 + i] ^ mask[i % 4];
 	buf_consume(&p->in, head + 4 + n);
 	return opcode;
 }

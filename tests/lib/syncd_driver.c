@@ -161,7 +161,7 @@ bool syncd_waiting(struct syncd *s, int ms)
 	return msg_take_frame(rest, &item, &used) == OK || poll(&p, 1, ms) > 0;
 }
 
-static struct msg take(struct syncd *s)
+struct msg syncd_any(struct syncd *s)
 {
 	struct msg m;
 	size_t used;
@@ -191,10 +191,10 @@ static struct msg take(struct syncd *s)
 
 struct msg syncd_next(struct syncd *s)
 {
-	struct msg m = take(s);
+	struct msg m = syncd_any(s);
 
 	while (m.type == MSG_RATE)
-		m = take(s);
+		m = syncd_any(s);
 	return m;
 }
 

@@ -41,7 +41,9 @@ uint64_t syncd_call(struct syncd *s, const char *method, struct bytes params);
 uint64_t syncd_put(struct syncd *s, const struct id16 *space, const struct id16 *chunk, struct bytes blob);
 uint64_t syncd_get(struct syncd *s, const struct id16 *space, const struct id16 *chunk);
 
-/* The next message but RATE; its views are valid until the next call. */
+/* The next message; its views are valid until the next call. */
+struct msg syncd_any(struct syncd *s);
+/* The next one but RATE. */
 struct msg syncd_next(struct syncd *s);
 /* True if a message is there within `ms`. */
 bool syncd_waiting(struct syncd *s, int ms);
