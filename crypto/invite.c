@@ -258,6 +258,9 @@ int invite_seal_bundle(const struct invite_keys *k, const struct invite_bundle *
 	field_put_id32(&e, 4, &bundle->inviter);
 	if ((err = cbor_enc_end(&e)) < 0)
 		return err;
+	if (cbor_check(buf_bytes(&plain), CBOR_STRICT, 32) <
+		0) /* a name that is not UTF-8: the joiner could not read it */
+		return ERR_INVALID;
 	return seal_small(INVITE_BUNDLE_LABEL, secret_key(k->bundle), bytes_of(k->id.b, sizeof k->id.b),
 		buf_bytes(&plain), ret_sealed);
 }

@@ -70,7 +70,7 @@ struct invite_bundle {
 	char name[256];
 };
 
-/* Seals it: seal_small(INVITE_BUNDLE_LABEL, bundle key, invite id, CBOR). */
+/* Seals it: seal_small(INVITE_BUNDLE_LABEL, bundle key, invite id, CBOR). ERR_INVALID: relay or name is not UTF-8. */
 int invite_seal_bundle(const struct invite_keys *k, const struct invite_bundle *bundle, struct buf *ret_sealed) MUST_CHECK;
 
 /* The joiner's check of what the relay answered: the log must hold this invite, open; its bundle must open and name this

@@ -217,6 +217,21 @@ static void another_space_under_the_same_invite_is_refused(void **state)
 	party_release(&mallory);
 }
 
+static void a_name_that_is_no_text_makes_no_invite(void **state)
+{
+	struct invite_bundle bundle = { .relay = PARTY_RELAY, .name = "caf\xe9" };
+	struct invite_keys k;
+	struct buf b = BUF_INIT(INVITE_MAX_BUNDLE);
+
+	(void)state;
+	party_keys(&k);
+	assert_int_equal(invite_seal_bundle(&k, &bundle, &b), ERR_INVALID);
+	memcpy(bundle.name, "caf\xc3\xa9", 6);
+	assert_int_equal(invite_seal_bundle(&k, &bundle, &b), 0);
+	invite_keys_release(&k);
+	buf_release(&b);
+}
+
 static void nothing_of_an_invite_can_be_read_in_its_entry(void **state)
 {
 	struct party a;
@@ -250,6 +265,7 @@ int main(void)
 		cmocka_unit_test(a_guess_at_a_code_costs_a_whole_argon2id),
 		cmocka_unit_test(a_joiner_finds_space_name_relay_and_keys),
 		cmocka_unit_test(another_space_under_the_same_invite_is_refused),
+		cmocka_unit_test(a_name_that_is_no_text_makes_no_invite),
 		cmocka_unit_test(nothing_of_an_invite_can_be_read_in_its_entry),
 	};
 

@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 120
+#
+# A relay that goes back to an older state, and one whose stored chunks were changed or exchanged: it is said, nobody reads a byte that no
+# member wrote, and nothing that a device holds is lost. The honest twin is share.sh.
+set -euo pipefail
+. "$(dirname "$0")/../lib/world.sh"
+need_fuse
+world_start
+
+alarm() { # WHO TEXT
+	coffer "$1" status --json | grep -q "\"alarm\": \"[^\"]*$2"
+}
+
+new_person alice
+coffer alice space create Work
+head -c 900000 /dev/urandom > "$W/alice.mnt/Work/one"
+head -c 900000 /dev/urandom > "$W/alice.mnt/Work/two"
+coffer alice wait --timeout 60s
+new_device desktop alice
+await 20 test -e "$W/desktop.mnt/Work/two" || fail "the space did not arrive"
+coffer desktop wait --timeout 60s
+relay_stop
+
+# The two large chunks in each other's place, under the names that the relay keeps them by.
+mapfile -t chunks < <(find "$W/relay" -type f -size +800k ! -name '*.db*' ! -name '*sqlite*')
+[ "${#chunks[@]}" = 2 ] || fail "expected two chunks: ${chunks[*]}"
+cp -a "$W/relay" "$W/honest"
+mv "${chunks[0]}" "$W/t"
+mv "${chunks[1]}" "${chunks[0]}"
+mv "$W/t" "${chunks[1]}"
+relay_start
+for f in one two; do
+	! timeout 60 cat "$W/desktop.mnt/Work/$f" > "$W/got" 2> "$W/err" || fail "an exchanged chunk was read"
+	[ ! -s "$W/got" ] || fail "bytes of an exchanged chunk were given out"
+done
+relay_stop
+
+# One byte of each changed.
+rm -rf "$W/relay"
+cp -a "$W/honest" "$W/relay"
+for f in "${chunks[@]}"; do
+	printf '\x55\xaa\x55' | dd of="$f" bs=1 seek=500000 conv=notrunc status=none
+done
+relay_start
+for f in one two; do
+	! timeout 60 cat "$W/desktop.mnt/Work/$f" > "$W/got" 2> "$W/err" || fail "a changed chunk was read"
+	[ ! -s "$W/got" ] || fail "bytes of a changed chunk were given out"
+done
+relay_stop
+
+# The honest store again: both files are there, and work goes on.
+rm -rf "$W/relay"
+cp -a "$W/honest" "$W/relay"
+relay_start
+for f in one two; do
+	await 30 cmp -s "$W/alice.mnt/Work/$f" "$W/desktop.mnt/Work/$f" || fail "$f cannot be read from the honest relay"
+done
+echo later > "$W/alice.mnt/Work/later"
+coffer alice wait --timeout 60s
+await 20 grep -q later "$W/desktop.mnt/Work/later" || fail "the later file did not arrive"
+! alarm alice . || fail "an alarm without a reason: $(coffer alice status --json)"
+relay_stop
+
+# Back to the older store: what was confirmed is gone there.
+rm -rf "$W/relay"
+mv "$W/honest" "$W/relay"
+relay_start
+for who in alice desktop; do
+	await 30 alarm $who "less than before" || fail "$who says nothing of the older state: $(coffer $who status --json)"
+	grep -q later "$W/$who.mnt/Work/later" || fail "$who lost a file"
+	cmp "$W/alice.mnt/Work/one" "$W/$who.mnt/Work/one" || fail "$who reads other bytes"
+done
