@@ -184,8 +184,9 @@ int index_checkpoint(struct index *ix)
 	int err = query_run(ix, Q_ROLLBACK, "");
 	if (err < 0)
 		return err;
-	int rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	err = rc == SQLITE_OK ? 0 : query_error(ix, sqlite3_extended_errcode(ix->db));
+	int frames, moved;
+	int rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+	err = rc == SQLITE_OK ? (frames == moved ? 0 : ERR_BUSY) : query_error(ix, sqlite3_extended_errcode(ix->db));
 	int begin = query_run(ix, Q_BEGIN, "");
 	return err < 0 ? err : begin;
 }

@@ -304,7 +304,15 @@ static int make_file(struct segments *set, uint64_t number, uint64_t size)
 		set->spare[i] = 0;
 		return 0;
 	}
-	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd == ERR_EXISTS) { /* begun and not finished, or else something is very wrong */
+		struct segment_info info;
+		fd = env->open(env->ctx, set->dirfd, name, O_RDWR, 0);
+		if (fd >= 0 && head_read(set, fd, number, &info, NULL) != ERR_CORRUPT) {
+			env->close(env->ctx, fd);
+			return ERR_CORRUPT;
+		}
+	}
 	if (fd < 0)
 		return fd;
 	int err = env->fallocate(env->ctx, fd, 0, 0, (off_t)size);

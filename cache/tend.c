@@ -7,7 +7,7 @@
 #include "cache/pagevfs.h"
 #include "cache/txn.h"
 
-enum { CHECKPOINT_FRAMES = 2000 };
+enum { CHECKPOINT_FRAMES = 2000, WAITING_SEGMENTS = 4 };
 
 /* The segments' numbers of live bytes go with the commit that they belong to. */
 static int save_segments(struct store *s)
@@ -44,50 +44,98 @@ int tend_commit(struct store *s)
 	return 0;
 }
 
-struct commit_mark {
-	uint64_t frames, segment, seq;
-};
-
-static int commit_now(struct store *s, struct commit_mark *m)
+static int commit_now(struct store *s, uint64_t *ret_mark)
 {
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
 	if (s->uncommitted > 0)
 		err = tend_commit(s);
-	m->frames = pagevfs_mark(s->vfs);
-	m->segment = index_state(s->index)->segment; /* of the last commit: the state moves with commits alone */
-	m->seq = s->committed_seq;
+	*ret_mark = pagevfs_mark(s->vfs);
 	store_unlock(s);
 	return err;
 }
 
+static int flush_index(struct store *s)
+{
+	uint64_t synced, mark;
+	int err = commit_now(s, &mark);
+	if (err == 0)
+		err = journal_sync(s->journal, &synced);
+	if (err == 0)
+		err = segments_sync_names(s->segments); /* a segment that the commit forgets is gone */
+	return err < 0 ? err : pagevfs_flush(s->vfs, mark);
+}
+
+/* ---- checkpoints ---- */
+
+/* Bytes of segments that fell empty since the last checkpoint and wait for the next. */
+static uint64_t waiting_bytes(struct store *s)
+{
+	struct segment_row row = { .number = 0 };
+	uint64_t current = journal_segment(s->journal), bytes = 0;
+	while (segments_next(s->segments, row.number, &row))
+		if (row.live == 0 && row.number < current)
+			bytes += row.size;
+	return bytes;
+}
+
+static bool checkpoint_due(struct store *s)
+{
+	uint64_t most = s->config.checkpoint_frames ? s->config.checkpoint_frames : CHECKPOINT_FRAMES;
+	if (pagevfs_mark(s->vfs) == s->checkpointed)
+		return false;
+	return pagevfs_frames(s->vfs) >= most || waiting_bytes(s) > WAITING_SEGMENTS * segments_size(s->segments);
+}
+
 /* Moves the log into the database. That needs all of it on disk, and no more may come meanwhile. */
-static int checkpoint(struct store *s)
+static int checkpoint_locked(struct store *s)
 {
 	uint64_t synced;
-	uint64_t most = s->config.checkpoint_frames ? s->config.checkpoint_frames : CHECKPOINT_FRAMES;
-	if (pagevfs_frames(s->vfs) < most || pagevfs_mark(s->vfs) == s->checkpointed)
+	int err = s->uncommitted > 0 ? tend_commit(s) : 0;
+	if (err == 0)
+		err = journal_sync(s->journal, &synced);
+	if (err == 0)
+		err = segments_sync_names(s->segments);
+	if (err == 0)
+		err = pagevfs_flush(s->vfs, UINT64_MAX);
+	if (err == 0)
+		err = index_checkpoint(s->index);
+	return err;
+}
+
+/* What the database alone needs of the journal is known when it is on disk. */
+static int checkpoint(struct store *s)
+{
+	if (!checkpoint_due(s))
 		return 0;
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
-	if (s->uncommitted > 0)
-		err = tend_commit(s);
-	if (err == 0)
-		err = journal_sync(s->journal, &synced);
-	if (err == 0)
-		err = pagevfs_flush(s->vfs, UINT64_MAX);
-	if (err == 0 && pagevfs_pending(s->vfs) == 0)
-		err = index_checkpoint(s->index);
-	if (err == 0)
-		s->checkpointed = pagevfs_mark(s->vfs);
+	err = checkpoint_locked(s);
+	uint64_t mark = pagevfs_mark(s->vfs), segment = index_state(s->index)->segment, seq = s->committed_seq;
 	store_unlock(s);
-	return err;
+	if (err == 0)
+		err = pagevfs_flush(s->vfs, mark);
+	if (err < 0)
+		return err;
+	s->checkpointed = mark;
+	s->db_segment = segment;
+	s->db_seq = seq;
+	return 0;
 }
 
-/* Segments that the synced index neither points into nor replays from, and that no reader of an older state may need. */
-static int free_segments(struct store *s, const struct commit_mark *m)
+/* ---- freeing ---- */
+
+/* A segment may go that the database on disk neither points into nor replays from, and that no reader of an older state may
+ * need. The index's log does not count: should it be damaged, database and journal still have everything. */
+static bool may_go(struct store *s, const struct segment_row *row, uint64_t oldest_reader)
+{
+	return row->live == 0 && row->number < s->db_segment && row->empty_seq != 0 && row->empty_seq <= s->db_seq &&
+		row->empty_seq <= oldest_reader;
+}
+
+static int free_segments(struct store *s)
 {
 	struct segment_row row = { .number = 0 };
 	int err = store_lock(s);
@@ -95,9 +143,7 @@ static int free_segments(struct store *s, const struct commit_mark *m)
 		return err;
 	uint64_t oldest = keep_oldest(s);
 	while (err == 0 && segments_next(s->segments, row.number, &row)) {
-		bool free = row.live == 0 && row.number < m->segment && row.empty_seq != 0 && row.empty_seq <= m->seq &&
-			row.empty_seq <= oldest && !row.changed;
-		if (!free)
+		if (!may_go(s, &row, oldest))
 			continue;
 		err = index_segment_del(s->index, row.number);
 		if (err == 0)
@@ -109,27 +155,14 @@ static int free_segments(struct store *s, const struct commit_mark *m)
 	return err;
 }
 
-/* Locked by tend_lock. */
-static int flush_index(struct store *s, struct commit_mark *m)
-{
-	uint64_t synced;
-	int err = commit_now(s, m);
-	if (err == 0)
-		err = journal_sync(s->journal, &synced);
-	if (err == 0)
-		err = segments_sync_names(s->segments); /* a segment that the commit forgets is gone */
-	return err < 0 ? err : pagevfs_flush(s->vfs, m->frames);
-}
-
 int store_tend(struct store *s)
 {
-	struct commit_mark m;
 	pthread_mutex_lock(&s->tend_lock);
-	int err = flush_index(s, &m);
+	int err = flush_index(s);
 	if (err == 0)
 		err = checkpoint(s);
 	if (err == 0)
-		err = free_segments(s, &m);
+		err = free_segments(s);
 	if (err == 0)
 		err = store_collect(s);
 	if (err == 0)

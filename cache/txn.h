@@ -59,11 +59,12 @@ struct store {
 	struct store_keep keeps; /* list head */
 	uint8_t random[RANDOM_POOL];
 	size_t random_left;
-	uint64_t checkpointed;  /* mark of the log at the last checkpoint */
 	struct store_txn *open;  /* between store_begin and commit */
 	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
 
-	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock` */
+	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock`; guards the next three */
+	uint64_t checkpointed;     /* mark of the log at the last checkpoint */
+	uint64_t db_segment, db_seq; /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
 	pthread_t keeper;
