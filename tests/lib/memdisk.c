@@ -67,7 +67,8 @@ static void content_apply(struct content *c, const struct change *ch, size_t n)
 	}
 	if (ch->off + n > c->size)
 		content_resize(c, ch->off + n);
-	memcpy(c->p + ch->off, ch->data, n);
+	if (n > 0)
+		memcpy(c->p + ch->off, ch->data, n);
 }
 
 static void drop_changes(struct file *f)

@@ -247,7 +247,7 @@ static void a_space_goes_with_all_that_is_in_it(void **state)
 	(void)state;
 	uint64_t dir = store_fixture_make(f, f->root, "d", NODE_DIR);
 	for (int i = 0; i < 20; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof name, "n%d", i);
 		store_fixture_write(f, store_fixture_make(f, i % 2 ? dir : f->root, name, NODE_FILE), 0, "data", 4);
 	}
