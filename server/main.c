@@ -43,6 +43,7 @@ struct options {
 	int port;
 	char origins[RELAY_MAX_ORIGINS][RELAY_HOST_MAX + 20];
 	size_t n_origins;
+	bool wildcard; /* listens on all addresses, and nobody said how clients call it */
 };
 
 static int parse_listen(struct options *o, const char *text)
@@ -94,6 +95,7 @@ static int default_origins(struct options *o, int port)
 
 	if (o->n_origins)
 		return OK;
+	o->wildcard = strcmp(o->host, "0.0.0.0") == 0 || strcmp(o->host, "::") == 0;
 	snprintf(text, sizeof text, strchr(o->host, ':') ? "http://[%s]:%d" : "http://%s:%d", o->host, port);
 	err = add_origin(o, text);
 	for (size_t i = 0; i < 3 && err == OK; i++) {
@@ -177,6 +179,10 @@ static int explain_listen(const struct options *o, int err)
 		fprintf(stderr,
 			"coffer-relay: port %d on %s is in use; stop what listens there, or give another --listen\n",
 			o->port, o->host);
+	else if (err == ERR_NOT_FOUND)
+		fprintf(stderr, "coffer-relay: %s is no address of this machine; give another --listen\n", o->host);
+	else if (err == ERR_INVALID)
+		fprintf(stderr, "coffer-relay: --listen wants an IP address, not %s\n", o->host);
 	else
 		fprintf(stderr, "coffer-relay: cannot listen on %s:%d: %s\n", o->host, o->port, err_str(err));
 	return EX_UNAVAILABLE;
@@ -213,6 +219,8 @@ static int serve(struct relay *relay, struct options *o)
 	sigemptyset(&act.sa_mask);
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
+	if (o->wildcard)
+		log_warn("no --origin given: only clients on this machine will be let in");
 	log_info("listening on %s:%d for %s", o->host, net_port(net), o->origins[0]);
 	net_run(net);
 	signal(SIGTERM, SIG_DFL);

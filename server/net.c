@@ -126,6 +126,11 @@ static int start_lws(struct net *n, const char *host, int port)
 	info.keepalive_timeout = 60;
 	info.timeout_secs_ah_idle = 10;
 	info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
+	/* With IPv6 on, the library takes an IPv4 address for an unknown interface, and listens on all of them. */
+	if (!strchr(host, ':'))
+		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
+	else
+		info.options |= LWS_SERVER_OPTION_IPV6_V6ONLY_MODIFY | LWS_SERVER_OPTION_IPV6_V6ONLY_VALUE;
 	n->vhost = lws_create_vhost(n->lws, &info);
 	return n->vhost ? OK : ERR_BUSY;
 }

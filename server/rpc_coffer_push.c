@@ -23,6 +23,8 @@
 #define PUSH_MAX_RECORDS 1000
 #define PUSH_MAX_CHUNKS 1000
 #define MISSING_MAX 4096
+#define PUSH_MAX_BYTES \
+	(FRAME_MAX - (512u << 10)) /* blobs of a push: the notification that carries them is a frame too */
 
 struct push_record {
 	struct bytes blob;
@@ -136,6 +138,17 @@ static int read_chunks(struct push *p, struct bytes params)
 	return OK;
 }
 
+static size_t blob_bytes(const struct push *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_records; i++)
+		n += p->records[i].blob.len;
+	for (size_t i = 0; i < p->n_chunks; i++)
+		n += p->chunks[i].blob.len;
+	return n;
+}
+
 static int read_push(struct push *p, struct job *j)
 {
 	int err = param_id(j->params, "space", &p->space);
@@ -153,9 +166,9 @@ static int read_push(struct push *p, struct job *j)
 		return err;
 	if (p->head.len && !id32_equal(&p->head_value.device, &j->caller->device))
 		return ERR_CONTEXT;
-	if ((err = read_records(p, j->params)) < 0)
+	if ((err = read_records(p, j->params)) < 0 || (err = read_chunks(p, j->params)) < 0)
 		return err;
-	return read_chunks(p, j->params);
+	return blob_bytes(p) > PUSH_MAX_BYTES ? ERR_RANGE : OK;
 }
 
 static int push_prepare(struct relay *relay, struct job *j)
@@ -229,7 +242,8 @@ static const char *check_record(const struct log *log, const struct caller *s, c
 		return "key_generation_stale";
 	if (rec->h.epoch > log_epoch_number(log) || log_seq_of(log, &rec->h.log_head, &seq) < 0)
 		return "bad_request";
-	return NULL;
+	/* No reader believes a record whose author had no right at the head that it names. */
+	return log_could_write(log, &rec->h.author, &rec->h.log_head) ? NULL : "forbidden";
 }
 
 /* Compare-and-swap: 1 if the record may follow (or is already there), 0 for a conflict. */
@@ -317,14 +331,17 @@ static int put_chunks(struct relay *relay, struct job *j, struct push *p, uint64
 /* 1: answered. Otherwise every chunk named is here, and durable. */
 static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint64_t space)
 {
+	CLEANUP(buf_release) struct buf named = BUF_INIT(PUSH_MAX_RECORDS * RECORD_MAX_CHUNKS * 16);
 	CLEANUP(buf_release) struct buf missing = BUF_INIT(MISSING_MAX * 16);
 	CLEANUP(buf_release) struct buf unsynced = BUF_INIT(16u << 20);
 	int err;
 
 	for (size_t i = 0; i < p->n_records; i++)
 		if (!p->records[i].old &&
-			(err = refs_check(relay, space, p->records[i].rec.h.chunks, &missing, &unsynced)) < 0)
+			(err = buf_put(&named, p->records[i].rec.h.chunks.p, p->records[i].rec.h.chunks.len)) < 0)
 			return err;
+	if ((err = refs_check(relay, space, buf_bytes(&named), &missing, &unsynced)) < 0)
+		return err;
 	if (missing.len)
 		return (err = answer_missing(j, &missing)) < 0 ? err : 1;
 	if (!unsynced.len)

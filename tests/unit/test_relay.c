@@ -311,6 +311,30 @@ static void test_framing(void **state)
 	buf_release(&a);
 }
 
+/* --listen 127.0.0.1 listens there, and nowhere else. */
+static void test_listens_on_loopback_only(void **state)
+{
+	struct scene *x = *state;
+	char line[512], v4[32], any[16];
+	int found = 0;
+
+	snprintf(v4, sizeof v4, " 0100007F:%04X 00000000:0000 0A", x->relay.port);
+	snprintf(any, sizeof any, ":%04X ", x->relay.port);
+	for (int i = 0; i < 2; i++) {
+		FILE *f = fopen(i ? "/proc/net/tcp6" : "/proc/net/tcp", "r");
+
+		while (f && fgets(line, sizeof line, f)) {
+			if (!strstr(line, " 0A ") || !strstr(line, any))
+				continue;
+			found++;
+			assert_non_null(strstr(line, v4));
+		}
+		if (f)
+			fclose(f);
+	}
+	assert_int_equal(found, 1);
+}
+
 static struct sealed *make_records(struct scene *x, size_t n)
 {
 	struct sealed *r = calloc(n, sizeof *r);
@@ -417,6 +441,7 @@ int main(void)
 		T(test_notification),
 		T(test_chunk_routes),
 		T(test_framing),
+		T(test_listens_on_loopback_only),
 		T(test_killed_under_load),
 		T(test_sigterm_closes),
 		T(test_token_refresh),

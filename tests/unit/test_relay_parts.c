@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The small parts of the relay: number sets, limits, the hub, chunk files. */
+#include <stdlib.h>
+#include <unistd.h>
+#include "server/hub.h"
+#include "server/limits.h"
+#include "tests/lib/relay_bench.h"
+
+#define SECOND 1000000000ll
+
+static void test_number_set(void **state)
+{
+	struct number_set *s = calloc(1, sizeof *s);
+	bool in[600] = { false };
+	uint64_t seed = 3;
+
+	(void)state;
+	assert_non_null(s);
+	for (int i = 0; i < 5000; i++) {
+		uint64_t v = unit_random(&seed) % 600;
+
+		if (unit_random(&seed) % 3) {
+			number_set_add(s, v);
+			in[v] = true;
+		} else {
+			number_set_remove(s, v);
+			in[v] = false;
+		}
+		for (uint64_t k = v > 3 ? v - 3 : 0; k < v + 3 && k < 600; k++)
+			assert_int_equal(number_set_has(s, k), in[k]);
+	}
+	for (size_t i = 1; i < s->n; i++)
+		assert_true(s->runs[i - 1].last + 1 < s->runs[i].first);
+	/* full: the lowest are forgotten, the newest kept */
+	memset(s, 0, sizeof *s);
+	for (uint64_t v = 0; v < 3 * NUMBER_SET_MAX; v++)
+		number_set_add(s, 2 * v);
+	assert_int_equal(s->n, NUMBER_SET_MAX);
+	assert_true(number_set_has(s, 2 * (3 * NUMBER_SET_MAX - 1)));
+	assert_false(number_set_has(s, 0));
+	number_set_add(s, UINT64_MAX);
+	assert_true(number_set_has(s, UINT64_MAX));
+	free(s);
+}
+
+static void test_limits(void **state)
+{
+	struct limits *l;
+	int64_t now = SECOND;
+
+	(void)state;
+	assert_int_equal(limits_new(&l), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), 0);
+	assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), ERR_RATE_LIMITED);
+	assert_int_equal(limits_take(l, LIMIT_INVITE, "b", now), 0);  /* another address */
+	assert_int_equal(limits_take(l, LIMIT_GENESIS, "a", now), 0); /* another thing */
+	now += 6 * SECOND;
+	assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), 0);
+	assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), ERR_RATE_LIMITED);
+	limits_free(l);
+}
+
+static void test_misses_back_off(void **state)
+{
+	struct limits *l;
+	int64_t now = SECOND, waited = 0, last = 0;
+
+	(void)state;
+	assert_int_equal(limits_new(&l), 0);
+	for (int i = 0; i < 12; i++) {
+		int64_t start = now;
+
+		while (limits_take(l, LIMIT_INVITE, "a", now) < 0)
+			now += SECOND;
+		last = now - start;
+		waited += last;
+		limits_miss(l, LIMIT_INVITE, "a", now);
+		/* someone who tries as often as allowed keeps the bucket full */
+		limits_miss(l, LIMIT_INVITE, "a", now);
+		limits_miss(l, LIMIT_INVITE, "a", now);
+	}
+	assert_true(last >= 600 * SECOND);
+	assert_true(waited >= 3000 * SECOND);
+	/* many addresses do not push a blocked one out of the table at once */
+	for (int i = 0; i < 1000; i++) {
+		char addr[32];
+
+		snprintf(addr, sizeof addr, "10.0.%d.%d", i / 256, i % 256);
+		assert_int_equal(limits_take(l, LIMIT_INVITE, addr, now), 0);
+	}
+	assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), ERR_RATE_LIMITED);
+	limits_free(l);
+}
+
+struct ear {
+	struct subscriber s;
+	int heard, revoked;
+};
+
+static void hear(void *ctx, struct message *m)
+{
+	(void)m;
+	((struct ear *)ctx)->heard++;
+}
+
+static void lose(void *ctx, const struct id16 *space)
+{
+	(void)space;
+	((struct ear *)ctx)->revoked++;
+}
+
+static void test_hub(void **state)
+{
+	struct relay_bench r;
+	struct party alice, bob;
+	struct new_space s;
+	struct caller *c;
+	struct space *sp;
+	struct hub *h;
+	struct ear ears[3];
+	struct buf b = message_buf();
+	struct message *m;
+
+	(void)state;
+	relay_bench_open(&r);
+	party_init(&alice, "a");
+	party_init(&bob, "b");
+	party_space(&alice, &s);
+	c = bench_caller(&alice);
+	bench_space(&r, c, &s);
+	assert_int_equal(hub_new(r.relay.spaces, &h), 0);
+	assert_int_equal(spaces_get(r.relay.spaces, r.reader, log_space(s.log), &sp), 0);
+	assert_int_equal(buf_put(&b, "\xa0", 1), 0);
+	m = message_take(&b);
+	for (uint64_t i = 0; i < 3; i++) {
+		ears[i] = (struct ear){ .s = { .id = i, .deliver = hear, .revoked = lose, .ctx = &ears[i] } };
+		ears[i].s.device = *identity_device(i == 2 ? bob.id : alice.id); /* the third may not read */
+		assert_int_equal(hub_subscribe(h, &ears[i].s, sp), 0);
+		assert_int_equal(hub_subscribe(h, &ears[i].s, sp), 0);
+		assert_int_equal(ears[i].s.n, 1);
+	}
+	assert_int_equal(hub_publish(h, sp, m, 0), 1);
+	assert_int_equal(ears[0].heard, 0);
+	assert_int_equal(ears[1].heard, 1);
+	assert_int_equal(ears[2].heard, 0);
+	assert_int_equal(ears[2].revoked, 1);
+	assert_int_equal(ears[2].s.n, 0);
+	hub_unsubscribe(h, &ears[1].s, log_space(s.log));
+	assert_int_equal(hub_publish(h, sp, m, 77), 1);
+	hub_leave(h, &ears[0].s);
+	assert_int_equal(hub_publish(h, sp, m, 77), 0);
+	message_unref(m);
+	spaces_put(r.relay.spaces, sp);
+	hub_free(h);
+	caller_unref(c);
+	new_space_release(&s);
+	party_release(&alice);
+	party_release(&bob);
+	relay_bench_close(&r);
+}
+
+static void test_chunk_files(void **state)
+{
+	struct relay_bench r;
+	struct blobs *b;
+	struct id16 space = sealed_id(), ids[20];
+	struct buf got = BUF_INIT(1 << 20);
+	uint8_t data[100000];
+
+	(void)state;
+	relay_bench_open(&r);
+	b = r.relay.blobs;
+	memset(data, 7, sizeof data);
+	for (size_t i = 0; i < COUNT(ids); i++) {
+		ids[i] = sealed_id();
+		assert_int_equal(blob_put(b, &space, &ids[i], bytes_of(data, sizeof data)), 0);
+	}
+	assert_int_equal(blob_sync(b, &space, ids, 3), 0);
+	assert_int_equal(blob_sync(b, &space, ids, COUNT(ids)), 0);
+	assert_int_equal(blob_put(b, &space, &ids[0], bytes_of(data, sizeof data)), ERR_EXISTS);
+	assert_int_equal(blob_put(b, &space, &ids[0], bytes_of(data, sizeof data - 1)), ERR_CONFLICT);
+	data[70000] ^= 1;
+	assert_int_equal(blob_put(b, &space, &ids[0], bytes_of(data, sizeof data)), ERR_CONFLICT);
+	data[70000] ^= 1;
+	assert_int_equal(blob_get(b, &space, &ids[1], 10, 1000, &got), 0);
+	unit_assert_bytes(buf_bytes(&got), bytes_of(data + 10, 1000));
+	assert_int_equal(blob_get(b, &space, &ids[1], sizeof data - 5, 6, &got), ERR_CORRUPT);
+	assert_int_equal(got.len, 1000);
+	assert_int_equal(blob_remove(b, &space, &ids[1]), 0);
+	assert_int_equal(blob_remove(b, &space, &ids[1]), 0);
+	assert_int_equal(blob_get(b, &space, &ids[1], 0, 1, &got), ERR_NOT_FOUND);
+	/* a failing disk leaves nothing behind under the name */
+	for (unsigned long n = 1; n < 8; n++) {
+		struct id16 id = sealed_id();
+		int err;
+
+		fake_env_fail(r.env, FAKE_ANY, n, ERR_NO_SPACE, false);
+		err = blob_put(b, &space, &id, bytes_of(data, sizeof data));
+		if (!fake_env_failed(r.env))
+			break;
+		fake_env_fail(r.env, FAKE_ANY, 0, 0, false);
+		if (err < 0)
+			assert_int_equal(blob_get(b, &space, &id, 0, 1, &got), ERR_NOT_FOUND);
+	}
+	fake_env_fail(r.env, FAKE_ANY, 0, 0, false);
+	buf_release(&got);
+	relay_bench_close(&r);
+}
+
+static void test_directory_in_use(void **state)
+{
+	struct relay_bench r;
+	struct relay second;
+
+	(void)state;
+	relay_bench_open(&r);
+	assert_int_equal(relay_open(&second, fake_env_get(r.env), r.dir), ERR_BUSY);
+	relay_bench_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_number_set),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_misses_back_off),
+		cmocka_unit_test(test_hub),
+		cmocka_unit_test(test_chunk_files),
+		cmocka_unit_test(test_directory_in_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
