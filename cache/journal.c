@@ -449,5 +449,5 @@ bool journal_broken(const struct journal *j)
 
 uint64_t journal_segment(const struct journal *j)
 {
-	return j->seg.number;
+	return atomic_load(&j->next_number) - 1;
 }
