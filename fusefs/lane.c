@@ -10,13 +10,14 @@
 #include "fusefs/table.h"
 
 #define SWEEP_MIN 4096
-#define KEEP_NS 2000000000ll /* a node quiet for so long (and twice its delay) is cold again */
+#define KEEP_NS 2000000000ll /* a node quiet for so long, twice its delay, and until its burst came back, is cold again */
 
 struct node_state {
 	uint64_t ino, lane;
 	int64_t first, last;   /* of the waiting changes */
 	int64_t cut;           /* when it was last cut; 0: never */
 	int64_t delay;         /* 0: cold */
+	unsigned spent;        /* of LANE_BURST versions that may go at once; one comes back per LANE_REFILL_NS */
 	bool waiting, in_flight, growing, forced;
 };
 
@@ -130,7 +131,7 @@ static int list(struct lane *lane, size_t index)
 
 static bool cold(const struct node_state *n, int64_t now)
 {
-	int64_t keep = 2 * n->delay > KEEP_NS ? 2 * n->delay : KEEP_NS;
+	int64_t keep = KEEP_NS + 2 * n->delay + n->spent * LANE_REFILL_NS;
 	return !n->waiting && !n->in_flight && (n->cut == 0 || now - n->cut > keep);
 }
 
@@ -165,6 +166,22 @@ static void join(struct lanes *l, uint64_t a, uint64_t b)
 	}
 }
 
+/* A person who saves now and then is never made to wait; a program that rewrites on and on is, longer and longer. */
+static void set_delay(struct node_state *n, int64_t now)
+{
+	int64_t back = (now - n->cut) / LANE_REFILL_NS;
+
+	n->spent = back >= (int64_t)n->spent ? 0 : n->spent - (unsigned)back;
+	if (n->spent < LANE_BURST) {
+		n->spent++;
+		n->delay = 0;
+		return;
+	}
+	n->delay = n->delay == 0 ? LANE_DELAY_MIN_NS : n->delay * 2;
+	if (n->delay > LANE_HOLD_NS)
+		n->delay = LANE_HOLD_NS;
+}
+
 int lanes_changed(struct lanes *l, const struct lane_change *c, int64_t now)
 {
 	struct lane *lane, *other;
@@ -191,16 +208,8 @@ int lanes_changed(struct lanes *l, const struct lane_change *c, int64_t now)
 	if (!n->waiting) {
 		if ((err = list(lane, index)) < 0)
 			return err;
-		if (n->cut != 0) {
-			int64_t quiet = 2 * n->delay > LANE_DELAY_MIN_NS * 50 ? 2 * n->delay : LANE_DELAY_MIN_NS * 50;
-
-			if (now - n->cut > quiet)
-				n->delay = 0;
-			else
-				n->delay = n->delay == 0 ? LANE_DELAY_MIN_NS : n->delay * 2;
-			if (n->delay > LANE_HOLD_NS)
-				n->delay = LANE_HOLD_NS;
-		}
+		if (n->cut != 0)
+			set_delay(n, now);
 		n->waiting = true;
 		n->forced = false;
 		n->first = now;

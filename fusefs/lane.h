@@ -9,8 +9,8 @@
  *
  * A lane is a top-level folder of the space; the files in its root are one more. A cut takes all changed nodes of a lane (and of
  * lanes joined to it by a rename or link), so that what arrives elsewhere is a state that was here. The first change to a quiet
- * node is due LANE_SETTLE_NS after its last change; a node changed again soon after it was cut backs off, doubling from LANE_DELAY_MIN_NS
- * to LANE_HOLD_NS, and holds its lane as long; at most LANE_HOLD_NS after the lane's first waiting change the cut goes anyway. A file
+ * node is due LANE_SETTLE_NS after its last change, and so are LANE_BURST versions in a row, one more for each LANE_REFILL_NS; a node
+ * rewritten beyond that backs off, doubling from LANE_DELAY_MIN_NS to LANE_HOLD_NS, and holds its lane as long; at most LANE_HOLD_NS after the lane's first waiting change the cut goes anyway. A file
  * whose content changed within the settle time and was not fsynced is left out (it is still growing), unless its links changed. A
  * node has one version in flight: if it changes again the lane waits for it, as long as for a hot one.
  *
@@ -26,6 +26,8 @@
 
 #define LANE_SETTLE_NS 10000000ll      /* 10 ms */
 #define LANE_DELAY_MIN_NS 20000000ll   /* 20 ms */
+#define LANE_BURST 32
+#define LANE_REFILL_NS 500000000ll     /* 0.5 s */
 #define LANE_HOLD_NS 10000000000ll     /* 10 s */
 #define LANE_CUT_MAX 2048              /* nodes of one cut; the rest follows as the next */
 
