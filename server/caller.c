@@ -27,6 +27,21 @@ bool number_set_has(const struct number_set *s, uint64_t number)
 	return i < s->n && s->runs[i].first <= number;
 }
 
+/* A new run before the i-th; a full set forgets its lowest. */
+static void insert_run(struct number_set *s, size_t i, uint64_t first, uint64_t last)
+{
+	if (s->n == NUMBER_SET_MAX) {
+		memmove(&s->runs[0], &s->runs[1], (s->n - 1) * sizeof s->runs[0]);
+		s->n--;
+		if (i)
+			i--;
+	}
+	memmove(&s->runs[i + 1], &s->runs[i], (s->n - i) * sizeof s->runs[0]);
+	s->runs[i].first = first;
+	s->runs[i].last = last;
+	s->n++;
+}
+
 void number_set_add(struct number_set *s, uint64_t number)
 {
 	size_t i = find_run(s, number);
@@ -44,15 +59,7 @@ void number_set_add(struct number_set *s, uint64_t number)
 	} else if (right) {
 		s->runs[i].first = number;
 	} else {
-		if (s->n == NUMBER_SET_MAX) {
-			memmove(&s->runs[0], &s->runs[1], (s->n - 1) * sizeof s->runs[0]);
-			s->n--;
-			if (i)
-				i--;
-		}
-		memmove(&s->runs[i + 1], &s->runs[i], (s->n - i) * sizeof s->runs[0]);
-		s->runs[i].first = s->runs[i].last = number;
-		s->n++;
+		insert_run(s, i, number, number);
 	}
 }
 
@@ -71,8 +78,8 @@ void number_set_remove(struct number_set *s, uint64_t number)
 		s->runs[i].first++;
 	} else {
 		s->runs[i].last = number - 1;
-		for (uint64_t v = number; v < last; v++)
-			number_set_add(s, v + 1);
+		if (last > number)
+			insert_run(s, i + 1, number + 1, last);
 	}
 }
 

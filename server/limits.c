@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/limits.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +19,7 @@ static const struct {
 } rules[] = {
 	[LIMIT_INVITE] = { 10, 3, 6 * SECOND, 20 * SECOND },
 	[LIMIT_GENESIS] = { 100, 1, SECOND, SECOND },
+	[LIMIT_ENTRY] = { 1000, 1, SECOND / 20, SECOND },
 };
 
 struct bucket {
@@ -122,4 +126,27 @@ void limits_hit(struct limits *l, enum limit what, const char *addr)
 	pthread_mutex_lock(&l->lock);
 	find(l, what, addr)->misses = 0;
 	pthread_mutex_unlock(&l->lock);
+}
+
+int limits_address(const char *text, char *out, size_t size)
+{
+	char printed[INET6_ADDRSTRLEN];
+	struct in6_addr six;
+	struct in_addr four;
+
+	if (inet_pton(AF_INET, text, &four) != 1) {
+		if (inet_pton(AF_INET6, text, &six) != 1)
+			return ERR_INVALID;
+		if (!IN6_IS_ADDR_V4MAPPED(&six)) {
+			if (!IN6_IS_ADDR_LOOPBACK(&six))
+				memset(&six.s6_addr[8], 0, 8);
+			inet_ntop(AF_INET6, &six, printed, sizeof printed);
+			snprintf(out, size, "%s%s", printed, IN6_IS_ADDR_LOOPBACK(&six) ? "" : "/64");
+			return OK;
+		}
+		memcpy(&four, &six.s6_addr[12], sizeof four);
+	}
+	inet_ntop(AF_INET, &four, printed, sizeof printed);
+	snprintf(out, size, "%s", printed);
+	return OK;
 }

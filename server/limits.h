@@ -6,17 +6,21 @@
  *	if (limits_take(l, LIMIT_INVITE, addr, now) < 0) refuse;      // ERR_RATE_LIMITED
  *	if (not found) limits_miss(l, LIMIT_INVITE, addr, now); else limits_hit(l, LIMIT_INVITE, addr);
  *
+ * Addresses are what limits_address makes of them: one IPv6 host has a whole /64, so that counts as one.
+ *
  * Thread-safe. Times are monotonic nanoseconds.
  */
 #ifndef COFFER_SERVER_LIMITS_H
 #define COFFER_SERVER_LIMITS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
 
 enum limit {
 	LIMIT_INVITE, /* 10 look-ups a minute, 3 misses a minute with back-off */
-	LIMIT_GENESIS /* new spaces: 100 at once, then one a second */
+	LIMIT_GENESIS, /* new spaces: 100 at once, then one a second */
+	LIMIT_ENTRY    /* log entries, good or bad, which cost the writer signatures: 1,000 at once, then 20 a second */
 };
 
 struct limits;
@@ -26,5 +30,8 @@ void limits_free(struct limits *l);
 int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now) MUST_CHECK;
 void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now);
 void limits_hit(struct limits *l, enum limit what, const char *addr);
+
+/* What stands for an address in all limits. ERR_INVALID if `text` is none; then `out` is untouched. */
+int limits_address(const char *text, char *out, size_t size) MUST_CHECK;
 
 #endif

@@ -214,22 +214,34 @@ void net_free(struct net *n)
 	free(n);
 }
 
+bool net_is_local(const char *addr)
+{
+	return strcmp(addr, "127.0.0.1") == 0 || strcmp(addr, "::1") == 0;
+}
+
+/* Of a header that proxies append to, only the last address is the proxy's own word; the rest is what the client said. A
+ * header that cannot be read is nobody's word, and no other is asked in its place. */
 void net_address(struct lws *wsi, char *out, size_t size)
 {
-	static const enum lws_token_indexes said[] = { WSI_TOKEN_HTTP_X_REAL_IP, WSI_TOKEN_X_FORWARDED_FOR };
-	char text[256];
+	static const enum lws_token_indexes said[] = { WSI_TOKEN_X_FORWARDED_FOR, WSI_TOKEN_HTTP_X_REAL_IP };
+	char text[1024];
 
-	lws_get_peer_simple(wsi, out, size);
-	if (strcmp(out, "127.0.0.1") != 0 && strcmp(out, "::1") != 0 && strcmp(out, "::ffff:127.0.0.1") != 0)
+	lws_get_peer_simple(wsi, text, sizeof text);
+	if (limits_address(text, out, size) < 0)
+		snprintf(out, size, "unknown");
+	if (!net_is_local(out))
 		return;
 	for (size_t i = 0; i < 2; i++) {
 		const char *last;
 
-		if (lws_hdr_copy(wsi, text, sizeof text, said[i]) <= 0)
+		if (lws_hdr_total_length(wsi, said[i]) <= 0)
 			continue;
+		if (lws_hdr_copy(wsi, text, sizeof text, said[i]) <= 0)
+			return;
 		last = strrchr(text, ',');
 		last = last ? last + 1 : text;
-		snprintf(out, size, "%.45s", last + strspn(last, " "));
+		if (limits_address(last + strspn(last, " "), out, size) < 0)
+			log_debug("a proxy names a client by no address");
 		return;
 	}
 }

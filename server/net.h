@@ -18,6 +18,7 @@
 
 #define NET_MAX_CONNECTIONS 4096
 #define NET_BUCKETS 4096
+#define NET_MAX_BYTES (512u << 20) /* of messages on their way in, all connections together */
 
 struct conn;
 struct request;
@@ -33,7 +34,8 @@ struct net {
 	struct conn *conns[NET_BUCKETS];
 	struct request *requests[NET_BUCKETS];
 	uint64_t next_id;
-	size_t n_conns, n_requests;
+	size_t n_conns, n_requests;   /* open; uploads under way */
+	size_t in_bytes;              /* held by messages that come in or are worked on */
 	lws_sorted_usec_list_t timer; /* once a second */
 	volatile int stop;            /* set by net_stop */
 	bool draining;
@@ -50,7 +52,9 @@ void net_free(struct net *n);
 /* Hands a job to its lane. */
 void net_dispatch(struct net *n, struct job *j);
 
-/* The address of the client: of the socket, or as a proxy on this machine says. */
+/* The address of the client, as limits_address makes it: of the socket, or as a proxy on this machine says. */
 void net_address(struct lws *wsi, char *out, size_t size);
+/* Whether such an address is this machine's: then caps by address do not apply, because a proxy may stand there. */
+bool net_is_local(const char *addr);
 
 #endif

@@ -114,12 +114,12 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 		j->state = g;
 		if (read_get(g, j->params) < 0)
 			return job_error(j, "bad_request", "invalid params");
-		err = may_read(relay, store, j->caller, &g->space, &g->no);
-		if (err == ERR_FORBIDDEN)
-			return job_error(j, "forbidden", "forbidden");
-		if (err < 0)
-			return err;
 	}
+	err = may_read(relay, store, j->caller, &g->space, &g->no); /* again for each slice: rights may go meanwhile */
+	if (err == ERR_FORBIDDEN)
+		return job_error(j, "forbidden", "forbidden");
+	if (err < 0)
+		return err;
 	while (g->at < g->n && bytes < SLICE_BYTES) {
 		if ((err = send_chunk(relay, j, store, g, &g->ids[g->at], &one)) < 0)
 			return err;

@@ -21,7 +21,8 @@ enum {
 	CLOSE_AUTH = 4000,
 	CLOSE_LIFETIME = 4001,
 	CLOSE_PROTOCOL = 4005,
-	CLOSE_SLOW = 4006
+	CLOSE_SLOW = 4006,
+	CLOSE_RATE_LIMITED = 4007
 };
 
 struct conn {
@@ -41,6 +42,7 @@ struct conn {
 	int close_code; /* 0: open */
 	const char *close_reason;
 
+	size_t in_counted;      /* what of `in` is counted in net->in_bytes */
 	size_t jobs, job_bytes; /* under way or waiting */
 	bool paused;            /* the socket is not read */
 	uint64_t writes_sent, writes_done;
@@ -146,6 +148,20 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 	return 0;
 }
 
+/* Brings net->in_bytes up to date with c->in. */
+static void count_in(struct conn *c)
+{
+	c->net->in_bytes += c->in.len;
+	c->net->in_bytes -= c->in_counted;
+	c->in_counted = c->in.len;
+}
+
+static void job_ends(struct net *n, struct job *j)
+{
+	n->in_bytes -= j->in.len;
+	job_free(n->relay, j);
+}
+
 static void conn_free(struct conn *c)
 {
 	struct net *n = c->net;
@@ -157,9 +173,11 @@ static void conn_free(struct conn *c)
 	hub_leave(n->hub, &c->subscriber);
 	while ((j = c->reads)) {
 		c->reads = j->next;
-		job_free(n->relay, j);
+		job_ends(n, j);
 	}
-	job_free(n->relay, c->parked);
+	if (c->parked)
+		job_ends(n, c->parked);
+	n->in_bytes -= c->in_counted;
 	message_list_clear(&c->out);
 	buf_release(&c->in);
 	caller_unref(c->caller);
@@ -274,8 +292,9 @@ static void take_request(struct conn *c, const struct frame *f)
 	} else if (!(j = job_new(m, c->id, c->caller))) {
 		send_error(c, f->id, "internal", "out of memory");
 	} else {
-		j->in = c->in; /* id and params point into it */
+		j->in = c->in; /* id and params point into it; still counted in net->in_bytes */
 		c->in = (struct buf)BUF_INIT(FRAME_MAX);
+		c->in_counted = 0;
 		j->id = f->id;
 		j->params = f->value;
 		enqueue(c, j);
@@ -392,10 +411,14 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
 	if ((err = buf_put(&c->in, p, n)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
+	count_in(c);
+	if (c->net->in_bytes > NET_MAX_BYTES)
+		return conn_close_now(c, CLOSE_RATE_LIMITED, "relay is busy");
 	if (lws_remaining_packet_payload(wsi) || !lws_is_final_fragment(wsi))
 		return 0;
 	err = take_message(c);
 	buf_clear(&c->in);
+	count_in(c);
 	return err;
 }
 
@@ -454,7 +477,7 @@ void ws_done(struct net *n, struct job *j)
 	if (!c || c->close_code) {
 		if (c && j->method->lane == LANE_READ)
 			c->reading = false;
-		job_free(n->relay, j);
+		job_ends(n, j);
 		return;
 	}
 	register_watches(c, j);
@@ -471,7 +494,7 @@ void ws_done(struct net *n, struct job *j)
 		c->writes_done++;
 	else
 		c->reading = false;
-	job_free(n->relay, j);
+	job_ends(n, j);
 	start_read(c);
 	flow_control(c);
 }
