@@ -16,7 +16,8 @@ static void run_child(const struct relay_process *r, int log)
 {
 	char exe[PATH_MAX], program[PATH_MAX + 32], listen[32];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	char *argv[] = { (char *)"coffer-relay", (char *)"--listen", listen, (char *)"--data", (char *)r->dir, NULL };
+	char *argv[] = { (char *)"coffer-relay", (char *)"--listen", listen, (char *)"--data", (char *)r->dir, NULL,
+		NULL, NULL };
 
 	/* A test that fails must not leave it behind. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -25,6 +26,10 @@ static void run_child(const struct relay_process *r, int log)
 	exe[n] = '\0';
 	snprintf(program, sizeof program, "%s/../coffer-relay", dirname(exe));
 	snprintf(listen, sizeof listen, "127.0.0.1:%u", r->port);
+	if (r->origin[0]) {
+		argv[5] = (char *)"--origin";
+		argv[6] = (char *)r->origin;
+	}
 	unsetenv("COFFER_LOG");
 	execv(program, argv);
 	_exit(127);

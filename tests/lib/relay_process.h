@@ -14,6 +14,7 @@ struct relay_process {
 	uint16_t port;   /* kept over restarts */
 	char url[64];    /* http://127.0.0.1:PORT */
 	char dir[PATH_MAX];
+	char origin[64]; /* --origin; empty: none */
 };
 
 /* Starts build/coffer-relay and waits until it listens. r->dir and r->port are made if they are zero. */
