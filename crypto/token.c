@@ -177,14 +177,15 @@ int token_verify(struct bytes text, const char *aud, int64_t now, struct token *
 		return ERR_INVALID;
 	if (token_text_get_base64(p.claims, json, sizeof json, &len) < 0 || read_claims(bytes_of(json, len), &s) < 0)
 		return ERR_INVALID;
+	if (!bytes_equal(s.aud, bytes_str(aud))) /* first, because it costs nothing */
+		return ERR_CONTEXT;
 	if ((err = check_signature(&p, &s.session)) < 0)
 		return err;
 	err = delegation_verify(bytes_of(s.delegation, s.delegation_len), &d);
 	if (err < 0)
 		return err == ERR_SIGNATURE ? ERR_SIGNATURE : ERR_INVALID;
 	if (!id32_equal(&d.person, &s.person) || !id32_equal(&d.device, &s.device) ||
-		!id32_equal(&d.session, &s.session) || !bytes_equal(d.aud, s.aud) ||
-		!bytes_equal(s.aud, bytes_str(aud)))
+		!id32_equal(&d.session, &s.session) || !bytes_equal(d.aud, s.aud))
 		return ERR_CONTEXT;
 	if ((err = check_times(&s, &d, now)) < 0)
 		return err;

@@ -343,6 +343,16 @@ static void send_continue(struct request *r)
 		r->close = true;
 }
 
+static bool address_is_full(const struct request *r)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (const struct request *o = r->net->requests[i]; o; o = o->next)
+			count += o->uploading && strcmp(o->caller->addr, r->caller->addr) == 0;
+	return count >= HTTP_MAX_ADDRESS_UPLOADS && !net_is_local(r->caller->addr);
+}
+
 static int start_upload(struct request *r)
 {
 	const char *no;
@@ -359,6 +369,11 @@ static int start_upload(struct request *r)
 	if ((no = authenticate(r))) {
 		r->close = true;
 		respond_error(r, 401, no);
+		return 0;
+	}
+	if (address_is_full(r)) {
+		r->close = true;
+		respond_error(r, 503, "too many uploads");
 		return 0;
 	}
 	r->uploading = true;

@@ -7,6 +7,20 @@ static int put(struct buf *b, const char *name, const char *type, const char *he
 		name, type, name, v);
 }
 
+int metrics_sizes(struct metrics *m, struct depot *store, int64_t now, struct depot_sizes *ret_z)
+{
+	int err = OK;
+
+	pthread_mutex_lock(&m->sizes_lock);
+	if (!m->sizes_at || now < m->sizes_at || now - m->sizes_at >= METRICS_SIZES_SECONDS) {
+		err = depot_sizes(store, &m->sizes);
+		m->sizes_at = err < 0 ? 0 : now;
+	}
+	*ret_z = m->sizes;
+	pthread_mutex_unlock(&m->sizes_lock);
+	return err;
+}
+
 int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now)
 {
 	const struct {

@@ -6,6 +6,7 @@
 #ifndef COFFER_SERVER_METRICS_H
 #define COFFER_SERVER_METRICS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include "base/buf.h"
 #include "server/depot.h"
@@ -16,9 +17,17 @@ struct metrics {
 	atomic_ullong invite_misses, slow_consumers, auth_failures, bytes_in, bytes_out, cleaned_chunks,
 		cleaned_versions;
 	int64_t started; /* unix s */
+
+	pthread_mutex_t sizes_lock; /* both below */
+	struct depot_sizes sizes;
+	int64_t sizes_at; /* unix s; 0: never */
 };
 
 #define metrics_add(m, field, n) atomic_fetch_add_explicit(&(m)->field, (unsigned long long)(n), memory_order_relaxed)
+
+/* What is stored, at most METRICS_SIZES_SECONDS old: counting reads whole tables, and anybody may ask. */
+#define METRICS_SIZES_SECONDS 60
+int metrics_sizes(struct metrics *m, struct depot *store, int64_t now, struct depot_sizes *ret_z) MUST_CHECK;
 
 int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now) MUST_CHECK;
 

@@ -12,7 +12,7 @@ int relay_open(struct relay *r, const struct env *env, const char *dir)
 	char path[4096];
 	int err;
 
-	*r = (struct relay){ .env = env };
+	*r = (struct relay){ .env = env, .metrics = { .sizes_lock = PTHREAD_MUTEX_INITIALIZER } };
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_from_errno(errno);
 	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)

@@ -96,6 +96,13 @@ static int append_prepare(struct relay *relay, struct job *j)
 	return OK;
 }
 
+static bool is_member(const struct log *log, const struct id32 *root)
+{
+	const struct log_person *person = log_find_person(log, root);
+
+	return person && person->role != ROLE_NONE;
+}
+
 /* Whether the caller may learn that the log has moved on: readers, and those whose entry shows that they know the log. */
 static bool may_learn(const struct log *log, const struct caller *s, const struct append *a)
 {
@@ -103,12 +110,12 @@ static bool may_learn(const struct log *log, const struct caller *s, const struc
 	struct entry_join join;
 	struct entry_device device;
 
-	if (log_may_read(log, &s->device) || log_find_device(log, &e->signer) || log_find_person(log, &e->signer))
+	if (log_may_read(log, &s->device) || log_may_read(log, &e->signer) || is_member(log, &e->signer))
 		return true;
 	if (e->type == ENTRY_JOIN && entry_get_join(e->payload, &join) == OK)
 		return log_find_invite(log, &join.invite) != NULL;
 	if (e->type == ENTRY_DEVICE && entry_get_device(e->payload, &device) == OK)
-		return log_find_person(log, &device.person) != NULL;
+		return is_member(log, &device.person);
 	return false;
 }
 
@@ -149,7 +156,8 @@ static int refuse_entry(struct job *j, const struct log *log, const struct appen
 	if (err == ERR_NOMEM)
 		return err;
 	if (!log_count(log) || !may_learn(log, j->caller, a))
-		return job_error(j, log_count(log) ? "forbidden" : "bad_request", "not a valid entry");
+		return log_count(log) ? job_error(j, "forbidden", "forbidden")
+				      : job_error(j, "bad_request", "not a valid entry");
 	if (err == ERR_CONFLICT)
 		return answer_conflict(j, log);
 	if (err == ERR_FORBIDDEN || err == ERR_SIGNATURE || err == ERR_NOT_FOUND || err == ERR_EXISTS ||
@@ -275,20 +283,25 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 {
 	const struct space_state *st = batch_state(relay, sp);
 	const struct log *log = st->log ? st->log->log : NULL;
+	const int64_t now = relay->env->mono_ns(relay->env->ctx);
 	struct log *next = NULL;
 	size_t first = 0;
 	int err;
 
 	if (!log && a->entries[0].seq != 0)
 		return job_error(j, "forbidden", "forbidden");
-	if (!log &&
-		limits_take(relay->limits, LIMIT_GENESIS, j->caller->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
+	if (!log && limits_take(relay->limits, LIMIT_GENESIS, j->caller->addr, now) < 0)
 		return job_error(j, "rate_limited", "too many new spaces");
 	while (log && first < a->n && log_hash_at(log, a->entries[first].seq) &&
 		id32_equal(log_hash_at(log, a->entries[first].seq), &a->hashes[first]))
 		first++;
-	if (first == a->n)
+	if (first == a->n && log_may_read(log, &j->caller->device))
 		return answer_appended(j, log_count(log) - 1, st->row.cursor);
+	if (first == a->n) /* who is no member, or not any more, learns of no more than what they hold */
+		return answer_appended(j, a->entries[a->n - 1].seq, 0);
+	for (size_t i = first; i < a->n; i++)
+		if (limits_take(relay->limits, LIMIT_ENTRY, j->caller->addr, now) < 0)
+			return job_error(j, "rate_limited", "too many entries");
 	err = apply_entries(relay, j, a, log, first, &next);
 	if (err)
 		return err < 0 ? err : OK;
@@ -393,11 +406,9 @@ static bool chain_may_read(const struct log *log, const struct caller *s, struct
 
 static bool may_read_log(const struct log *log, const struct caller *s, struct bytes chain)
 {
-	const struct log_person *person = log_find_person(log, &s->person);
-
 	if (log_may_read(log, &s->device))
 		return true;
-	if (!person || person->role == ROLE_NONE)
+	if (!is_member(log, &s->person))
 		return false;
 	return id32_equal(&s->device, &s->person) || chain_may_read(log, s, chain);
 }

@@ -4,7 +4,7 @@
  * about SLICE_BYTES, each from one snapshot, and goes on only when the connection has sent most of what it has. It
  * ends at the space's cursor of the last slice. A record that was replaced between two slices is missing in its step
  * and stands in a later one, because the stream runs on until it has seen the newest: what is current at the end has
- * been sent.
+ * been sent. Each slice asks anew whether the caller may read.
  */
 #include <stdlib.h>
 #include "base/cleanup.h"
@@ -15,7 +15,9 @@
 #include "wire/record.h"
 
 #define SLICE_BYTES (1u << 20)
-#define STEP_MAX_CHUNK_BYTES (2u << 20)
+#define STEP_MAX_CHUNK_BYTES (2u << 20) /* and no more than the frame still holds */
+#define STEP_ROOM 1024                  /* of a step's frame, for what follows the chunks */
+#define CHUNK_ITEM 5                    /* a byte string's head */
 #define LIMIT_DEFAULT (64ull << 20)
 
 enum with { WITH_LINES, WITH_RECORDS, WITH_CHUNKS };
@@ -58,7 +60,7 @@ static int put_current(void *ctx, uint64_t space, const struct depot_version *v)
 struct chunk_list {
 	struct pull *p;
 	struct buf found; /* struct depot_chunk, small ones */
-	uint64_t bytes;
+	uint64_t bytes, room;
 };
 
 static int list_chunks(void *ctx, uint64_t space, const struct depot_version *v)
@@ -78,9 +80,9 @@ static int list_chunks(void *ctx, uint64_t space, const struct depot_version *v)
 		memcpy(id.b, rec.h.chunks.p + i * 16, 16);
 		if ((err = depot_chunk_find(l->p->store, space, &id, &c)) < 0)
 			return err;
-		if (!c.row || l->bytes + c.size > STEP_MAX_CHUNK_BYTES)
+		if (!c.row || l->bytes + c.size + CHUNK_ITEM > l->room)
 			continue;
-		l->bytes += c.size;
+		l->bytes += c.size + CHUNK_ITEM;
 		if ((err = buf_put(&l->found, &c, sizeof c)) < 0)
 			return err;
 	}
@@ -94,6 +96,9 @@ static int put_step_chunks(struct pull *p, const struct depot_step *step, struct
 	size_t n;
 	int err = OK;
 
+	l.room = e->b->len + STEP_ROOM < FRAME_MAX ? FRAME_MAX - STEP_ROOM - e->b->len : 0;
+	if (l.room > STEP_MAX_CHUNK_BYTES)
+		l.room = STEP_MAX_CHUNK_BYTES;
 	if (p->with == WITH_CHUNKS)
 		err = depot_versions(p->store, p->no, step->first_version, step->versions, list_chunks, &l);
 	n = l.found.len / sizeof(struct depot_chunk);
@@ -305,10 +310,26 @@ static void pull_free(void *state)
 	free(p);
 }
 
+/* The space as it is now, if the caller may read it; ERR_FORBIDDEN. */
+static int open_view(
+	struct relay *relay, struct job *j, struct depot *store, const struct id16 *id, struct space_view *ret_v)
+{
+	struct space *sp;
+	int err = spaces_get(relay->spaces, store, id, &sp);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? ERR_FORBIDDEN : err;
+	*ret_v = space_view(sp);
+	spaces_put(relay->spaces, sp);
+	if (ret_v->log && log_may_read(ret_v->log->log, &j->caller->device))
+		return OK;
+	space_view_release(ret_v);
+	return ERR_FORBIDDEN;
+}
+
 static int start(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct pull *p = calloc(1, sizeof *p);
-	struct space *sp;
 	struct space_view v;
 	int err;
 
@@ -318,15 +339,10 @@ static int start(struct relay *relay, struct job *j, struct depot *store)
 	j->state = p;
 	if (read_params(p, j->params) < 0)
 		return (err = job_error(j, "bad_request", "invalid params")) < 0 ? err : 1;
-	if ((err = spaces_get(relay->spaces, store, &p->id, &sp)) < 0 && err != ERR_NOT_FOUND)
-		return err;
-	v = err == OK ? space_view(sp) : (struct space_view){ 0 };
-	if (err == OK)
-		spaces_put(relay->spaces, sp);
-	if (!v.log || !log_may_read(v.log->log, &j->caller->device)) {
-		space_view_release(&v);
+	if ((err = open_view(relay, j, store, &p->id, &v)) == ERR_FORBIDDEN)
 		return (err = job_error(j, "forbidden", "forbidden")) < 0 ? err : 1;
-	}
+	if (err < 0)
+		return err;
 	p->no = v.no;
 	p->store = store;
 	err = send_begin(p, j, v.cursor, log_epoch_number(v.log->log));
@@ -336,11 +352,18 @@ static int start(struct relay *relay, struct job *j, struct depot *store)
 
 static int pull_run(struct relay *relay, struct job *j, struct depot *store)
 {
-	struct pull *p;
-	int err = OK;
+	struct pull *p = j->state;
+	struct space_view v;
+	int err;
 
-	if (!j->state && (err = start(relay, j, store)))
+	if (!p && (err = start(relay, j, store)))
 		return err < 0 ? err : OK;
+	if (p) {
+		err = open_view(relay, j, store, &p->id, &v);
+		if (err < 0)
+			return err == ERR_FORBIDDEN ? job_error(j, "forbidden", "forbidden") : err;
+		space_view_release(&v);
+	}
 	p = j->state;
 	p->relay = relay;
 	p->store = store;

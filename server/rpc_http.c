@@ -130,7 +130,7 @@ static int status_run(struct relay *relay, struct job *j, struct depot *store)
 						    ? "{\"status\":\"healthy\"}"
 						    : "{\"status\":\"unhealthy\",\"error\":\"database unavailable\"}");
 	}
-	if ((err = depot_sizes(store, &sizes)) < 0)
+	if ((err = metrics_sizes(&relay->metrics, store, relay_now(relay), &sizes)) < 0)
 		return err;
 	j->status = 200;
 	return metrics_put(&j->body, &relay->metrics, &sizes, relay_now(relay));

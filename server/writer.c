@@ -136,29 +136,48 @@ static size_t take_batch(struct writer *w, struct job **jobs)
 	return n;
 }
 
-/* Waits for work or, when `seconds` have passed without, returns false. */
-static bool wait_work(struct writer *w, unsigned seconds)
+/* Waits for work or, at `until` without any, returns false. */
+static bool wait_work(struct writer *w, const struct timespec *until)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
 	while (!(w->first && w->first->prepared) && !(w->closed && !w->first))
-		if (pthread_cond_timedwait(&w->verified, &w->lock, &until))
+		if (pthread_cond_timedwait(&w->verified, &w->lock, until))
 			return false;
 	return true;
+}
+
+static struct timespec seconds_from_now(unsigned seconds)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += seconds;
+	return t;
+}
+
+/* In its turn also when there is always work: else whoever keeps the relay busy keeps it from ever giving space back. */
+static void keep_house(struct writer *w, struct timespec *due)
+{
+	struct timespec now = seconds_from_now(0);
+	int err;
+
+	if (now.tv_sec < due->tv_sec || (now.tv_sec == due->tv_sec && now.tv_nsec < due->tv_nsec))
+		return;
+	err = housekeeping_step(w->relay);
+	if (err < 0)
+		log_warn("housekeeping: %s", err_str(err));
+	*due = seconds_from_now(err > 0 ? 1 : HOUSEKEEPING_SECONDS);
 }
 
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
 	struct job *jobs[BATCH_MAX];
-	unsigned seconds = HOUSEKEEPING_SECONDS;
+	struct timespec due = seconds_from_now(HOUSEKEEPING_SECONDS);
 	size_t n;
 
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
-		bool work = wait_work(w, seconds);
+		bool work = wait_work(w, &due);
 
 		if (w->closed && !w->first)
 			break;
@@ -168,13 +187,8 @@ static void *writer_main(void *arg)
 			run_batch(w->relay, jobs, n);
 			for (size_t i = 0; i < n; i++)
 				w->done(w->ctx, jobs[i]);
-		} else {
-			int err = housekeeping_step(w->relay);
-
-			if (err < 0)
-				log_warn("housekeeping: %s", err_str(err));
-			seconds = err > 0 ? 1 : HOUSEKEEPING_SECONDS;
 		}
+		keep_house(w, &due);
 		pthread_mutex_lock(&w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);

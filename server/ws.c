@@ -4,8 +4,8 @@
  * one at a time, each after the writes that came before it. Answers carry the request's id.
  *
  * What is queued to a connection is bounded: a stream stops until most of it is sent, and a subscriber that lets
- * notifications pile up is closed (4006), so that it comes back and pulls. What it may have under way is bounded too:
- * then its socket is not read.
+ * notifications pile up is closed (4006), so that it comes back and pulls. What it may have under way is bounded too, and
+ * so is what it leaves unread: then its socket is not read.
  */
 #include "server/ws.h"
 
@@ -34,6 +34,7 @@ struct conn {
 	struct caller *caller; /* NULL before authentication */
 	struct subscriber subscriber;
 	struct buf in;
+	int64_t in_since; /* its first piece */
 	bool binary;
 
 	struct message_list out;
@@ -80,6 +81,18 @@ static int conn_close_now(struct conn *c, int code, const char *reason)
 	return -1;
 }
 
+/* A client that asks and does not read would have its answers pile up without end. */
+static void flow_control(struct conn *c)
+{
+	bool full = c->jobs >= WS_MAX_JOBS || c->job_bytes >= WS_MAX_JOB_BYTES || c->out.bytes > WS_MAX_OUT ||
+		    c->out.count > WS_MAX_OUT_COUNT;
+
+	if (full == c->paused)
+		return;
+	c->paused = full;
+	lws_rx_flow_control(c->wsi, !full);
+}
+
 static void conn_send(struct conn *c, struct message *m)
 {
 	if (c->close_code) {
@@ -90,6 +103,7 @@ static void conn_send(struct conn *c, struct message *m)
 		conn_close(c, CLOSE_SLOW, "out of memory");
 	else
 		lws_callback_on_writable(c->wsi);
+	flow_control(c);
 }
 
 static void conn_deliver(void *ctx, struct message *m)
@@ -121,6 +135,16 @@ static void conn_revoked(void *ctx, const struct id16 *space)
 		conn_send(ctx, message_take(&b));
 }
 
+static size_t count_address(const struct net *n, const char *addr)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (const struct conn *c = n->conns[i]; c; c = c->next)
+			count += strcmp(c->addr, addr) == 0;
+	return count;
+}
+
 static int conn_open(struct conn **slot, struct lws *wsi)
 {
 	struct net *n = lws_context_user(lws_get_context(wsi));
@@ -130,14 +154,21 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 
 	if (!c)
 		return -1;
+	net_address(wsi, c->addr, sizeof c->addr);
+	if (!net_is_local(c->addr) && count_address(n, c->addr) >= WS_MAX_PER_ADDRESS) {
+		free(c);
+		return -1;
+	}
 	env->random(env->ctx, &jitter, sizeof jitter);
-	*c = (struct conn){ .net = n, .wsi = wsi, .id = n->next_id++, .in = BUF_INIT(FRAME_MAX) };
+	c->net = n;
+	c->wsi = wsi;
+	c->id = n->next_id++;
+	c->in = (struct buf)BUF_INIT(FRAME_MAX);
 	c->opened = env->mono_ns(env->ctx);
 	c->keepalive_at = c->opened + WS_KEEPALIVE_SECONDS * 1000000000ll;
 	/* 3600 s, give or take 10 %, so that many clients do not come back at once. */
 	c->ends_at =
 		c->opened + (int64_t)(WS_LIFE_SECONDS * 900000000.0 + jitter * (WS_LIFE_SECONDS * 200000000.0 / 65536));
-	net_address(wsi, c->addr, sizeof c->addr);
 	c->subscriber = (struct subscriber){ .id = c->id, .deliver = conn_deliver, .revoked = conn_revoked, .ctx = c };
 	c->next = n->conns[c->id % NET_BUCKETS];
 	n->conns[c->id % NET_BUCKETS] = c;
@@ -198,16 +229,6 @@ static void send_error(struct conn *c, struct bytes id, const char *code, const 
 		buf_release(&b);
 	else
 		conn_send(c, message_take(&b));
-}
-
-static void flow_control(struct conn *c)
-{
-	bool full = c->jobs >= WS_MAX_JOBS || c->job_bytes >= WS_MAX_JOB_BYTES;
-
-	if (full == c->paused)
-		return;
-	c->paused = full;
-	lws_rx_flow_control(c->wsi, !full);
 }
 
 static void start_read(struct conn *c)
@@ -402,6 +423,7 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 		return 0;
 	if (lws_is_first_fragment(wsi)) {
 		buf_clear(&c->in);
+		c->in_since = c->net->relay->env->mono_ns(c->net->relay->env->ctx);
 		c->binary = lws_frame_is_binary(wsi);
 	}
 	if (!c->caller && c->in.len + n > TOKEN_MAX + 256)
@@ -453,6 +475,7 @@ static int conn_writable(struct conn *c)
 	}
 	if (sent < 0)
 		return -1;
+	flow_control(c);
 	resume(c);
 	if (c->out.first || c->keepalive_due)
 		lws_callback_on_writable(c->wsi);
@@ -482,6 +505,7 @@ void ws_done(struct net *n, struct job *j)
 	}
 	register_watches(c, j);
 	message_list_move(&c->out, &j->out);
+	flow_control(c);
 	lws_callback_on_writable(c->wsi);
 	if (j->more) {
 		c->parked = j;
@@ -504,6 +528,8 @@ static void tick(struct conn *c, int64_t now)
 	if (!c->caller && now >= c->opened + WS_AUTH_SECONDS * 1000000000ll) {
 		metrics_add(&c->net->relay->metrics, auth_failures, c->close_code == 0);
 		conn_close(c, CLOSE_AUTH, "auth timeout");
+	} else if (c->in.len && now >= c->in_since + WS_FRAME_SECONDS * 1000000000ll) {
+		conn_close(c, CLOSE_SLOW, "message not finished");
 	} else if (now >= c->ends_at) {
 		conn_close(c, CLOSE_LIFETIME, "connection timeout");
 	} else if (now >= c->keepalive_at) {

@@ -12,7 +12,10 @@
 #define WS_KEEPALIVE_SECONDS 30
 #define WS_LIFE_SECONDS 3600
 #define WS_MAX_PER_DEVICE 3
+#define WS_MAX_PER_ADDRESS 256     /* connections; a token costs nothing, so devices alone bound nothing */
+#define WS_FRAME_SECONDS 300       /* for a whole message to come in */
 #define WS_MAX_OUT (24u << 20)     /* bytes queued to one connection, before it counts as too slow */
+#define WS_MAX_OUT_COUNT 8192      /* messages queued, before its socket is not read any more */
 #define WS_RESUME_OUT (512u << 10) /* a stream goes on below this */
 #define WS_MAX_JOBS 256
 #define WS_MAX_JOB_BYTES (16u << 20)
