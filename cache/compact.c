@@ -105,7 +105,7 @@ static int write_batch(struct store *s, const struct batch *b)
 {
 	struct store_txn *t;
 	uint64_t from = 0;
-	int err = txn_call(s, &t);
+	int err = txn_call_inside(s, &t);
 	if (err < 0)
 		return err;
 	for (size_t i = 0; err == 0 && i < b->n; i++) {
@@ -191,7 +191,7 @@ int store_collect(struct store *s)
 	uint64_t row = 0;
 	if (journal_broken(s->journal))
 		return 0;
-	int err = txn_call(s, &t);
+	int err = txn_call_inside(s, &t);
 	if (err < 0)
 		return err == ERR_NO_SPACE ? 0 : err;
 	for (int i = 0; i < COLLECT && !keep_snapshots(s) && (err = index_loose_next(s->index, &row)) == 0; i++)

@@ -120,7 +120,7 @@ int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed)
 static int evict_batch(struct store *s, uint64_t *row, uint64_t want, uint64_t *freed)
 {
 	struct store_txn *t;
-	int err = txn_call(s, &t);
+	int err = txn_call_inside(s, &t);
 	if (err < 0)
 		return err;
 	for (int i = 0; i < BATCH && *freed < want && (err = index_chunk_next(s->index, row)) == 0; i++) {

@@ -19,7 +19,7 @@ enum {
 	PAGE = 4096, SEAL = PAGE_NONCE_SIZE + PAGE_TAG_SIZE, BODY = PAGE - SEAL,
 	LOG_HEAD = 32, FRAME = 24 + PAGE,                  /* as SQLite sees them */
 	LOG_HEAD_UNIT = LOG_HEAD + SEAL, FRAME_UNIT = FRAME + SEAL, /* as they stand in the file */
-	BATCH = 32, STUCK_FRAMES = 16384
+	BATCH = 32
 };
 
 enum unit_kind { UNIT_PAGE = 1, UNIT_LOG_HEAD = 2, UNIT_FRAME = 3 };
@@ -625,14 +625,6 @@ uint64_t pagevfs_pending(struct pagevfs *v)
 	uint64_t n = v->pending + (v->head_stamp != 0);
 	pthread_mutex_unlock(&v->lock);
 	return n;
-}
-
-bool pagevfs_stuck(struct pagevfs *v)
-{
-	pthread_mutex_lock(&v->lock);
-	bool stuck = v->pending > STUCK_FRAMES;
-	pthread_mutex_unlock(&v->lock);
-	return stuck;
 }
 
 uint64_t pagevfs_bytes(struct pagevfs *v)

@@ -34,10 +34,8 @@ uint64_t pagevfs_mark(struct pagevfs *v);
 int pagevfs_flush(struct pagevfs *v, uint64_t mark) MUST_CHECK;
 /* Frames in the log now: time for a checkpoint. */
 uint64_t pagevfs_frames(struct pagevfs *v);
-/* True while so much waits in memory that no more changes should be taken. */
 /* Log writes not flushed. A checkpoint is allowed only at 0. */
 uint64_t pagevfs_pending(struct pagevfs *v);
-bool pagevfs_stuck(struct pagevfs *v);
 uint64_t pagevfs_bytes(struct pagevfs *v); /* on disk */
 
 #endif

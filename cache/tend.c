@@ -155,6 +155,14 @@ static int free_segments(struct store *s)
 	return err;
 }
 
+int tend_relieve(struct store *s)
+{
+	pthread_mutex_lock(&s->tend_lock);
+	int err = flush_index(s);
+	pthread_mutex_unlock(&s->tend_lock);
+	return err;
+}
+
 int store_tend(struct store *s)
 {
 	pthread_mutex_lock(&s->tend_lock);

@@ -25,7 +25,6 @@ struct store_txn {
 	struct bytes data_view; /* instead of data: the caller's memory, for one large write */
 	bool live;              /* apply each op as it is staged */
 	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
-	bool background;        /* housekeeping: works when local changes are refused for want of space */
 	uint32_t changed;       /* space with a new local change, for the callback */
 };
 
@@ -73,6 +72,8 @@ struct store {
 
 /* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. */
 int txn_call(struct store *s, struct store_txn **ret_t) MUST_CHECK;
+/* The same for housekeeping, which holds tend_lock. */
+int txn_call_inside(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 /* Appends and applies if err is 0, unlocks, calls back. Returns err or what went wrong. */
 int txn_end(struct store_txn *t, int err) MUST_CHECK;
 /* The lock for reading rows. */
@@ -110,6 +111,8 @@ int store_compact(struct store *s) MUST_CHECK;
 int store_collect(struct store *s) MUST_CHECK; /* chunks that nothing names */
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */
+/* Commits and flushes the index; no lock held. */
+int tend_relieve(struct store *s) MUST_CHECK;
 int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
 int tend_start(struct store *s) MUST_CHECK;
 void tend_stop(struct store *s);
