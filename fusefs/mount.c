@@ -19,7 +19,6 @@ struct mount {
 	struct ops ops;
 	char *dir;
 	struct fuse_session *se;
-	struct inval *inval;
 	pthread_mutex_t lock; /* below */
 	bool stopping;        /* mount_stop is unmounting: the end of the connection is no news */
 	bool gone;            /* the connection has ended */
@@ -94,9 +93,10 @@ static void mount_free(struct mount *m)
 	/* A notification may wait for a page that a late read holds or for an answer: those first, the serving threads after. */
 	if (m->ops.late)
 		late_read_cancel(m->ops.late);
-	inval_stop(&m->inval);
+	inval_stop(&m->ops.inval);
 	serve_stop(&m->ops.serve);
 	late_read_stop(&m->ops.late);
+	early_free(m->ops.early);
 	if (m->se)
 		fuse_session_destroy(m->se); /* closes the descriptor */
 	pthread_mutex_destroy(&m->lock);
@@ -119,6 +119,8 @@ static int mount_open(struct mount *m, const struct mount_config *config)
 	if (err == 0)
 		err = late_read_start(&m->ops.config, &m->ops.late);
 	if (err == 0)
+		err = early_new(m->ops.config.store, &m->ops.early);
+	if (err == 0)
 		err = session_open(m);
 	return err;
 }
@@ -138,7 +140,7 @@ int mount_start(const struct mount_config *config, struct mount **ret_m)
 		mount_free(m);
 		return err;
 	}
-	err = inval_start(m->se, config->root_ino, &m->inval);
+	err = inval_start(m->se, config->root_ino, &m->ops.inval);
 	if (err == 0)
 		err = serve_start(m->se, fuse_session_fd(m->se), on_ended, m, &m->ops.serve);
 	if (err < 0) {
@@ -217,5 +219,5 @@ uint64_t mount_root(const struct mount *m)
 
 void mount_invalidate(struct mount *m, const struct invalidation *inv, size_t n)
 {
-	inval_add(m->inval, inv, n);
+	inval_add(m->ops.inval, inv, n);
 }

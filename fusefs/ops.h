@@ -12,7 +12,9 @@
 #define FUSE_USE_VERSION 314
 #endif
 #include <fuse_lowlevel.h>
+#include "fusefs/early.h"
 #include "fusefs/errno.h"
+#include "fusefs/inval.h"
 #include "fusefs/late_read.h"
 #include "fusefs/mount.h"
 #include "fusefs/owners.h"
@@ -24,6 +26,8 @@ struct ops {
 	struct owners owners;
 	struct serve *serve;
 	struct late_read *late;
+	struct early *early;
+	struct inval *inval;
 	bool selinux;        /* security.selinux means something on this machine */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open files and their content. An open file holds its node (store_hold_open), so that it outlives its last name. A write is answered
- * when the store has handed it to the kernel, so flush has nothing left to do and no error to bring late.
+ * Open files and their content. An open file holds its node (store_hold_open), so that it outlives its last name. When a call to the store
+ * returns, it is in the kernel's hands; writes are answered a little before that (early.h), so flush only brings their errors.
  */
 #include "fusefs/ops.h"
 #include <errno.h>
@@ -128,30 +128,58 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		fuse_reply_buf(req, (const char *)call->reply, len);
 }
 
+static int do_write(struct ops *o, uint64_t ino, const char *p, size_t size, off_t off)
+{
+	struct node n;
+	int err = store_write(o->config.store, ino, (uint64_t)off, p, size);
+
+	if (err < 0 || !ops_kills_privileges(o))
+		return err;
+	err = store_getattr(o->config.store, ino, &n);
+	return err < 0 ? err : ops_kill_privileges(o, &n);
+}
+
+static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char *p, size_t size, off_t off)
+{
+	fuse_reply_write(req, size);
+	int err = do_write(o, ino, p, size, off); /* p is the thread's until it reads the next request */
+	if (err < 0) {
+		early_failed(o->early, ino, err);
+		inval_add(o->inval, &(struct invalidation){ .ino = ino }, 1); /* the kernel has cached what is not there */
+	}
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
 	uint64_t node = ops_ino(o, ino);
-	struct node n;
 
 	(void)fi;
-	int err = off < 0 ? ERR_INVALID : store_write(o->config.store, node, (uint64_t)off, p, size);
-	if (err == 0 && ops_kills_privileges(o)) {
-		err = store_getattr(o->config.store, node, &n);
-		if (err == 0)
-			err = ops_kill_privileges(o, &n);
+	if (off < 0) {
+		ops_reply_err(req, ERR_INVALID);
+		return;
 	}
-	if (err < 0)
+	if (early_may(o->early, size)) {
+		write_early(req, o, node, p, size, off);
+		return;
+	}
+	int err = early_take(o->early, node);
+	if (err == 0)
+		err = do_write(o, node, p, size, off);
+	if (err < 0) {
 		ops_reply_err(req, err);
-	else
-		fuse_reply_write(req, size);
+		return;
+	}
+	early_recovered(o->early);
+	fuse_reply_write(req, size);
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
+	struct ops *o = ops_of(req);
+
 	(void)fi;
-	fuse_reply_err(req, 0);
+	ops_reply_err(req, early_take(o->early, ops_ino(o, ino)));
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -160,7 +188,9 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 
 	(void)datasync;
 	(void)fi;
-	int err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
+	int err = early_take(o->early, ops_ino(o, ino));
+	if (err == 0)
+		err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
 	if (err == 0)
 		err = store_sync(o->config.store);
 	ops_reply_err(req, err);

@@ -25,7 +25,6 @@
 
 #define SPIN_NS 50000
 #define LONG_READ (16u * 1024)
-#define LONG_WRITE (32u * 1024)
 #define IN_SIZE (SERVE_MAX_IO + 4096u) /* what the kernel demands for max_write = SERVE_MAX_IO */
 
 struct worker {
@@ -103,8 +102,6 @@ static bool takes_long(const struct fuse_in_header *h, const void *arg)
 	switch (h->opcode) {
 	case FUSE_READ:
 		return ((const struct fuse_read_in *)arg)->size > LONG_READ;
-	case FUSE_WRITE:
-		return ((const struct fuse_write_in *)arg)->size > LONG_WRITE;
 	case FUSE_FSYNC:
 	case FUSE_FSYNCDIR:
 	case FUSE_FALLOCATE:

@@ -7,7 +7,7 @@
  * request after another meets one warm thread; a request that may take long gives up the lead first.
  *
  * With the lead held while an operation runs, a request that the kernel sends after the reply is read only after that operation is
- * over, unless it was one of the long ones.
+ * over, unless it was one of the long ones. Writes are never among those: they count on it (early.h).
  *
  *	serve_start(se, fd, ended, ctx, &s);
  *	serve_stop(&s);                     // from any other thread; waits for running operations

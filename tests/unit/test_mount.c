@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "crypto/hash.h"
 #include "fusefs/mount.h"
+#include "tests/lib/fake_env.h"
 #include "tests/lib/unit.h"
 
 #define ME { { 1 } }
@@ -36,6 +37,7 @@ struct fixture {
 	uint64_t root;
 	uint32_t space;
 	atomic_int gone;
+	struct fake_env *fake; /* a disk that fails, or NULL */
 	/* what fetch does */
 	int fetch_err;
 	bool fetch_waits;
@@ -92,14 +94,12 @@ static void start(struct fixture *f)
 	assert_int_equal(mount_start(&c, &f->m), OK);
 }
 
-static int set_up(void **state)
+static int set_up_on(struct fixture *f, const struct env *env)
 {
-	struct fixture *f = calloc(1, sizeof *f);
 	struct store_txn *t;
 	struct space_row row = { .id = { { 7 } }, .owner = ME, .name = "s" };
 	const char *top = getenv("TMPDIR");
 
-	*state = f;
 	f->dirfd = -1;
 	snprintf(f->dir, sizeof f->dir, "%s/mount-XXXXXX", top ? top : "/tmp");
 	assert_non_null(mkdtemp(f->dir));
@@ -110,7 +110,7 @@ static int set_up(void **state)
 	f->dirfd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snprintf(f->path, sizeof f->path, "%s/mnt", f->dir);
 	assert_int_equal(crypto_init(), OK);
-	struct store_config c = { .env = env_system(), .dirfd = f->dirfd, .key = key };
+	struct store_config c = { .env = env, .dirfd = f->dirfd, .key = key };
 	assert_int_equal(store_open(&c, &f->store), OK);
 	assert_int_equal(store_begin(f->store, &t), OK);
 	assert_int_equal(txn_space_add(t, &row), OK);
@@ -120,6 +120,21 @@ static int set_up(void **state)
 	if (access("/dev/fuse", R_OK | W_OK) == 0)
 		start(f);
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	*state = calloc(1, sizeof(struct fixture));
+	return set_up_on(*state, env_system());
+}
+
+static int set_up_failing(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+
+	*state = f;
+	f->fake = fake_env_new(FAKE_REAL, 1);
+	return set_up_on(f, fake_env_get(f->fake));
 }
 
 static int tear_down(void **state)
@@ -133,6 +148,8 @@ static int tear_down(void **state)
 	rmdir(f->path);
 	snprintf(store, sizeof store, "rm -rf '%s'", f->dir);
 	assert_int_equal(system(store), 0);
+	if (f->fake)
+		fake_env_free(f->fake);
 	free(f);
 	return 0;
 }
@@ -454,6 +471,29 @@ static void an_unmount_from_outside_is_told_once(void **state)
 	assert_int_equal(atomic_load(&f->gone), 1);
 }
 
+static void a_write_that_failed_after_its_answer_is_told_at_close_and_fsync(void **state)
+{
+	struct fixture *f = mounted(state);
+	int a = open("a", O_CREAT | O_WRONLY, 0600), b = open("b", O_CREAT | O_WRONLY, 0600);
+
+	assert_int_equal(write(a, "x", 1), 1);
+	assert_int_equal(write(b, "x", 1), 1);
+	assert_int_equal(fsync(a), 0);
+	fake_env_fail(f->fake, FAKE_PWRITE, 1, ERR_IO, true);
+	int wrote = (int)write(a, "y", 1);
+	assert_int_equal(write(b, "y", 1), -1); /* after a failure nothing is answered early */
+	assert_int_equal(fsync(a), -1);
+	assert_int_equal(write(a, "z", 1), -1);
+	if (wrote == 1)
+		assert_int_equal(close(b), 0);
+	fake_env_fail(f->fake, FAKE_PWRITE, 0, 0, false);
+	close(a);
+	int c = open("a", O_RDONLY);
+	char p[4];
+	assert_int_equal(read(c, p, sizeof p), 1); /* never more than was stored */
+	close(c);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, leave)
 
 static int leave(void **state)
@@ -472,6 +512,8 @@ int main(void)
 		TEST(nodes_of_others_show_as_the_users_and_raise_nothing),
 		TEST(a_busy_mount_stays_unless_stopped_lazily),
 		TEST(an_unmount_from_outside_is_told_once),
+		cmocka_unit_test_setup_teardown(a_write_that_failed_after_its_answer_is_told_at_close_and_fsync,
+			set_up_failing, leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
