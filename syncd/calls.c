@@ -64,8 +64,9 @@ static int encode(const struct msg *m, uint64_t serial, struct buf *b)
 	int err, n = snprintf(id, sizeof id, "c%" PRIu64, serial);
 
 	err = buf_reserve(b, ENGINE_HEADROOM + m->item.len + m->text.len + 64);
-	if (err == OK)
-		err = buf_grow(b, ENGINE_HEADROOM, &headroom);
+	if (err < 0)
+		return err;
+	err = buf_grow(b, ENGINE_HEADROOM, &headroom);
 	if (err < 0)
 		return err;
 	memset(headroom, 0, ENGINE_HEADROOM);

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE (256u * 1024)
+#define READ_SIZE 262144u
 #define SOCKET_BUFFER (1 << 20)
 #define OUT_MAX (64u << 20) /* the carrier stops reading the relay long before */
 
@@ -129,12 +129,10 @@ static void ready(void *ctx, uint32_t events)
 		ipc_flush(i);
 	if (i->over)
 		return;
-	if (i->paused && (events & (EPOLLERR | EPOLLHUP)))
+	if (i->paused && (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)))
 		end(i, ERR_CLOSED);
 	else if (!i->paused && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
 		read_more(i);
-	else if (i->paused && (events & EPOLLRDHUP))
-		end(i, ERR_CLOSED);
 }
 
 int ipc_tell(struct ipc *i, const struct msg *m)

@@ -17,6 +17,8 @@
 #define WATCH_PROTOCOL "watch"
 #define PATH_MAX_BYTES (RELAY_URL_MAX + 32)
 #define REASON_MAX 128
+#define READ_SIZE 131072u
+#define KEPT_MAX 262144u    /* a larger message buffer is given back */
 #define UNSENT_TCP_MS 30000 /* sent bytes that nobody acknowledges for so long end the connection */
 
 struct out {
@@ -132,7 +134,7 @@ static int on_receive(struct ws *w, struct lws *wsi, const void *p, size_t n)
 	w->handler->message(w->handler->ctx, buf_bytes(&w->in));
 	if (w->number != number)
 		return -1;
-	if (w->in.alloc > 256 * 1024)
+	if (w->in.alloc > KEPT_MAX)
 		buf_release(&w->in);
 	else
 		buf_clear(&w->in);
@@ -252,7 +254,7 @@ static void emit(int level, const char *line)
 }
 
 static const struct lws_protocols protocols[] = {
-	{ .name = FRAME_SUBPROTOCOL, .callback = callback, .rx_buffer_size = 128 * 1024 },
+	{ .name = FRAME_SUBPROTOCOL, .callback = callback, .rx_buffer_size = READ_SIZE },
 	{ .name = WATCH_PROTOCOL, .callback = watch_callback },
 	{ .name = NULL },
 };
@@ -265,7 +267,7 @@ int ws_new(const struct ws_handler *handler, int watch_fd, struct ws **ret_w)
 		.gid = -1,
 		.uid = -1,
 		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
-		.pt_serv_buf_size = 128 * 1024,
+		.pt_serv_buf_size = READ_SIZE,
 		.fd_limit_per_thread = 64,
 		.timeout_secs = 10,
 		.vhost_name = "relay",
