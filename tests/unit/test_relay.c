@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A real coffer-relay over its port: transport, authentication, notifications, chunk routes, framing, restarts. */
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -395,6 +396,131 @@ static void test_killed_under_load(void **state)
 	free_records(r, ROUNDS * PER_ROUND);
 }
 
+static struct reply push_chunks(struct scene *x, const struct sealed *file, const struct sealed *chunks, size_t n)
+{
+	struct buf params = BUF_INIT(FRAME_MAX);
+
+	params_push(&params, &x->space, ++x->number, -1, file, 1, chunks, n, bytes_of(NULL, 0));
+	return rpc_call(&x->c, "coffer.push", &params);
+}
+
+/* Pushes files of 20 small chunks until one is refused; returns how many were taken. */
+static size_t fill_disk(struct scene *x)
+{
+	size_t taken = 0;
+	bool full = false;
+
+	while (!full && taken < 100) {
+		struct sealed chunks[20], file;
+		struct id16 ids[20];
+		struct reply r;
+
+		for (size_t i = 0; i < COUNT(chunks); i++) {
+			sealed_chunk(&x->s, NULL, 60000, &chunks[i]);
+			ids[i] = chunks[i].id;
+		}
+		sealed_record(&x->alice, &x->s, (struct sealed_params){ .chunks = ids, .n_chunks = 20 }, &file);
+		r = push_chunks(x, &file, chunks, COUNT(chunks));
+		full = !reply_ok(&r);
+		if (full)
+			assert_true(reply_refused(&r, "storage_full"));
+		taken += !full;
+		reply_release(&r);
+		for (size_t i = 0; i < COUNT(chunks); i++)
+			sealed_release(&chunks[i]);
+		sealed_release(&file);
+	}
+	assert_true(full);
+	return taken;
+}
+
+static void expect_cursor(struct scene *x, uint64_t cursor)
+{
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct reply r;
+
+	params_pull(&params, &x->space, 0, "records", -1);
+	r = rpc_call(&x->c, "coffer.pull", &params);
+	assert_false(r.f.is_error);
+	assert_int_equal(r.chunks, cursor + 2); /* begin, one step for each cursor, commit */
+	reply_release(&r);
+}
+
+/* A full disk refuses whole pushes, loses nothing, and is no obstacle to reading or to a restart. */
+static void test_full_disk(void **state)
+{
+	struct scene x = { 0 };
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct reply r;
+	size_t taken;
+
+	(void)state;
+	snprintf(x.relay.dir, sizeof x.relay.dir, "/tmp/relay-full.XXXXXX");
+	assert_non_null(mkdtemp(x.relay.dir));
+	if (mount("tmpfs", x.relay.dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=12m") < 0) {
+		assert_int_equal(rmdir(x.relay.dir), 0);
+		skip();
+	}
+	relay_process_start(&x.relay);
+	party_init(&x.alice, "laptop");
+	party_space(&x.alice, &x.s);
+	x.space = *log_space(x.s.log);
+	rpc_open(&x.c, x.relay.port);
+	rpc_auth(&x.c, &x.alice, x.relay.url);
+	params_append(&params, &x.space, x.s.blobs, 3);
+	r = rpc_call(&x.c, "coffer.append", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+	taken = fill_disk(&x);
+	assert_true(taken > 0);
+	expect_cursor(&x, taken + 1);
+	relay_process_kill(&x.relay, SIGKILL);
+	rpc_close(&x.c);
+	relay_process_start(&x.relay);
+	rpc_open(&x.c, x.relay.port);
+	rpc_auth(&x.c, &x.alice, x.relay.url);
+	expect_cursor(&x, taken + 1);
+	relay_process_kill(&x.relay, SIGKILL);
+	rpc_close(&x.c);
+	assert_int_equal(umount(x.relay.dir), 0);
+	assert_int_equal(rmdir(x.relay.dir), 0);
+	new_space_release(&x.s);
+	party_release(&x.alice);
+}
+
+/* A subscriber that does not read is closed, and nobody else waits for it. */
+static void test_slow_consumer(void **state)
+{
+	struct scene *x = *state;
+	struct buf params = BUF_INIT(FRAME_MAX), metrics = BUF_INIT(1u << 20);
+	struct rpc_client slow;
+	struct reply r;
+
+	rpc_open(&slow, x->relay.port);
+	rpc_auth(&slow, &x->alice, x->relay.url);
+	params_subscribe(&params, &x->space);
+	r = rpc_call(&slow, "subscribe", &params);
+	assert_false(r.f.is_error);
+	reply_release(&r);
+	for (int i = 0; i < 40; i++) {
+		struct sealed chunks[20], file;
+
+		for (size_t k = 0; k < COUNT(chunks); k++)
+			sealed_chunk(&x->s, NULL, 60000, &chunks[k]);
+		sealed_record(&x->alice, &x->s, (struct sealed_params){ 0 }, &file);
+		r = push_chunks(x, &file, chunks, COUNT(chunks));
+		assert_true(reply_ok(&r));
+		reply_release(&r);
+		for (size_t k = 0; k < COUNT(chunks); k++)
+			sealed_release(&chunks[k]);
+		sealed_release(&file);
+	}
+	assert_int_equal(http_raw(x->relay.port, bytes_str("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), &metrics), 200);
+	assert_non_null(memmem(metrics.data, metrics.len, "\ncoffer_relay_slow_consumers_total 1\n", 37));
+	rpc_close(&slow);
+	buf_release(&metrics);
+}
+
 static void test_sigterm_closes(void **state)
 {
 	struct scene *x = *state;
@@ -443,6 +569,8 @@ int main(void)
 		T(test_framing),
 		T(test_listens_on_loopback_only),
 		T(test_killed_under_load),
+		cmocka_unit_test(test_full_disk),
+		T(test_slow_consumer),
 		T(test_sigterm_closes),
 		T(test_token_refresh),
 	};
