@@ -104,6 +104,7 @@ static int set_up(struct index *ix)
 		err = ERR_VERSION;
 	if (err == 0)
 		err = query_run(ix, Q_BEGIN, "");
+	ix->begun = err == 0;
 	if (err == 0 && version == 0)
 		err = exec(ix, schema);
 	return err < 0 ? err : load_state(ix);
@@ -148,16 +149,28 @@ int index_commit(struct index *ix)
 	if (err < 0)
 		return err;
 	ix->at_commit = ix->state;
-	return query_run(ix, Q_BEGIN, "");
+	err = query_run(ix, Q_BEGIN, "");
+	ix->lost = err < 0;
+	return err;
+}
+
+bool index_lost(const struct index *ix)
+{
+	return ix->lost;
 }
 
 int index_rollback(struct index *ix)
 {
 	int err = 0;
+	ix->begun = ix->lost = false;
 	if (!sqlite3_get_autocommit(ix->db))
 		err = query_run(ix, Q_ROLLBACK, "");
 	ix->state = ix->at_commit;
-	return err < 0 ? err : query_run(ix, Q_BEGIN, "");
+	if (err == 0)
+		err = query_run(ix, Q_BEGIN, "");
+	ix->begun = true;
+	ix->lost = err < 0;
+	return err;
 }
 
 int index_savepoint(struct index *ix)
@@ -181,13 +194,18 @@ int index_rollback_to(struct index *ix)
 /* SQLite checkpoints outside of transactions only; the connection's own transaction holds nothing yet. */
 int index_checkpoint(struct index *ix)
 {
+	ix->begun = false;
 	int err = query_run(ix, Q_ROLLBACK, "");
-	if (err < 0)
+	if (err < 0) {
+		ix->begun = true;
 		return err;
+	}
 	int frames, moved;
 	int rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
 	err = rc == SQLITE_OK ? (frames == moved ? 0 : ERR_BUSY) : query_error(ix, sqlite3_extended_errcode(ix->db));
 	int begin = query_run(ix, Q_BEGIN, "");
+	ix->begun = true;
+	ix->lost = begin < 0;
 	return err < 0 ? err : begin;
 }
 

@@ -54,6 +54,8 @@ struct index_config {
 int index_open(const struct index_config *config, struct index **ret_ix) MUST_CHECK;
 void index_close(struct index *ix); /* rolls the open transaction back; NULL is fine */
 int index_commit(struct index *ix) MUST_CHECK;   /* writes the state, ends the transaction, begins the next */
+/* True after an error with which SQLite rolled back everything since the last commit: only index_rollback() works then. */
+bool index_lost(const struct index *ix);
 int index_rollback(struct index *ix) MUST_CHECK; /* back to the last commit; the state too */
 int index_savepoint(struct index *ix) MUST_CHECK;
 int index_release(struct index *ix) MUST_CHECK;

@@ -193,7 +193,7 @@ int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, 
 	}
 	for (n = 1; n < max && piece_end(&p[n - 1]) < end; n++) {
 		err = n == 1 ? query_row(ix, Q_EXTENT_FROM, "iii", owner, piece_end(&p[0]), end) :
-			       (sqlite3_step(ix->st[Q_EXTENT_FROM]) == SQLITE_ROW ? 0 : ERR_NOT_FOUND);
+			       query_next(ix, Q_EXTENT_FROM);
 		if (err < 0)
 			break;
 		get_piece(ix, Q_EXTENT_FROM, &p[n]);

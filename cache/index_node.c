@@ -197,11 +197,8 @@ static int find_shown(struct index *ix, uint64_t parent, struct bytes name, stru
 		}
 		if (at == free_hash)
 			free_hash++;
-		int rc = err == 0 ? sqlite3_step(ix->st[Q_LINK_SHOWN]) : SQLITE_ROW;
-		if (rc == SQLITE_DONE)
-			err = ERR_NOT_FOUND;
-		else if (rc != SQLITE_ROW)
-			err = query_error(ix, sqlite3_extended_errcode(ix->db));
+		if (err == 0)
+			err = query_next(ix, Q_LINK_SHOWN);
 	}
 	if (open)
 		query_done(ix, Q_LINK_SHOWN);

@@ -125,6 +125,8 @@ int query_error(struct index *ix, int rc)
 		if (rc == SQLITE_IOERR_NOMEM)
 			return ERR_NOMEM;
 		return rc == SQLITE_IOERR_DATA ? ERR_CORRUPT : ERR_IO;
+	case SQLITE_ABORT:
+		return ERR_INTERNAL;
 	default:
 		(void)ix;
 		return ERR_IO;
@@ -145,18 +147,24 @@ static int bind_all(sqlite3_stmt *st, const char *types, va_list args)
 	return rc;
 }
 
+static int note_error(struct index *ix)
+{
+	ix->lost = ix->begun && sqlite3_get_autocommit(ix->db);
+	return sqlite3_extended_errcode(ix->db);
+}
+
 /* SQLITE_ROW, SQLITE_DONE or an error; statements that gave no row are reset. */
 static int step(struct index *ix, enum query q, const char *types, va_list args)
 {
-	int rc = SQLITE_OK;
-	if (!ix->st[q])
+	int rc = ix->lost && q != Q_BEGIN ? SQLITE_ABORT : SQLITE_OK;
+	if (rc == SQLITE_OK && !ix->st[q])
 		rc = sqlite3_prepare_v3(ix->db, sql[q], -1, SQLITE_PREPARE_PERSISTENT, &ix->st[q], NULL);
 	if (rc == SQLITE_OK)
 		rc = bind_all(ix->st[q], types, args);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(ix->st[q]);
-	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		rc = rc == SQLITE_OK ? SQLITE_INTERNAL : sqlite3_extended_errcode(ix->db);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE && !ix->lost)
+		rc = note_error(ix);
 	if (rc != SQLITE_ROW && ix->st[q])
 		sqlite3_reset(ix->st[q]);
 	return rc;
@@ -171,6 +179,14 @@ int query_row(struct index *ix, enum query q, const char *types, ...)
 	if (rc == SQLITE_ROW)
 		return 0;
 	return rc == SQLITE_DONE ? ERR_NOT_FOUND : query_error(ix, rc);
+}
+
+int query_next(struct index *ix, enum query q)
+{
+	int rc = sqlite3_step(ix->st[q]);
+	if (rc == SQLITE_ROW)
+		return 0;
+	return rc == SQLITE_DONE ? ERR_NOT_FOUND : query_error(ix, note_error(ix));
 }
 
 int query_run(struct index *ix, enum query q, const char *types, ...)

@@ -39,12 +39,16 @@ struct index {
 	sqlite3 *db;
 	sqlite3_stmt *st[Q_COUNT];
 	struct index_config config;
+	bool begun; /* the transaction that is always open has been begun */
+	bool lost;  /* SQLite rolled it back after an error: nothing may run until index_rollback() */
 	struct index_state state, at_commit, at_savepoint;
 	struct buf row; /* scratch for packed rows */
 };
 
 int query_error(struct index *ix, int rc);
 int query_row(struct index *ix, enum query q, const char *types, ...) MUST_CHECK;
+/* The next row of a query_row() that is not done. ERR_NOT_FOUND at the end; query_done() is due in any case. */
+int query_next(struct index *ix, enum query q) MUST_CHECK;
 int query_run(struct index *ix, enum query q, const char *types, ...) MUST_CHECK;
 void query_done(struct index *ix, enum query q);
 uint64_t query_u64(struct index *ix, enum query q, int column);

@@ -215,7 +215,7 @@ void store_close(struct store *s)
 int store_lock(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
-	int err = s->behind ? store_recover(s) : 0;
+	int err = s->behind || index_lost(s->index) ? store_recover(s) : 0;
 	if (err < 0)
 		pthread_mutex_unlock(&s->lock);
 	return err;
