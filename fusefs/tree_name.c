@@ -144,7 +144,7 @@ static int compare_claims(const void *pa, const void *pb, void *ctx)
 /* Units: claims are sorted so that the one that stands for a unit comes before the others of it. */
 static int unite(struct tree *tr, struct claims *cs)
 {
-	for (size_t i = 1; i < cs->n; i++) {
+	for (size_t i = 0; i < cs->n; i++) {
 		struct claim *c = &cs->c[i];
 
 		c->unit = i;
