@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define SPIN_NS 50000
+#define DRAIN_NS INT64_C(10000000000)
 #define LONG_READ (16u * 1024)
 #define IN_SIZE (SERVE_MAX_IO + 4096u) /* what the kernel demands for max_write = SERVE_MAX_IO */
 
@@ -40,6 +41,7 @@ struct serve {
 	int fd;
 	int stop_fd;             /* eventfd, readable once stopping */
 	atomic_bool stopping;
+	atomic_int_fast64_t drain_until; /* set before stopping */
 	atomic_bool ended;       /* the kernel closed the connection */
 	void (*on_ended)(void *ctx);
 	void *ctx;
@@ -69,30 +71,47 @@ static void wait_readable(struct serve *s)
 	poll(p, 2, -1); /* an error shows at the next read */
 }
 
-/* The next request, on the thread that holds the lead; 0 at the end of the connection. */
+static bool others_run(struct serve *s, const struct worker *self)
+{
+	for (size_t i = 0; i < s->n_workers; i++)
+		if (&s->workers[i] != self && (atomic_load(&s->workers[i].seq) & 1))
+			return true;
+	return false;
+}
+
+/* Nothing to read: spins for a while, then sleeps. */
+static void idle(struct serve *s, int64_t *spin_until)
+{
+	int64_t now = mono_ns();
+
+	if (*spin_until == 0) {
+		*spin_until = now + SPIN_NS;
+	} else if (now >= *spin_until) {
+		wait_readable(s);
+		*spin_until = 0;
+	} else {
+		sched_yield();
+	}
+}
+
+/* The next request, on the thread that holds the lead; 0 at the end of the connection. While stopping, what the kernel has queued is still
+ * served, and what it queues when a running operation ends; but a file that somebody keeps using on a mount taken off lazily could
+ * go on for ever: DRAIN_NS then. */
 static size_t receive(struct serve *s, struct worker *w)
 {
 	int64_t spin_until = 0;
 
-	while (!atomic_load_explicit(&s->stopping, memory_order_relaxed) && !atomic_load(&s->ended)) {
+	while (!atomic_load(&s->ended)) {
+		bool stopping = atomic_load_explicit(&s->stopping, memory_order_relaxed);
+		bool last = stopping && (!others_run(s, w) || mono_ns() >= atomic_load(&s->drain_until));
 		ssize_t n = read(s->fd, w->in, IN_SIZE);
 		if (n >= (ssize_t)sizeof(struct fuse_in_header))
-			return (size_t)n;
-		if (n >= 0)
+			return last && mono_ns() >= atomic_load(&s->drain_until) ? 0 : (size_t)n;
+		if (n >= 0 || errno == EINTR || errno == ENOENT) /* ENOENT: the request was taken back */
 			continue;
-		if (errno == EINTR || errno == ENOENT) /* ENOENT: the request was taken back */
-			continue;
-		if (errno != EAGAIN)
+		if (errno != EAGAIN || last)
 			return 0;
-		int64_t now = mono_ns();
-		if (spin_until == 0) {
-			spin_until = now + SPIN_NS;
-		} else if (now >= spin_until) {
-			wait_readable(s);
-			spin_until = 0;
-		} else {
-			sched_yield();
-		}
+		idle(s, &spin_until);
 	}
 	return 0;
 }
@@ -248,6 +267,7 @@ static void serve_join(struct serve *s)
 {
 	uint64_t one = 1;
 
+	atomic_store(&s->drain_until, mono_ns() + DRAIN_NS);
 	atomic_store(&s->stopping, true);
 	while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
 		;
