@@ -35,9 +35,11 @@ check_acked() {
 	PY
 }
 
+# a random moment: up to $1 ms from now
 random_wait() {
-	local end=$(($(date +%s%N) + (RANDOM % $1 + 1) * 1000000))
-	while [ "$(date +%s%N)" -lt $end ]; do :; done
+	local ms
+	printf -v ms '%d.%03d' $((RANDOM % $1 / 1000)) $((RANDOM % $1 % 1000))
+	read -rt "$ms" <> <(:) || :
 }
 
 kill_rounds() {
