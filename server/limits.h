@@ -18,7 +18,7 @@
 #include "base/err.h"
 
 enum limit {
-	LIMIT_INVITE, /* 10 look-ups a minute, 3 misses a minute with back-off */
+	LIMIT_INVITE,  /* 10 look-ups a minute, 3 misses a minute with back-off */
 	LIMIT_GENESIS, /* new spaces: 100 at once, then one a second */
 	LIMIT_ENTRY    /* log entries, good or bad, which cost the writer signatures: 1,000 at once, then 20 a second */
 };

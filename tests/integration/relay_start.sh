@@ -27,7 +27,8 @@ refused() {
 
 # start DIR: a relay on a free port, which becomes PORT
 start() {
-	"$RELAY" --listen 127.0.0.1:0 --data "$1" 2> "$T/log" &
+	: > "$T/log"
+	"$RELAY" --listen 127.0.0.1:0 --data "$1" 2>> "$T/log" &
 	PIDS+=($!)
 	for _ in $(seq 500); do
 		PORT=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' "$T/log")
