@@ -179,7 +179,7 @@ void late_read_add(struct late_read *l, struct fuse_req *req, uint64_t ino, uint
 			       .deadline = mono_ns() + LATE_READ_SECONDS * NS_PER_S };
 	pthread_mutex_lock(&l->lock);
 	l->queued++;
-	served = enough_threads(l);
+	served = !l->stopping && enough_threads(l);
 	if (served) {
 		*l->last = r;
 		l->last = &r->next;
@@ -189,7 +189,7 @@ void late_read_add(struct late_read *l, struct fuse_req *req, uint64_t ino, uint
 	}
 	pthread_mutex_unlock(&l->lock);
 	if (!served) {
-		fuse_reply_err(req, EAGAIN);
+		fuse_reply_err(req, EINTR); /* stopping, or there is no thread to be had */
 		free(r);
 	}
 }

@@ -94,8 +94,10 @@ static void mount_free(struct mount *m)
 	if (m->ops.late)
 		late_read_cancel(m->ops.late);
 	inval_stop(&m->ops.inval);
-	serve_stop(&m->ops.serve);
-	late_read_stop(&m->ops.late);
+	if (m->ops.serve)
+		serve_stop(m->ops.serve);
+	late_read_stop(&m->ops.late); /* the last replies */
+	serve_free(m->ops.serve);
 	early_free(m->ops.early);
 	if (m->se)
 		fuse_session_destroy(m->se); /* closes the descriptor */

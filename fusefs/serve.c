@@ -220,8 +220,10 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void serve_free(struct serve *s)
+void serve_free(struct serve *s)
 {
+	if (!s)
+		return;
 	for (size_t i = 0; i < SERVE_THREADS; i++) {
 		if (s->workers[i].in)
 			munmap(s->workers[i].in, IN_SIZE);
@@ -261,18 +263,6 @@ static int serve_prepare(struct serve *s)
 	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_from_errno(errno);
 	return 0;
-}
-
-static void serve_join(struct serve *s)
-{
-	uint64_t one = 1;
-
-	atomic_store(&s->drain_until, mono_ns() + DRAIN_NS);
-	atomic_store(&s->stopping, true);
-	while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
-		;
-	for (size_t i = 0; i < s->n_workers; i++)
-		pthread_join(s->workers[i].thread, NULL);
 }
 
 int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void *ctx, struct serve **ret_s)
@@ -315,15 +305,16 @@ int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void 
 	return 0; /* fewer threads than wished for serve as well */
 }
 
-void serve_stop(struct serve **sp)
+void serve_stop(struct serve *s)
 {
-	struct serve *s = *sp;
+	uint64_t one = 1;
 
-	if (!s)
-		return;
-	serve_join(s);
-	*sp = NULL;
-	serve_free(s);
+	atomic_store(&s->drain_until, mono_ns() + DRAIN_NS);
+	atomic_store(&s->stopping, true);
+	while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
+		;
+	for (size_t i = 0; i < s->n_workers; i++)
+		pthread_join(s->workers[i].thread, NULL);
 }
 
 const struct serve_call *serve_call(const struct serve *s)

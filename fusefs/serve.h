@@ -10,7 +10,8 @@
  * over, unless it was one of the long ones. Writes are never among those: they count on it (early.h).
  *
  *	serve_start(se, fd, ended, ctx, &s);
- *	serve_stop(&s);                     // from any other thread; waits for running operations
+ *	serve_stop(s);                      // from any other thread, once; waits for running operations
+ *	serve_free(s);                      // when nobody else replies to requests any more
  */
 #ifndef COFFER_FUSEFS_SERVE_H
 #define COFFER_FUSEFS_SERVE_H
@@ -36,7 +37,8 @@ struct serve_call {
 /* `se` is mounted and its descriptor is fd. `ended` is called once, on a serving thread, if the kernel ends the connection before
  * serve_stop. ERR_NOMEM, ERR_IO. */
 int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void *ctx, struct serve **ret_s) MUST_CHECK;
-void serve_stop(struct serve **s);
+void serve_stop(struct serve *s);
+void serve_free(struct serve *s); /* NULL is fine */
 
 /* The call of the current thread; NULL on a thread that is none of s's. */
 const struct serve_call *serve_call(const struct serve *s);

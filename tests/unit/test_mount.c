@@ -39,8 +39,8 @@ struct fixture {
 	atomic_int gone;
 	struct fake_env *fake; /* a disk that fails, or NULL */
 	/* what fetch does */
-	int fetch_err;
-	bool fetch_waits;
+	atomic_int fetch_err;
+	atomic_bool fetch_waits;
 	atomic_int fetches;
 };
 
