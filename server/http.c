@@ -7,7 +7,7 @@
 #include "server/rpc.h"
 #include "wire/chunk.h"
 
-#define UPLOAD_NS 120000000000ll /* of a whole body */
+#define BODY_NS 120000000000ll /* of a whole body, in or out */
 #define CHUNK_ROUTE "/api/v1/coffer/spaces/"
 
 enum verb { VERB_GET, VERB_HEAD, VERB_PUT, VERB_OPTIONS, VERB_OTHER };
@@ -200,6 +200,8 @@ static int request_writable(struct request *r)
 			return -1;
 		r->sent += n;
 	}
+	if (r->sent < r->out.len && r->net->relay->env->mono_ns(r->net->relay->env->ctx) - r->started > BODY_NS)
+		return -1;
 	if (r->sent < r->out.len) {
 		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
 		lws_callback_on_writable(r->wsi);
@@ -343,14 +345,17 @@ static void send_continue(struct request *r)
 		r->close = true;
 }
 
-static bool address_is_full(const struct request *r)
+/* Whether the client's address has as many requests under way (or uploads) as one may have. */
+static bool address_is_full(const struct request *r, bool uploads)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < NET_BUCKETS; i++)
 		for (const struct request *o = r->net->requests[i]; o; o = o->next)
-			count += o->uploading && strcmp(o->caller->addr, r->caller->addr) == 0;
-	return count >= HTTP_MAX_ADDRESS_UPLOADS && !net_is_local(r->caller->addr);
+			count += o != r && o->caller && (o->uploading || !uploads) &&
+				 strcmp(o->caller->addr, r->caller->addr) == 0;
+	return count >= (uploads ? HTTP_MAX_ADDRESS_UPLOADS : HTTP_MAX_ADDRESS_REQUESTS) &&
+	       !net_is_local(r->caller->addr);
 }
 
 static int start_upload(struct request *r)
@@ -371,7 +376,7 @@ static int start_upload(struct request *r)
 		respond_error(r, 401, no);
 		return 0;
 	}
-	if (address_is_full(r)) {
+	if (address_is_full(r, true)) {
 		r->close = true;
 		respond_error(r, 503, "too many uploads");
 		return 0;
@@ -399,6 +404,10 @@ static int route_chunk(struct request *r, const char *path)
 		return start_upload(r);
 	if ((no = authenticate(r))) {
 		respond_error(r, 401, no);
+		return 0;
+	}
+	if (address_is_full(r, false)) {
+		respond_error(r, 503, "too many requests");
 		return 0;
 	}
 	parse_range(r);
@@ -439,7 +448,7 @@ static int request_body(struct request *r, const void *p, size_t n)
 	if (r->phase != PHASE_BODY)
 		return r->close ? 0 : -1; /* answered already; the connection closes */
 	if (buf_put(&r->in, p, n) < 0 || r->in.len > r->length ||
-		net->relay->env->mono_ns(net->relay->env->ctx) - r->started > UPLOAD_NS)
+		net->relay->env->mono_ns(net->relay->env->ctx) - r->started > BODY_NS)
 		return -1;
 	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
 	return 0;
