@@ -340,7 +340,11 @@ static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint
 		if (!p->records[i].old &&
 			(err = buf_put(&named, p->records[i].rec.h.chunks.p, p->records[i].rec.h.chunks.len)) < 0)
 			return err;
-	if ((err = refs_check(relay, space, buf_bytes(&named), &missing, &unsynced)) < 0)
+	err = refs_check(relay, space, buf_bytes(&named), &missing, &unsynced);
+	if (err ==
+		ERR_RANGE) /* deeper or more than any file: the caller's fault, not a failure that undoes the batch */
+		return (err = job_refuse(j, "bad_request")) < 0 ? err : 1;
+	if (err < 0)
 		return err;
 	if (missing.len)
 		return (err = answer_missing(j, &missing)) < 0 ? err : 1;

@@ -151,6 +151,34 @@ static void index_chunks_that_name_each_other(void **state)
 	sealed_release(&file);
 }
 
+/* Deeper than a file can be: refused as such, without undoing the batch it stands in. */
+static void index_chunks_without_end(void **state)
+{
+	struct scene *x = *state;
+	struct sealed chain[7], file, good;
+	struct buf params[2] = { BUF_INIT(FRAME_MAX), BUF_INIT(FRAME_MAX) };
+	struct answer a[2];
+	uint64_t commits;
+
+	sealed_chunk(&x->s, NULL, 16, &chain[0]);
+	for (size_t i = 1; i < COUNT(chain); i++)
+		index_naming(&x->space, &chain[i - 1].id, 1, &chain[i]);
+	expect_ok(push(x, x->a, NULL, 0, chain, COUNT(chain)));
+	sealed_record(&x->alice, &x->s, (struct sealed_params){ .chunks = &chain[6].id, .n_chunks = 1 }, &file);
+	sealed_record(&x->alice, &x->s, (struct sealed_params){ 0 }, &good);
+	commits = x->r.relay.metrics.commits;
+	params_push(&params[0], &x->space, 100, -1, &good, 1, NULL, 0, bytes_of(NULL, 0));
+	params_push(&params[1], &x->space, 101, -1, &file, 1, NULL, 0, bytes_of(NULL, 0));
+	bench_batch(&x->r, x->a, "coffer.push", params, a, 2);
+	assert_int_equal(x->r.relay.metrics.commits, commits + 1);
+	expect_ok(a[0]);
+	expect_refused(a[1], "bad_request");
+	for (size_t i = 0; i < COUNT(chain); i++)
+		sealed_release(&chain[i]);
+	sealed_release(&file);
+	sealed_release(&good);
+}
+
 /* Named under a head at which bob was nobody: readers refuse it, so it would only stand in the way. */
 static void a_record_dated_before_its_authors_rights(void **state)
 {
@@ -403,6 +431,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(index_chunks_that_name_each_other),
+		T(index_chunks_without_end),
 		T(a_record_dated_before_its_authors_rights),
 		T(no_step_is_larger_than_a_frame),
 		T(a_removed_reader_pulls_no_further),
