@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "cache/txn.h"
 
-enum { VICTIMS = 64, VISITS = 256, ROUNDS = 64, BATCH_BYTES = 1 << 20, BATCH_PIECES = 128, COLLECT = 512 };
+enum { VICTIMS = 64, VISITS = 256, ROUNDS = 64, BATCH_BYTES = 1 << 20, BATCH_PIECES = 128, COLLECT = 512, TAIL_LEAST = 16 };
 
 struct victims {
 	uint64_t number[VICTIMS];
@@ -159,6 +159,80 @@ int store_compact(struct store *s)
 		err = move_some(s, &v, b);
 	buf_release(&b->data);
 	return err == ERR_NO_SPACE ? 0 : err; /* there is no room to make room with: later */
+}
+
+/* ---- small appends ---- */
+
+/* Lock held. The next small pieces of the file from *from on; nothing if there is but one. */
+static int gather_tail(struct store *s, uint64_t ino, uint64_t *from, struct batch *b)
+{
+	struct piece p;
+	int err = 0;
+	b->n = b->bytes = 0;
+	while (b->n < BATCH_PIECES && (err = index_extent_next(s->index, ino, *from, &p)) == 0) {
+		bool small = p.at.segment != 0 && p.len < SEGMENT_UNIT * 4;
+		bool adjoins = b->n == 0 || b->m[b->n - 1].p.off + b->m[b->n - 1].p.len == p.off;
+		if (b->n > 0 && (!small || !adjoins))
+			break;
+		*from = p.off + p.len;
+		if (small) {
+			b->m[b->n++] = (struct moved){ .owner = ino, .p = p };
+			b->bytes += p.len;
+		}
+	}
+	b->wrapped = err == ERR_NOT_FOUND;
+	if (b->n < 2)
+		b->n = 0;
+	return b->wrapped ? 0 : err;
+}
+
+static int join_some(struct store *s, struct tail *t, struct batch *b)
+{
+	struct store_keep keep = { .snapshot = false };
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	err = gather_tail(s, t->ino, &t->from, b);
+	keep_add(s, &keep);
+	store_unlock(s);
+	if (err == 0)
+		err = read_batch(s, b);
+	if (err == 0 && b->n > 0)
+		err = write_batch(s, b);
+	pthread_mutex_lock(&s->lock);
+	keep_drop(s, &keep);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+/* Each pass joins what came since the last; the joined pieces are too long to be joined again for ever. */
+int store_coalesce(struct store *s)
+{
+	struct tail tails[TAILS];
+	if (journal_broken(s->journal))
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	memcpy(tails, s->tails, sizeof tails);
+	for (size_t i = 0; i < TAILS; i++)
+		if (s->tails[i].count >= TAIL_LEAST)
+			s->tails[i] = (struct tail){ .ino = 0 };
+	pthread_mutex_unlock(&s->lock);
+	struct batch *b = NULL;
+	int err = 0;
+	for (size_t i = 0; err == 0 && i < TAILS; i++) {
+		if (tails[i].count < TAIL_LEAST)
+			continue;
+		if (!b && !(b = calloc(1, sizeof *b)))
+			return ERR_NOMEM;
+		b->data.cap = BATCH_BYTES;
+		do {
+			err = join_some(s, &tails[i], b);
+		} while (err == 0 && !b->wrapped);
+	}
+	if (b)
+		buf_release(&b->data);
+	free(b);
+	return err == ERR_NO_SPACE ? 0 : err;
 }
 
 /* ---- chunks that nothing names ---- */

@@ -40,7 +40,8 @@ enum node_flag {
 	NODE_UNKNOWN = 1u << 2,     /* named by another record as parent, but its own record has not arrived */
 	NODE_PINNED = 1u << 3,      /* content is kept here */
 	NODE_CONFLICT = 1u << 4,    /* an unresolved conflict copy */
-	NODE_PARTIAL = 1u << 5      /* some content is only at the relay */
+	NODE_PARTIAL = 1u << 5,     /* some content is only at the relay */
+	NODE_TOMBSTONE = 1u << 6    /* its record is a tombstone; a directory is shown all the same while something live is in it */
 };
 
 /* What of a node changed locally since the version it was last sealed from. */

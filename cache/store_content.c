@@ -224,6 +224,23 @@ static void content_changed(struct store_txn *t, struct node *n)
 	txn_touch(t, n, CHANGE_CONTENT);
 }
 
+/* A lost slot only means that the pieces stay small until they are compacted. */
+static void note_append(struct store *s, uint64_t ino, uint64_t off)
+{
+	struct tail *slot = &s->tails[0];
+	for (size_t i = 0; i < TAILS; i++) {
+		struct tail *t = &s->tails[i];
+		if (t->ino == ino) {
+			t->count++;
+			t->from = off < t->from ? off : t->from;
+			return;
+		}
+		if (t->count < slot->count)
+			slot = t;
+	}
+	*slot = (struct tail){ .ino = ino, .from = off, .count = 1 };
+}
+
 int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len)
 {
 	struct store_txn *t;
@@ -241,6 +258,8 @@ int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size
 		n.size = off + len > n.size ? off + len : n.size;
 		content_changed(t, &n);
 		t->data_view = bytes_of(p, len);
+		if (len < SEGMENT_UNIT && off == before.size)
+			note_append(s, ino, off);
 		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA, .ino = ino, .off = off, .len = len });
 		if (err == 0)
 			err = txn_put_node(t, &n, &before);

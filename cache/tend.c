@@ -172,6 +172,8 @@ int store_tend(struct store *s)
 	if (err == 0)
 		err = free_segments(s);
 	if (err == 0)
+		err = store_coalesce(s);
+	if (err == 0)
 		err = store_collect(s);
 	if (err == 0)
 		err = store_evict_some(s);

@@ -36,7 +36,13 @@ struct store_keep {
 	bool snapshot; /* of store_keep(): its extents may name chunks, so these stay too */
 };
 
+/* A file that grows by small appends, each a piece of its own until housekeeping joins those from `from` on. */
+struct tail {
+	uint64_t ino, from, count;
+};
+
 #define RANDOM_POOL 4096
+#define TAILS 16
 
 struct store {
 	struct store_config config;
@@ -59,6 +65,7 @@ struct store {
 	uint8_t random[RANDOM_POOL];
 	size_t random_left;
 	struct store_txn *open;  /* between store_begin and commit */
+	struct tail tails[TAILS];
 	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
 
 	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock`; guards the next three */
@@ -108,6 +115,7 @@ int store_replay(struct store *s) MUST_CHECK;  /* at the start: registers segmen
 int store_recover(struct store *s) MUST_CHECK; /* see above; lock held */
 /* compact.c, evict.c: parts of store_tend; no lock held */
 int store_compact(struct store *s) MUST_CHECK;
+int store_coalesce(struct store *s) MUST_CHECK; /* small appends */
 int store_collect(struct store *s) MUST_CHECK; /* chunks that nothing names */
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */

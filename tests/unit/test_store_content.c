@@ -209,9 +209,37 @@ static void a_read_needs_no_zeroed_buffer_at_the_end(void **state)
 	store_fixture_free(f);
 }
 
+static void small_appends_are_joined(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	uint64_t ino = store_fixture_make(f, f->root, "log", NODE_FILE), chunk;
+	static uint8_t want[100000], got[100000];
+	struct store_txn *t;
+	struct extent *e;
+	size_t n;
+	(void)state;
+	for (size_t i = 0; i < 1000; i++) {
+		memset(want + i * 100, (int)i, 100);
+		store_fixture_write(f, ino, i * 100, want + i * 100, 100);
+		if (i % 300 == 299)
+			assert_int_equal(store_tend(f->store), 0);
+	}
+	assert_int_equal(store_tend(f->store), 0);
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_extents(t, ino, &e, &n), 0);
+	store_abort(&t);
+	free(e);
+	assert_true(n < 20);
+	store_fixture_crash(f, FAKE_KEEP_ALL);
+	assert_int_equal(store_read(f->store, ino, 0, got, sizeof got, &n, &chunk), 0);
+	assert_int_equal(n, sizeof got);
+	assert_memory_equal(got, want, sizeof got);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(content_equals_the_model),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(content_equals_the_model), cmocka_unit_test(small_appends_are_joined),
 		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
