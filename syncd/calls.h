@@ -28,6 +28,9 @@ int calls_frame(struct calls *c, const struct frame *f, uint64_t now, struct eng
 /* Answers every open call with `code`. */
 int calls_drop(struct calls *c, const char *code, struct engine_actions *out) MUST_CHECK;
 
+/* Bytes still move, one way or the other: the calls at the relay are not stuck. */
+void calls_progress(struct calls *c, uint64_t now);
+
 /* When the relay last moved the oldest call at it forward; ENGINE_NEVER if it has none. */
 uint64_t calls_since(const struct calls *c);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Flow control: the relay is not read while HELD_MAX bytes wait for coffer-fs, and coffer-fs is not read while HELD_MAX bytes
- * of requests wait for the relay. A pause on purpose counts as hearing the relay.
+ * of requests wait for the relay. A pause on purpose counts as hearing the relay; so does a slow upload, behind which its
+ * answers must wait (that the relay takes nothing any more is TCP's to notice).
  */
 #include "syncd/carrier.h"
 
@@ -268,7 +269,7 @@ static void on_timer(void *ctx)
 {
 	struct carrier *c = ctx;
 
-	if (!c->reading_relay)
+	if (!c->reading_relay || ws_sending(c->ws))
 		step(c, &(struct engine_event){ .kind = ENGINE_HEARD });
 	step(c, &(struct engine_event){ .kind = ENGINE_TIMER });
 }
@@ -302,11 +303,6 @@ static void on_watched(void *ctx)
 	poller_dispatch(c->poller);
 }
 
-static void on_drained(void *ctx)
-{
-	(void)ctx; /* on_turned follows */
-}
-
 static int build(struct carrier *c)
 {
 	int err;
@@ -319,7 +315,6 @@ static int build(struct carrier *c)
 		.closed = on_relay_closed,
 		.message = on_relay_message,
 		.heard = on_heard,
-		.drained = on_drained,
 		.watched = on_watched,
 		.turned = on_turned,
 	};

@@ -397,6 +397,14 @@ static int on_frame(struct engine *e, const struct engine_event *ev, const struc
 	}
 }
 
+/* A relay that speaks is there; an answer that is due may still stand behind what it says. */
+static void heard(struct engine *e, const struct engine_event *ev)
+{
+	e->heard = ev->now;
+	if (e->probe_end != ENGINE_NEVER)
+		e->probe_end = later(ev->now, PROBE_MS);
+}
+
 static int on_message(struct engine *e, const struct engine_event *ev, struct engine_actions *out)
 {
 	struct frame f;
@@ -404,7 +412,7 @@ static int on_message(struct engine *e, const struct engine_event *ev, struct en
 
 	if (e->phase != PHASE_VERIFY && e->phase != PHASE_ONLINE)
 		return OK;
-	e->heard = ev->now;
+	heard(e, ev);
 	if (frame_is_keepalive(ev->data))
 		return OK;
 	err = frame_decode(ev->data, &f);
@@ -476,7 +484,8 @@ int engine_step(struct engine *e, const struct engine_event *ev, struct engine_a
 	case ENGINE_MESSAGE:
 		return on_message(e, ev, out);
 	case ENGINE_HEARD:
-		e->heard = ev->now;
+		heard(e, ev);
+		calls_progress(e->calls, ev->now);
 		return OK;
 	case ENGINE_HTTP_DONE:
 		return jobs_done(e->jobs, ev->num, ev->reason, ev->data, buf_bytes(&e->token), out);

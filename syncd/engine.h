@@ -38,7 +38,7 @@ enum engine_event_kind {
 	ENGINE_FAILED,      /* no connection: reason token */
 	ENGINE_CLOSED,      /* code (0 if none), data: the relay's reason */
 	ENGINE_MESSAGE,     /* data: one whole message */
-	ENGINE_HEARD,       /* a part of a message came, or reading is paused on purpose */
+	ENGINE_HEARD,       /* a part of a message came, bytes sent are still on their way, or reading is paused on purpose */
 	ENGINE_HTTP_DONE,   /* num, reason: code of the RESULT, data of a GET */
 	ENGINE_HEALTH_DONE, /* status of GET /health (0: none), version: its X-Protocol-Version (0: none) */
 	ENGINE_NETWORK,     /* a network interface or address changed */

@@ -6,10 +6,12 @@
 #include "syncd/transport_ws.h"
 
 #include <libwebsockets.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "base/log.h"
 #include "wire/frame.h"
@@ -160,8 +162,6 @@ static int on_writeable(struct ws *w, struct lws *wsi)
 	}
 	if (w->first)
 		lws_callback_on_writable(wsi);
-	else
-		w->handler->drained(w->handler->ctx);
 	return 0;
 }
 
@@ -410,6 +410,17 @@ void ws_pause(struct ws *w, bool paused)
 size_t ws_unsent(const struct ws *w)
 {
 	return w->unsent;
+}
+
+bool ws_sending(const struct ws *w)
+{
+	int unacknowledged = 0;
+
+	if (!w->open)
+		return false;
+	if (w->unsent > 0 || lws_partial_buffered(w->wsi))
+		return true;
+	return ioctl(lws_get_socket_fd(w->wsi), SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0;
 }
 
 uint64_t ws_sent(const struct ws *w)

@@ -24,7 +24,6 @@ struct ws_handler {
 	void (*closed)(void *ctx, unsigned code, struct bytes reason);
 	void (*message)(void *ctx, struct bytes message); /* valid during the call */
 	void (*heard)(void *ctx);                         /* a part of a message */
-	void (*drained)(void *ctx);                       /* everything sent went to the kernel */
 	void (*watched)(void *ctx);                       /* watch_fd is readable */
 	void (*turned)(void *ctx);                        /* after each round of the loop */
 };
@@ -47,7 +46,10 @@ int ws_send(struct ws *w, struct buf *b, size_t headroom) MUST_CHECK;
 /* Stops or resumes reading; a few messages already read may still come. */
 void ws_pause(struct ws *w, bool paused);
 
-size_t ws_unsent(const struct ws *w);       /* bytes */
+size_t ws_unsent(const struct ws *w);       /* bytes queued here */
+/* True while bytes are on their way to the relay that it has not acknowledged. Such a connection ends by itself if that
+ * stays so. */
+bool ws_sending(const struct ws *w);
 uint64_t ws_sent(const struct ws *w);       /* bytes since start, and received */
 uint64_t ws_received(const struct ws *w);
 

@@ -515,6 +515,31 @@ static void a_call_without_progress_ends_the_connection(void **state)
 	rig_release(&r);
 }
 
+/* On a slow line a large push takes longer than any answer may. */
+static void bytes_under_way_are_progress(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	to_online(&r);
+	call(&r, 1);
+	for (int i = 0; i < 20; i++) {
+		r.now += 60 * 1000;
+		step(&r, (struct engine_event){ .kind = ENGINE_HEARD });
+		step(&r, (struct engine_event){ .kind = ENGINE_TIMER });
+		assert_int_equal(r.out.n, 0);
+	}
+	step(&r, (struct engine_event){ .kind = ENGINE_NETWORK });
+	r.now = engine_deadline(r.e);
+	step(&r, (struct engine_event){ .kind = ENGINE_HEARD });
+	step(&r, (struct engine_event){ .kind = ENGINE_TIMER });
+	assert_int_equal(r.out.n, 0);
+	r.now = engine_deadline(r.e);
+	step(&r, (struct engine_event){ .kind = ENGINE_TIMER });
+	assert_state(&r, 2, MSG_OFFLINE, "timeout");
+	rig_release(&r);
+}
+
 static void a_network_change_asks_whether_the_relay_is_there(void **state)
 {
 	struct rig r;
@@ -741,6 +766,7 @@ int main(void)
 		cmocka_unit_test(cancels_what_waits_and_what_runs),
 		cmocka_unit_test(silence_ends_the_connection_and_a_keepalive_keeps_it),
 		cmocka_unit_test(a_call_without_progress_ends_the_connection),
+		cmocka_unit_test(bytes_under_way_are_progress),
 		cmocka_unit_test(a_network_change_asks_whether_the_relay_is_there),
 		cmocka_unit_test(time_limits_hold_in_every_phase),
 		cmocka_unit_test(tells_a_wrong_server_from_a_busy_one),
