@@ -17,6 +17,7 @@
 #include "fusefs/sync_inner.h"
 
 #define MS 1000000ll
+#define CALM_NS (4 * MS)
 #define SECOND (1000 * MS)
 #define PEERS_MAX 64
 #define INTERRUPT_NS (100 * MS)
@@ -260,8 +261,12 @@ int sync_peer_ready(const struct sync_peer *p, const struct sync_job *job)
 
 /* ---- the loop ---- */
 
+/* After a poke the thread looks again CALM_NS later by itself, and further pokes until then wake nobody: a copy of ten thousand files
+ * would wake it for each. */
 static void take_pokes(struct sync *s)
 {
+	int64_t now = sync_now(s);
+
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->poked.size; i++) {
 		struct sync_space *ss = s->poked.slots[i].key ? sync_space_of(s, (uint32_t)s->poked.slots[i].key) : NULL;
@@ -269,8 +274,10 @@ static void take_pokes(struct sync *s)
 		if (ss)
 			ss->poked = true;
 	}
-	if (s->poked.n > 0)
+	if (s->poked.n > 0) {
 		table_release(&s->poked);
+		s->calm_until = now + CALM_NS;
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -321,6 +328,8 @@ static void wait_for_events(struct sync *s, int64_t now)
 	nfds_t n = 1;
 	int64_t due = next_due(s, now);
 
+	if (s->calm_until > now && s->calm_until < due)
+		due = s->calm_until; /* written by this thread alone */
 	for (struct sync_peer *p = s->peers; p && n <= PEERS_MAX; p = p->next) {
 		if (peer_fd(p->peer) < 0)
 			continue;
@@ -440,8 +449,9 @@ void sync_poke(struct sync *s, uint32_t space_row)
 	pthread_mutex_lock(&s->lock);
 	bool first = !table_get(&s->poked, space_row, NULL);
 	int err = first && space_row ? table_put(&s->poked, space_row, 1) : OK;
+	bool calm = space_row && s->calm_until > sync_now(s);
 	pthread_mutex_unlock(&s->lock);
-	if (first || err < 0)
+	if ((first && !calm) || err < 0)
 		wake(s);
 }
 

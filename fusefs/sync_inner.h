@@ -142,6 +142,7 @@ struct sync {
 	int wake_fd;
 	struct sync_job *jobs, **jobs_tail;
 	struct table poked;
+	int64_t calm_until;     /* pokes before it wake nobody: the thread looks then; written by the sync thread */
 	bool stop, started;
 	struct sync_job *waiting; /* jobs that said ERR_AGAIN */
 	struct sync_peer *peers;
