@@ -42,37 +42,32 @@ static const struct fuse_custom_io io = { .writev = io_writev, .read = io_read }
 
 static int session_open(struct mount *m)
 {
-	const struct mount_config *c = &m->ops.config;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	struct buf options = BUF_INIT(1024);
-	int err = buf_printf(&options, "fsname=coffer,subtype=coffer,default_permissions%s%s%s%s%s%c",
-			     c->allow_other ? ",allow_other" : "", c->read_only ? ",ro" : "", c->exec_off ? ",noexec" : "",
-			     c->suid ? ",suid" : "", c->dev ? ",dev" : "", '\0');
+	int err = fuse_opt_add_arg(&args, "coffer") < 0 ? ERR_NOMEM : 0;
 
-	if (err == 0 && (fuse_opt_add_arg(&args, "coffer") < 0 || fuse_opt_add_arg(&args, "-o") < 0 ||
-			 fuse_opt_add_arg(&args, (const char *)options.data) < 0))
-		err = ERR_NOMEM;
 	if (err == 0) {
 		m->se = fuse_session_new(&args, &ops_table, sizeof ops_table, &m->ops);
 		if (!m->se)
 			err = ERR_NOMEM;
 	}
 	fuse_opt_free_args(&args);
-	buf_release(&options);
 	return err;
 }
 
 static int session_mount(struct mount *m)
 {
-	errno = 0;
-	if (fuse_session_mount(m->se, m->dir) < 0) {
-		/* libfuse says the cause on standard error and keeps errno only by chance */
-		return access("/dev/fuse", R_OK | W_OK) < 0 || errno == EPERM ? ERR_PERMISSION : ERR_IO;
-	}
-	int rc = fuse_session_custom_io(m->se, &io, fuse_session_fd(m->se));
+	const struct mount_config *c = &m->ops.config;
+	const struct mountpoint_options options = { .allow_other = c->allow_other, .read_only = c->read_only,
+						    .exec_off = c->exec_off, .suid = c->suid, .dev = c->dev };
+	int fd, err = mountpoint_mount(m->dir, &options, &fd);
+
+	if (err < 0)
+		return err;
+	int rc = fuse_session_custom_io(m->se, &io, fd);
 	if (rc == 0)
 		return 0;
-	fuse_session_unmount(m->se);
+	close(fd);
+	(void)!mountpoint_unmount(m->dir, true);
 	return err_from_errno(-rc);
 }
 
@@ -146,7 +141,7 @@ int mount_start(const struct mount_config *config, struct mount **ret_m)
 	if (err == 0)
 		err = serve_start(m->se, fuse_session_fd(m->se), on_ended, m, &m->ops.serve);
 	if (err < 0) {
-		fuse_session_unmount(m->se);
+		(void)!mountpoint_unmount(m->dir, true);
 		mount_free(m);
 		return err;
 	}

@@ -2,6 +2,7 @@
 #include "fusefs/mountpoint.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <mntent.h>
 #include <spawn.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -16,8 +18,8 @@
 #include "base/cleanup.h"
 
 #define FS_TYPE "fuse.coffer"
-
-extern char **environ;
+#define HELPER_FD 3
+#define HELPER_FD_TEXT "3"
 
 /* Whether a mount of this program is on dir. Asks the kernel's table only: a dead mount answers nothing else. */
 static bool is_ours(const char *dir)
@@ -72,6 +74,116 @@ int mountpoint_prepare(const char *dir)
 	return check_empty(dir);
 }
 
+/* ---- mounting ---- */
+
+static int open_device(int *ret_fd)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENODEV || errno == ENXIO ? ERR_PERMISSION : err_from_errno(errno);
+	*ret_fd = fd;
+	return 0;
+}
+
+static unsigned long mount_flags(const struct mountpoint_options *o)
+{
+	return (o->read_only ? MS_RDONLY : 0ul) | (o->exec_off ? MS_NOEXEC : 0ul) | (o->suid ? 0ul : MS_NOSUID) |
+	       (o->dev ? 0ul : MS_NODEV);
+}
+
+static int mount_directly(const char *dir, const struct mountpoint_options *o, int *ret_fd)
+{
+	char data[160];
+	int fd, err = open_device(&fd);
+
+	if (err < 0)
+		return err;
+	snprintf(data, sizeof data, "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions%s", fd, S_IFDIR, geteuid(), getegid(),
+		 o->allow_other ? ",allow_other" : "");
+	if (mount("coffer", dir, FS_TYPE, mount_flags(o), data) < 0) {
+		err = err_from_errno(errno);
+		close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The descriptor that fusermount3 sends; -1 if it sends none. */
+static int receive_fd(int socket)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	ssize_t n;
+	int fd;
+
+	do
+		n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof fd))
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	return fd;
+}
+
+/* Runs fusermount3 to its end; *ret_ok: it was content. `socket` becomes its descriptor HELPER_FD, unless it is negative. */
+static int run_helper(char *const argv[], int socket, bool *ret_ok)
+{
+	char comm[] = "_FUSE_COMMFD=" HELPER_FD_TEXT, path[] = "PATH=/usr/local/bin:/usr/bin:/bin";
+	char *const envp[] = { path, comm, NULL };
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int status;
+
+	posix_spawn_file_actions_init(&actions);
+	int rc = socket >= 0 ? posix_spawn_file_actions_adddup2(&actions, socket, HELPER_FD) : 0;
+	if (rc == 0)
+		rc = posix_spawnp(&pid, argv[0], &actions, NULL, argv, envp);
+	posix_spawn_file_actions_destroy(&actions);
+	if (rc != 0)
+		return rc == ENOENT ? ERR_PERMISSION : err_from_errno(rc);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_from_errno(errno);
+	*ret_ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return 0;
+}
+
+/* fusermount3 adds nosuid and nodev by itself. It sends the descriptor before it ends, so the socket holds it. */
+static int mount_by_helper(const char *dir, const struct mountpoint_options *o, int *ret_fd)
+{
+	char program[] = "fusermount3", dash_o[] = "-o", end[] = "--", options[160];
+	FREE_AFTER char *path = strdup(dir);
+	char *argv[] = { program, dash_o, options, end, path, NULL };
+	int pair[2];
+	bool ok = false;
+
+	if (!path)
+		return ERR_NOMEM;
+	snprintf(options, sizeof options, "fsname=coffer,subtype=coffer,default_permissions%s%s%s", o->allow_other ? ",allow_other" : "",
+		 o->read_only ? ",ro" : "", o->exec_off ? ",noexec" : "");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_from_errno(errno);
+	int err = run_helper(argv, pair[1], &ok);
+	close(pair[1]);
+	int fd = err == 0 ? receive_fd(pair[0]) : -1;
+	close(pair[0]);
+	if (fd < 0)
+		return err < 0 ? err : ERR_PERMISSION; /* it has said why on standard error */
+	*ret_fd = fd;
+	return 0;
+}
+
+int mountpoint_mount(const char *dir, const struct mountpoint_options *options, int *ret_fd)
+{
+	return geteuid() == 0 ? mount_directly(dir, options, ret_fd) : mount_by_helper(dir, options, ret_fd);
+}
+
+/* ---- unmounting ---- */
+
 static int unmount_directly(const char *dir, bool lazy)
 {
 	if (umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
@@ -84,22 +196,16 @@ static int unmount_by_helper(const char *dir, bool lazy)
 	char program[] = "fusermount3", quiet[] = "-q", unmount[] = "-u", detach[] = "-uz", end[] = "--";
 	FREE_AFTER char *path = strdup(dir);
 	char *argv[] = { program, quiet, lazy ? detach : unmount, end, path, NULL };
-	pid_t pid;
-	int status, rc;
+	bool ok;
 
 	if (!path)
 		return ERR_NOMEM;
 	if (!is_ours(dir))
 		return ERR_NOT_FOUND;
-	rc = posix_spawnp(&pid, program, NULL, NULL, argv, environ);
-	if (rc != 0)
-		return rc == ENOENT ? ERR_PERMISSION : err_from_errno(rc);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_from_errno(errno);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	return is_ours(dir) ? ERR_BUSY : ERR_NOT_FOUND; /* the helper's status tells no more */
+	int err = run_helper(argv, -1, &ok);
+	if (err < 0 || ok)
+		return err;
+	return is_ours(dir) ? ERR_BUSY : ERR_NOT_FOUND; /* its status tells no more */
 }
 
 int mountpoint_unmount(const char *dir, bool lazy)

@@ -2,8 +2,12 @@
 /*
  * mountpoint: a directory that is to carry, or carries, a mount of this program.
  *
- *	mountpoint_prepare(dir);          // before mounting
- *	mountpoint_unmount(dir, lazy);    // after it
+ *	mountpoint_prepare(dir);                    // is it fit for a mount?
+ *	mountpoint_mount(dir, &options, &fd);       // fd: the FUSE device, whose requests are to be served
+ *	mountpoint_unmount(dir, lazy);
+ *
+ * Root mounts directly, others through the setuid program fusermount3. libfuse's own way is not taken because it says errors on standard
+ * error only, and unmounts lazily whatever it then finds on the directory.
  */
 #ifndef COFFER_FUSEFS_MOUNTPOINT_H
 #define COFFER_FUSEFS_MOUNTPOINT_H
@@ -15,7 +19,14 @@
  * ERR_NOT_DIR, ERR_NOT_EMPTY, ERR_BUSY, ERR_PERMISSION, ERR_IO. */
 int mountpoint_prepare(const char *dir) MUST_CHECK;
 
-/* As root directly, else by fusermount3. ERR_BUSY: files are open there. ERR_NOT_FOUND: nothing is mounted. ERR_PERMISSION, ERR_IO. */
+struct mountpoint_options {
+	bool allow_other, read_only, exec_off, suid, dev;
+};
+
+/* Closing *ret_fd ends the connection. ERR_PERMISSION (no /dev/fuse, no fusermount3, not allowed), ERR_NOT_FOUND, ERR_IO, ERR_NOMEM. */
+int mountpoint_mount(const char *dir, const struct mountpoint_options *options, int *ret_fd) MUST_CHECK;
+
+/* ERR_BUSY: files are open there. ERR_NOT_FOUND: nothing is mounted. ERR_PERMISSION, ERR_IO. */
 int mountpoint_unmount(const char *dir, bool lazy) MUST_CHECK;
 
 #endif

@@ -68,6 +68,8 @@ static int owner_of(const struct ops *o, const struct node *n, const struct stat
 		if ((asked & FUSE_SET_ATTR_UID && st->st_uid != o->owners.uid) ||
 		    (asked & FUSE_SET_ATTR_GID && st->st_gid != o->owners.gid))
 			return ERR_PERMISSION;
+		*mask |= ATTR_CTIME;
+		attr->ctime = now_ns();
 		return 0;
 	}
 	if (asked & FUSE_SET_ATTR_UID) {

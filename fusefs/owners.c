@@ -75,10 +75,11 @@ void owners_stat(const struct owners *o, const struct node *n, struct stat *ret_
 	bool stored = owners_as_stored(o, n);
 	bool raises = (n->mode & 06000) || n->kind == NODE_CHAR || n->kind == NODE_BLOCK;
 	bool trusted = !raises || owners_trusted(o, n);
+	uint32_t mode = n->ino == STORE_ROOT_INO ? 0755 : n->mode; /* who may mount may make spaces */
 
 	*ret_st = (struct stat){
 		.st_ino = n->ino,
-		.st_mode = type_of(n->kind) | (n->mode & (trusted ? 07777 : 01777)),
+		.st_mode = type_of(n->kind) | (mode & (trusted ? 07777 : 01777)),
 		.st_nlink = n->nlink,
 		.st_uid = stored ? n->uid : o->uid,
 		.st_gid = stored ? n->gid : o->gid,

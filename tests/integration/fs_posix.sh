@@ -4,9 +4,11 @@
 # timeout: 60
 . tests/lib/fs.sh
 
-chmod 711 "$T" "${TMPDIR:-/tmp}" # for the checks with other users
 options=()
-[ "$(id -u)" != 0 ] || options=(allow_other suid dev)
+if [ "$(id -u)" = 0 ]; then # some checks need other users
+	chmod 711 "$T" "${TMPDIR:-/tmp}"
+	options=(allow_other suid dev)
+fi
 fs_start "${options[@]}"
 python3 tests/tools/posix_check.py "$MNT" || fail "posix_check"
 (cd "$MNT" && find . -printf '%p %y %m %s %T@ %n %l\n' | sort) > "$T/before"
