@@ -152,15 +152,6 @@ uint64_t syncd_get(struct syncd *s, const struct id16 *space, const struct id16 
 	return s->num;
 }
 
-bool syncd_waiting(struct syncd *s, int ms)
-{
-	struct pollfd p = { .fd = s->fd, .events = POLLIN };
-	struct bytes rest = bytes_of(s->in.data + s->taken, s->in.len - s->taken), item;
-	size_t used;
-
-	return msg_take_frame(rest, &item, &used) == OK || poll(&p, 1, ms) > 0;
-}
-
 struct msg syncd_any(struct syncd *s)
 {
 	struct msg m;

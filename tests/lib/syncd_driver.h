@@ -45,8 +45,6 @@ uint64_t syncd_get(struct syncd *s, const struct id16 *space, const struct id16 
 struct msg syncd_any(struct syncd *s);
 /* The next one but RATE. */
 struct msg syncd_next(struct syncd *s);
-/* True if a message is there within `ms`. */
-bool syncd_waiting(struct syncd *s, int ms);
 /* The next message, which must be of that type. */
 struct msg syncd_expect(struct syncd *s, enum msg_type type);
 /* Skips STATEs until this one, which must come; any other message fails. */
