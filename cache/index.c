@@ -192,7 +192,7 @@ int index_rollback_to(struct index *ix)
 }
 
 /* SQLite checkpoints outside of transactions only; the connection's own transaction holds nothing yet. */
-int index_checkpoint(struct index *ix)
+int index_checkpoint(struct index *ix, bool truncate)
 {
 	ix->begun = false;
 	int err = query_run(ix, Q_ROLLBACK, "");
@@ -201,7 +201,8 @@ int index_checkpoint(struct index *ix)
 		return err;
 	}
 	int frames, moved;
-	int rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+	int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+	int rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, mode, &frames, &moved);
 	err = rc == SQLITE_OK ? (frames == moved ? 0 : ERR_BUSY) : query_error(ix, sqlite3_extended_errcode(ix->db));
 	int begin = query_run(ix, Q_BEGIN, "");
 	ix->begun = true;

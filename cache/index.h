@@ -60,7 +60,7 @@ int index_rollback(struct index *ix) MUST_CHECK; /* back to the last commit; the
 int index_savepoint(struct index *ix) MUST_CHECK;
 int index_release(struct index *ix) MUST_CHECK;
 int index_rollback_to(struct index *ix) MUST_CHECK; /* and releases */
-int index_checkpoint(struct index *ix) MUST_CHECK;  /* right after index_commit */
+int index_checkpoint(struct index *ix, bool truncate) MUST_CHECK; /* right after index_commit; truncate: the log file too */
 struct index_state *index_state(struct index *ix);
 
 /* Nodes and links. */

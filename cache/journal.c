@@ -248,12 +248,12 @@ static int leave_segment(struct journal *j)
 	return 0;
 }
 
-static int new_segment(struct journal *j, struct index_state *state, uint64_t size, bool prev_synced)
+static int new_segment(struct journal *j, struct index_state *state, uint64_t size, bool prev_synced, bool frees)
 {
 	struct segment_info info = { .number = state->next_segment, .prev = state->segment, .prev_pos = state->pos,
 		.seq = state->seq + 1, .prev_synced = prev_synced, .size = size };
 	struct segment_ref ref;
-	int err = segments_new(j->set, &info);
+	int err = segments_new(j->set, &info, frees);
 	if (err == 0)
 		err = segments_get(j->set, info.number, &ref);
 	if (err < 0)
@@ -269,7 +269,7 @@ static int new_segment(struct journal *j, struct index_state *state, uint64_t si
 		segments_put(j->set, &ref);
 		return err;
 	}
-	j->size = size;
+	j->size = info.size;
 	j->cut = false;
 	state->segment = info.number;
 	state->pos = SEGMENT_HEAD;
@@ -310,7 +310,7 @@ int journal_start(struct journal *j, struct index_state *state)
 	if (err < 0)
 		return err;
 	j->written_seq = j->synced_seq = state->seq;
-	return new_segment(j, state, segments_size(j->set), state->segment != 0);
+	return new_segment(j, state, segments_size(j->set), state->segment != 0, true);
 }
 
 static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct bytes body, struct bytes data)
@@ -337,24 +337,33 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 	return err;
 }
 
-static int reserve(struct journal *j, struct index_state *state, size_t need)
+static int reserve(struct journal *j, struct index_state *state, size_t need, bool frees)
 {
+	if (!frees && !segments_has_reserve(j->set)) {
+		int err = segments_make_reserve(j->set);
+		if (err < 0)
+			return err;
+	}
 	if (!j->cut && j->seg.opaque && state->pos + need <= j->size)
 		return 0;
 	uint64_t size = segments_size(j->set);
 	while (size < need + SEGMENT_HEAD)
 		size *= 2;
-	return size > SEGMENT_MAX * 2ull ? ERR_RANGE : new_segment(j, state, size, false);
+	if (size > SEGMENT_MAX * 2ull)
+		return ERR_RANGE;
+	int err = new_segment(j, state, size, false, frees);
+	return err == 0 && state->pos + need > j->size ? ERR_NO_SPACE : err; /* the reserve is smaller */
 }
 
-int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data, struct place *ret_data)
+int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data, bool frees,
+	struct place *ret_data)
 {
 	if (body.len > JOURNAL_MAX_BODY || data.len > JOURNAL_MAX_DATA)
 		return ERR_RANGE;
 	if (journal_broken(j))
 		return ERR_READ_ONLY;
 	size_t need = ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT);
-	int err = reserve(j, state, need);
+	int err = reserve(j, state, need, frees);
 	if (err == 0)
 		err = seal_entry(j, state->pos, state->seq + 1, body, data);
 	if (err < 0)

@@ -39,8 +39,9 @@ int journal_replay(struct journal *j, struct index_state *state,
 /* Removes segments that nothing follows, makes what was replayed durable, opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 
-/* ERR_NO_SPACE, ERR_RANGE: nothing happened. Moves *state's position and sequence on. *ret_data is where data is. */
-int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data,
+/* ERR_NO_SPACE, ERR_RANGE: nothing happened. Moves *state's position and sequence on. *ret_data is where data is. `frees`: the
+ * entry lets go of space, so that it may use the reserve of a full disk. */
+int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data, bool frees,
 	struct place *ret_data) MUST_CHECK;
 
 /* What is on disk for sure: everything up to sequence number *ret_seq. */

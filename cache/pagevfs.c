@@ -37,6 +37,7 @@ struct pagevfs {
 	struct secret *key;
 	pthread_mutex_t lock; /* what follows */
 	int db_fd, log_fd;
+	bool cut_log;         /* SQLite gave the log up: shorten the file once the database is synced */
 	bool db_dirty;        /* written since it was synced */
 	bool failed;          /* an fdatasync failed: what the disk holds is not known */
 	uint8_t head[LOG_HEAD];
@@ -310,6 +311,10 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 		err = v->env->ftruncate(v->env->ctx, v->db_fd, size);
 	else
 		forget_frames(v, size <= LOG_HEAD ? 0 : ((uint64_t)size - LOG_HEAD) / FRAME);
+	if (f->log && size == 0) {
+		v->cut_log = true;
+		v->head_stamp = 0;
+	}
 	pthread_mutex_unlock(&v->lock);
 	return err < 0 ? sqlite_error(err) : SQLITE_OK;
 }
@@ -593,14 +598,18 @@ static int write_frames(struct pagevfs *v, uint64_t mark)
 int pagevfs_flush(struct pagevfs *v, uint64_t mark)
 {
 	pthread_mutex_lock(&v->lock);
-	bool dirty = v->db_dirty, failed = v->failed;
+	bool dirty = v->db_dirty, failed = v->failed, cut = v->cut_log;
 	int db = v->db_fd, log = v->log_fd;
-	v->db_dirty = false;
+	v->db_dirty = v->cut_log = false;
 	pthread_mutex_unlock(&v->lock);
 	if (failed)
 		return ERR_IO;
 	int synced = dirty ? v->env->fdatasync(v->env->ctx, db) : 0;
-	int err = synced < 0 || log < 0 ? synced : write_frames(v, mark);
+	int err = synced;
+	if (err == 0 && cut)
+		err = v->env->ftruncate(v->env->ctx, log, 0);
+	if (err == 0 && log >= 0)
+		err = write_frames(v, mark);
 	if (err > 0)
 		err = synced = v->env->fdatasync(v->env->ctx, log);
 	if (synced < 0) {
@@ -625,6 +634,23 @@ uint64_t pagevfs_pending(struct pagevfs *v)
 	uint64_t n = v->pending + (v->head_stamp != 0);
 	pthread_mutex_unlock(&v->lock);
 	return n;
+}
+
+uint64_t pagevfs_log_bytes(struct pagevfs *v)
+{
+	pthread_mutex_lock(&v->lock);
+	int64_t log = v->log_fd >= 0 ? v->env->fsize(v->env->ctx, v->log_fd) : 0;
+	pthread_mutex_unlock(&v->lock);
+	return log > 0 ? (uint64_t)log : 0;
+}
+
+uint64_t pagevfs_need(struct pagevfs *v)
+{
+	uint64_t log = pagevfs_log_bytes(v);
+	pthread_mutex_lock(&v->lock);
+	uint64_t want = LOG_HEAD_UNIT + v->n_frames * FRAME_UNIT, grow = v->n_frames * PAGE;
+	pthread_mutex_unlock(&v->lock);
+	return grow + (want > log ? want - log : 0);
 }
 
 uint64_t pagevfs_bytes(struct pagevfs *v)

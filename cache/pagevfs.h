@@ -36,6 +36,9 @@ int pagevfs_flush(struct pagevfs *v, uint64_t mark) MUST_CHECK;
 uint64_t pagevfs_frames(struct pagevfs *v);
 /* Log writes not flushed. A checkpoint is allowed only at 0. */
 uint64_t pagevfs_pending(struct pagevfs *v);
+uint64_t pagevfs_log_bytes(struct pagevfs *v); /* of the log on disk */
+/* Bytes that the files may grow by until what is in the log is in the database. */
+uint64_t pagevfs_need(struct pagevfs *v);
 uint64_t pagevfs_bytes(struct pagevfs *v); /* on disk */
 
 #endif

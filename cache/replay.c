@@ -47,7 +47,7 @@ static int purge_one(struct store *s, uint64_t ino)
 	struct store_txn *t;
 	struct node n;
 	struct piece p;
-	int err = txn_call(s, &t);
+	int err = txn_call_inside(s, &t);
 	if (err < 0)
 		return err;
 	err = index_node_get(s->index, ino, &n);

@@ -14,6 +14,8 @@
 enum { OPEN_MAX_SEGMENTS = 128, POOL_MAX = 4, NAME_SIZE = 24, CLEAR_SIZE = 24, SPARES = 2,
 	PLAIN_SIZE = 72, NONCE_AT = CLEAR_SIZE, SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE };
 
+#define RESERVE_NAME "reserve"
+#define RESERVE_SIZE (4u << 20)
 #define HEAD_MAGIC 0x3147455352464643ull /* "CFFRSEG1" */
 
 _Static_assert(SEALED_AT + PLAIN_SIZE + PAGE_TAG_SIZE <= SEGMENT_HEAD, "a head fits");
@@ -53,6 +55,7 @@ struct segments {
 	bool names_changed;               /* since the directory was synced */
 	uint64_t newest;                  /* highest number ever registered */
 	uint64_t prepared, prepared_size; /* number whose file is ready; 0: none */
+	uint64_t reserve;                 /* size of the reserve; 0: none */
 	uint64_t spare[SPARES];           /* sizes of spare-0, spare-1; 0: none */
 };
 
@@ -361,7 +364,61 @@ static int start_file(struct segments *set, const struct segment_info *info, str
 	return err;
 }
 
-int segments_new(struct segments *set, const struct segment_info *info)
+static bool take_reserve(struct segments *set, struct segment_info *info)
+{
+	char name[NAME_SIZE];
+	segment_name(name, info->number);
+	if (set->reserve == 0 || set->env->rename(set->env->ctx, set->dirfd, RESERVE_NAME, name) < 0)
+		return false;
+	info->size = set->reserve;
+	set->reserve = 0;
+	return true;
+}
+
+int segments_make_reserve(struct segments *set)
+{
+	const struct env *env = set->env;
+	uint64_t size = set->size < RESERVE_SIZE ? set->size : RESERVE_SIZE;
+	pthread_mutex_lock(&set->lock);
+	int err = 0, fd = -1;
+	if (set->reserve == 0) {
+		err = fd = env->open(env->ctx, set->dirfd, RESERVE_NAME, O_RDWR | O_CREAT, 0600);
+		if (fd >= 0) {
+			err = env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
+			env->close(env->ctx, fd);
+			if (err < 0)
+				env->unlink(env->ctx, set->dirfd, RESERVE_NAME);
+		}
+		if (err == 0 || err == ERR_UNSUPPORTED) {
+			set->reserve = size;
+			err = 0;
+		}
+	}
+	pthread_mutex_unlock(&set->lock);
+	return err;
+}
+
+void segments_drop_spares(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	for (int i = 0; i < SPARES; i++) {
+		char name[NAME_SIZE];
+		spare_name(name, i);
+		if (set->spare[i] != 0 && set->env->unlink(set->env->ctx, set->dirfd, name) == 0)
+			set->spare[i] = 0;
+	}
+	pthread_mutex_unlock(&set->lock);
+}
+
+bool segments_has_reserve(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	bool has = set->reserve != 0;
+	pthread_mutex_unlock(&set->lock);
+	return has;
+}
+
+int segments_new(struct segments *set, struct segment_info *info, bool frees)
 {
 	FREE_AFTER struct handle *h = calloc(1, sizeof *h);
 	if (!h)
@@ -370,6 +427,8 @@ int segments_new(struct segments *set, const struct segment_info *info)
 	int err = reserve_row(set);
 	if (err == 0 && (set->prepared != info->number || set->prepared_size < info->size)) {
 		err = make_file(set, info->number, info->size);
+		if (err == ERR_NO_SPACE && frees && take_reserve(set, info))
+			err = 0;
 	}
 	if (err == 0)
 		err = start_file(set, info, h);
@@ -678,6 +737,7 @@ uint64_t segments_bytes(struct segments *set, uint64_t *ret_live)
 		bytes += set->seg[i].size;
 		live += set->seg[i].live;
 	}
+	bytes += set->reserve;
 	for (int i = 0; i < SPARES; i++)
 		bytes += set->spare[i];
 	pthread_mutex_unlock(&set->lock);

@@ -56,7 +56,13 @@ void segments_close(struct segments *set);
 int segments_prepare(struct segments *set, uint64_t number, uint64_t size) MUST_CHECK;
 /* Makes segment info->number ready for use and registers it with no live bytes; takes the prepared file if it fits.
  * ERR_NO_SPACE and others leave nothing. */
-int segments_new(struct segments *set, const struct segment_info *info) MUST_CHECK;
+/* With `frees` (the entry to come will let go of more than it takes) a full disk gives the reserve: info->size is then its. */
+int segments_new(struct segments *set, struct segment_info *info, bool frees) MUST_CHECK;
+/* The reserve: a file kept so that a full disk can be emptied. While there is none, nothing that grows should be written. */
+int segments_make_reserve(struct segments *set) MUST_CHECK;
+/* Gives the disk the files kept for reuse. */
+void segments_drop_spares(struct segments *set);
+bool segments_has_reserve(struct segments *set);
 /* Reads a head. ERR_NOT_FOUND: no such file. ERR_CORRUPT: a head that does not open (never written whole). */
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
 /* Makes the names of segments durable that were made, and those removed gone. */

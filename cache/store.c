@@ -21,7 +21,7 @@
 
 /* Commits: each writes every page again that was touched since the one before, and names and ids touch pages all over, so fewer
  * are cheaper (2,000 made twice the frames of 10,000); replaying 10,000 entries takes 0.1 s. */
-enum { COMMIT_OPS = 10000, PENDING_SOFT = 8192, PENDING_HARD = 24576 /* pages */, HEAD_TEXT = 16, HEAD_NONCE = 24, HEAD_TAG = 16, HEAD_SUM = 32,
+enum { COMMIT_OPS = 10000, LOOK_OPS = 64, PENDING_SOFT = 8192, PENDING_HARD = 24576 /* pages */, HEAD_TEXT = 16, HEAD_NONCE = 24, HEAD_TAG = 16, HEAD_SUM = 32,
 	HEAD_SIZE = HEAD_TEXT + HEAD_NONCE + HEAD_TAG + HEAD_SUM };
 
 static const char head_text[HEAD_TEXT + 1] = "coffer store 1\n\n";
@@ -303,7 +303,7 @@ static void reset(struct store_txn *t)
 	buf_clear(&t->body);
 	buf_clear(&t->data);
 	t->data_view = bytes_of(NULL, 0);
-	t->live = t->failed = false;
+	t->live = t->failed = t->frees = false;
 	t->changed = 0;
 }
 
@@ -317,6 +317,7 @@ int txn_call_inside(struct store *s, struct store_txn **ret_t)
 		return ERR_READ_ONLY;
 	}
 	reset(&s->call);
+	s->call.frees = true;
 	*ret_t = &s->call;
 	return 0;
 }
@@ -328,12 +329,14 @@ int txn_call(struct store *s, struct store_txn **ret_t)
 	uint64_t pending = pagevfs_pending(s->vfs);
 	if (pending > PENDING_SOFT)
 		tend_kick(s);
-	if (pending > PENDING_HARD) {
-		int err = tend_relieve(s);
-		if (err < 0)
-			return err;
-	}
-	return txn_call_inside(s, ret_t);
+	if (atomic_load(&s->scarce))
+		(void)!tend_make_room(s);
+	int err = pending > PENDING_HARD ? tend_relieve(s) : 0;
+	if (err == 0)
+		err = txn_call_inside(s, ret_t);
+	if (err == 0)
+		(*ret_t)->frees = false;
+	return err;
 }
 
 static struct bytes txn_data(const struct store_txn *t)
@@ -346,7 +349,11 @@ static int write_entry(struct store_txn *t)
 {
 	struct store *s = t->s;
 	struct place data;
-	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), &data);
+	if (!t->frees && s->uncommitted % LOOK_OPS == 0)
+		tend_look_at_space(s);
+	if (!t->frees && atomic_load(&s->tight))
+		return ERR_NO_SPACE;
+	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), t->frees, &data);
 	if (err < 0)
 		return err;
 	if (t->live && txn_data(t).len > 0) {

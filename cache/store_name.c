@@ -137,6 +137,7 @@ int store_unlink(struct store *s, uint64_t parent, struct bytes name, bool dir, 
 		err = txn_call(s, &t);
 	if (err < 0)
 		return err;
+	t->frees = true;
 	err = txn_end(t, unlink_name(t, parent, name, dir, &ino));
 	if (err == 0)
 		*ret_ino = ino;

@@ -85,6 +85,7 @@ int store_setattr(struct store *s, uint64_t ino, unsigned mask, const struct nod
 		return err;
 	err = index_node_get(s->index, ino, &before);
 	n = before;
+	t->frees = (mask & ATTR_SIZE) && attr->size < before.size;
 	if (err == 0 && (mask & ATTR_SIZE))
 		err = set_size(t, &n, attr->size);
 	if (err == 0 && mask != 0) {
@@ -278,6 +279,7 @@ void store_release_open(struct store *s, uint64_t ino)
 	pthread_mutex_unlock(&s->lock);
 	if (!orphan || txn_call(s, &t) < 0)
 		return; /* the next start purges it */
+	t->frees = true;
 	int err = holds_has(&s->holds, ino) ? 0 : release_orphan(t, ino);
 	(void)!txn_end(t, err);
 }

@@ -3,11 +3,17 @@
  * Housekeeping: once a second, or when kicked, what was done is committed to the index, the journal synced, the index's log
  * written behind it, and what nothing needs any more is freed. All waiting for disks is done without the store's lock.
  */
+#include <fcntl.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include "cache/pagevfs.h"
 #include "cache/txn.h"
 
-enum { CHECKPOINT_FRAMES = 2000, WAITING_SEGMENTS = 4 };
+#define INDEX_RESERVE "reserve-index"
+#define INDEX_RESERVE_SIZE (4 << 20)
+
+enum { CHECKPOINT_FRAMES = 2000, WAITING_SEGMENTS = 4, LOG_KEEP = 16 << 20, TIGHT_MARGIN = 8 << 20, SCARCE_MARGIN = 24 << 20,
+	MAKE_ROOM_NS = 200000000 };
 
 /* The segments' numbers of live bytes go with the commit that they belong to. */
 static int save_segments(struct store *s)
@@ -80,12 +86,26 @@ static uint64_t waiting_bytes(struct store *s)
 	return bytes;
 }
 
+void tend_look_at_space(struct store *s)
+{
+	struct statvfs below;
+	if (fstatvfs(s->config.dirfd, &below) < 0)
+		return; /* no real disk */
+	uint64_t free_bytes = (uint64_t)below.f_bavail * below.f_frsize;
+	uint64_t need = pagevfs_need(s->vfs);
+	atomic_store(&s->scarce, free_bytes < need + SCARCE_MARGIN);
+	atomic_store(&s->tight, free_bytes < need + TIGHT_MARGIN);
+}
+
 static bool checkpoint_due(struct store *s)
 {
 	uint64_t most = s->config.checkpoint_frames ? s->config.checkpoint_frames : CHECKPOINT_FRAMES;
 	if (pagevfs_mark(s->vfs) == s->checkpointed)
 		return false;
-	return pagevfs_frames(s->vfs) >= most || waiting_bytes(s) > WAITING_SEGMENTS * segments_size(s->segments);
+	uint64_t waiting = waiting_bytes(s);
+	if (atomic_load(&s->scarce) || (waiting > 0 && (!segments_has_reserve(s->segments) || s->index_full)))
+		return true; /* the disk is full: space is needed now */
+	return pagevfs_frames(s->vfs) >= most || waiting > WAITING_SEGMENTS * segments_size(s->segments);
 }
 
 /* Moves the log into the database. That needs all of it on disk, and no more may come meanwhile. */
@@ -100,7 +120,7 @@ static int checkpoint_locked(struct store *s)
 	if (err == 0)
 		err = pagevfs_flush(s->vfs, UINT64_MAX);
 	if (err == 0)
-		err = index_checkpoint(s->index);
+		err = index_checkpoint(s->index, pagevfs_log_bytes(s->vfs) > LOG_KEEP);
 	return err;
 }
 
@@ -155,6 +175,17 @@ static int free_segments(struct store *s)
 	return err;
 }
 
+/* At most a few times a second, unless a checkpoint gives much back: on a disk that stays full it would be in vain. */
+int tend_make_room(struct store *s)
+{
+	int64_t now = s->config.env->mono_ns(s->config.env->ctx);
+	int64_t last = atomic_load(&s->made_room);
+	bool worth = pagevfs_frames(s->vfs) > CHECKPOINT_FRAMES / 2;
+	if ((now - last < MAKE_ROOM_NS && !worth) || !atomic_compare_exchange_strong(&s->made_room, &last, now))
+		return 0;
+	return store_tend(s);
+}
+
 int tend_relieve(struct store *s)
 {
 	pthread_mutex_lock(&s->tend_lock);
@@ -163,10 +194,38 @@ int tend_relieve(struct store *s)
 	return err;
 }
 
+/* A few MiB that the index may grow into when the disk is full, so that deleting can be written down. */
+static void keep_index_reserve(struct store *s, bool give)
+{
+	const struct env *env = s->config.env;
+	s->index_full = give;
+	if (give) {
+		(void)!env->unlink(env->ctx, s->config.dirfd, INDEX_RESERVE);
+		s->index_reserve = false;
+		return;
+	}
+	if (s->index_reserve)
+		return;
+	int fd = env->open(env->ctx, s->config.dirfd, INDEX_RESERVE, O_RDWR | O_CREAT, 0600);
+	if (fd < 0)
+		return;
+	int err = env->fallocate(env->ctx, fd, 0, 0, INDEX_RESERVE_SIZE);
+	(void)!env->close(env->ctx, fd);
+	if (err == ERR_NO_SPACE)
+		(void)!env->unlink(env->ctx, s->config.dirfd, INDEX_RESERVE);
+	s->index_reserve = err == 0;
+}
+
 int store_tend(struct store *s)
 {
 	pthread_mutex_lock(&s->tend_lock);
 	int err = flush_index(s);
+	if (err == ERR_NO_SPACE || err == 0)
+		keep_index_reserve(s, err == ERR_NO_SPACE);
+	if (err == ERR_NO_SPACE)
+		err = flush_index(s);
+	if (err == 0)
+		(void)!segments_make_reserve(s->segments); /* without it writes are refused, and the next turn tries again */
 	if (err == 0)
 		err = checkpoint(s);
 	if (err == 0)
@@ -179,6 +238,11 @@ int store_tend(struct store *s)
 		err = store_evict_some(s);
 	if (err == 0)
 		err = store_compact(s);
+	tend_look_at_space(s);
+	if (atomic_load(&s->tight)) {
+		segments_drop_spares(s->segments);
+		tend_look_at_space(s);
+	}
 	pthread_mutex_unlock(&s->tend_lock);
 	return err;
 }

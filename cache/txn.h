@@ -13,6 +13,7 @@
 #define COFFER_CACHE_TXN_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "cache/hold.h"
 #include "cache/journal.h"
 #include "cache/op.h"
@@ -24,6 +25,7 @@ struct store_txn {
 	struct buf body, data;
 	struct bytes data_view; /* instead of data: the caller's memory, for one large write */
 	bool live;              /* apply each op as it is staged */
+	bool frees;             /* lets go of space: goes on when the disk is full */
 	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
 	uint32_t changed;       /* space with a new local change, for the callback */
 };
@@ -52,12 +54,15 @@ struct store {
 	struct segments *segments;
 	struct journal *journal;
 	struct pagevfs *vfs;
+	_Atomic int64_t made_room; /* when, for tend_make_room() */
 
 	pthread_mutex_t lock; /* everything below */
 	struct index *index;
 	struct index_state at;  /* the journal's position and sequence (the other fields are the index's own) */
 	uint64_t committed_seq; /* the last index commit reflects it */
 	uint64_t uncommitted;   /* entries since */
+	_Atomic bool scarce;    /* no lock: make room before it is tight */
+	_Atomic bool tight;     /* no lock: the disk has little more than what the index may need: only what frees goes on */
 	bool behind;            /* the index lacks what the journal has: recover first */
 	struct store_txn call;
 	struct holds holds;
@@ -68,8 +73,9 @@ struct store {
 	struct tail tails[TAILS];
 	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
 
-	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock`; guards the next three */
+	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock`; guards the next five */
 	uint64_t checkpointed;     /* mark of the log at the last checkpoint */
+	bool index_reserve, index_full; /* the index's reserve is there; it was needed */
 	uint64_t db_segment, db_seq; /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
@@ -120,6 +126,8 @@ int store_collect(struct store *s) MUST_CHECK; /* chunks that nothing names */
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */
 /* Commits and flushes the index; no lock held. */
+int tend_make_room(struct store *s) MUST_CHECK; /* when space is tight; no lock held */
+void tend_look_at_space(struct store *s);
 int tend_relieve(struct store *s) MUST_CHECK;
 int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
 int tend_start(struct store *s) MUST_CHECK;
