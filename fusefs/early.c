@@ -12,12 +12,12 @@ struct failure {
 
 struct early {
 	struct store *store;
-	atomic_bool failing;     /* the last write failed */
-	atomic_int n_failures;   /* spares the lock while 0 */
-	pthread_mutex_t lock;    /* below */
-	uint64_t budget;         /* bytes to be answered early before room is looked at again */
+	atomic_bool failing;   /* the last write failed */
+	atomic_int n_failures; /* spares the lock while 0 */
+	pthread_mutex_t lock;  /* below */
+	uint64_t budget;       /* bytes to be answered early before room is looked at again */
 	struct failure *failures;
-	int lost;                /* an error for which there was no memory */
+	int lost; /* an error for which there was no memory */
 };
 
 int early_new(struct store *s, struct early **ret_e)

@@ -6,11 +6,11 @@
  *	else { err = early_take(e, ino); if (err == 0) err = write; reply err; }
  *	flush, fsync:  err = early_take(e, ino);
  *
- * The serving thread keeps the lead over both steps (serve.h), so a request that follows the answer is carried out after the write: order
- * and content are as if it had been answered late. What differs: kill -9 within those microseconds loses a write that no flush, fsync or
- * close has followed yet; and an error comes at the next write, flush or fsync of the file.
- * So that ENOSPC still comes at the call, writes are answered early only while there is ample room, which is looked at every
- * EARLY_BUDGET bytes, and not after an error until a write has succeeded.
+ * The serving thread keeps the lead over both steps (serve.h), so a request that follows the answer is carried out
+ * after the write: order and content are as if it had been answered late. What differs: kill -9 within those
+ * microseconds loses a write that no flush, fsync or close has followed yet; and an error comes at the next write,
+ * flush or fsync of the file. So that ENOSPC still comes at the call, writes are answered early only while there is
+ * ample room, which is looked at every EARLY_BUDGET bytes, and not after an error until a write has succeeded.
  */
 #ifndef COFFER_FUSEFS_EARLY_H
 #define COFFER_FUSEFS_EARLY_H

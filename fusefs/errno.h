@@ -4,8 +4,9 @@
  *
  *	fuse_reply_err(req, err_to_errno(err));
  *
- * Content that is not here: offline ENETUNREACH, deadline passed ETIMEDOUT, interrupted EINTR, the relay has lost it EREMOTEIO,
- * tampered or damaged EIO. A locked agent gives ENOKEY. A device that lost its right to write gives EACCES.
+ * Content that is not here: offline ENETUNREACH, deadline passed ETIMEDOUT, interrupted EINTR, the relay has lost it
+ * EREMOTEIO, tampered or damaged EIO. A locked agent gives ENOKEY. A device that lost its right to write gives
+ * EACCES.
  */
 #ifndef COFFER_FUSEFS_ERRNO_H
 #define COFFER_FUSEFS_ERRNO_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entries that appear or change are dropped from the kernel's cache by name, entries that went are deleted (which tells inotify).
- * Either way the directory's attributes and cached listing are dropped too: the kernel does that by itself only if it had cached
- * the entry. The kernel answers ENOENT for what it does not know; no error of a notification matters.
+ * Entries that appear or change are dropped from the kernel's cache by name, entries that went are deleted (which
+ * tells inotify). Either way the directory's attributes and cached listing are dropped too: the kernel does that by
+ * itself only if it had cached the entry. The kernel answers ENOENT for what it does not know; no error of a
+ * notification matters.
  */
 #define FUSE_USE_VERSION 314
 #include "fusefs/inval.h"
@@ -22,7 +23,7 @@ struct inval {
 	struct fuse_session *se;
 	uint64_t root_ino;
 	pthread_t thread;
-	pthread_mutex_t lock;   /* all below */
+	pthread_mutex_t lock; /* all below */
 	pthread_cond_t cond;
 	struct item *first, **last;
 	bool stopping;
@@ -37,7 +38,8 @@ static void tell_entry(const struct inval *q, const struct item *it)
 {
 	fuse_ino_t dir = to_kernel(q, it->ino);
 
-	/* A directory that the kernel still sees filled, or a mount point on it, cannot be deleted; dropping it still works. */
+	/* A directory that the kernel still sees filled, or a mount point on it, cannot be deleted; dropping it
+	 * still works. */
 	if (it->child == 0 || fuse_lowlevel_notify_delete(q->se, dir, it->child, it->name, it->name_len) < 0)
 		fuse_lowlevel_notify_inval_entry(q->se, dir, it->name, it->name_len);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inval: tells the kernel which of its cached entries, attributes and pages no longer hold. A thread of its own with no lock held, since
- * a notification may wait for a request that is being answered.
+ * inval: tells the kernel which of its cached entries, attributes and pages no longer hold. A thread of its own with
+ * no lock held, since a notification may wait for a request that is being answered.
  *
  *	inval_start(se, root_ino, &q);
  *	inval_add(q, inv, n);
@@ -17,7 +17,8 @@ struct inval;
 
 /* root_ino is the store's number of what the kernel knows as FUSE_ROOT_ID. ERR_NOMEM. */
 int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q) MUST_CHECK;
-/* Copies. An invalidation for which there is no memory is lost: the kernel then keeps what it has for a day at most. */
+/* Copies. An invalidation for which there is no memory is lost: the kernel then keeps what it has for a day at most.
+ *  */
 void inval_add(struct inval *q, const struct invalidation *inv, size_t n);
 void inval_stop(struct inval **q);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads are made when a read finds no idle one, and end when they have been idle for IDLE_SECONDS. config.fetch brings one chunk; a read
- * that spans several asks again until all are here or the deadline has passed. Failure: offline ENETUNREACH, deadline ETIMEDOUT, the
- * caller was killed or interrupted EINTR; the kernel's pages stay unread, so that the next read tries again.
+ * Threads are made when a read finds no idle one, and end when they have been idle for IDLE_SECONDS. config.fetch
+ * brings one chunk; a read that spans several asks again until all are here or the deadline has passed. Failure:
+ * offline ENETUNREACH, deadline ETIMEDOUT, the caller was killed or interrupted EINTR; the kernel's pages stay
+ * unread, so that the next read tries again.
  */
 #define FUSE_USE_VERSION 314
 #include "fusefs/late_read.h"
@@ -175,8 +176,13 @@ void late_read_add(struct late_read *l, struct fuse_req *req, uint64_t ino, uint
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	*r = (struct waiting){ .l = l, .req = req, .ino = ino, .off = off, .len = len, .chunk = chunk,
-			       .deadline = mono_ns() + LATE_READ_SECONDS * NS_PER_S };
+	*r = (struct waiting){ .l = l,
+		.req = req,
+		.ino = ino,
+		.off = off,
+		.len = len,
+		.chunk = chunk,
+		.deadline = mono_ns() + LATE_READ_SECONDS * NS_PER_S };
 	pthread_mutex_lock(&l->lock);
 	l->queued++;
 	served = !l->stopping && enough_threads(l);

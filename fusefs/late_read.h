@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * late_read: reads of content that is not here. They wait for the network on threads of their own, so that the mount's threads never do.
+ * late_read: reads of content that is not here. They wait for the network on threads of their own, so that the
+ * mount's threads never do.
  *
  *	late_read_start(m, &l);
  *	late_read_add(l, req, ino, off, len, chunk);   // answers req, at the latest after LATE_READ_SECONDS
  *	late_read_cancel(l);                           // waiting and further reads are answered with EINTR
- *	late_read_stop(&l);                            // cancels; all are answered when it returns; no further late_read_add
+ *	late_read_stop(&l);                            // cancels; all are answered when it returns; no further
+ * late_read_add
  */
 #ifndef COFFER_FUSEFS_LATE_READ_H
 #define COFFER_FUSEFS_LATE_READ_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Happy path: check the mount point, open a session, mount, start the threads. The session's descriptor is closed last, which ends the
- * connection. A killed process leaves a dead mount (ENOTCONN), which the next mount_start on that directory removes.
+ * Happy path: check the mount point, open a session, mount, start the threads. The session's descriptor is closed
+ * last, which ends the connection. A killed process leaves a dead mount (ENOTCONN), which the next mount_start on
+ * that directory removes.
  */
 #include "fusefs/mount.h"
 #include <errno.h>
@@ -57,8 +58,11 @@ static int session_open(struct mount *m)
 static int session_mount(struct mount *m)
 {
 	const struct mount_config *c = &m->ops.config;
-	const struct mountpoint_options options = { .allow_other = c->allow_other, .read_only = c->read_only,
-						    .exec_off = c->exec_off, .suid = c->suid, .dev = c->dev };
+	const struct mountpoint_options options = { .allow_other = c->allow_other,
+		.read_only = c->read_only,
+		.exec_off = c->exec_off,
+		.suid = c->suid,
+		.dev = c->dev };
 	int fd, err = mountpoint_mount(m->dir, &options, &fd);
 
 	if (err < 0)
@@ -85,7 +89,8 @@ static void on_ended(void *ctx)
 
 static void mount_free(struct mount *m)
 {
-	/* A notification may wait for a page that a late read holds or for an answer: those first, the serving threads after. */
+	/* A notification may wait for a page that a late read holds or for an answer: those first, the serving
+	 * threads after. */
 	if (m->ops.late)
 		late_read_cancel(m->ops.late);
 	inval_stop(&m->ops.inval);

@@ -55,7 +55,8 @@ static int check_empty(const char *dir)
 
 int mountpoint_prepare(const char *dir)
 {
-	struct statvfs fs; /* always asks the file system: stat(2) of a dead mount may be answered from the kernel's cache */
+	struct statvfs
+		fs; /* always asks the file system: stat(2) of a dead mount may be answered from the kernel's cache */
 	struct stat st;
 
 	if (statvfs(dir, &fs) < 0) {
@@ -99,8 +100,8 @@ static int mount_directly(const char *dir, const struct mountpoint_options *o, i
 
 	if (err < 0)
 		return err;
-	snprintf(data, sizeof data, "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions%s", fd, S_IFDIR, geteuid(), getegid(),
-		 o->allow_other ? ",allow_other" : "");
+	snprintf(data, sizeof data, "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions%s", fd, S_IFDIR,
+		geteuid(), getegid(), o->allow_other ? ",allow_other" : "");
 	if (mount("coffer", dir, FS_TYPE, mount_flags(o), data) < 0) {
 		err = err_from_errno(errno);
 		close(fd);
@@ -115,7 +116,9 @@ static int receive_fd(int socket)
 {
 	char byte, control[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+	};
 	ssize_t n;
 	int fd;
 
@@ -129,7 +132,8 @@ static int receive_fd(int socket)
 	return fd;
 }
 
-/* Runs fusermount3 to its end; *ret_ok: it was content. `socket` becomes its descriptor HELPER_FD, unless it is negative. */
+/* Runs fusermount3 to its end; *ret_ok: it was content. `socket` becomes its descriptor HELPER_FD, unless it is
+ * negative. */
 static int run_helper(char *const argv[], int socket, bool *ret_ok)
 {
 	char comm[] = "_FUSE_COMMFD=" HELPER_FD_TEXT, path[] = "PATH=/usr/local/bin:/usr/bin:/bin";
@@ -163,8 +167,8 @@ static int mount_by_helper(const char *dir, const struct mountpoint_options *o, 
 
 	if (!path)
 		return ERR_NOMEM;
-	snprintf(options, sizeof options, "fsname=coffer,subtype=coffer,default_permissions%s%s%s", o->allow_other ? ",allow_other" : "",
-		 o->read_only ? ",ro" : "", o->exec_off ? ",noexec" : "");
+	snprintf(options, sizeof options, "fsname=coffer,subtype=coffer,default_permissions%s%s%s",
+		o->allow_other ? ",allow_other" : "", o->read_only ? ",ro" : "", o->exec_off ? ",noexec" : "");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_from_errno(errno);
 	int err = run_helper(argv, pair[1], &ok);

@@ -6,8 +6,8 @@
  *	mountpoint_mount(dir, &options, &fd);       // fd: the FUSE device, whose requests are to be served
  *	mountpoint_unmount(dir, lazy);
  *
- * Root mounts directly, others through the setuid program fusermount3. libfuse's own way is not taken because it says errors on standard
- * error only, and unmounts lazily whatever it then finds on the directory.
+ * Root mounts directly, others through the setuid program fusermount3. libfuse's own way is not taken because it
+ * says errors on standard error only, and unmounts lazily whatever it then finds on the directory.
  */
 #ifndef COFFER_FUSEFS_MOUNTPOINT_H
 #define COFFER_FUSEFS_MOUNTPOINT_H
@@ -15,15 +15,16 @@
 #include <stdbool.h>
 #include "base/err.h"
 
-/* Checks that dir is an empty directory without a live mount of this program; unmounts one that a killed process left. ERR_NOT_FOUND,
- * ERR_NOT_DIR, ERR_NOT_EMPTY, ERR_BUSY, ERR_PERMISSION, ERR_IO. */
+/* Checks that dir is an empty directory without a live mount of this program; unmounts one that a killed process
+ * left. ERR_NOT_FOUND, ERR_NOT_DIR, ERR_NOT_EMPTY, ERR_BUSY, ERR_PERMISSION, ERR_IO. */
 int mountpoint_prepare(const char *dir) MUST_CHECK;
 
 struct mountpoint_options {
 	bool allow_other, read_only, exec_off, suid, dev;
 };
 
-/* Closing *ret_fd ends the connection. ERR_PERMISSION (no /dev/fuse, no fusermount3, not allowed), ERR_NOT_FOUND, ERR_IO, ERR_NOMEM. */
+/* Closing *ret_fd ends the connection. ERR_PERMISSION (no /dev/fuse, no fusermount3, not allowed), ERR_NOT_FOUND,
+ * ERR_IO, ERR_NOMEM. */
 int mountpoint_mount(const char *dir, const struct mountpoint_options *options, int *ret_fd) MUST_CHECK;
 
 /* ERR_BUSY: files are open there. ERR_NOT_FOUND: nothing is mounted. ERR_PERMISSION, ERR_IO. */

@@ -110,12 +110,14 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
 	conn->max_write = SERVE_MAX_IO;
-	/* Remote changes are told to the kernel (inval.h): it must not guess them from times, which local writes move too. */
+	/* Remote changes are told to the kernel (inval.h): it must not guess them from times, which local writes
+	 * move too. */
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
 	if (conn->want & FUSE_CAP_EXPLICIT_INVAL_DATA)
 		conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
-	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS |
-			   FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ASYNC_READ | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC |
+			   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
+			   FUSE_CAP_ASYNC_READ | FUSE_CAP_NO_OPENDIR_SUPPORT);
 	/* The writeback cache hides remote size changes of open files. Version 2 of KILLPRIV is added by serve.c. */
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_POSIX_ACL);

@@ -2,8 +2,9 @@
 /*
  * ops: the file-system operations of a mount, as libfuse calls them, and what they share.
  *
- * A worker (do_x) returns an enum err and fills in results; the operation (op_x) replies exactly once through one of the reply functions
- * below, which turn errors into errno. Only fuse_*.c, ops_*.c, serve.c, inval.c, late_read.c and mount.c know libfuse.
+ * A worker (do_x) returns an enum err and fills in results; the operation (op_x) replies exactly once through one of
+ * the reply functions below, which turn errors into errno. Only fuse_*.c, ops_*.c, serve.c, inval.c, late_read.c and
+ * mount.c know libfuse.
  */
 #ifndef COFFER_FUSEFS_OPS_H
 #define COFFER_FUSEFS_OPS_H
@@ -28,7 +29,7 @@ struct ops {
 	struct late_read *late;
 	struct early *early;
 	struct inval *inval;
-	bool selinux;        /* security.selinux means something on this machine */
+	bool selinux; /* security.selinux means something on this machine */
 };
 
 /* The table for fuse_session_new; userdata is a struct ops. */
@@ -48,8 +49,8 @@ bool ops_is_top(uint64_t dir);
 /* The kernel asks that this request also clear setuid, setgid and capabilities. */
 bool ops_kills_privileges(const struct ops *o);
 
-/* Clears setuid, setgid (if the group may execute) and security.capability of a file that was written to or whose owner changed.
- * *n is the node and is brought up to date. */
+/* Clears setuid, setgid (if the group may execute) and security.capability of a file that was written to or whose
+ * owner changed. *n is the node and is brought up to date. */
 int ops_kill_privileges(struct ops *o, struct node *n) MUST_CHECK;
 
 /* Replies. err 0: with what follows. */
@@ -94,7 +95,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi, fuse_ino_t to,
-			off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags);
+	off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags);
 
 /* ops_xattr.c */
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);

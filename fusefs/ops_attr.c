@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes. The kernel has checked permissions (default_permissions); here stands what it cannot know: whose owner and group can be
- * changed at all (owners.h), and what a change of size or owner clears.
+ * Attributes. The kernel has checked permissions (default_permissions); here stands what it cannot know: whose owner
+ * and group can be changed at all (owners.h), and what a change of size or owner clears.
  */
 #include "fusefs/ops.h"
 #include <sys/stat.h>
@@ -56,9 +56,10 @@ static unsigned times_of(const struct stat *st, int to_set, struct node *attr)
 	return mask;
 }
 
-/* The owner and group of a node that does not show as stored cannot change; setting them to what shows is no change. */
-static int owner_of(const struct ops *o, const struct node *n, const struct stat *st, int to_set, struct node *attr,
-		    unsigned *mask)
+/* The owner and group of a node that does not show as stored cannot change; setting them to what shows is no change.
+ *  */
+static int owner_of(
+	const struct ops *o, const struct node *n, const struct stat *st, int to_set, struct node *attr, unsigned *mask)
 {
 	int asked = to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID);
 
@@ -66,7 +67,7 @@ static int owner_of(const struct ops *o, const struct node *n, const struct stat
 		return 0;
 	if (!owners_as_stored(&o->owners, n)) {
 		if ((asked & FUSE_SET_ATTR_UID && st->st_uid != o->owners.uid) ||
-		    (asked & FUSE_SET_ATTR_GID && st->st_gid != o->owners.gid))
+			(asked & FUSE_SET_ATTR_GID && st->st_gid != o->owners.gid))
 			return ERR_PERMISSION;
 		*mask |= ATTR_CTIME;
 		attr->ctime = now_ns();

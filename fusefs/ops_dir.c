@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Directory listings. The kernel's position is the store's cookie plus 2; 0 and 1 are "." and "..". A listing holds no state here, so
- * opendir and releasedir are spared altogether (FUSE_NO_OPENDIR_SUPPORT), and the kernel caches what it read.
+ * Directory listings. The kernel's position is the store's cookie plus 2; 0 and 1 are "." and "..". A listing holds
+ * no state here, so opendir and releasedir are spared altogether (FUSE_NO_OPENDIR_SUPPORT), and the kernel caches
+ * what it read.
  */
 #include "fusefs/ops.h"
 #include <errno.h>
@@ -78,8 +79,11 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool pl
 {
 	struct ops *o = ops_of(req);
 	const struct serve_call *call = serve_call(o->serve);
-	struct listing l = { .req = req, .o = o, .plus = plus, .p = (char *)call->reply,
-			     .size = size < SERVE_MAX_IO ? size : SERVE_MAX_IO };
+	struct listing l = { .req = req,
+		.o = o,
+		.plus = plus,
+		.p = (char *)call->reply,
+		.size = size < SERVE_MAX_IO ? size : SERVE_MAX_IO };
 	int err = do_readdir(&l, ops_ino(o, ino), off);
 
 	if (err < 0)

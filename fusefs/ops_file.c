@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open files and their content. An open file holds its node (store_hold_open), so that it outlives its last name. When a call to the store
- * returns, it is in the kernel's hands; writes are answered a little before that (early.h), so flush only brings their errors.
+ * Open files and their content. An open file holds its node (store_hold_open), so that it outlives its last name.
+ * When a call to the store returns, it is in the kernel's hands; writes are answered a little before that (early.h),
+ * so flush only brings their errors.
  */
 #include "fusefs/ops.h"
 #include <errno.h>
@@ -43,7 +44,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		store_release_open(o->config.store, node);
 }
 
-/* The kernel believed that the name is free. If it was taken remotely just now, that file is opened instead, as open(2) does. */
+/* The kernel believed that the name is free. If it was taken remotely just now, that file is opened instead, as
+ * open(2) does. */
 static int open_existing(struct ops *o, uint64_t parent, const char *name, struct fuse_file_info *fi, struct node *ret)
 {
 	struct bytes view;
@@ -65,7 +67,8 @@ static int open_existing(struct ops *o, uint64_t parent, const char *name, struc
 	return err;
 }
 
-static int do_create(fuse_req_t req, uint64_t parent, const char *name, mode_t mode, struct fuse_file_info *fi, struct node *ret)
+static int do_create(
+	fuse_req_t req, uint64_t parent, const char *name, mode_t mode, struct fuse_file_info *fi, struct node *ret)
 {
 	struct ops *o = ops_of(req);
 	struct node_new new = { .kind = NODE_FILE, .mode = mode };
@@ -145,7 +148,8 @@ static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char 
 	int err = do_write(o, ino, p, size, off); /* p is the thread's until it reads the next request */
 	if (err < 0) {
 		early_failed(o->early, ino, err);
-		inval_add(o->inval, &(struct invalidation){ .ino = ino }, 1); /* the kernel has cached what is not there */
+		inval_add(o->inval, &(struct invalidation){ .ino = ino },
+			1); /* the kernel has cached what is not there */
 	}
 }
 
@@ -228,7 +232,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi, fuse_ino_t to,
-			off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
+	off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
 {
 	struct ops *o = ops_of(req);
 	uint64_t copied = 0;
@@ -241,8 +245,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct 
 	}
 	if (len > UINT32_MAX) /* what a reply can say */
 		len = UINT32_MAX & ~(size_t)4095;
-	int err = store_copy_range(o->config.store, ops_ino(o, from), (uint64_t)from_off, ops_ino(o, to), (uint64_t)to_off, len,
-				   &copied);
+	int err = store_copy_range(
+		o->config.store, ops_ino(o, from), (uint64_t)from_off, ops_ino(o, to), (uint64_t)to_off, len, &copied);
 	if (err < 0)
 		ops_reply_err(req, err);
 	else

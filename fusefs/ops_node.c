@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names: looking up, making, linking, renaming and removing. The directory that lists spaces has rules of its own: mkdir makes a space,
- * rename gives one another local name, everything else is refused with EPERM.
+ * Names: looking up, making, linking, renaming and removing. The directory that lists spaces has rules of its own:
+ * mkdir makes a space, rename gives one another local name, everything else is refused with EPERM.
  */
 #include "fusefs/ops.h"
 #include <errno.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes. user.coffer.* are the file system's own: state that is shown, not stored. They are read by name; of them only
- * `pinned` is listed, where it is set: listed state would travel with cp -a and tar --xattrs, and rsync -X would see differences
- * for ever. Setting or removing one that cannot be set is accepted without effect, for what was copied nevertheless. What could
- * raise rights is stored, and shown only where it is the own person's (owners.h).
+ * Extended attributes. user.coffer.* are the file system's own: state that is shown, not stored. They are read by
+ * name; of them only `pinned` is listed, where it is set: listed state would travel with cp -a and tar --xattrs, and
+ * rsync -X would see differences for ever. Setting or removing one that cannot be set is accepted without effect,
+ * for what was copied nevertheless. What could raise rights is stored, and shown only where it is the own person's
+ * (owners.h).
  *
- * Until ACLs are there, system.posix_acl_* is "not supported", as is security.selinux where SELinux is not: ls -l then asks once per file
- * system instead of once per file.
+ * Until ACLs are there, system.posix_acl_* is "not supported", as is security.selinux where SELinux is not: ls -l
+ * then asks once per file system instead of once per file.
  */
 #include "fusefs/ops.h"
 #include <errno.h>

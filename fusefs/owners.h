@@ -2,9 +2,10 @@
 /*
  * owners: what of a node's owner, group and mode applies on this machine (design: "Between people").
  *
- * Nodes of the own person show as stored if the mount keeps owners (runs as root, or owners_keep), else as the mounting user's. Nodes of
- * others always show as the mounting user's, or those of -o uid=,gid=. Setuid, setgid, device numbers, security.* and trusted.* xattrs
- * have effect only if the own person owns the node and one of the own devices wrote it.
+ * Nodes of the own person show as stored if the mount keeps owners (runs as root, or owners_keep), else as the
+ * mounting user's. Nodes of others always show as the mounting user's, or those of -o uid=,gid=. Setuid, setgid,
+ * device numbers, security.* and trusted.* xattrs have effect only if the own person owns the node and one of the
+ * own devices wrote it.
  */
 #ifndef COFFER_FUSEFS_OWNERS_H
 #define COFFER_FUSEFS_OWNERS_H
@@ -14,8 +15,8 @@
 
 struct owners {
 	const struct mount_config *config;
-	uint32_t uid, gid;   /* shown for what does not show as stored */
-	bool keep;           /* own nodes show as stored */
+	uint32_t uid, gid; /* shown for what does not show as stored */
+	bool keep;         /* own nodes show as stored */
 };
 
 void owners_init(struct owners *o, const struct mount_config *config);

@@ -31,7 +31,7 @@
 struct worker {
 	struct serve *s;
 	pthread_t thread;
-	uint8_t *in;             /* IN_SIZE bytes, the request */
+	uint8_t *in; /* IN_SIZE bytes, the request */
 	struct serve_call call;
 	atomic_uint_fast64_t seq; /* odd while an operation runs */
 };
@@ -39,10 +39,10 @@ struct worker {
 struct serve {
 	struct fuse_session *se;
 	int fd;
-	int stop_fd;             /* eventfd, readable once stopping */
+	int stop_fd; /* eventfd, readable once stopping */
 	atomic_bool stopping;
 	atomic_int_fast64_t drain_until; /* set before stopping */
-	atomic_bool ended;       /* the kernel closed the connection */
+	atomic_bool ended;               /* the kernel closed the connection */
 	void (*on_ended)(void *ctx);
 	void *ctx;
 	pthread_mutex_t lead;
@@ -50,8 +50,8 @@ struct serve {
 	pthread_cond_t flush_cond;
 	atomic_int flush_waiters;
 	atomic_uint_fast64_t init_unique; /* of the INIT request while it is answered, else 0 */
-	uint32_t init_offered;   /* lead */
-	size_t n_workers;        /* set before the first thread starts */
+	uint32_t init_offered;            /* lead */
+	size_t n_workers;                 /* set before the first thread starts */
 	struct worker workers[SERVE_THREADS];
 };
 
@@ -94,9 +94,9 @@ static void idle(struct serve *s, int64_t *spin_until)
 	}
 }
 
-/* The next request, on the thread that holds the lead; 0 at the end of the connection. While stopping, what the kernel has queued is still
- * served, and what it queues when a running operation ends; but a file that somebody keeps using on a mount taken off lazily could
- * go on for ever: DRAIN_NS then. */
+/* The next request, on the thread that holds the lead; 0 at the end of the connection. While stopping, what the
+ * kernel has queued is still served, and what it queues when a running operation ends; but a file that somebody
+ * keeps using on a mount taken off lazily could go on for ever: DRAIN_NS then. */
 static size_t receive(struct serve *s, struct worker *w)
 {
 	int64_t spin_until = 0;
@@ -349,7 +349,7 @@ ssize_t serve_writev(struct serve *s, int fd, struct iovec *iov, int count)
 	uint64_t init = s ? atomic_load_explicit(&s->init_unique, memory_order_relaxed) : 0;
 
 	if (init != 0 && h->unique == init && h->error == 0 && count > 1 &&
-	    iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(uint32_t))
+		iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(uint32_t))
 		((struct fuse_init_out *)iov[1].iov_base)->flags |= s->init_offered & FUSE_HANDLE_KILLPRIV_V2;
 	return writev(fd, iov, count);
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * serve: the request loop of one mount. Reads requests from /dev/fuse and hands them to libfuse, which calls the operations.
+ * serve: the request loop of one mount. Reads requests from /dev/fuse and hands them to libfuse, which calls the
+ * operations.
  *
- * Leader and followers: one of SERVE_THREADS threads holds the lead and reads; when nothing comes it spins for 50 us (the time that
- * waking a halted CPU costs), then polls. A cheap request is carried out without giving up the lead, so that a caller that issues one
- * request after another meets one warm thread; a request that may take long gives up the lead first.
+ * Leader and followers: one of SERVE_THREADS threads holds the lead and reads; when nothing comes it spins for 50 us
+ * (the time that waking a halted CPU costs), then polls. A cheap request is carried out without giving up the lead,
+ * so that a caller that issues one request after another meets one warm thread; a request that may take long gives
+ * up the lead first.
  *
- * With the lead held while an operation runs, a request that the kernel sends after the reply is read only after that operation is
- * over, unless it was one of the long ones. Writes are never among those: they count on it (early.h).
+ * With the lead held while an operation runs, a request that the kernel sends after the reply is read only after
+ * that operation is over, unless it was one of the long ones. Writes are never among those: they count on it
+ * (early.h).
  *
  *	serve_start(se, fd, ended, ctx, &s);
  *	serve_stop(s);                      // from any other thread, once; waits for running operations
@@ -30,12 +33,12 @@ struct serve;
 
 /* What an operation may know of the thread that carries it out and of what libfuse 3.14 hides of the request. */
 struct serve_call {
-	uint8_t *reply;        /* SERVE_MAX_IO bytes for what is read */
-	bool kill_privileges;  /* the kernel asks to clear setuid, setgid and the capability xattr with this request */
+	uint8_t *reply;       /* SERVE_MAX_IO bytes for what is read */
+	bool kill_privileges; /* the kernel asks to clear setuid, setgid and the capability xattr with this request */
 };
 
-/* `se` is mounted and its descriptor is fd. `ended` is called once, on a serving thread, if the kernel ends the connection before
- * serve_stop. ERR_NOMEM, ERR_IO. */
+/* `se` is mounted and its descriptor is fd. `ended` is called once, on a serving thread, if the kernel ends the
+ * connection before serve_stop. ERR_NOMEM, ERR_IO. */
 int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void *ctx, struct serve **ret_s) MUST_CHECK;
 void serve_stop(struct serve *s);
 void serve_free(struct serve *s); /* NULL is fine */
@@ -46,7 +49,8 @@ const struct serve_call *serve_call(const struct serve *s);
 /* Waits until each operation that was running at the call has ended. Not on a serving thread. */
 void serve_flush(struct serve *s);
 
-/* fuse_custom_io.writev of the session: replies, with the capabilities that libfuse 3.14 does not know added to INIT's. */
+/* fuse_custom_io.writev of the session: replies, with the capabilities that libfuse 3.14 does not know added to
+ * INIT's. */
 ssize_t serve_writev(struct serve *s, int fd, struct iovec *iov, int count);
 
 #endif

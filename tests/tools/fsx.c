@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsx: random operations on one file, each done on a file of the mount and on a file of another file system (the model), and compared.
+ * fsx: random operations on one file, each done on a file of the mount and on a file of another file system (the
+ * model), and compared.
  *
  *	fsx FILE MODEL SEED COUNT [MAX_BYTES]
  *
- * Reads, writes, O_APPEND writes, truncates, shared and private mappings, punched and zeroed ranges, fallocate, copy_file_range within the
- * file, holes by lseek, O_DIRECT, closing and opening again. Ends with 1 and the seed and number of the operation that differed.
+ * Reads, writes, O_APPEND writes, truncates, shared and private mappings, punched and zeroed ranges, fallocate,
+ * copy_file_range within the file, holes by lseek, O_DIRECT, closing and opening again. Ends with 1 and the seed and
+ * number of the operation that differed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +22,7 @@
 #include <unistd.h>
 
 struct fsx {
-	const char *path[2];     /* the file, the model */
+	const char *path[2]; /* the file, the model */
 	int fd[2];
 	uint64_t rng, seed;
 	size_t max;
@@ -179,8 +181,8 @@ static void do_map_read(struct fsx *x)
 
 static void do_fallocate(struct fsx *x)
 {
-	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
-				     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE };
+	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE };
 	int mode = modes[below(x, sizeof modes / sizeof modes[0])];
 	size_t off, len;
 
@@ -188,10 +190,12 @@ static void do_fallocate(struct fsx *x)
 	int model = mode;
 	if (mode & FALLOC_FL_ZERO_RANGE) { /* tmpfs lacks it */
 		model = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-		if (!(mode & FALLOC_FL_KEEP_SIZE) && off + len > size_of(x) && ftruncate(x->fd[1], (off_t)(off + len)) < 0)
+		if (!(mode & FALLOC_FL_KEEP_SIZE) && off + len > size_of(x) &&
+			ftruncate(x->fd[1], (off_t)(off + len)) < 0)
 			differ(x, "ftruncate of the model");
 	}
-	if (fallocate(x->fd[1], model, (off_t)off, (off_t)len) < 0 || fallocate(x->fd[0], mode, (off_t)off, (off_t)len) < 0)
+	if (fallocate(x->fd[1], model, (off_t)off, (off_t)len) < 0 ||
+		fallocate(x->fd[0], mode, (off_t)off, (off_t)len) < 0)
 		differ(x, "fallocate %d", mode);
 }
 
@@ -215,7 +219,8 @@ static void do_copy(struct fsx *x)
 			differ(x, "copy_file_range %zu from %zu to %zu", len, from, to);
 		left -= (size_t)n;
 	}
-	if (pread(x->fd[1], x->data, len, (off_t)from) != (ssize_t)len || pwrite(x->fd[1], x->data, len, (off_t)to) != (ssize_t)len)
+	if (pread(x->fd[1], x->data, len, (off_t)from) != (ssize_t)len ||
+		pwrite(x->fd[1], x->data, len, (off_t)to) != (ssize_t)len)
 		differ(x, "copy on the model");
 }
 
@@ -230,7 +235,8 @@ static void do_seek(struct fsx *x)
 			differ(x, "SEEK_DATA at %lld", (long long)at);
 		off_t end = data < 0 ? size : data;
 		if (end < at || end > size)
-			differ(x, "SEEK_DATA from %lld gives %lld of %lld", (long long)at, (long long)data, (long long)size);
+			differ(x, "SEEK_DATA from %lld gives %lld of %lld", (long long)at, (long long)data,
+				(long long)size);
 		ssize_t n = pread(x->fd[1], x->seen[1], (size_t)(end - at), at);
 		for (ssize_t i = 0; i < n; i++)
 			if (x->seen[1][i] != 0)
@@ -239,7 +245,8 @@ static void do_seek(struct fsx *x)
 			return;
 		at = lseek(x->fd[0], data, SEEK_HOLE);
 		if (at <= data || at > size)
-			differ(x, "SEEK_HOLE from %lld gives %lld of %lld", (long long)data, (long long)at, (long long)size);
+			differ(x, "SEEK_HOLE from %lld gives %lld of %lld", (long long)data, (long long)at,
+				(long long)size);
 	}
 }
 
@@ -256,7 +263,8 @@ static void do_direct(struct fsx *x)
 	int fd = open(x->path[0], O_RDWR | O_DIRECT);
 	if (fd < 0)
 		differ(x, "open O_DIRECT");
-	if (pwrite(fd, x->data, len, (off_t)off) != (ssize_t)len || pwrite(x->fd[1], x->data, len, (off_t)off) != (ssize_t)len)
+	if (pwrite(fd, x->data, len, (off_t)off) != (ssize_t)len ||
+		pwrite(x->fd[1], x->data, len, (off_t)off) != (ssize_t)len)
 		differ(x, "O_DIRECT write %zu at %zu", len, off);
 	memset(x->data, 0xee, len);
 	if (pread(fd, x->data, len, (off_t)off) != (ssize_t)len || close(fd) < 0)
@@ -290,8 +298,8 @@ static void compare_all(struct fsx *x)
 
 static void step(struct fsx *x)
 {
-	static void (*const ops[])(struct fsx *) = { do_read, do_read, do_write, do_write, do_write, do_append, do_truncate,
-						     do_map_write, do_map_read, do_fallocate, do_copy, do_seek, do_direct };
+	static void (*const ops[])(struct fsx *) = { do_read, do_read, do_write, do_write, do_write, do_append,
+		do_truncate, do_map_write, do_map_read, do_fallocate, do_copy, do_seek, do_direct };
 
 	ops[below(x, sizeof ops / sizeof ops[0])](x);
 	if (next_random(x) % 50 == 0)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mount_driver: mounts a store without agent, keys or relay, so that real programs can be run against the file system alone.
+ * mount_driver: mounts a store without agent, keys or relay, so that real programs can be run against the file
+ * system alone.
  *
  *	mount_driver STORE_DIR MOUNT_DIR [top|space] [allow_other] [suid] [dev] [ro]
  *
- * Makes one space named "space" at the first start. "space" (default) mounts it alone, "top" the directory that lists spaces. Prints
- * "ready" when the mount answers, serves until SIGTERM, SIGINT or an unmount from outside, and ends with 0 if all went well.
+ * Makes one space named "space" at the first start. "space" (default) mounts it alone, "top" the directory that
+ * lists spaces. Prints "ready" when the mount answers, serves until SIGTERM, SIGINT or an unmount from outside, and
+ * ends with 0 if all went well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -173,8 +175,13 @@ int main(int argc, char **argv)
 		return fail("usage: STORE_DIR MOUNT_DIR [OPTION..]", ERR_INVALID);
 	CLOSE_AFTER int dirfd = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct store_config sc = { .env = env_system(), .dirfd = dirfd, .key = key };
-	struct mount_config mc = { .dir = argv[2], .person = person, .ctx = &d, .space_create = space_create,
-				   .space_rename = space_rename, .state_get = state_get, .gone = gone };
+	struct mount_config mc = { .dir = argv[2],
+		.person = person,
+		.ctx = &d,
+		.space_create = space_create,
+		.space_rename = space_rename,
+		.state_get = state_get,
+		.gone = gone };
 	for (int i = 3; i < argc; i++) {
 		d.top |= strcmp(argv[i], "top") == 0;
 		mc.allow_other |= strcmp(argv[i], "allow_other") == 0;

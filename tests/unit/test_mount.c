@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A mount over a real store, in one process: what other devices change behind the kernel's back, content that is not here, whose nodes
- * show how. Needs /dev/fuse; without it every test is skipped (the integration tests say so once, as a failure in CI).
+ * A mount over a real store, in one process: what other devices change behind the kernel's back, content that is not
+ * here, whose nodes show how. Needs /dev/fuse; without it every test is skipped (the integration tests say so once,
+ * as a failure in CI).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,9 +25,24 @@
 #include "tests/lib/fake_env.h"
 #include "tests/lib/unit.h"
 
-#define ME { { 1 } }
-#define OTHER { { 2 } }
-#define MY_DEVICE { { 11 } }
+#define ME \
+	{ \
+		{ \
+			1 \
+		} \
+	}
+#define OTHER \
+	{ \
+		{ \
+			2 \
+		} \
+	}
+#define MY_DEVICE \
+	{ \
+		{ \
+			11 \
+		} \
+	}
 #define CHUNK_LEN 100000
 
 struct fixture {
@@ -88,8 +104,16 @@ static void gone(void *ctx, struct mount *m)
 
 static void start(struct fixture *f)
 {
-	struct mount_config c = { .store = f->store, .dir = f->path, .root_ino = f->root, .person = ME, .ctx = f, .fetch = fetch,
-				  .own_device = own_device, .gone = gone, .suid = geteuid() == 0, .dev = geteuid() == 0 };
+	struct mount_config c = { .store = f->store,
+		.dir = f->path,
+		.root_ino = f->root,
+		.person = ME,
+		.ctx = f,
+		.fetch = fetch,
+		.own_device = own_device,
+		.gone = gone,
+		.suid = geteuid() == 0,
+		.dev = geteuid() == 0 };
 
 	assert_int_equal(mount_start(&c, &f->m), OK);
 }
@@ -206,11 +230,11 @@ static void tell(struct fixture *f, uint64_t ino, const char *name, uint64_t chi
 }
 
 /* Invalidation is asynchronous: waits up to 5 s for a condition. */
-#define EVENTUALLY(condition)                                   \
-	do {                                                    \
+#define EVENTUALLY(condition) \
+	do { \
 		for (int i_ = 0; i_ < 5000 && !(condition); i_++) \
-			poll(NULL, 0, 1);                       \
-		assert_true(condition);                         \
+			poll(NULL, 0, 1); \
+		assert_true(condition); \
 	} while (0)
 
 static bool reads(int fd, const char *want)
@@ -302,7 +326,9 @@ static uint64_t add_absent(struct fixture *f, const char *name)
 	uint64_t ino = add_remote(t, f, name, (struct node){ .owner = ME, .mode = 0644, .size = 2 * CHUNK_LEN });
 
 	for (uint64_t i = 0; i < 2; i++) {
-		struct chunk_row c = { .space = f->space, .id = { { 50, ++number } }, .len = CHUNK_LEN, .confirmed = true };
+		struct chunk_row c = {
+			.space = f->space, .id = { { 50, ++number } }, .len = CHUNK_LEN, .confirmed = true
+		};
 		assert_int_equal(txn_chunk_add(t, &c), OK);
 		assert_int_equal(txn_content_ref(t, ino, i * CHUNK_LEN, CHUNK_LEN, c.row, 0), OK);
 	}
@@ -326,8 +352,13 @@ static void absent_content_is_fetched(void **state)
 
 static void a_failed_fetch_is_an_errno_and_can_be_tried_again(void **state)
 {
-	static const struct { int err, code; } table[] = {
-		{ ERR_OFFLINE, ENETUNREACH }, { ERR_TIMEOUT, ETIMEDOUT }, { ERR_MISSING, EREMOTEIO }, { ERR_TAMPERED, EIO },
+	static const struct {
+		int err, code;
+	} table[] = {
+		{ ERR_OFFLINE, ENETUNREACH },
+		{ ERR_TIMEOUT, ETIMEDOUT },
+		{ ERR_MISSING, EREMOTEIO },
+		{ ERR_TAMPERED, EIO },
 	};
 	struct fixture *f = mounted(state);
 	char p[4096] __attribute__((aligned(4096)));
@@ -343,7 +374,8 @@ static void a_failed_fetch_is_an_errno_and_can_be_tried_again(void **state)
 	assert_int_equal(pread(fd, p, sizeof p, 0), (ssize_t)sizeof p);
 }
 
-/* Reads in a process of its own: a thread of this one could not be killed while the read waits, nor this process end. */
+/* Reads in a process of its own: a thread of this one could not be killed while the read waits, nor this process
+ * end. */
 static pid_t spawn_reader(const char *name)
 {
 	char program[] = "head", option[] = "-c1", path[32];
@@ -512,8 +544,8 @@ int main(void)
 		TEST(nodes_of_others_show_as_the_users_and_raise_nothing),
 		TEST(a_busy_mount_stays_unless_stopped_lazily),
 		TEST(an_unmount_from_outside_is_told_once),
-		cmocka_unit_test_setup_teardown(a_write_that_failed_after_its_answer_is_told_at_close_and_fsync,
-			set_up_failing, leave),
+		cmocka_unit_test_setup_teardown(
+			a_write_that_failed_after_its_answer_is_told_at_close_and_fsync, set_up_failing, leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
