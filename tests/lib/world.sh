@@ -8,6 +8,7 @@
 #	new_device alice2 alice      # a further device of alice, mounted at $W/alice2.mnt
 #	coffer alice VERB ...        # the command on that profile
 #	relay_stop [SIGNAL]; relay_start   # same port, same data
+#	WORLD_PIDS="$WORLD_PIDS $!"  # further processes that are to end with the world
 #
 # Ends only processes that it started, by their ids.
 
@@ -92,6 +93,7 @@ syncd_pid() {
 world_start() {
 	W=$(realpath "${1:-$(mktemp -d)}")
 	mkdir -p "$W/relay"
+	WORLD_PIDS=
 	trap world_end EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -111,6 +113,9 @@ world_end() {
 		p=$(agent_pid "$p") && { kill -CONT $(pgrep -P "$p") 2>/dev/null || :; kill "$p" 2>/dev/null; await 10 gone "$p" || kill -9 "$p" 2>/dev/null; } || :
 	done
 	relay_stop
+	for p in $WORLD_PIDS; do
+		kill "$p" 2>/dev/null || :
+	done
 	if [ $code -ne 0 ] && [ -n "${WORLD_LOGS:-1}" ]; then
 		tail -n 20 "$W"/relay.log "$W"/*/agent.log >&2 2>/dev/null || :
 	fi
@@ -118,8 +123,11 @@ world_end() {
 	exit $code
 }
 
+# A process that ended and that nobody has waited for yet is gone too.
 gone() {
-	! kill -0 "$1" 2>/dev/null
+	local stat
+	read -r stat 2>/dev/null < "/proc/$1/stat" || return 0
+	[[ ${stat##*) } == Z* ]]
 }
 
 mount_of() {
