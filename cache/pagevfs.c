@@ -44,6 +44,7 @@ struct pagevfs {
 	uint64_t head_stamp;  /* 0: as in the file */
 	struct frame *frame;
 	uint64_t n_frames, alloc, pending;
+	uint64_t moved;       /* frames that the database has */
 	uint64_t writes;
 	uint8_t batch[BATCH * FRAME_UNIT];
 };
@@ -207,6 +208,8 @@ static void forget_frames(struct pagevfs *v, uint64_t from)
 	}
 	if (v->n_frames > from)
 		v->n_frames = from;
+	if (v->moved > from)
+		v->moved = from;
 }
 
 static int log_grow(struct pagevfs *v, uint64_t n)
@@ -644,11 +647,18 @@ uint64_t pagevfs_log_bytes(struct pagevfs *v)
 	return log > 0 ? (uint64_t)log : 0;
 }
 
+void pagevfs_moved(struct pagevfs *v)
+{
+	pthread_mutex_lock(&v->lock);
+	v->moved = v->n_frames;
+	pthread_mutex_unlock(&v->lock);
+}
+
 uint64_t pagevfs_need(struct pagevfs *v)
 {
 	uint64_t log = pagevfs_log_bytes(v);
 	pthread_mutex_lock(&v->lock);
-	uint64_t want = LOG_HEAD_UNIT + v->n_frames * FRAME_UNIT, grow = v->n_frames * PAGE;
+	uint64_t want = LOG_HEAD_UNIT + v->n_frames * FRAME_UNIT, grow = (v->n_frames - v->moved) * PAGE;
 	pthread_mutex_unlock(&v->lock);
 	return grow + (want > log ? want - log : 0);
 }

@@ -37,6 +37,8 @@ uint64_t pagevfs_frames(struct pagevfs *v);
 /* Log writes not flushed. A checkpoint is allowed only at 0. */
 uint64_t pagevfs_pending(struct pagevfs *v);
 uint64_t pagevfs_log_bytes(struct pagevfs *v); /* of the log on disk */
+/* A checkpoint moved all there is. */
+void pagevfs_moved(struct pagevfs *v);
 /* Bytes that the files may grow by until what is in the log is in the database. */
 uint64_t pagevfs_need(struct pagevfs *v);
 uint64_t pagevfs_bytes(struct pagevfs *v); /* on disk */

@@ -407,6 +407,12 @@ void segments_drop_spares(struct segments *set)
 		if (set->spare[i] != 0 && set->env->unlink(set->env->ctx, set->dirfd, name) == 0)
 			set->spare[i] = 0;
 	}
+	if (set->prepared != 0) {
+		char name[NAME_SIZE];
+		segment_name(name, set->prepared);
+		(void)!set->env->unlink(set->env->ctx, set->dirfd, name);
+		set->prepared = 0;
+	}
 	pthread_mutex_unlock(&set->lock);
 }
 

@@ -349,7 +349,7 @@ static int write_entry(struct store_txn *t)
 {
 	struct store *s = t->s;
 	struct place data;
-	if (!t->frees && s->uncommitted % LOOK_OPS == 0)
+	if (s->uncommitted % LOOK_OPS == 0)
 		tend_look_at_space(s);
 	if (!t->frees && atomic_load(&s->tight))
 		return ERR_NO_SPACE;

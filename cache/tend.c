@@ -121,6 +121,8 @@ static int checkpoint_locked(struct store *s)
 		err = pagevfs_flush(s->vfs, UINT64_MAX);
 	if (err == 0)
 		err = index_checkpoint(s->index, pagevfs_log_bytes(s->vfs) > LOG_KEEP);
+	if (err == 0)
+		pagevfs_moved(s->vfs);
 	return err;
 }
 
@@ -274,7 +276,8 @@ static void *keeper(void *ctx)
 {
 	struct store *s = ctx;
 	while (!stopping(s)) {
-		(void)!journal_prepare(s->journal);
+		if (!atomic_load(&s->scarce))
+			(void)!journal_prepare(s->journal);
 		wait_second(s);
 		(void)!store_tend(s);
 	}
