@@ -10,7 +10,15 @@
 #include "base/cleanup.h"
 #include "cache/txn.h"
 
-enum { VICTIMS = 64, VISITS = 256, ROUNDS = 64, BATCH_BYTES = 1 << 20, BATCH_PIECES = 128, COLLECT = 512, TAIL_LEAST = 16 };
+enum {
+	VICTIMS = 64,
+	VISITS = 256,
+	ROUNDS = 64,
+	BATCH_BYTES = 1 << 20,
+	BATCH_PIECES = 128,
+	COLLECT = 512,
+	TAIL_LEAST = 16
+};
 
 struct victims {
 	uint64_t number[VICTIMS];
@@ -82,7 +90,8 @@ static int read_batch(struct store *s, struct batch *b)
 		int err = buf_grow(&b->data, (size_t)b->m[i].p.len, &p);
 		if (err == 0)
 			err = segments_read(s->segments, &b->m[i].p.at, p, (size_t)b->m[i].p.len);
-		if (err == ERR_TAMPERED || err == ERR_CORRUPT) { /* damaged bytes stay where they are; verify tells of them */
+		if (err == ERR_TAMPERED ||
+			err == ERR_CORRUPT) { /* damaged bytes stay where they are; verify tells of them */
 			b->data.len -= (size_t)b->m[i].p.len;
 			b->m[i] = b->m[--b->n];
 			i--;
@@ -97,8 +106,9 @@ static int read_batch(struct store *s, struct batch *b)
 static bool still_there(struct store *s, const struct moved *m)
 {
 	struct piece now;
-	return index_extent_next(s->index, m->owner, m->p.off, &now) == 0 && now.off == m->p.off && now.len >= m->p.len &&
-		now.at.segment == m->p.at.segment && now.at.pos == m->p.at.pos && now.at.skip == m->p.at.skip;
+	return index_extent_next(s->index, m->owner, m->p.off, &now) == 0 && now.off == m->p.off &&
+	       now.len >= m->p.len && now.at.segment == m->p.at.segment && now.at.pos == m->p.at.pos &&
+	       now.at.skip == m->p.at.skip;
 }
 
 static int write_batch(struct store *s, const struct batch *b)
@@ -114,8 +124,11 @@ static int write_batch(struct store *s, const struct batch *b)
 		if (still_there(s, m)) {
 			err = txn_add_data(t, bytes_of(b->data.data + from, (size_t)m->p.len), &to);
 			if (err == 0)
-				err = txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA, .ino = m->owner, .off = m->p.off,
-								.len = m->p.len, .from = to });
+				err = txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA,
+							   .ino = m->owner,
+							   .off = m->p.off,
+							   .len = m->p.len,
+							   .from = to });
 		}
 		from += m->p.len;
 	}

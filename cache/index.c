@@ -12,7 +12,8 @@
 /* Names hash to `hash` within their parent: the cookie of readdir. A link that is not shown has parent 0. An extent with
  * segment 0 names a chunk (pos) instead of a place in the journal. */
 static const char schema[] =
-	"CREATE TABLE state(one INTEGER PRIMARY KEY, segment INT, pos INT, seq INT, next_row INT, next_segment INT, nodes INT, "
+	"CREATE TABLE state(one INTEGER PRIMARY KEY, segment INT, pos INT, seq INT, next_row INT, next_segment INT, "
+	"nodes INT, "
 	" claims INT);"
 	"CREATE TABLE segment(number INTEGER PRIMARY KEY, size INT, live INT);"
 	"CREATE TABLE node(ino INTEGER PRIMARY KEY, attr BLOB);"
@@ -25,7 +26,8 @@ static const char schema[] =
 	"CREATE TABLE link_ino(ino INT, parent INT, hash INT, PRIMARY KEY(ino, parent, hash)) WITHOUT ROWID;"
 	"CREATE TABLE claim(parent INT, hash INT, id BLOB, PRIMARY KEY(parent, hash, id)) WITHOUT ROWID;"
 	"CREATE TABLE xattr(ino INT, name BLOB, value BLOB, PRIMARY KEY(ino, name)) WITHOUT ROWID;"
-	"CREATE TABLE extent(owner INT, off INT, len INT, segment INT, pos INT, run INT, skip INT, PRIMARY KEY(owner, off))"
+	"CREATE TABLE extent(owner INT, off INT, len INT, segment INT, pos INT, run INT, skip INT, PRIMARY KEY(owner, "
+	"off))"
 	" WITHOUT ROWID;"
 	"CREATE INDEX extent_chunk ON extent(pos, owner) WHERE segment=0;"
 	"CREATE TABLE chunk(row INTEGER PRIMARY KEY, data BLOB);"
@@ -94,10 +96,10 @@ static int set_up(struct index *ix)
 		err = exec(ix, "PRAGMA journal_mode=OFF"); /* the step to WAL would make a rollback journal */
 	if (err < 0)
 		return err;
-	err = exec(ix,
-		"PRAGMA page_size=4096; PRAGMA cache_size=-65536; PRAGMA cache_spill=OFF;"
-		"PRAGMA temp_store=MEMORY; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
-		"PRAGMA secure_delete=OFF; PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=OFF");
+	err = exec(ix, "PRAGMA page_size=4096; PRAGMA cache_size=-65536; PRAGMA cache_spill=OFF;"
+		       "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA "
+		       "wal_autocheckpoint=0;"
+		       "PRAGMA secure_delete=OFF; PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=OFF");
 	if (err == 0)
 		err = user_version(ix, &version);
 	if (err == 0 && version != 0 && version != INDEX_FORMAT)
@@ -117,8 +119,8 @@ int index_open(const struct index_config *config, struct index **ret_ix)
 		return ERR_NOMEM;
 	ix->config = *config;
 	ix->row = (struct buf)BUF_INIT(4096);
-	int rc = sqlite3_open_v2(config->path, &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-		config->vfs);
+	int rc = sqlite3_open_v2(
+		config->path, &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, config->vfs);
 	int err = rc == SQLITE_OK ? set_up(ix) : query_error(ix, rc);
 	if (err < 0) {
 		index_close(ix);
@@ -142,8 +144,8 @@ void index_close(struct index *ix)
 int index_commit(struct index *ix)
 {
 	const struct index_state *s = &ix->state;
-	int err = query_run(ix, Q_STATE_PUT, "iiiiiii", s->segment, s->pos, s->seq, s->next_row, s->next_segment, s->nodes,
-		s->claims);
+	int err = query_run(ix, Q_STATE_PUT, "iiiiiii", s->segment, s->pos, s->seq, s->next_row, s->next_segment,
+		s->nodes, s->claims);
 	if (err == 0)
 		err = query_run(ix, Q_COMMIT, "");
 	if (err < 0)

@@ -21,10 +21,11 @@ struct index;
 
 /* The journal position that a committed index reflects, and the counters that go on from it. */
 struct index_state {
-	uint64_t segment, pos, seq; /* the entry after the last one applied begins at pos of segment; seq is the last applied */
-	uint64_t next_row;          /* of nodes, chunks, spaces and outbox rows: one space of ids */
+	uint64_t segment, pos,
+		seq;       /* the entry after the last one applied begins at pos of segment; seq is the last applied */
+	uint64_t next_row; /* of nodes, chunks, spaces and outbox rows: one space of ids */
 	uint64_t next_segment;
-	uint64_t nodes, claims;     /* rows of node and claim */
+	uint64_t nodes, claims; /* rows of node and claim */
 };
 
 /* Where bytes of an extent are. */
@@ -43,24 +44,25 @@ struct piece {
 };
 
 struct index_config {
-	const char *vfs;      /* name of a registered SQLite VFS; NULL: the default */
+	const char *vfs; /* name of a registered SQLite VFS; NULL: the default */
 	const char *path;
 	const uint8_t *name_key; /* 16 bytes, kept until index_close: hash of names */
 	void (*live)(void *ctx, uint64_t segment, int64_t delta);
 	void *ctx;
-	bool fresh;           /* there is no file yet */
+	bool fresh; /* there is no file yet */
 };
 
 int index_open(const struct index_config *config, struct index **ret_ix) MUST_CHECK;
-void index_close(struct index *ix); /* rolls the open transaction back; NULL is fine */
-int index_commit(struct index *ix) MUST_CHECK;   /* writes the state, ends the transaction, begins the next */
+void index_close(struct index *ix);            /* rolls the open transaction back; NULL is fine */
+int index_commit(struct index *ix) MUST_CHECK; /* writes the state, ends the transaction, begins the next */
 /* True after an error with which SQLite rolled back everything since the last commit: only index_rollback() works then. */
 bool index_lost(const struct index *ix);
 int index_rollback(struct index *ix) MUST_CHECK; /* back to the last commit; the state too */
 int index_savepoint(struct index *ix) MUST_CHECK;
 int index_release(struct index *ix) MUST_CHECK;
 int index_rollback_to(struct index *ix) MUST_CHECK; /* and releases */
-int index_checkpoint(struct index *ix, bool truncate) MUST_CHECK; /* right after index_commit; truncate: the log file too */
+int index_checkpoint(
+	struct index *ix, bool truncate) MUST_CHECK; /* right after index_commit; truncate: the log file too */
 struct index_state *index_state(struct index *ix);
 
 /* Nodes and links. */
@@ -71,13 +73,15 @@ int index_node_put(struct index *ix, const struct node *n, uint64_t was_change, 
 int index_node_del(struct index *ix, uint64_t ino) MUST_CHECK; /* with xattrs, target and extents; links must be gone */
 int index_target_get(struct index *ix, uint64_t ino, struct buf *out) MUST_CHECK;
 int index_target_put(struct index *ix, uint64_t ino, struct bytes target) MUST_CHECK;
-int index_dirty_next(struct index *ix, uint32_t space, uint64_t *change, uint64_t *ino) MUST_CHECK; /* the one after (both) */
+int index_dirty_next(
+	struct index *ix, uint32_t space, uint64_t *change, uint64_t *ino) MUST_CHECK; /* the one after (both) */
 int index_orphan_next(struct index *ix, uint64_t *ino) MUST_CHECK;
 int index_dirty_count(struct index *ix, uint64_t *ret) MUST_CHECK;
 
 int index_link_shown(struct index *ix, uint64_t parent, struct bytes name, struct link *ret) MUST_CHECK;
 int index_link_get(struct index *ix, const struct id16 *id, struct link *ret) MUST_CHECK;
-int index_link_put(struct index *ix, const struct link *l) MUST_CHECK; /* ERR_EXISTS: the shown name is another link's */
+int index_link_put(
+	struct index *ix, const struct link *l) MUST_CHECK; /* ERR_EXISTS: the shown name is another link's */
 int index_link_del(struct index *ix, const struct id16 *id) MUST_CHECK;
 /* Walks the shown links of parent; *cookie is the one before on entry, the found one's on return. */
 int index_link_next(struct index *ix, uint64_t parent, uint64_t *cookie, struct link *ret) MUST_CHECK;
@@ -87,7 +91,8 @@ struct link_at {
 };
 int index_link_of_next(struct index *ix, uint64_t ino, struct link_at *at, struct link *ret) MUST_CHECK;
 /* Walks the links whose register is (parent, name) or, with name.len 0, in parent, but which are shown elsewhere or not. */
-int index_claim_next(struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id, struct link *ret) MUST_CHECK;
+int index_claim_next(struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id,
+	struct link *ret) MUST_CHECK;
 
 int index_xattr_get(struct index *ix, uint64_t ino, struct bytes name, struct buf *out) MUST_CHECK;
 int index_xattr_put(struct index *ix, uint64_t ino, struct bytes name, struct bytes value) MUST_CHECK;
@@ -98,16 +103,20 @@ int index_xattr_next(struct index *ix, uint64_t ino, struct buf *name, struct bu
 /* Content: what [off, off+len) of an owner (ino or chunk row) is made of. */
 int index_extent_clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len) MUST_CHECK;
 int index_extent_put(struct index *ix, uint64_t owner, const struct piece *p) MUST_CHECK; /* replaces what is there */
-int index_extent_shift(struct index *ix, uint64_t owner, uint64_t from, int64_t delta) MUST_CHECK; /* all at or after from */
+int index_extent_shift(
+	struct index *ix, uint64_t owner, uint64_t from, int64_t delta) MUST_CHECK; /* all at or after from */
 /* Copies (share) or moves the pieces of [off, off+len) of one owner over [to_off, ...) of another. */
-int index_extent_share(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, uint64_t to, uint64_t to_off) MUST_CHECK;
+int index_extent_share(
+	struct index *ix, uint64_t owner, uint64_t off, uint64_t len, uint64_t to, uint64_t to_off) MUST_CHECK;
 /* The first piece that ends after off, cut to begin at off if it contains it. ERR_NOT_FOUND. */
 int index_extent_next(struct index *ix, uint64_t owner, uint64_t off, struct piece *ret) MUST_CHECK;
 /* Pieces overlapping [off, off+len) into p[0..max), cut to it; *ret_n of them (max: there may be more). */
-int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max, size_t *ret_n) MUST_CHECK;
+int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max,
+	size_t *ret_n) MUST_CHECK;
 /* Walks all pieces of all owners that lie in segments (not in chunks) after (*owner, off). */
 int index_extent_walk(struct index *ix, uint64_t *owner, struct piece *p) MUST_CHECK;
-int index_chunk_used(struct index *ix, uint64_t chunk, uint64_t *ret_owner) MUST_CHECK; /* an owner after *ret_owner that names it */
+int index_chunk_used(
+	struct index *ix, uint64_t chunk, uint64_t *ret_owner) MUST_CHECK; /* an owner after *ret_owner that names it */
 
 /* Sync. Each _next walks in key order; keys hold the one before on entry. */
 int index_chunk_get(struct index *ix, uint64_t row, struct chunk_row *ret) MUST_CHECK;
@@ -116,22 +125,27 @@ int index_chunk_put(struct index *ix, const struct chunk_row *c) MUST_CHECK;
 int index_chunk_del(struct index *ix, uint64_t row) MUST_CHECK; /* with its extents */
 int index_chunk_next(struct index *ix, uint64_t *row) MUST_CHECK;
 int index_chunk_queued(struct index *ix, uint64_t row, bool *ret_queued) MUST_CHECK; /* an outbox row needs it */
-int index_loose_next(struct index *ix, uint64_t *row) MUST_CHECK; /* chunks that lost a reference */
-int index_loose_del(struct index *ix, uint64_t row) MUST_CHECK;   /* bookkeeping only: not journaled */
+int index_loose_next(struct index *ix, uint64_t *row) MUST_CHECK;                    /* chunks that lost a reference */
+int index_loose_del(struct index *ix, uint64_t row) MUST_CHECK; /* bookkeeping only: not journaled */
 int index_loose_put(struct index *ix, uint64_t row) MUST_CHECK;
 
 int index_space_put(struct index *ix, const struct space_row *r) MUST_CHECK;
 int index_space_get(struct index *ix, uint32_t row, struct space_row *ret) MUST_CHECK;
 int index_space_next(struct index *ix, uint32_t *row, struct space_row *ret) MUST_CHECK;
 int index_space_del(struct index *ix, uint32_t row) MUST_CHECK; /* its row, log entries, records and outbox */
-int index_space_node_next(struct index *ix, uint32_t space, struct id16 *id, uint64_t *ret_ino) MUST_CHECK; /* ids in order; the zero id not */
+int index_space_node_next(struct index *ix, uint32_t space, struct id16 *id,
+	uint64_t *ret_ino) MUST_CHECK; /* ids in order; the zero id not */
 
 int index_entry_put(struct index *ix, uint32_t space, uint64_t seq, struct bytes blob) MUST_CHECK;
-int index_entry_get(struct index *ix, uint32_t space, uint64_t *seq, struct buf *blob) MUST_CHECK; /* the first at or after *seq */
+int index_entry_get(
+	struct index *ix, uint32_t space, uint64_t *seq, struct buf *blob) MUST_CHECK; /* the first at or after *seq */
 
-int index_record_put(struct index *ix, uint32_t space, const struct id16 *id, const struct id32 *hash, uint64_t cursor, struct bytes blob) MUST_CHECK;
-int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, struct id32 *ret_hash, uint64_t *ret_cursor, struct buf *blob) MUST_CHECK;
-int index_record_next(struct index *ix, uint32_t space, struct id16 *id, bool first, struct id32 *ret_hash, struct buf *blob) MUST_CHECK;
+int index_record_put(struct index *ix, uint32_t space, const struct id16 *id, const struct id32 *hash, uint64_t cursor,
+	struct bytes blob) MUST_CHECK;
+int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, struct id32 *ret_hash,
+	uint64_t *ret_cursor, struct buf *blob) MUST_CHECK;
+int index_record_next(struct index *ix, uint32_t space, struct id16 *id, bool first, struct id32 *ret_hash,
+	struct buf *blob) MUST_CHECK;
 
 int index_outbox_put(struct index *ix, const struct outbox_row *r, struct bytes blob) MUST_CHECK;
 int index_outbox_next(struct index *ix, uint64_t *row, struct outbox_row *ret, struct buf *blob) MUST_CHECK;
@@ -149,7 +163,8 @@ int index_touched_put(struct index *ix, uint64_t parent, struct bytes name) MUST
 int index_touched_del(struct index *ix, uint64_t parent, struct bytes name) MUST_CHECK;
 int index_touched_first(struct index *ix, uint64_t *ret_parent, struct buf *name) MUST_CHECK;
 int index_safesave_put(struct index *ix, uint64_t parent, struct bytes name, uint64_t ino, uint64_t version) MUST_CHECK;
-int index_safesave_get(struct index *ix, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version) MUST_CHECK;
+int index_safesave_get(
+	struct index *ix, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version) MUST_CHECK;
 int index_safesave_del(struct index *ix, uint64_t ino) MUST_CHECK; /* all of a node */
 
 int index_segment_put(struct index *ix, uint64_t number, uint64_t size, uint64_t live) MUST_CHECK;

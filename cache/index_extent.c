@@ -52,7 +52,8 @@ static int piece_from(struct index *ix, uint64_t owner, uint64_t off, uint64_t e
 static int piece_add(struct index *ix, uint64_t owner, const struct piece *p)
 {
 	live(ix, &p->at, (int64_t)p->len);
-	return query_run(ix, Q_EXTENT_ADD, "iiiiiii", owner, p->off, p->len, p->at.segment, p->at.pos, p->at.run, p->at.skip);
+	return query_run(
+		ix, Q_EXTENT_ADD, "iiiiiii", owner, p->off, p->len, p->at.segment, p->at.pos, p->at.run, p->at.skip);
 }
 
 static int piece_set_len(struct index *ix, uint64_t owner, const struct piece *p, uint64_t len)
@@ -111,8 +112,8 @@ int index_extent_clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t 
 
 static bool adjoins(const struct piece *a, const struct piece *b)
 {
-	return piece_end(a) == b->off && a->at.segment == b->at.segment && a->at.pos == b->at.pos && a->at.run == b->at.run &&
-		a->at.skip + a->len == b->at.skip;
+	return piece_end(a) == b->off && a->at.segment == b->at.segment && a->at.pos == b->at.pos &&
+	       a->at.run == b->at.run && a->at.skip + a->len == b->at.skip;
 }
 
 int index_extent_put(struct index *ix, uint64_t owner, const struct piece *p)
@@ -182,7 +183,8 @@ int index_extent_next(struct index *ix, uint64_t owner, uint64_t off, struct pie
 	return piece_from(ix, owner, off, END, ret);
 }
 
-int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max, size_t *ret_n)
+int index_extents(
+	struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max, size_t *ret_n)
 {
 	uint64_t end = len > END - off ? END : off + len;
 	size_t n = 0;
@@ -192,8 +194,8 @@ int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, 
 		return err == ERR_NOT_FOUND ? 0 : err;
 	}
 	for (n = 1; n < max && piece_end(&p[n - 1]) < end; n++) {
-		err = n == 1 ? query_row(ix, Q_EXTENT_FROM, "iii", owner, piece_end(&p[0]), end) :
-			       query_next(ix, Q_EXTENT_FROM);
+		err = n == 1 ? query_row(ix, Q_EXTENT_FROM, "iii", owner, piece_end(&p[0]), end)
+			     : query_next(ix, Q_EXTENT_FROM);
 		if (err < 0)
 			break;
 		get_piece(ix, Q_EXTENT_FROM, &p[n]);

@@ -67,7 +67,8 @@ int index_node_add(struct index *ix, const struct node *n)
 	if (err == 0)
 		err = query_run(ix, Q_NODE_ADD, "ib", n->ino, row);
 	if (err == 0)
-		err = query_run(ix, Q_NODE_ID_ADD, "ibi", (uint64_t)n->space, bytes_of(n->id.b, sizeof n->id.b), n->ino);
+		err = query_run(
+			ix, Q_NODE_ID_ADD, "ibi", (uint64_t)n->space, bytes_of(n->id.b, sizeof n->id.b), n->ino);
 	if (err < 0)
 		return err;
 	ix->state.nodes++;
@@ -231,7 +232,8 @@ int index_link_get(struct index *ix, const struct id16 *id, struct link *ret)
 
 static bool claims(const struct link *l)
 {
-	return l->parent != l->shown_parent || l->name_len != l->shown_len || memcmp(l->name, l->shown, l->name_len) != 0;
+	return l->parent != l->shown_parent || l->name_len != l->shown_len ||
+	       memcmp(l->name, l->shown, l->name_len) != 0;
 }
 
 static int claim_change(struct index *ix, const struct link *l, bool add)
@@ -239,8 +241,8 @@ static int claim_change(struct index *ix, const struct link *l, bool add)
 	if (!claims(l))
 		return 0;
 	ix->state.claims += add ? 1u : UINT64_MAX;
-	return query_run(ix, add ? Q_CLAIM_PUT : Q_CLAIM_DEL, "iib", l->parent, name_hash(ix, bytes_of(l->name, l->name_len)),
-		bytes_of(l->id.b, sizeof l->id.b));
+	return query_run(ix, add ? Q_CLAIM_PUT : Q_CLAIM_DEL, "iib", l->parent,
+		name_hash(ix, bytes_of(l->name, l->name_len)), bytes_of(l->id.b, sizeof l->id.b));
 }
 
 static int link_drop(struct index *ix, const struct link *l, struct link_at at)
@@ -340,13 +342,15 @@ int index_link_of_next(struct index *ix, uint64_t ino, struct link_at *at, struc
 	return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
 }
 
-int index_claim_next(struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id, struct link *ret)
+int index_claim_next(
+	struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id, struct link *ret)
 {
 	uint64_t only = name.len > 0 ? name_hash(ix, name) : 0;
 	if (*hash < only)
 		*hash = only;
 	for (;;) {
-		int err = query_row(ix, Q_CLAIM_NEXT, "iib", parent, *hash, bytes_of(id->b, *hash == 0 ? 0 : sizeof id->b));
+		int err = query_row(
+			ix, Q_CLAIM_NEXT, "iib", parent, *hash, bytes_of(id->b, *hash == 0 ? 0 : sizeof id->b));
 		if (err < 0)
 			return err;
 		*hash = query_u64(ix, Q_CLAIM_NEXT, 0);

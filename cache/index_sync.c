@@ -209,12 +209,12 @@ int index_entry_get(struct index *ix, uint32_t space, uint64_t *seq, struct buf 
 int index_record_put(struct index *ix, uint32_t space, const struct id16 *id, const struct id32 *hash, uint64_t cursor,
 	struct bytes blob)
 {
-	return query_run(ix, Q_RECORD_PUT, "ibbib", (uint64_t)space, id_bytes(id), bytes_of(hash->b, sizeof hash->b), cursor,
-		blob);
+	return query_run(ix, Q_RECORD_PUT, "ibbib", (uint64_t)space, id_bytes(id), bytes_of(hash->b, sizeof hash->b),
+		cursor, blob);
 }
 
-int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, struct id32 *ret_hash, uint64_t *ret_cursor,
-	struct buf *blob)
+int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, struct id32 *ret_hash,
+	uint64_t *ret_cursor, struct buf *blob)
 {
 	int err = query_row(ix, Q_RECORD_GET, "ib", (uint64_t)space, id_bytes(id));
 	if (err < 0)
@@ -227,7 +227,8 @@ int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, st
 	return err;
 }
 
-int index_record_next(struct index *ix, uint32_t space, struct id16 *id, bool first, struct id32 *ret_hash, struct buf *blob)
+int index_record_next(
+	struct index *ix, uint32_t space, struct id16 *id, bool first, struct id32 *ret_hash, struct buf *blob)
 {
 	struct bytes after = first ? bytes_of(NULL, 0) : id_bytes(id);
 	int err = query_row(ix, Q_RECORD_NEXT, "ib", (uint64_t)space, after);

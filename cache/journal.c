@@ -17,14 +17,14 @@ enum { ENTRY_PLAIN = 16, ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE, OUT_KEEP = 4 
 struct journal {
 	const struct env *env;
 	struct segments *set;
-	struct buf out;          /* the entry being sealed */
-	struct segment_ref seg;  /* the one written to; under the store's lock */
+	struct buf out;         /* the entry being sealed */
+	struct segment_ref seg; /* the one written to; under the store's lock */
 	uint64_t size;
-	bool cut;                /* a write failed: begin a new segment */
+	bool cut; /* a write failed: begin a new segment */
 	_Atomic uint64_t next_number;
-	uint64_t replayed;       /* the first segment of the replay: what is before was on disk already */
+	uint64_t replayed; /* the first segment of the replay: what is before was on disk already */
 
-	pthread_mutex_t lock;    /* the fields below */
+	pthread_mutex_t lock; /* the fields below */
 	pthread_cond_t done;
 	struct segment_ref unsynced[UNSYNCED_MAX]; /* older segments with bytes that may not be on disk */
 	unsigned n_unsynced;
@@ -87,7 +87,8 @@ static ssize_t read_at(struct journal *j, const struct cursor *c, void *p, size_
 
 /* ERR_NOT_FOUND: no entry at the position that opens and is the next one. Data units are not opened: a torn entry's are
  * found by their absence, since the file is one write. */
-static int read_entry(struct journal *j, const struct cursor *c, struct buf *body, struct journal_entry *e, uint64_t *ret_next)
+static int read_entry(
+	struct journal *j, const struct cursor *c, struct buf *body, struct journal_entry *e, uint64_t *ret_next)
 {
 	uint8_t head[ENTRY_HEAD], plain[ENTRY_PLAIN];
 	const struct bytes none = bytes_of(NULL, 0);
@@ -201,8 +202,8 @@ static int replay_one(struct journal *j, struct cursor *c, struct index_state *s
 	return next && next->prev_synced ? ERR_CORRUPT : ERR_NOT_FOUND;
 }
 
-int journal_replay(struct journal *j, struct index_state *state,
-	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
+int journal_replay(
+	struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
 {
 	struct cursor c = { .pos = state->pos, .seq = state->seq };
 	j->replayed = state->segment;
@@ -250,8 +251,12 @@ static int leave_segment(struct journal *j)
 
 static int new_segment(struct journal *j, struct index_state *state, uint64_t size, bool prev_synced, bool frees)
 {
-	struct segment_info info = { .number = state->next_segment, .prev = state->segment, .prev_pos = state->pos,
-		.seq = state->seq + 1, .prev_synced = prev_synced, .size = size };
+	struct segment_info info = { .number = state->next_segment,
+		.prev = state->segment,
+		.prev_pos = state->pos,
+		.seq = state->seq + 1,
+		.prev_synced = prev_synced,
+		.size = size };
 	struct segment_ref ref;
 	int err = segments_new(j->set, &info, frees);
 	if (err == 0)
@@ -293,7 +298,8 @@ int journal_start(struct journal *j, struct index_state *state)
 {
 	struct segment_info info;
 	int err = 0;
-	for (uint64_t number = state->next_segment; err == 0; number++) { /* nothing leads there: a crash cut them off */
+	for (uint64_t number = state->next_segment; err == 0;
+		number++) { /* nothing leads there: a crash cut them off */
 		err = segments_probe(j->set, number, &info);
 		if (err == 0 || err == ERR_CORRUPT)
 			err = segments_remove(j->set, number);
@@ -318,7 +324,8 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 	const struct bytes none = bytes_of(NULL, 0);
 	uint8_t plain[ENTRY_PLAIN], *p;
 	buf_clear(&j->out);
-	int err = buf_grow(&j->out, ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT), &p);
+	int err =
+		buf_grow(&j->out, ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT), &p);
 	if (err < 0)
 		return err;
 	put_le(plain, body.len, 4);
@@ -332,8 +339,8 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 			sealed + body.len);
 	if (err == 0 && data.len > 0)
 		err = aead_seal_units(j->seg.aead,
-			(struct aead_nonce){ STREAM_DATA, pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE }, none, SEGMENT_UNIT, data,
-			sealed + body.len + AEAD_TAG_SIZE);
+			(struct aead_nonce){ STREAM_DATA, pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE }, none,
+			SEGMENT_UNIT, data, sealed + body.len + AEAD_TAG_SIZE);
 	return err;
 }
 
@@ -373,8 +380,9 @@ int journal_append(struct journal *j, struct index_state *state, struct bytes bo
 		j->cut = true;
 		return err;
 	}
-	*ret_data = (struct place){ .segment = j->seg.number, .pos = state->pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE,
-		.run = data.len };
+	*ret_data = (struct place){
+		.segment = j->seg.number, .pos = state->pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE, .run = data.len
+	};
 	state->pos += need;
 	state->seq++;
 	if (j->out.alloc > OUT_KEEP)

@@ -33,8 +33,8 @@ void journal_close(struct journal *j);
 
 /* Calls fn for each entry after the position in *state, in order, and moves *state's position on past each that fn
  * returned 0 for. Registers the segments it finds. ERR_CORRUPT: an entry is gone that was on disk for sure. */
-int journal_replay(struct journal *j, struct index_state *state,
-	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx) MUST_CHECK;
+int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e),
+	void *ctx) MUST_CHECK;
 
 /* Removes segments that nothing follows, makes what was replayed durable, opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;

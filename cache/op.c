@@ -79,7 +79,8 @@ static void put_fields(struct pack *k, const struct op *op)
 		pack_u64(k, op->node->ino);
 		row_put_node(k, op->node);
 		break;
-	case OP_NODE_DEL: case OP_SAFESAVE_DEL:
+	case OP_NODE_DEL:
+	case OP_SAFESAVE_DEL:
 		pack_u64(k, op->ino);
 		break;
 	case OP_TARGET_PUT:
@@ -108,10 +109,18 @@ static void put_fields(struct pack *k, const struct op *op)
 		row_put_outbox(k, op->outbox);
 		pack_bytes(k, op->value);
 		break;
-	case OP_EXTENT_DATA: case OP_EXTENT_CLEAR: case OP_EXTENT_REF: case OP_EXTENT_SHARE: case OP_EXTENT_SHIFT:
+	case OP_EXTENT_DATA:
+	case OP_EXTENT_CLEAR:
+	case OP_EXTENT_REF:
+	case OP_EXTENT_SHARE:
+	case OP_EXTENT_SHIFT:
 		put_content_fields(k, op);
 		break;
-	case OP_SPACE_DEL: case OP_ENTRY_PUT: case OP_RECORD_PUT: case OP_OUTBOX_DEL: case OP_OUTBOX_CHUNK:
+	case OP_SPACE_DEL:
+	case OP_ENTRY_PUT:
+	case OP_RECORD_PUT:
+	case OP_OUTBOX_DEL:
+	case OP_OUTBOX_CHUNK:
 		put_row_fields(k, op);
 		break;
 	default:
@@ -229,7 +238,8 @@ static int apply_key(struct index *ix, enum op_type type, struct unpack *u)
 	struct bytes key = unpack_bytes(u, MAX_KEY), value;
 	uint64_t target, version;
 	switch (type) {
-	case OP_META_PUT: case OP_XATTR_PUT:
+	case OP_META_PUT:
+	case OP_XATTR_PUT:
 		value = unpack_bytes(u, MAX_VALUE);
 		if (u->err < 0)
 			return u->err;
@@ -280,19 +290,33 @@ static int apply_one(struct index *ix, struct unpack *u, const struct place *dat
 {
 	enum op_type type = (enum op_type)unpack_u32(u);
 	switch (type) {
-	case OP_NODE_ADD: case OP_NODE_PUT:
+	case OP_NODE_ADD:
+	case OP_NODE_PUT:
 		return apply_node(ix, type, u);
-	case OP_NODE_DEL: case OP_TARGET_PUT: case OP_LINK_PUT: case OP_LINK_DEL: case OP_SAFESAVE_DEL:
+	case OP_NODE_DEL:
+	case OP_TARGET_PUT:
+	case OP_LINK_PUT:
+	case OP_LINK_DEL:
+	case OP_SAFESAVE_DEL:
 		return apply_small(ix, type, u);
-	case OP_EXTENT_DATA: case OP_EXTENT_CLEAR: case OP_EXTENT_REF: case OP_EXTENT_SHARE: case OP_EXTENT_SHIFT:
+	case OP_EXTENT_DATA:
+	case OP_EXTENT_CLEAR:
+	case OP_EXTENT_REF:
+	case OP_EXTENT_SHARE:
+	case OP_EXTENT_SHIFT:
 		return apply_content(ix, type, u, data);
-	case OP_CHUNK_PUT: case OP_CHUNK_DEL:
+	case OP_CHUNK_PUT:
+	case OP_CHUNK_DEL:
 		return apply_chunk(ix, type, u);
 	case OP_SPACE_PUT:
 		return apply_space(ix, u);
 	case OP_OUTBOX_PUT:
 		return apply_outbox(ix, u);
-	case OP_SPACE_DEL: case OP_ENTRY_PUT: case OP_RECORD_PUT: case OP_OUTBOX_DEL: case OP_OUTBOX_CHUNK:
+	case OP_SPACE_DEL:
+	case OP_ENTRY_PUT:
+	case OP_RECORD_PUT:
+	case OP_OUTBOX_DEL:
+	case OP_OUTBOX_CHUNK:
 		return apply_row(ix, type, u);
 	default:
 		return apply_key(ix, type, u);

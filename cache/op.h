@@ -12,34 +12,34 @@
 #include "cache/index.h"
 
 enum op_type {
-	OP_NODE_ADD = 1,     /* node */
-	OP_NODE_PUT = 2,     /* node; was: its change before; was_flags */
-	OP_NODE_DEL = 3,     /* ino */
-	OP_TARGET_PUT = 4,   /* ino, value */
-	OP_LINK_PUT = 5,     /* link */
-	OP_LINK_DEL = 6,     /* id */
-	OP_XATTR_PUT = 7,    /* ino, key, value */
-	OP_XATTR_DEL = 8,    /* ino, key */
-	OP_EXTENT_DATA = 9,  /* ino, off, len, from: offset in this entry's data */
+	OP_NODE_ADD = 1,      /* node */
+	OP_NODE_PUT = 2,      /* node; was: its change before; was_flags */
+	OP_NODE_DEL = 3,      /* ino */
+	OP_TARGET_PUT = 4,    /* ino, value */
+	OP_LINK_PUT = 5,      /* link */
+	OP_LINK_DEL = 6,      /* id */
+	OP_XATTR_PUT = 7,     /* ino, key, value */
+	OP_XATTR_DEL = 8,     /* ino, key */
+	OP_EXTENT_DATA = 9,   /* ino, off, len, from: offset in this entry's data */
 	OP_EXTENT_CLEAR = 10, /* ino, off, len */
-	OP_EXTENT_REF = 11,  /* ino, off, len, chunk, from */
+	OP_EXTENT_REF = 11,   /* ino, off, len, chunk, from */
 	OP_EXTENT_SHARE = 12, /* ino, off, len -> chunk (any owner), from: its offset */
 	OP_EXTENT_SHIFT = 13, /* ino, off, delta */
-	OP_CHUNK_PUT = 14,   /* chunk_row */
-	OP_CHUNK_DEL = 15,   /* chunk */
-	OP_SPACE_PUT = 16,   /* space */
-	OP_SPACE_DEL = 17,   /* row */
-	OP_ENTRY_PUT = 18,   /* row: space; seq, value */
-	OP_RECORD_PUT = 19,  /* row: space; id, hash, seq: cursor, value */
-	OP_OUTBOX_PUT = 20,  /* outbox, value */
-	OP_OUTBOX_DEL = 21,  /* row */
+	OP_CHUNK_PUT = 14,    /* chunk_row */
+	OP_CHUNK_DEL = 15,    /* chunk */
+	OP_SPACE_PUT = 16,    /* space */
+	OP_SPACE_DEL = 17,    /* row */
+	OP_ENTRY_PUT = 18,    /* row: space; seq, value */
+	OP_RECORD_PUT = 19,   /* row: space; id, hash, seq: cursor, value */
+	OP_OUTBOX_PUT = 20,   /* outbox, value */
+	OP_OUTBOX_DEL = 21,   /* row */
 	OP_OUTBOX_CHUNK = 22, /* row, chunk */
-	OP_META_PUT = 23,    /* key, value */
-	OP_META_DEL = 24,    /* key */
-	OP_TOUCHED_PUT = 25, /* ino, key */
-	OP_TOUCHED_DEL = 26, /* ino, key */
+	OP_META_PUT = 23,     /* key, value */
+	OP_META_DEL = 24,     /* key */
+	OP_TOUCHED_PUT = 25,  /* ino, key */
+	OP_TOUCHED_DEL = 26,  /* ino, key */
 	OP_SAFESAVE_PUT = 27, /* ino: parent; key: name; chunk: ino it stood for; seq: version */
-	OP_SAFESAVE_DEL = 28 /* ino it stood for */
+	OP_SAFESAVE_DEL = 28  /* ino it stood for */
 };
 
 struct op {

@@ -16,16 +16,20 @@
 #include "crypto/secret.h"
 
 enum {
-	PAGE = 4096, SEAL = PAGE_NONCE_SIZE + PAGE_TAG_SIZE, BODY = PAGE - SEAL,
-	LOG_HEAD = 32, FRAME = 24 + PAGE,                  /* as SQLite sees them */
-	LOG_HEAD_UNIT = LOG_HEAD + SEAL, FRAME_UNIT = FRAME + SEAL, /* as they stand in the file */
+	PAGE = 4096,
+	SEAL = PAGE_NONCE_SIZE + PAGE_TAG_SIZE,
+	BODY = PAGE - SEAL,
+	LOG_HEAD = 32,
+	FRAME = 24 + PAGE, /* as SQLite sees them */
+	LOG_HEAD_UNIT = LOG_HEAD + SEAL,
+	FRAME_UNIT = FRAME + SEAL, /* as they stand in the file */
 	BATCH = 32
 };
 
 enum unit_kind { UNIT_PAGE = 1, UNIT_LOG_HEAD = 2, UNIT_FRAME = 3 };
 
 struct frame {
-	uint8_t *data; /* NULL: only in the file */
+	uint8_t *data;  /* NULL: only in the file */
 	uint64_t stamp; /* number of the write that made it what it is */
 };
 
@@ -37,14 +41,14 @@ struct pagevfs {
 	struct secret *key;
 	pthread_mutex_t lock; /* what follows */
 	int db_fd, log_fd;
-	bool cut_log;         /* SQLite gave the log up: shorten the file once the database is synced */
-	bool db_dirty;        /* written since it was synced */
-	bool failed;          /* an fdatasync failed: what the disk holds is not known */
+	bool cut_log;  /* SQLite gave the log up: shorten the file once the database is synced */
+	bool db_dirty; /* written since it was synced */
+	bool failed;   /* an fdatasync failed: what the disk holds is not known */
 	uint8_t head[LOG_HEAD];
-	uint64_t head_stamp;  /* 0: as in the file */
+	uint64_t head_stamp; /* 0: as in the file */
 	struct frame *frame;
 	uint64_t n_frames, alloc, pending;
-	uint64_t moved;       /* frames that the database has */
+	uint64_t moved; /* frames that the database has */
 	uint64_t writes;
 	uint8_t batch[BATCH * FRAME_UNIT];
 };
@@ -54,7 +58,6 @@ struct page_file {
 	struct pagevfs *v;
 	bool log;
 };
-
 
 /* ---- units ---- */
 
@@ -68,7 +71,8 @@ static struct bytes unit_aad(uint8_t aad[16], enum unit_kind kind, uint64_t numb
 }
 
 /* out: len bytes of ciphertext, nonce, tag. */
-static void seal_unit(struct pagevfs *v, enum unit_kind kind, uint64_t number, const uint8_t *plain, size_t len, uint8_t *out)
+static void seal_unit(
+	struct pagevfs *v, enum unit_kind kind, uint64_t number, const uint8_t *plain, size_t len, uint8_t *out)
 {
 	uint8_t aad[16];
 	v->env->random(v->env->ctx, out + len, PAGE_NONCE_SIZE);
@@ -76,7 +80,8 @@ static void seal_unit(struct pagevfs *v, enum unit_kind kind, uint64_t number, c
 		out + len + PAGE_NONCE_SIZE);
 }
 
-static int open_unit(struct pagevfs *v, enum unit_kind kind, uint64_t number, const uint8_t *sealed, size_t len, uint8_t *out)
+static int open_unit(
+	struct pagevfs *v, enum unit_kind kind, uint64_t number, const uint8_t *sealed, size_t len, uint8_t *out)
 {
 	uint8_t aad[16];
 	return page_open(secret_key(v->key), sealed + len, unit_aad(aad, kind, number), bytes_of(sealed, len),
@@ -143,7 +148,8 @@ static int log_load(struct pagevfs *v, uint64_t k, uint8_t plain[FRAME])
 	ssize_t got = v->env->pread(v->env->ctx, v->log_fd, sealed, sizeof sealed, frame_at(k));
 	if (got < 0)
 		return sqlite_error((int)got);
-	return got == FRAME_UNIT && open_unit(v, UNIT_FRAME, k, sealed, FRAME, plain) == 0 ? SQLITE_OK : SQLITE_IOERR_DATA;
+	return got == FRAME_UNIT && open_unit(v, UNIT_FRAME, k, sealed, FRAME, plain) == 0 ? SQLITE_OK
+											   : SQLITE_IOERR_DATA;
 }
 
 /* Whole frames are read in recovery, where one that does not open is the end of the log; pages by themselves later, where
@@ -379,9 +385,18 @@ static int file_traits(sqlite3_file *file)
 	return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
 }
 
-static const sqlite3_io_methods methods = { .iVersion = 1, .xClose = file_close, .xRead = file_read, .xWrite = file_write,
-	.xTruncate = file_truncate, .xSync = file_sync, .xFileSize = file_size, .xLock = file_lock, .xUnlock = file_lock,
-	.xCheckReservedLock = file_reserved, .xFileControl = file_control, .xSectorSize = file_sector,
+static const sqlite3_io_methods methods = { .iVersion = 1,
+	.xClose = file_close,
+	.xRead = file_read,
+	.xWrite = file_write,
+	.xTruncate = file_truncate,
+	.xSync = file_sync,
+	.xFileSize = file_size,
+	.xLock = file_lock,
+	.xUnlock = file_lock,
+	.xCheckReservedLock = file_reserved,
+	.xFileControl = file_control,
+	.xSectorSize = file_sector,
 	.xDeviceCharacteristics = file_traits };
 
 /* ---- the VFS ---- */
@@ -409,7 +424,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 	int *fd = f->log ? &v->log_fd : &v->db_fd;
 	int rc = SQLITE_CANTOPEN;
 	if (*fd < 0) {
-		*fd = v->env->open(v->env->ctx, v->dirfd, name, O_RDWR | (flags & SQLITE_OPEN_CREATE ? O_CREAT : 0), 0600);
+		*fd = v->env->open(
+			v->env->ctx, v->dirfd, name, O_RDWR | (flags & SQLITE_OPEN_CREATE ? O_CREAT : 0), 0600);
 		rc = *fd < 0 ? SQLITE_CANTOPEN : f->log ? open_log(v) : SQLITE_OK;
 		if (rc != SQLITE_OK && *fd >= 0) {
 			v->env->close(v->env->ctx, *fd);
@@ -493,9 +509,19 @@ int pagevfs_open(const struct env *env, int dirfd, const uint8_t key[32], struct
 	v->db_fd = v->log_fd = -1;
 	pthread_mutex_init(&v->lock, NULL);
 	snprintf(v->name, sizeof v->name, "coffer-%p", (void *)v);
-	v->vfs = (sqlite3_vfs){ .iVersion = 2, .szOsFile = sizeof(struct page_file), .mxPathname = 64, .zName = v->name,
-		.pAppData = v, .xOpen = vfs_open, .xDelete = vfs_delete, .xAccess = vfs_access, .xFullPathname = vfs_path,
-		.xRandomness = vfs_random, .xSleep = vfs_sleep, .xCurrentTimeInt64 = vfs_time, .xGetLastError = vfs_last_error };
+	v->vfs = (sqlite3_vfs){ .iVersion = 2,
+		.szOsFile = sizeof(struct page_file),
+		.mxPathname = 64,
+		.zName = v->name,
+		.pAppData = v,
+		.xOpen = vfs_open,
+		.xDelete = vfs_delete,
+		.xAccess = vfs_access,
+		.xFullPathname = vfs_path,
+		.xRandomness = vfs_random,
+		.xSleep = vfs_sleep,
+		.xCurrentTimeInt64 = vfs_time,
+		.xGetLastError = vfs_last_error };
 	if (sqlite3_vfs_register(&v->vfs, 0) != SQLITE_OK) {
 		pagevfs_close(v);
 		return ERR_NOMEM;

@@ -30,7 +30,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_TARGET_DEL] = "DELETE FROM target WHERE ino=?",
 	[Q_DIRTY_PUT] = "REPLACE INTO dirty VALUES(?,?,?)",
 	[Q_DIRTY_DEL] = "DELETE FROM dirty WHERE space=? AND change=? AND ino=?",
-	[Q_DIRTY_NEXT] = "SELECT change, ino FROM dirty WHERE space=? AND (change, ino)>(?,?) ORDER BY change, ino LIMIT 1",
+	[Q_DIRTY_NEXT] =
+		"SELECT change, ino FROM dirty WHERE space=? AND (change, ino)>(?,?) ORDER BY change, ino LIMIT 1",
 	[Q_DIRTY_COUNT] = "SELECT count(*) FROM dirty",
 	[Q_ORPHAN_PUT] = "REPLACE INTO orphan VALUES(?)",
 	[Q_ORPHAN_DEL] = "DELETE FROM orphan WHERE ino=?",
@@ -46,7 +47,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_LINK_ID_DEL] = "DELETE FROM link_id WHERE id=?",
 	[Q_LINK_INO_ADD] = "INSERT INTO link_ino VALUES(?,?,?)",
 	[Q_LINK_INO_DEL] = "DELETE FROM link_ino WHERE ino=? AND parent=? AND hash=?",
-	[Q_LINK_INO_NEXT] = "SELECT parent, hash FROM link_ino WHERE ino=? AND (parent, hash)>(?,?) ORDER BY parent, hash LIMIT 1",
+	[Q_LINK_INO_NEXT] =
+		"SELECT parent, hash FROM link_ino WHERE ino=? AND (parent, hash)>(?,?) ORDER BY parent, hash LIMIT 1",
 	[Q_CLAIM_PUT] = "REPLACE INTO claim VALUES(?,?,?)",
 	[Q_CLAIM_DEL] = "DELETE FROM claim WHERE parent=? AND hash=? AND id=?",
 	[Q_CLAIM_NEXT] = "SELECT hash, id FROM claim WHERE parent=? AND (hash, id)>(?,?) ORDER BY hash, id LIMIT 1",
@@ -55,15 +57,19 @@ static const char *const sql[Q_COUNT] = {
 	[Q_XATTR_DEL] = "DELETE FROM xattr WHERE ino=? AND name=?",
 	[Q_XATTR_NEXT] = "SELECT name, value FROM xattr WHERE ino=? AND name>? ORDER BY name LIMIT 1",
 	[Q_XATTR_CLEAR] = "DELETE FROM xattr WHERE ino=?",
-	[Q_EXTENT_BEFORE] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off<=? ORDER BY off DESC LIMIT 1",
-	[Q_EXTENT_FROM] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? ORDER BY off",
+	[Q_EXTENT_BEFORE] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off<=? ORDER BY "
+			    "off DESC LIMIT 1",
+	[Q_EXTENT_FROM] =
+		"SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? ORDER BY off",
 	[Q_EXTENT_ADD] = "REPLACE INTO extent VALUES(?,?,?,?,?,?,?)",
 	[Q_EXTENT_LEN] = "UPDATE extent SET len=? WHERE owner=? AND off=?",
 	[Q_EXTENT_DEL] = "DELETE FROM extent WHERE owner=? AND off=?",
-	[Q_EXTENT_LAST] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? ORDER BY off DESC LIMIT 1",
+	[Q_EXTENT_LAST] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? "
+			  "ORDER BY off DESC LIMIT 1",
 	[Q_EXTENT_MOVE] = "UPDATE extent SET off=? WHERE owner=? AND off=?",
-	[Q_EXTENT_WALK] = "SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) AND segment>0 "
-			  "ORDER BY owner, off LIMIT 1",
+	[Q_EXTENT_WALK] =
+		("SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) AND segment>0 "
+		 "ORDER BY owner, off LIMIT 1"),
 	[Q_EXTENT_CHUNK] = "SELECT owner FROM extent WHERE segment=0 AND pos=? AND owner>? ORDER BY owner LIMIT 1",
 	[Q_CHUNK_GET] = "SELECT data FROM chunk WHERE row=?",
 	[Q_CHUNK_PUT] = "REPLACE INTO chunk VALUES(?,?)",
@@ -109,7 +115,9 @@ static const char *const sql[Q_COUNT] = {
 int query_error(struct index *ix, int rc)
 {
 	switch (rc & 0xff) {
-	case SQLITE_OK: case SQLITE_ROW: case SQLITE_DONE:
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
 		return 0;
 	case SQLITE_NOMEM:
 		return ERR_NOMEM;
@@ -117,7 +125,9 @@ int query_error(struct index *ix, int rc)
 		return ERR_NO_SPACE;
 	case SQLITE_CONSTRAINT:
 		return ERR_EXISTS;
-	case SQLITE_CORRUPT: case SQLITE_NOTADB: case SQLITE_FORMAT:
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_FORMAT:
 		return ERR_CORRUPT;
 	case SQLITE_TOOBIG:
 		return ERR_RANGE;

@@ -37,8 +37,14 @@ static int make_root(struct store *s)
 	if (err < 0)
 		return err;
 	int64_t now = store_now(s);
-	root = (struct node){ .ino = STORE_ROOT_INO, .kind = NODE_DIR, .mode = 0555, .nlink = 2, .atime = now, .mtime = now,
-		.ctime = now, .btime = now };
+	root = (struct node){ .ino = STORE_ROOT_INO,
+		.kind = NODE_DIR,
+		.mode = 0555,
+		.nlink = 2,
+		.atime = now,
+		.mtime = now,
+		.ctime = now,
+		.btime = now };
 	return txn_end(t, txn_stage(t, &(struct op){ .type = OP_NODE_ADD, .node = &root }));
 }
 

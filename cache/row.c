@@ -9,7 +9,7 @@ enum { HAS_OWNER = 1, HAS_AUTHOR = 2, HAS_BASE = 4 };
 void row_put_node(struct pack *k, const struct node *n)
 {
 	unsigned has = (id32_is_zero(&n->owner) ? 0u : HAS_OWNER) | (id32_is_zero(&n->author) ? 0u : HAS_AUTHOR) |
-		(id32_is_zero(&n->base) ? 0u : HAS_BASE);
+		       (id32_is_zero(&n->base) ? 0u : HAS_BASE);
 	pack_u64(k, n->space);
 	pack_fixed(k, n->id.b, sizeof n->id.b);
 	pack_u64(k, (uint64_t)n->kind);
@@ -69,7 +69,7 @@ void row_get_node(struct unpack *u, struct node *n)
 void row_put_link(struct pack *k, const struct link *l)
 {
 	bool plain = l->parent == l->shown_parent && l->name_len == l->shown_len &&
-		memcmp(l->name, l->shown, l->name_len) == 0;
+		     memcmp(l->name, l->shown, l->name_len) == 0;
 	pack_fixed(k, l->id.b, sizeof l->id.b);
 	pack_u64(k, l->ino);
 	pack_u64(k, l->parent);

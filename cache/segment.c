@@ -11,8 +11,16 @@
 #include "crypto/kdf.h"
 #include "crypto/page.h"
 
-enum { OPEN_MAX_SEGMENTS = 128, POOL_MAX = 4, NAME_SIZE = 24, CLEAR_SIZE = 24, SPARES = 2,
-	PLAIN_SIZE = 72, NONCE_AT = CLEAR_SIZE, SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE };
+enum {
+	OPEN_MAX_SEGMENTS = 128,
+	POOL_MAX = 4,
+	NAME_SIZE = 24,
+	CLEAR_SIZE = 24,
+	SPARES = 2,
+	PLAIN_SIZE = 72,
+	NONCE_AT = CLEAR_SIZE,
+	SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE
+};
 
 #define RESERVE_NAME "reserve"
 #define RESERVE_SIZE (4u << 20)
@@ -261,8 +269,12 @@ static int head_read(struct segments *set, int fd, uint64_t number, struct segme
 	secret_wipe(key, sizeof key);
 	if (err < 0)
 		return ERR_CORRUPT;
-	*ret = (struct segment_info){ .number = number, .prev = get_le(plain + 32, 8), .prev_pos = get_le(plain + 40, 8),
-		.seq = get_le(plain + 48, 8), .prev_synced = get_le(plain + 56, 8) != 0, .size = get_le(plain + 64, 8) };
+	*ret = (struct segment_info){ .number = number,
+		.prev = get_le(plain + 32, 8),
+		.prev_pos = get_le(plain + 40, 8),
+		.seq = get_le(plain + 48, 8),
+		.prev_synced = get_le(plain + 56, 8) != 0,
+		.size = get_le(plain + 64, 8) };
 	if (ret_aead)
 		err = aead_new((enum aead_suite)get_le(head + 12, 4), plain, ret_aead);
 	secret_wipe(plain, sizeof plain);
@@ -576,8 +588,8 @@ void segments_put(struct segments *set, struct segment_ref *ref)
 /* One unit of a run, into plain[SEGMENT_UNIT]. sealed has its ciphertext and tag. */
 static int open_unit(const struct segment_ref *ref, uint64_t counter, const uint8_t *sealed, size_t len, uint8_t *plain)
 {
-	return aead_open(ref->aead, (struct aead_nonce){ STREAM_DATA, counter }, bytes_of(NULL, 0), bytes_of(sealed, len),
-		sealed + len, plain);
+	return aead_open(ref->aead, (struct aead_nonce){ STREAM_DATA, counter }, bytes_of(NULL, 0),
+		bytes_of(sealed, len), sealed + len, plain);
 }
 
 struct run_read {
@@ -618,7 +630,8 @@ int segments_read(struct segments *set, const struct place *at, void *p, size_t 
 	if (len == 0 || at->skip >= at->run || len > at->run - at->skip)
 		return len == 0 ? 0 : ERR_CORRUPT;
 	struct run_read r = { .first = at->skip / SEGMENT_UNIT, .last = (at->skip + len - 1) / SEGMENT_UNIT, .at = at };
-	size_t size = (size_t)(r.last - r.first) * (SEGMENT_UNIT + AEAD_TAG_SIZE) + unit_len(at, r.last) + AEAD_TAG_SIZE;
+	size_t size =
+		(size_t)(r.last - r.first) * (SEGMENT_UNIT + AEAD_TAG_SIZE) + unit_len(at, r.last) + AEAD_TAG_SIZE;
 	uint8_t small[2 * (SEGMENT_UNIT + AEAD_TAG_SIZE)];
 	FREE_AFTER uint8_t *big = size > sizeof small ? malloc(size) : NULL;
 	if (size > sizeof small && !big)
@@ -628,8 +641,8 @@ int segments_read(struct segments *set, const struct place *at, void *p, size_t 
 	int err = segments_get(set, at->segment, &ref);
 	if (err < 0)
 		return err;
-	ssize_t got = set->env->pread(set->env->ctx, ref.fd, sealed, size,
-		(off_t)(at->pos + r.first * (SEGMENT_UNIT + AEAD_TAG_SIZE)));
+	ssize_t got = set->env->pread(
+		set->env->ctx, ref.fd, sealed, size, (off_t)(at->pos + r.first * (SEGMENT_UNIT + AEAD_TAG_SIZE)));
 	r.sealed = sealed;
 	err = got < 0 ? (int)got : (size_t)got != size ? ERR_CORRUPT : open_units(&ref, &r, p, len);
 	segments_put(set, &ref);

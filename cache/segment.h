@@ -48,7 +48,8 @@ struct segment_ref {
 };
 
 /* `key` is the store key; it and env are kept. size: of ordinary segments. */
-int segments_open(const struct env *env, int dirfd, const struct secret *key, uint64_t size, struct segments **ret_set) MUST_CHECK;
+int segments_open(const struct env *env, int dirfd, const struct secret *key, uint64_t size,
+	struct segments **ret_set) MUST_CHECK;
 uint64_t segments_size(const struct segments *set);
 void segments_close(struct segments *set);
 

@@ -21,8 +21,17 @@
 
 /* Commits: each writes every page again that was touched since the one before, and names and ids touch pages all over, so fewer
  * are cheaper (2,000 made twice the frames of 10,000); replaying 10,000 entries takes 0.1 s. */
-enum { COMMIT_OPS = 10000, LOOK_OPS = 64, PENDING_SOFT = 8192, PENDING_HARD = 24576 /* pages */, HEAD_TEXT = 16, HEAD_NONCE = 24, HEAD_TAG = 16, HEAD_SUM = 32,
-	HEAD_SIZE = HEAD_TEXT + HEAD_NONCE + HEAD_TAG + HEAD_SUM };
+enum {
+	COMMIT_OPS = 10000,
+	LOOK_OPS = 64,
+	PENDING_SOFT = 8192,
+	PENDING_HARD = 24576 /* pages */,
+	HEAD_TEXT = 16,
+	HEAD_NONCE = 24,
+	HEAD_TAG = 16,
+	HEAD_SUM = 32,
+	HEAD_SIZE = HEAD_TEXT + HEAD_NONCE + HEAD_TAG + HEAD_SUM
+};
 
 static const char head_text[HEAD_TEXT + 1] = "coffer store 1\n\n";
 
@@ -39,7 +48,8 @@ static int head_create(struct store *s, const uint8_t key[KEY_SIZE])
 	struct id32 sum;
 	memcpy(head, head_text, HEAD_TEXT);
 	s->config.env->random(s->config.env->ctx, head + HEAD_TEXT, HEAD_NONCE);
-	page_seal(key, head + HEAD_TEXT, bytes_of(head, HEAD_TEXT), bytes_of(NULL, 0), head, head + HEAD_TEXT + HEAD_NONCE);
+	page_seal(key, head + HEAD_TEXT, bytes_of(head, HEAD_TEXT), bytes_of(NULL, 0), head,
+		head + HEAD_TEXT + HEAD_NONCE);
 	head_sum(head, &sum);
 	memcpy(head + HEAD_SIZE - HEAD_SUM, sum.b, HEAD_SUM);
 	return env_write_file(s->config.env, s->config.dirfd, "head", head, sizeof head, 0600);
@@ -56,8 +66,10 @@ static int head_check(const uint8_t *head, size_t len, const uint8_t key[KEY_SIZ
 		return ERR_CORRUPT;
 	if (memcmp(head, head_text, HEAD_TEXT) != 0)
 		return ERR_VERSION;
-	return page_open(key, head + HEAD_TEXT, bytes_of(head, HEAD_TEXT), bytes_of(NULL, 0), head + HEAD_TEXT + HEAD_NONCE,
-		       &nothing) < 0 ? ERR_WRONG_KEY : 0;
+	return page_open(key, head + HEAD_TEXT, bytes_of(head, HEAD_TEXT), bytes_of(NULL, 0),
+		       head + HEAD_TEXT + HEAD_NONCE, &nothing) < 0
+		       ? ERR_WRONG_KEY
+		       : 0;
 }
 
 /* Of a first start that did not come to its end. */
@@ -126,8 +138,12 @@ static int open_index(struct store *s, bool fresh)
 	secret_wipe(key, sizeof key);
 	if (err < 0)
 		return err;
-	struct index_config config = { .vfs = pagevfs_name(s->vfs), .path = "index", .name_key = s->name_key,
-		.live = segments_live, .ctx = s->segments, .fresh = fresh };
+	struct index_config config = { .vfs = pagevfs_name(s->vfs),
+		.path = "index",
+		.name_key = s->name_key,
+		.live = segments_live,
+		.ctx = s->segments,
+		.fresh = fresh };
 	return index_open(&config, &s->index);
 }
 
@@ -297,7 +313,6 @@ void store_random(struct store *s, void *p, size_t n)
 
 /* ---- transactions ---- */
 
-
 static void reset(struct store_txn *t)
 {
 	buf_clear(&t->body);
@@ -372,7 +387,7 @@ static int write_entry(struct store_txn *t)
 		err = store_recover(s);
 	if (err == 0 && s->uncommitted >= COMMIT_OPS)
 		(void)!tend_commit(s); /* the rows stay in the open transaction; housekeeping tries again */
-	return 0; /* what is in the journal has happened */
+	return 0;                      /* what is in the journal has happened */
 }
 
 int txn_end(struct store_txn *t, int err)
@@ -476,7 +491,8 @@ uint64_t txn_new_row(struct store_txn *t)
 
 int txn_put_node(struct store_txn *t, const struct node *now, const struct node *before)
 {
-	return txn_stage(t, &(struct op){ .type = OP_NODE_PUT, .node = now, .was = before->change, .was_flags = before->flags });
+	return txn_stage(
+		t, &(struct op){ .type = OP_NODE_PUT, .node = now, .was = before->change, .was_flags = before->flags });
 }
 
 void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits)

@@ -19,7 +19,9 @@ static int get_file(struct store *s, uint64_t ino, struct node *ret)
 	int err = index_node_get(s->index, ino, ret);
 	if (err < 0)
 		return err;
-	return ret->kind == NODE_FILE || ret->kind == NODE_PROFILE ? 0 : ret->kind == NODE_DIR ? ERR_IS_DIR : ERR_INVALID;
+	return ret->kind == NODE_FILE || ret->kind == NODE_PROFILE ? 0
+	       : ret->kind == NODE_DIR                             ? ERR_IS_DIR
+								   : ERR_INVALID;
 }
 
 /* ---- reading ---- */
@@ -96,14 +98,16 @@ static int add_chunk(struct store *s, struct pieces *ps, const struct piece *ref
 	return 0;
 }
 
-static int find_pieces(struct store *s, uint64_t owner, uint64_t off, uint64_t len, struct pieces *ps, uint64_t *ret_chunk)
+static int find_pieces(
+	struct store *s, uint64_t owner, uint64_t off, uint64_t len, struct pieces *ps, uint64_t *ret_chunk)
 {
 	struct piece found[PIECES];
 	for (uint64_t at = off, end = off + len; at < end;) {
 		size_t n;
 		int err = index_extents(s->index, owner, at, end - at, found, PIECES, &n);
 		for (size_t i = 0; err == 0 && i < n; i++)
-			err = found[i].at.segment != 0 ? add_piece(ps, &found[i]) : add_chunk(s, ps, &found[i], ret_chunk);
+			err = found[i].at.segment != 0 ? add_piece(ps, &found[i])
+						       : add_chunk(s, ps, &found[i], ret_chunk);
 		if (err < 0)
 			return err;
 		if (n < PIECES)
@@ -156,7 +160,8 @@ int store_read(struct store *s, uint64_t ino, uint64_t off, void *p, size_t len,
 	return err;
 }
 
-int store_read_extents(struct store *s, const struct extent *e, size_t n, uint64_t off, void *p, size_t len, uint64_t *ret_chunk)
+int store_read_extents(
+	struct store *s, const struct extent *e, size_t n, uint64_t off, void *p, size_t len, uint64_t *ret_chunk)
 {
 	struct pieces ps;
 	uint64_t end = off + len;
@@ -281,8 +286,11 @@ static int collapse(struct store_txn *t, struct node *n, uint64_t off, uint64_t 
 		return ERR_INVALID;
 	int err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = off, .len = len });
 	n->size -= len;
-	return err < 0 ? err : txn_stage(t, &(struct op){ .type = OP_EXTENT_SHIFT, .ino = n->ino, .off = off + len,
-						    .delta = -(int64_t)len });
+	return err < 0 ? err
+		       : txn_stage(t, &(struct op){ .type = OP_EXTENT_SHIFT,
+					      .ino = n->ino,
+					      .off = off + len,
+					      .delta = -(int64_t)len });
 }
 
 /* The piece at the gap is cut by sharing its tail aside: clear what begins before and goes on behind, then shift. */
@@ -300,19 +308,31 @@ static int insert(struct store_txn *t, struct node *n, uint64_t off, uint64_t le
 	uint64_t aside = n->size + len;      /* beyond everything */
 	err = 0;
 	if (cut) {
-		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE, .ino = n->ino, .off = off, .len = p.len, .chunk = n->ino,
-						.from = aside });
+		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE,
+					   .ino = n->ino,
+					   .off = off,
+					   .len = p.len,
+					   .chunk = n->ino,
+					   .from = aside });
 		if (err == 0)
-			err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = off, .len = p.len });
+			err = txn_stage(
+				t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = off, .len = p.len });
 		if (err == 0)
-			err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE, .ino = n->ino, .off = aside, .len = p.len,
-							.chunk = n->ino, .from = off });
+			err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE,
+						   .ino = n->ino,
+						   .off = aside,
+						   .len = p.len,
+						   .chunk = n->ino,
+						   .from = off });
 		if (err == 0)
-			err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = aside, .len = p.len });
+			err = txn_stage(
+				t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = aside, .len = p.len });
 	}
 	n->size += len;
-	return err < 0 ? err : txn_stage(t, &(struct op){ .type = OP_EXTENT_SHIFT, .ino = n->ino, .off = off,
-						    .delta = (int64_t)len });
+	return err < 0 ? err
+		       : txn_stage(t,
+				 &(struct op){
+					 .type = OP_EXTENT_SHIFT, .ino = n->ino, .off = off, .delta = (int64_t)len });
 }
 
 static int allocate(struct store_txn *t, struct node *n, int mode, uint64_t off, uint64_t len)
@@ -386,8 +406,12 @@ int store_copy_range(struct store *s, uint64_t from, uint64_t from_off, uint64_t
 		n = before;
 		n.size = to_off + len > n.size ? to_off + len : n.size;
 		content_changed(t, &n);
-		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE, .ino = from, .off = from_off, .len = len, .chunk = to,
-						.from = to_off });
+		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE,
+					   .ino = from,
+					   .off = from_off,
+					   .len = len,
+					   .chunk = to,
+					   .from = to_off });
 		if (err == 0)
 			err = txn_put_node(t, &n, &before);
 	}

@@ -75,8 +75,11 @@ static int vacate(struct store_txn *t, const struct link *l, const struct node *
 	err = index_safesave_get(t->s->index, l->shown_parent, name, &ino, &version);
 	if (err != ERR_NOT_FOUND)
 		return err;
-	return txn_stage(t, &(struct op){ .type = OP_SAFESAVE_PUT, .ino = l->shown_parent, .key = name, .chunk = n->ino,
-					.seq = n->version });
+	return txn_stage(t, &(struct op){ .type = OP_SAFESAVE_PUT,
+				    .ino = l->shown_parent,
+				    .key = name,
+				    .chunk = n->ino,
+				    .seq = n->version });
 }
 
 static int is_empty(struct store *s, uint64_t dir)

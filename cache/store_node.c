@@ -46,7 +46,8 @@ static int set_size(struct store_txn *t, struct node *n, uint64_t size)
 	if (size > INT64_MAX)
 		return ERR_FILE_TOO_BIG;
 	if (size < n->size) {
-		int err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = size, .len = INT64_MAX });
+		int err = txn_stage(
+			t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = size, .len = INT64_MAX });
 		if (err < 0)
 			return err;
 	}
@@ -103,8 +104,18 @@ int store_setattr(struct store *s, uint64_t ino, unsigned mask, const struct nod
 static int make_node(struct store_txn *t, const struct node_new *new, uint32_t space, struct node *n)
 {
 	int64_t now = store_now(t->s);
-	*n = (struct node){ .ino = txn_new_row(t), .space = space, .kind = new->kind, .mode = new->mode & 07777, .uid = new->uid,
-		.gid = new->gid, .rdev = new->rdev, .owner = new->owner, .atime = now, .mtime = now, .ctime = now, .btime = now,
+	*n = (struct node){ .ino = txn_new_row(t),
+		.space = space,
+		.kind = new->kind,
+		.mode = new->mode & 07777,
+		.uid = new->uid,
+		.gid = new->gid,
+		.rdev = new->rdev,
+		.owner = new->owner,
+		.atime = now,
+		.mtime = now,
+		.ctime = now,
+		.btime = now,
 		.nlink = new->kind == NODE_DIR ? 2 : 1 };
 	store_random(t->s, n->id.b, sizeof n->id.b);
 	if (new->kind == NODE_SYMLINK)
@@ -295,7 +306,8 @@ int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before
 		n->flags |= NODE_DELETED;
 		txn_touch(t, n, CHANGE_DELETED);
 		if (!held)
-			err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = 0, .len = INT64_MAX });
+			err = txn_stage(
+				t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = 0, .len = INT64_MAX });
 	} else {
 		n->change = 0; /* it never left and never will */
 	}

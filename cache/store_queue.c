@@ -75,8 +75,12 @@ int txn_content_data(struct store_txn *t, uint64_t ino, uint64_t off, struct byt
 	if (off > INT64_MAX || data.len > INT64_MAX - off)
 		return ERR_FILE_TOO_BIG;
 	int err = txn_add_data(t, data, &from);
-	return err < 0 ? err : txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA, .ino = ino, .off = off, .len = data.len,
-						    .from = from });
+	return err < 0 ? err
+		       : txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA,
+					      .ino = ino,
+					      .off = off,
+					      .len = data.len,
+					      .from = from });
 }
 
 int txn_content_ref(struct store_txn *t, uint64_t ino, uint64_t off, uint64_t len, uint64_t chunk, uint32_t from)
@@ -88,7 +92,9 @@ int txn_content_ref(struct store_txn *t, uint64_t ino, uint64_t off, uint64_t le
 		return err;
 	if (len == 0 || from > c.len || len > c.len - from || off > INT64_MAX - len)
 		return ERR_INVALID;
-	err = txn_stage(t, &(struct op){ .type = OP_EXTENT_REF, .ino = ino, .off = off, .len = len, .chunk = chunk, .from = from });
+	err = txn_stage(
+		t, &(struct op){
+			   .type = OP_EXTENT_REF, .ino = ino, .off = off, .len = len, .chunk = chunk, .from = from });
 	return err < 0 || c.here ? err : set_partial(t, ino, true);
 }
 
@@ -194,12 +200,14 @@ int txn_chunk_fill(struct store_txn *t, uint64_t row, struct bytes plain)
 		return ERR_INVALID;
 	err = txn_add_data(t, plain, &from);
 	if (err == 0)
-		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA, .ino = row, .off = 0, .len = plain.len, .from = from });
+		err = txn_stage(t,
+			&(struct op){ .type = OP_EXTENT_DATA, .ino = row, .off = 0, .len = plain.len, .from = from });
 	return err < 0 ? err : now_here(t, &c);
 }
 
 /* The pieces of ino in [off, off+len) are those of seen there. */
-static int unchanged(struct store_txn *t, uint64_t ino, uint64_t off, uint64_t len, const struct extent *seen, size_t n_seen)
+static int unchanged(
+	struct store_txn *t, uint64_t ino, uint64_t off, uint64_t len, const struct extent *seen, size_t n_seen)
 {
 	uint64_t end = off + len, at = off;
 	for (size_t i = 0; i < n_seen; i++) {
@@ -212,7 +220,8 @@ static int unchanged(struct store_txn *t, uint64_t ino, uint64_t off, uint64_t l
 			int err = index_extent_next(t->s->index, ino, at, &p);
 			if (err < 0 || p.off != at)
 				return err < 0 && err != ERR_NOT_FOUND ? err : ERR_CONFLICT;
-			if (e->chunk != 0 || p.at.segment != e->segment || p.at.pos != e->pos || p.at.skip != e->skip + (at - e->off))
+			if (e->chunk != 0 || p.at.segment != e->segment || p.at.pos != e->pos ||
+				p.at.skip != e->skip + (at - e->off))
 				return ERR_CONFLICT;
 			at = p.off + p.len;
 		}
@@ -253,8 +262,8 @@ static int seen_bytes(const struct extent *seen, size_t n_seen, uint64_t off, ui
 	return 0;
 }
 
-int txn_chunk_adopt(struct store_txn *t, uint64_t row, uint64_t ino, uint64_t off, uint64_t len, const struct extent *seen,
-	size_t n_seen)
+int txn_chunk_adopt(struct store_txn *t, uint64_t row, uint64_t ino, uint64_t off, uint64_t len,
+	const struct extent *seen, size_t n_seen)
 {
 	struct chunk_row c;
 	uint64_t had, has;
@@ -273,9 +282,11 @@ int txn_chunk_adopt(struct store_txn *t, uint64_t row, uint64_t ino, uint64_t of
 	if (err == 0 && has != had)
 		err = ERR_CONFLICT;
 	if (err == 0)
-		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE, .ino = ino, .off = off, .len = len, .chunk = row });
+		err = txn_stage(
+			t, &(struct op){ .type = OP_EXTENT_SHARE, .ino = ino, .off = off, .len = len, .chunk = row });
 	if (err == 0)
-		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_REF, .ino = ino, .off = off, .len = len, .chunk = row });
+		err = txn_stage(
+			t, &(struct op){ .type = OP_EXTENT_REF, .ino = ino, .off = off, .len = len, .chunk = row });
 	if (err == 0)
 		return now_here(t, &c);
 	secret_wipe(c.key, sizeof c.key);
@@ -284,8 +295,8 @@ int txn_chunk_adopt(struct store_txn *t, uint64_t row, uint64_t ino, uint64_t of
 
 /* ---- outbox ---- */
 
-int txn_outbox_add(struct store_txn *t, struct outbox_row *row, struct bytes blob, uint64_t version, const uint64_t *chunks,
-	size_t n_chunks)
+int txn_outbox_add(struct store_txn *t, struct outbox_row *row, struct bytes blob, uint64_t version,
+	const uint64_t *chunks, size_t n_chunks)
 {
 	struct node before, n;
 	struct outbox_row r = *row;
@@ -361,8 +372,8 @@ int txn_outbox_del(struct store_txn *t, uint64_t row)
 
 /* ---- local changes ---- */
 
-int txn_dirty_each(struct store_txn *t, uint32_t space, uint64_t after_change, int (*fn)(void *ctx, const struct node *node),
-	void *ctx)
+int txn_dirty_each(struct store_txn *t, uint32_t space, uint64_t after_change,
+	int (*fn)(void *ctx, const struct node *node), void *ctx)
 {
 	uint64_t change = after_change, ino = UINT64_MAX >> 1;
 	int err;

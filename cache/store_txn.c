@@ -35,7 +35,8 @@ int txn_meta_del(struct store_txn *t, const char *key)
 	return err < 0 ? err : txn_stage(t, &(struct op){ .type = OP_META_DEL, .key = bytes_str(key) });
 }
 
-int txn_meta_each(struct store_txn *t, const char *prefix, int (*fn)(void *ctx, const char *key, struct bytes value), void *ctx)
+int txn_meta_each(
+	struct store_txn *t, const char *prefix, int (*fn)(void *ctx, const char *key, struct bytes value), void *ctx)
 {
 	CLEANUP(buf_release) struct buf key = BUF_INIT(KEY_MAX), value = BUF_INIT(META_MAX);
 	size_t n = strlen(prefix);
@@ -168,8 +169,9 @@ int txn_link_get(struct store_txn *t, const struct id16 *id, struct link *ret)
 static int link_equal(const struct link *a, const struct link *b)
 {
 	return a->ino == b->ino && a->parent == b->parent && a->shown_parent == b->shown_parent &&
-		id16_equal(&a->synced_parent, &b->synced_parent) && a->name_len == b->name_len && a->shown_len == b->shown_len &&
-		memcmp(a->name, b->name, a->name_len) == 0 && memcmp(a->shown, b->shown, a->shown_len) == 0;
+	       id16_equal(&a->synced_parent, &b->synced_parent) && a->name_len == b->name_len &&
+	       a->shown_len == b->shown_len && memcmp(a->name, b->name, a->name_len) == 0 &&
+	       memcmp(a->shown, b->shown, a->shown_len) == 0;
 }
 
 int txn_link_put(struct store_txn *t, const struct link *l)
@@ -247,7 +249,8 @@ int txn_links_of(struct store_txn *t, uint64_t ino, struct link **ret_links, siz
 
 static bool register_is(const struct link *l, uint64_t parent, struct bytes name)
 {
-	return l->parent == parent && (name.len == 0 || (l->name_len == name.len && memcmp(l->name, name.p, name.len) == 0));
+	return l->parent == parent &&
+	       (name.len == 0 || (l->name_len == name.len && memcmp(l->name, name.p, name.len) == 0));
 }
 
 /* Links that claim (parent, name), or anything in parent if name is empty, but are not shown there. */
@@ -381,7 +384,8 @@ int txn_xattrs_replace(struct store_txn *t, uint64_t ino, const struct node_xatt
 	}
 	err = err == ERR_NOT_FOUND ? 0 : err;
 	for (size_t i = 0; err == 0 && i < n; i++)
-		err = txn_stage(t, &(struct op){ .type = OP_XATTR_PUT, .ino = ino, .key = x[i].name, .value = x[i].value });
+		err = txn_stage(
+			t, &(struct op){ .type = OP_XATTR_PUT, .ino = ino, .key = x[i].name, .value = x[i].value });
 	return err;
 }
 
@@ -417,8 +421,14 @@ int txn_space_add(struct store_txn *t, struct space_row *row)
 	int64_t now = store_now(t->s);
 	if (number > UINT32_MAX)
 		return ERR_RANGE;
-	struct node root = { .space = (uint32_t)number, .kind = NODE_DIR, .mode = 0755, .owner = row->owner, .atime = now,
-		.mtime = now, .ctime = now, .btime = now };
+	struct node root = { .space = (uint32_t)number,
+		.kind = NODE_DIR,
+		.mode = 0755,
+		.owner = row->owner,
+		.atime = now,
+		.mtime = now,
+		.ctime = now,
+		.btime = now };
 	int err = txn_node_add(t, &root, bytes_of(NULL, 0));
 	if (err < 0)
 		return err;
@@ -492,8 +502,8 @@ int txn_entry_put(struct store_txn *t, uint32_t space, uint64_t seq, struct byte
 	return txn_stage(t, &(struct op){ .type = OP_ENTRY_PUT, .row = space, .seq = seq, .value = blob });
 }
 
-int txn_entry_each(struct store_txn *t, uint32_t space, uint64_t from_seq, int (*fn)(void *ctx, uint64_t seq, struct bytes blob),
-	void *ctx)
+int txn_entry_each(struct store_txn *t, uint32_t space, uint64_t from_seq,
+	int (*fn)(void *ctx, uint64_t seq, struct bytes blob), void *ctx)
 {
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(BLOB_MAX);
 	int err;
@@ -508,12 +518,13 @@ int txn_entry_each(struct store_txn *t, uint32_t space, uint64_t from_seq, int (
 int txn_record_put(struct store_txn *t, uint32_t space, const struct id16 *id, const struct id32 *hash, uint64_t cursor,
 	struct bytes blob)
 {
-	return txn_stage(t, &(struct op){ .type = OP_RECORD_PUT, .row = space, .id = *id, .hash = *hash, .seq = cursor,
-					.value = blob });
+	return txn_stage(t,
+		&(struct op){
+			.type = OP_RECORD_PUT, .row = space, .id = *id, .hash = *hash, .seq = cursor, .value = blob });
 }
 
-int txn_record_get(struct store_txn *t, uint32_t space, const struct id16 *id, struct id32 *ret_hash, uint64_t *ret_cursor,
-	struct buf *blob)
+int txn_record_get(struct store_txn *t, uint32_t space, const struct id16 *id, struct id32 *ret_hash,
+	uint64_t *ret_cursor, struct buf *blob)
 {
 	return index_record_get(t->s->index, space, id, ret_hash, ret_cursor, blob);
 }

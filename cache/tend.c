@@ -12,8 +12,14 @@
 #define INDEX_RESERVE "reserve-index"
 #define INDEX_RESERVE_SIZE (4 << 20)
 
-enum { CHECKPOINT_FRAMES = 2000, WAITING_SEGMENTS = 4, LOG_KEEP = 16 << 20, TIGHT_MARGIN = 8 << 20, SCARCE_MARGIN = 24 << 20,
-	MAKE_ROOM_NS = 200000000 };
+enum {
+	CHECKPOINT_FRAMES = 2000,
+	WAITING_SEGMENTS = 4,
+	LOG_KEEP = 16 << 20,
+	TIGHT_MARGIN = 8 << 20,
+	SCARCE_MARGIN = 24 << 20,
+	MAKE_ROOM_NS = 200000000
+};
 
 /* The segments' numbers of live bytes go with the commit that they belong to. */
 static int save_segments(struct store *s)
@@ -154,7 +160,7 @@ static int checkpoint(struct store *s)
 static bool may_go(struct store *s, const struct segment_row *row, uint64_t oldest_reader)
 {
 	return row->live == 0 && row->number < s->db_segment && row->empty_seq != 0 && row->empty_seq <= s->db_seq &&
-		row->empty_seq <= oldest_reader;
+	       row->empty_seq <= oldest_reader;
 }
 
 static int free_segments(struct store *s)
@@ -227,7 +233,8 @@ int store_tend(struct store *s)
 	if (err == ERR_NO_SPACE)
 		err = flush_index(s);
 	if (err == 0)
-		(void)!segments_make_reserve(s->segments); /* without it writes are refused, and the next turn tries again */
+		(void)!segments_make_reserve(
+			s->segments); /* without it writes are refused, and the next turn tries again */
 	if (err == 0)
 		err = checkpoint(s);
 	if (err == 0)

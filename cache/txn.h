@@ -62,21 +62,22 @@ struct store {
 	uint64_t committed_seq; /* the last index commit reflects it */
 	uint64_t uncommitted;   /* entries since */
 	_Atomic bool scarce;    /* no lock: make room before it is tight */
-	_Atomic bool tight;     /* no lock: the disk has little more than what the index may need: only what frees goes on */
-	bool behind;            /* the index lacks what the journal has: recover first */
+	_Atomic bool
+		tight; /* no lock: the disk has little more than what the index may need: only what frees goes on */
+	bool behind;   /* the index lacks what the journal has: recover first */
 	struct store_txn call;
 	struct holds holds;
 	struct store_keep keeps; /* list head */
 	uint8_t random[RANDOM_POOL];
 	size_t random_left;
-	struct store_txn *open;  /* between store_begin and commit */
+	struct store_txn *open; /* between store_begin and commit */
 	struct tail tails[TAILS];
 	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
 
-	pthread_mutex_t tend_lock; /* one store_tend at a time; taken before `lock`; guards the next five */
-	uint64_t checkpointed;     /* mark of the log at the last checkpoint */
+	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards the next five */
+	uint64_t checkpointed;          /* mark of the log at the last checkpoint */
 	bool index_reserve, index_full; /* the index's reserve is there; it was needed */
-	uint64_t db_segment, db_seq; /* the index on disk, without its log, is of this commit */
+	uint64_t db_segment, db_seq;    /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
 	pthread_t keeper;
@@ -122,7 +123,7 @@ int store_recover(struct store *s) MUST_CHECK; /* see above; lock held */
 /* compact.c, evict.c: parts of store_tend; no lock held */
 int store_compact(struct store *s) MUST_CHECK;
 int store_coalesce(struct store *s) MUST_CHECK; /* small appends */
-int store_collect(struct store *s) MUST_CHECK; /* chunks that nothing names */
+int store_collect(struct store *s) MUST_CHECK;  /* chunks that nothing names */
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */
 /* Commits and flushes the index; no lock held. */

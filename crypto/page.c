@@ -9,8 +9,8 @@ static const uint8_t *start(struct bytes b)
 	return b.p ? b.p : &nothing;
 }
 
-void page_seal(const uint8_t key[32], const uint8_t nonce[PAGE_NONCE_SIZE], struct bytes aad, struct bytes plain, uint8_t *out,
-	uint8_t tag[PAGE_TAG_SIZE])
+void page_seal(const uint8_t key[32], const uint8_t nonce[PAGE_NONCE_SIZE], struct bytes aad, struct bytes plain,
+	uint8_t *out, uint8_t tag[PAGE_TAG_SIZE])
 {
 	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
 		out, tag, NULL, start(plain), plain.len, start(aad), aad.len, NULL, nonce, key);

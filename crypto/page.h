@@ -15,8 +15,8 @@
 #define PAGE_TAG_SIZE 16
 
 /* Writes plain.len bytes of ciphertext to `out` (which may be plain.p itself) and the tag. Cannot fail. */
-void page_seal(const uint8_t key[32], const uint8_t nonce[PAGE_NONCE_SIZE], struct bytes aad, struct bytes plain, uint8_t *out,
-	uint8_t tag[PAGE_TAG_SIZE]);
+void page_seal(const uint8_t key[32], const uint8_t nonce[PAGE_NONCE_SIZE], struct bytes aad, struct bytes plain,
+	uint8_t *out, uint8_t tag[PAGE_TAG_SIZE]);
 
 /* Writes ct.len bytes of plaintext to `out` (which may be ct.p itself). ERR_TAMPERED; `out` then holds no plaintext. */
 int page_open(const uint8_t key[32], const uint8_t nonce[PAGE_NONCE_SIZE], struct bytes aad, struct bytes ct,

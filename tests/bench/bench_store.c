@@ -141,8 +141,9 @@ int main(int argc, char **argv)
 	snprintf(dir, sizeof dir, "%.200s/bench_store-XXXXXX", tmp ? tmp : "/tmp");
 	if (files < 1 || !mkdtemp(dir))
 		return 1;
-	struct store_config config = { .env = env_system(), .key = key,
-		.dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	struct store_config config = {
+		.env = env_system(), .key = key, .dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+	};
 	struct store *s;
 	must(crypto_init(), "start libsodium");
 	must(store_open(&config, &s), "open");

@@ -18,8 +18,12 @@ static struct store_fixture *new_fixture(enum fake_disk disk, uint64_t seed)
 	assert_int_equal(crypto_init(), 0);
 	memset(f->key, 7, sizeof f->key);
 	f->env = fake_env_new(disk, seed);
-	f->config = (struct store_config){ .env = fake_env_get(f->env), .dirfd = FAKE_DIR, .key = f->key, .no_thread = true,
-		.segment_size = seed % 2 ? 128 * 1024 : 0, .checkpoint_frames = seed % 2 ? 20 : 0 };
+	f->config = (struct store_config){ .env = fake_env_get(f->env),
+		.dirfd = FAKE_DIR,
+		.key = f->key,
+		.no_thread = true,
+		.segment_size = seed % 2 ? 128 * 1024 : 0,
+		.checkpoint_frames = seed % 2 ? 20 : 0 };
 	return f;
 }
 
@@ -140,7 +144,8 @@ static int list_entry(void *ctx, struct bytes name, uint64_t cookie, const struc
 	int err = buf_put(&l->text, name.p, name.len);
 	if (err == 0)
 		err = buf_printf(&l->text, "/%d %o %u %u %llu %lld %lld %u %u\n", (int)n->kind, n->mode, n->uid, n->gid,
-			(unsigned long long)n->size, (long long)n->mtime, (long long)n->ctime, n->nlink, n->change_bits);
+			(unsigned long long)n->size, (long long)n->mtime, (long long)n->ctime, n->nlink,
+			n->change_bits);
 	assert_int_equal(err, 0);
 	assert_true(l->n_dirs < 256 && l->n_files < 256 && l->n_links < 256);
 	if (n->kind == NODE_DIR)

@@ -21,14 +21,14 @@ struct store_fixture {
 	struct store *store; /* NULL while closed */
 	uint64_t root;
 	uint32_t space;
-	char dir[64];        /* of one on the real disk */
+	char dir[64]; /* of one on the real disk */
 };
 
 struct store_fixture *store_fixture_new(uint64_t seed); /* in memory */
 struct store_fixture *store_fixture_real(void);         /* in a private directory on disk */
 void store_fixture_free(struct store_fixture *f);
-int store_fixture_open(struct store_fixture *f);        /* with the space, made if absent; for tests of errors */
-void store_fixture_reopen(struct store_fixture *f);     /* closed in order */
+int store_fixture_open(struct store_fixture *f);    /* with the space, made if absent; for tests of errors */
+void store_fixture_reopen(struct store_fixture *f); /* closed in order */
 /* The process is gone without a word, the disk as `how` says. Does not open again. In memory only. */
 void store_fixture_kill(struct store_fixture *f, enum fake_crash how);
 void store_fixture_crash(struct store_fixture *f, enum fake_crash how); /* kill, then open, which must succeed */

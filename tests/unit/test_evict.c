@@ -47,7 +47,9 @@ static struct setting set_up(uint64_t seed)
 	assert_int_equal(count, 2);
 	s.chunk = add_chunk(s.f, t, 1);
 	assert_int_equal(txn_chunk_adopt(t, s.chunk, s.ino, 0, LEN, e, count), 0);
-	struct outbox_row row = { .space = s.f->space, .ino = s.ino, .id = n.id, .hash = { { 9 } }, .change = n.change };
+	struct outbox_row row = {
+		.space = s.f->space, .ino = s.ino, .id = n.id, .hash = { { 9 } }, .change = n.change
+	};
 	assert_int_equal(txn_outbox_add(t, &row, bytes_str("blob"), 1, &s.chunk, 1), 0);
 	commit(&t);
 	free(e);
@@ -211,7 +213,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(adopting_copies_nothing_and_cleans_the_node),
 		cmocka_unit_test(only_confirmed_content_is_evicted_and_comes_back),
-		cmocka_unit_test(a_write_over_a_chunk_needs_no_content), cmocka_unit_test(a_chunk_that_nothing_names_is_collected),
+		cmocka_unit_test(a_write_over_a_chunk_needs_no_content),
+		cmocka_unit_test(a_chunk_that_nothing_names_is_collected),
 		cmocka_unit_test(adopting_what_changed_is_a_conflict), cmocka_unit_test(the_limit_evicts_what_may_go) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,13 +25,35 @@ static void encodes_to(const struct op *op, const char *hex)
 static void changes_have_the_bytes_of_the_format(void **state)
 {
 	(void)state;
-	struct node n = { .ino = 300, .space = 2, .id = { { 0xaa } }, .kind = NODE_FILE, .mode = 0644, .uid = 1000, .gid = 1000, .size = 5,
-		.mtime = 2, .atime = 1, .ctime = 3, .btime = 2, .nlink = 1, .version = 7, .change = 9, .change_bits = CHANGE_CONTENT,
+	struct node n = { .ino = 300,
+		.space = 2,
+		.id = { { 0xaa } },
+		.kind = NODE_FILE,
+		.mode = 0644,
+		.uid = 1000,
+		.gid = 1000,
+		.size = 5,
+		.mtime = 2,
+		.atime = 1,
+		.ctime = 3,
+		.btime = 2,
+		.nlink = 1,
+		.version = 7,
+		.change = 9,
+		.change_bits = CHANGE_CONTENT,
 		.author = { { 0xbb } } };
-	struct link l = { .id = { { 0xcc } }, .ino = 300, .parent = 4, .shown_parent = 4, .name_len = 1, .name = "a", .shown_len = 1,
-		.shown = "a", .synced_parent = { { 0xdd } } };
+	struct link l = { .id = { { 0xcc } },
+		.ino = 300,
+		.parent = 4,
+		.shown_parent = 4,
+		.name_len = 1,
+		.name = "a",
+		.shown_len = 1,
+		.shown = "a",
+		.synced_parent = { { 0xdd } } };
 	encodes_to(&(struct op){ .type = OP_NODE_PUT, .node = &n, .was = 8, .was_flags = 2 },
-		"02 08 02 ac02 02 aa000000000000000000000000000000 01 00 a403 e807 e807 00 05 04 01 02 00 01 07 09 10 02 "
+		"02 08 02 ac02 02 aa000000000000000000000000000000 01 00 a403 e807 e807 00 05 04 01 02 00 01 07 09 10 "
+		"02 "
 		"bb00000000000000000000000000000000000000000000000000000000000000");
 	encodes_to(&(struct op){ .type = OP_LINK_PUT, .link = &l },
 		"05 cc000000000000000000000000000000 ac02 04 dd000000000000000000000000000000 01 61 01");
@@ -40,17 +62,23 @@ static void changes_have_the_bytes_of_the_format(void **state)
 	encodes_to(&(struct op){ .type = OP_LINK_PUT, .link = &l },
 		"05 cc000000000000000000000000000000 ac02 04 dd000000000000000000000000000000 01 61 00 00 00");
 	encodes_to(&(struct op){ .type = OP_NODE_DEL, .ino = 128 }, "03 8001");
-	encodes_to(&(struct op){ .type = OP_XATTR_PUT, .ino = 1, .key = bytes_str("k"), .value = bytes_str("vv") }, "07 01 01 6b 02 7676");
-	encodes_to(&(struct op){ .type = OP_EXTENT_DATA, .ino = 1, .off = 4096, .len = 10, .from = 3 }, "09 01 8020 0a 03");
+	encodes_to(&(struct op){ .type = OP_XATTR_PUT, .ino = 1, .key = bytes_str("k"), .value = bytes_str("vv") },
+		"07 01 01 6b 02 7676");
+	encodes_to(&(struct op){ .type = OP_EXTENT_DATA, .ino = 1, .off = 4096, .len = 10, .from = 3 },
+		"09 01 8020 0a 03");
 	encodes_to(&(struct op){ .type = OP_EXTENT_CLEAR, .ino = 1, .off = 2, .len = 3 }, "0a 01 02 03");
-	encodes_to(&(struct op){ .type = OP_EXTENT_REF, .ino = 1, .off = 2, .len = 3, .chunk = 4, .from = 5 }, "0b 01 02 03 04 05");
-	encodes_to(&(struct op){ .type = OP_EXTENT_SHARE, .ino = 1, .off = 2, .len = 3, .chunk = 4, .from = 5 }, "0c 01 02 03 04 05");
+	encodes_to(&(struct op){ .type = OP_EXTENT_REF, .ino = 1, .off = 2, .len = 3, .chunk = 4, .from = 5 },
+		"0b 01 02 03 04 05");
+	encodes_to(&(struct op){ .type = OP_EXTENT_SHARE, .ino = 1, .off = 2, .len = 3, .chunk = 4, .from = 5 },
+		"0c 01 02 03 04 05");
 	encodes_to(&(struct op){ .type = OP_EXTENT_SHIFT, .ino = 1, .off = 2, .delta = -3 }, "0d 01 02 05");
 	encodes_to(&(struct op){ .type = OP_ENTRY_PUT, .row = 2, .seq = 3, .value = bytes_str("e") }, "12 02 03 01 65");
 	encodes_to(&(struct op){ .type = OP_OUTBOX_CHUNK, .row = 2, .chunk = 3 }, "16 02 03");
-	encodes_to(&(struct op){ .type = OP_META_PUT, .key = bytes_str("k"), .value = bytes_str("v") }, "17 01 6b 01 76");
+	encodes_to(
+		&(struct op){ .type = OP_META_PUT, .key = bytes_str("k"), .value = bytes_str("v") }, "17 01 6b 01 76");
 	encodes_to(&(struct op){ .type = OP_TOUCHED_PUT, .ino = 2, .key = bytes_str("n") }, "19 02 01 6e");
-	encodes_to(&(struct op){ .type = OP_SAFESAVE_PUT, .ino = 2, .key = bytes_str("n"), .chunk = 3, .seq = 4 }, "1b 02 01 6e 03 04");
+	encodes_to(&(struct op){ .type = OP_SAFESAVE_PUT, .ino = 2, .key = bytes_str("n"), .chunk = 3, .seq = 4 },
+		"1b 02 01 6e 03 04");
 }
 
 /* ---- the chain ---- */
@@ -104,7 +132,8 @@ static void append(struct world *w, int n)
 		struct place place;
 		char text[32];
 		snprintf(text, sizeof text, "entry %llu", (unsigned long long)w->at.seq + 1);
-		assert_int_equal(journal_append(w->j, &w->at, bytes_str(text), bytes_of(data, sizeof data), false, &place), 0);
+		assert_int_equal(
+			journal_append(w->j, &w->at, bytes_str(text), bytes_of(data, sizeof data), false, &place), 0);
 		assert_int_equal(place.run, sizeof data);
 	}
 }
@@ -242,7 +271,9 @@ static void too_much_for_one_entry_is_refused(void **state)
 	(void)state;
 	struct bytes big = bytes_of(&w, JOURNAL_MAX_BODY + 1); /* refused before it is read */
 	assert_int_equal(journal_append(w.j, &w.at, big, bytes_of(NULL, 0), false, &place), ERR_RANGE);
-	assert_int_equal(journal_append(w.j, &w.at, bytes_of(NULL, 0), bytes_of(&w, JOURNAL_MAX_DATA + 1u), false, &place), ERR_RANGE);
+	assert_int_equal(
+		journal_append(w.j, &w.at, bytes_of(NULL, 0), bytes_of(&w, JOURNAL_MAX_DATA + 1u), false, &place),
+		ERR_RANGE);
 	append(&w, 1);
 	free_world(&w);
 }
@@ -252,8 +283,10 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_have_the_bytes_of_the_format),
 		cmocka_unit_test(entries_come_back_across_segments_and_runs),
 		cmocka_unit_test(any_flipped_byte_of_the_tail_ends_the_journal_before_it),
-		cmocka_unit_test(damage_before_what_was_synced_is_told), cmocka_unit_test(a_segment_under_another_name_is_not_believed),
-		cmocka_unit_test(after_a_failed_write_a_new_segment_follows), cmocka_unit_test(after_a_failed_sync_nothing_is_acknowledged),
+		cmocka_unit_test(damage_before_what_was_synced_is_told),
+		cmocka_unit_test(a_segment_under_another_name_is_not_believed),
+		cmocka_unit_test(after_a_failed_write_a_new_segment_follows),
+		cmocka_unit_test(after_a_failed_sync_nothing_is_acknowledged),
 		cmocka_unit_test(too_much_for_one_entry_is_refused) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,10 +35,13 @@ static void open_db(struct db *d, const uint8_t *with, bool fresh)
 {
 	int reserved = 40;
 	assert_int_equal(pagevfs_open(fake_env_get(d->env), FAKE_DIR, with, &d->v), 0);
-	assert_int_equal(sqlite3_open_v2("index", &d->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, pagevfs_name(d->v)), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_open_v2("index", &d->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, pagevfs_name(d->v)),
+		SQLITE_OK);
 	sqlite3_file_control(d->sql, NULL, SQLITE_FCNTL_RESERVE_BYTES, &reserved);
 	sqlite3_db_config(d->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
-	exec(d, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=10; PRAGMA wal_autocheckpoint=0");
+	exec(d, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=10; PRAGMA "
+		"wal_autocheckpoint=0");
 	if (fresh)
 		exec(d, "PRAGMA journal_mode=OFF");
 }
@@ -189,7 +192,8 @@ static void nothing_on_disk_is_readable(void **state)
 	exec(&d, "CREATE TABLE hidden_name(v); INSERT INTO hidden_name VALUES('a secret value')");
 	insert(&d, 100);
 	flush(&d);
-	static const char *const words[] = { "hidden_name", "secret value", "SQLite format", "CREATE TABLE", "000123456789" };
+	static const char *const words[] = { "hidden_name", "secret value", "SQLite format", "CREATE TABLE",
+		"000123456789" };
 	for (size_t i = 0; i < COUNT(words); i++)
 		assert_false(holds(&d, "index-wal", words[i]));
 	checkpoint(&d);
@@ -295,8 +299,9 @@ static void a_full_disk_keeps_the_log_in_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(what_was_flushed_is_there_and_what_was_not_is_gone),
-		cmocka_unit_test(power_cuts_leave_a_flushed_commit_or_a_later_one), cmocka_unit_test(nothing_on_disk_is_readable),
-		cmocka_unit_test(a_flipped_byte_of_a_page_is_an_error), cmocka_unit_test(a_flipped_byte_of_the_log_ends_it),
-		cmocka_unit_test(another_key_opens_nothing), cmocka_unit_test(a_full_disk_keeps_the_log_in_memory) };
+		cmocka_unit_test(power_cuts_leave_a_flushed_commit_or_a_later_one),
+		cmocka_unit_test(nothing_on_disk_is_readable), cmocka_unit_test(a_flipped_byte_of_a_page_is_an_error),
+		cmocka_unit_test(a_flipped_byte_of_the_log_ends_it), cmocka_unit_test(another_key_opens_nothing),
+		cmocka_unit_test(a_full_disk_keeps_the_log_in_memory) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,8 @@ static int change_one(struct run *r, uint64_t ino)
 	case 1:
 		return store_setxattr(r->f->store, ino, "user.a", bytes_of(r->data, below(r, 300)), 0);
 	default:
-		return store_write(r->f->store, ino, below(r, 50000), r->data, 1 + below(r, below(r, 3) ? 500 : sizeof r->data));
+		return store_write(
+			r->f->store, ino, below(r, 50000), r->data, 1 + below(r, below(r, 3) ? 500 : sizeof r->data));
 	}
 }
 
@@ -59,7 +60,8 @@ static int random_call(struct run *r)
 	pick_name(r, b);
 	int err;
 	switch (below(r, 6)) {
-	case 0: case 1:
+	case 0:
+	case 1:
 		return store_create(r->f->store, dir, bytes_str(a), &new, &n);
 	case 2:
 		return store_unlink(r->f->store, dir, bytes_str(a), false, &ino);
@@ -74,7 +76,7 @@ static int random_call(struct run *r)
 static bool ordinary(int err)
 {
 	return err == 0 || err == ERR_NOT_FOUND || err == ERR_EXISTS || err == ERR_IS_DIR || err == ERR_NOT_DIR ||
-		err == ERR_NOT_EMPTY || err == ERR_INVALID;
+	       err == ERR_NOT_EMPTY || err == ERR_INVALID;
 }
 
 static void note_state(struct run *r)
@@ -237,7 +239,8 @@ static bool fail_once(enum fake_call call, unsigned long n, int error)
 		broken = err == ERR_READ_ONLY;
 		assert_true(ordinary(err) || fake_env_failed(r->f->env));
 		note_state(r);
-		assert_true(ordinary(err) || i % 8 == 7 || id32_equal(&r->h.state[r->h.n - 1], &r->h.state[r->h.n - 2]));
+		assert_true(
+			ordinary(err) || i % 8 == 7 || id32_equal(&r->h.state[r->h.n - 1], &r->h.state[r->h.n - 2]));
 	}
 	bool failed = fake_env_failed(r->f->env);
 	store_fixture_crash(r->f, FAKE_KEEP_ALL);
@@ -333,7 +336,7 @@ static bool fail_sqlite(unsigned long n)
 		sql_heap.fail_at = at;
 		sql_heap.count = count;
 		assert_true(err == 0 || ordinary(err) || i % 8 == 7 ||
-			id32_equal(&r->h.state[r->h.n - 1], &r->h.state[r->h.n - 2]));
+			    id32_equal(&r->h.state[r->h.n - 1], &r->h.state[r->h.n - 2]));
 	}
 	sql_heap.fail_at = 0;
 	bool failed = sql_heap.failed;
@@ -369,10 +372,11 @@ static void another_key_is_refused_and_damage_is_told(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(a_kill_loses_nothing), cmocka_unit_test(a_power_cut_leaves_a_prefix),
-		cmocka_unit_test(a_power_cut_at_any_write_leaves_a_prefix), cmocka_unit_test(a_failing_first_start_can_be_repeated),
-		cmocka_unit_test(any_disk_call_may_fail), cmocka_unit_test(any_allocation_may_fail),
-		cmocka_unit_test(any_allocation_of_sqlite_may_fail),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(a_kill_loses_nothing),
+		cmocka_unit_test(a_power_cut_leaves_a_prefix),
+		cmocka_unit_test(a_power_cut_at_any_write_leaves_a_prefix),
+		cmocka_unit_test(a_failing_first_start_can_be_repeated), cmocka_unit_test(any_disk_call_may_fail),
+		cmocka_unit_test(any_allocation_may_fail), cmocka_unit_test(any_allocation_of_sqlite_may_fail),
 		cmocka_unit_test(another_key_is_refused_and_damage_is_told) };
 	return cmocka_run_group_tests(tests, wrap_sqlite, NULL);
 }

@@ -149,8 +149,8 @@ static void check_all(struct run *r)
 
 static void step(struct run *r)
 {
-	static void (*const ops[])(struct run *, struct model *) = { op_write, op_write, op_write, op_append, op_truncate, op_hole,
-		op_shift, op_copy };
+	static void (*const ops[])(struct run *, struct model *) = { op_write, op_write, op_write, op_append,
+		op_truncate, op_hole, op_shift, op_copy };
 	struct model *m = &r->m[below(r, FILES)];
 	ops[below(r, COUNT(ops))](r, m);
 	compare(r, m, below(r, MAX), 1 + below(r, 5000));
@@ -239,7 +239,8 @@ static void small_appends_are_joined(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(content_equals_the_model), cmocka_unit_test(small_appends_are_joined),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(content_equals_the_model),
+		cmocka_unit_test(small_appends_are_joined),
 		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

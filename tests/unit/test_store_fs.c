@@ -31,7 +31,8 @@ static size_t below(struct model *m, size_t n)
 
 static struct bytes name_of(size_t i)
 {
-	static const char *const names[NAMES] = { "alpha", "b", "a rather long name with blanks", "\xff\xfe not UTF-8", ".x" };
+	static const char *const names[NAMES] = { "alpha", "b", "a rather long name with blanks", "\xff\xfe not UTF-8",
+		".x" };
 	return bytes_str(names[i]);
 }
 
@@ -158,7 +159,9 @@ static void op_rename(struct model *m, size_t d, size_t n)
 	size_t d2 = pick_dir(m), n2 = below(m, NAMES);
 	uint64_t from = m->dir[d].name[n], to = m->dir[d2].name[n2], replaced;
 	int want = expect_rename(m, from, to, d, d2, flags);
-	assert_int_equal(store_rename(m->f->store, m->dir[d].ino, name_of(n), m->dir[d2].ino, name_of(n2), flags, &replaced), want);
+	assert_int_equal(
+		store_rename(m->f->store, m->dir[d].ino, name_of(n), m->dir[d2].ino, name_of(n2), flags, &replaced),
+		want);
 	if (want < 0)
 		return;
 	assert_int_equal(replaced, from != to && !(flags & RENAME_EXCHANGE) ? to : 0);
@@ -232,7 +235,8 @@ static void names_equal_the_model(void **state)
 		m.f = store_fixture_new(seed);
 		m.dir[0].ino = m.f->root;
 		for (int i = 0; i < 400; i++) {
-			static void (*const ops[])(struct model *, size_t, size_t) = { op_make, op_make, op_remove, op_link, op_rename };
+			static void (*const ops[])(
+				struct model *, size_t, size_t) = { op_make, op_make, op_remove, op_link, op_rename };
 			size_t kind = below(&m, COUNT(ops));
 			if (kind > 1 || m.n_dirs < 60)
 				ops[kind](&m, pick_dir(&m), below(&m, NAMES));
@@ -340,7 +344,8 @@ static void a_sealed_node_leaves_a_tombstone_and_a_safe_save(void **state)
 	store_fixture_write(f, old, 0, "one", 3);
 	seal(f, old, 4);
 	store_fixture_make(f, f->root, "doc.tmp", NODE_FILE);
-	assert_int_equal(store_rename(f->store, f->root, bytes_str("doc.tmp"), f->root, bytes_str("doc"), 0, &replaced), 0);
+	assert_int_equal(
+		store_rename(f->store, f->root, bytes_str("doc.tmp"), f->root, bytes_str("doc"), 0, &replaced), 0);
 	assert_int_equal(replaced, old);
 	assert_int_equal(store_getattr(f->store, old, &n), 0);
 	assert_true((n.flags & NODE_DELETED) && (n.change_bits & CHANGE_DELETED) && n.change != 0);
@@ -386,14 +391,17 @@ static void names_and_spaces_are_guarded(void **state)
 	for (size_t i = 0; i < COUNT(bad); i++)
 		assert_int_equal(store_create(f->store, f->root, bytes_str(bad[i]), &new, &n), ERR_INVALID);
 	assert_int_equal(store_create(f->store, f->root, bytes_of("a\0b", 3), &new, &n), ERR_INVALID);
-	assert_int_equal(store_create(f->store, f->root, bytes_of(big, NODE_MAX_NAME + 1), &new, &n), ERR_NAME_TOO_LONG);
+	assert_int_equal(
+		store_create(f->store, f->root, bytes_of(big, NODE_MAX_NAME + 1), &new, &n), ERR_NAME_TOO_LONG);
 	assert_int_equal(store_create(f->store, f->root, bytes_of(big, NODE_MAX_NAME), &new, &n), 0);
 	assert_int_equal(store_create(f->store, STORE_ROOT_INO, bytes_str("x"), &new, &n), ERR_PERMISSION);
 	assert_int_equal(store_unlink(f->store, STORE_ROOT_INO, bytes_str("home"), true, &r), ERR_PERMISSION);
-	assert_int_equal(store_rename(f->store, STORE_ROOT_INO, bytes_str("home"), STORE_ROOT_INO, bytes_str("h2"), 0, &r), 0);
+	assert_int_equal(
+		store_rename(f->store, STORE_ROOT_INO, bytes_str("home"), STORE_ROOT_INO, bytes_str("h2"), 0, &r), 0);
 	assert_int_equal(store_lookup(f->store, STORE_ROOT_INO, bytes_str("h2"), &n), 0);
 	assert_int_equal(n.ino, f->root);
-	assert_int_equal(store_rename(f->store, f->root, bytes_of(big, NODE_MAX_NAME), STORE_ROOT_INO, bytes_str("x"), 0, &r),
+	assert_int_equal(
+		store_rename(f->store, f->root, bytes_of(big, NODE_MAX_NAME), STORE_ROOT_INO, bytes_str("x"), 0, &r),
 		ERR_CROSS_SPACE);
 	store_fixture_free(f);
 }

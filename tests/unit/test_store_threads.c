@@ -44,7 +44,8 @@ static void *work(void *ctx)
 		snprintf(name, sizeof name, "t%llu-%d", (unsigned long long)w->ino, i);
 		snprintf(other, sizeof other, "%s-renamed", name);
 		CHECK(w, store_create(w->f->store, w->f->root, bytes_str(name), &new, &n) == 0);
-		CHECK(w, store_rename(w->f->store, w->f->root, bytes_str(name), w->f->root, bytes_str(other), 0, &ino) == 0);
+		CHECK(w, store_rename(
+				 w->f->store, w->f->root, bytes_str(name), w->f->root, bytes_str(other), 0, &ino) == 0);
 		CHECK(w, store_unlink(w->f->store, w->f->root, bytes_str(other), false, &ino) == 0);
 		if (i % 20 == 0)
 			CHECK(w, store_sync(w->f->store) == 0);

@@ -26,12 +26,15 @@ static void commit(struct store_txn *t)
 
 static uint64_t add_node(struct store_fixture *f, struct store_txn *t, uint8_t id, enum node_kind kind)
 {
-	struct node n = { .space = f->space, .id = { { id } }, .kind = kind, .mode = 0644, .version = 1, .base = { { id } } };
+	struct node n = {
+		.space = f->space, .id = { { id } }, .kind = kind, .mode = 0644, .version = 1, .base = { { id } }
+	};
 	assert_int_equal(txn_node_add(t, &n, bytes_str("target")), 0);
 	return n.ino;
 }
 
-static struct link link_of(uint8_t id, uint64_t ino, uint64_t parent, const char *name, uint64_t shown_parent, const char *shown)
+static struct link link_of(
+	uint8_t id, uint64_t ino, uint64_t parent, const char *name, uint64_t shown_parent, const char *shown)
 {
 	struct link l = { .id = { { id } }, .ino = ino, .parent = parent, .shown_parent = shown_parent };
 	l.name_len = (uint8_t)strlen(name);
@@ -279,7 +282,8 @@ static bool file_holds(int dirfd, const char *name, const char *what)
 static void nothing_at_rest_is_readable(void **state)
 {
 	struct store_fixture *f = store_fixture_real();
-	static const char *const words[] = { "Steuererklaerung", "geheimer Inhalt", "user.comment", "a remark", "to/somewhere", "meta-key" };
+	static const char *const words[] = { "Steuererklaerung", "geheimer Inhalt", "user.comment", "a remark",
+		"to/somewhere", "meta-key" };
 	struct node_new new = { .kind = NODE_SYMLINK, .mode = 0777, .target = bytes_str("to/somewhere") };
 	struct node n;
 	(void)state;
@@ -413,10 +417,10 @@ static void a_lost_index_log_loses_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(abort_undoes_everything),
-		cmocka_unit_test(data_of_a_transaction_is_where_it_says), cmocka_unit_test(a_claimed_name_is_found_and_told_of),
-		cmocka_unit_test(what_sync_keeps_is_kept), cmocka_unit_test(a_space_goes_with_all_that_is_in_it),
-		cmocka_unit_test(nothing_at_rest_is_readable), cmocka_unit_test(a_damaged_block_is_told_and_never_read),
-		cmocka_unit_test(a_damaged_head_or_index_is_told),
-		cmocka_unit_test(a_lost_index_log_loses_nothing) };
+		cmocka_unit_test(data_of_a_transaction_is_where_it_says),
+		cmocka_unit_test(a_claimed_name_is_found_and_told_of), cmocka_unit_test(what_sync_keeps_is_kept),
+		cmocka_unit_test(a_space_goes_with_all_that_is_in_it), cmocka_unit_test(nothing_at_rest_is_readable),
+		cmocka_unit_test(a_damaged_block_is_told_and_never_read),
+		cmocka_unit_test(a_damaged_head_or_index_is_told), cmocka_unit_test(a_lost_index_log_loses_nothing) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
