@@ -83,6 +83,7 @@ int index_link_get(struct index *ix, const struct id16 *id, struct link *ret) MU
 int index_link_put(
 	struct index *ix, const struct link *l) MUST_CHECK; /* ERR_EXISTS: the shown name is another link's */
 int index_link_del(struct index *ix, const struct id16 *id) MUST_CHECK;
+int index_link_new(struct index *ix, const struct link *l) MUST_CHECK; /* its id is new and its shown name free */
 /* Walks the shown links of parent; *cookie is the one before on entry, the found one's on return. */
 int index_link_next(struct index *ix, uint64_t parent, uint64_t *cookie, struct link *ret) MUST_CHECK;
 /* Walks the links of a node in no particular order; *at = {0,0} to begin. */

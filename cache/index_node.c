@@ -270,23 +270,34 @@ static int find_hidden(struct index *ix, const struct link *l, uint64_t *ret_has
 	return ERR_INTERNAL;
 }
 
-static int link_add(struct index *ix, const struct link *l)
+/* Writes the link's row where there is room for it. */
+static int link_insert(struct index *ix, const struct link *l, struct link_at *at)
 {
 	struct link other;
-	struct link_at at = { .parent = l->shown_parent };
 	int err;
-	if (at.parent == 0) {
-		err = find_hidden(ix, l, &at.hash);
+	if (at->parent == 0) {
+		err = find_hidden(ix, l, &at->hash);
 	} else {
-		err = find_shown(ix, at.parent, bytes_of(l->shown, l->shown_len), &other, &at.hash);
+		err = find_shown(ix, at->parent, bytes_of(l->shown, l->shown_len), &other, &at->hash);
 		err = err == 0 ? ERR_EXISTS : err == ERR_NOT_FOUND ? 0 : err;
 	}
-	if (err < 0)
-		return err;
+	return err < 0 ? err : query_run(ix, Q_LINK_ADD, "iib", at->parent, at->hash, buf_bytes(&ix->row));
+}
+
+/* With `free_name` the first place is tried without looking: only another name of the same hash may stand there. */
+static int link_add(struct index *ix, const struct link *l, bool free_name)
+{
+	struct link_at at = { .parent = l->shown_parent, .hash = name_hash(ix, bytes_of(l->shown, l->shown_len)) };
+	int err = ERR_EXISTS;
 	buf_clear(&ix->row);
 	struct pack k = pack_init(&ix->row);
 	row_put_link(&k, l);
-	err = k.err < 0 ? k.err : query_run(ix, Q_LINK_ADD, "iib", at.parent, at.hash, buf_bytes(&ix->row));
+	if (k.err < 0)
+		return k.err;
+	if (free_name && at.parent != 0)
+		err = query_run(ix, Q_LINK_ADD, "iib", at.parent, at.hash, buf_bytes(&ix->row));
+	if (err == ERR_EXISTS)
+		err = link_insert(ix, l, &at);
 	if (err == 0)
 		err = query_run(ix, Q_LINK_INO_ADD, "iii", l->ino, at.parent, at.hash);
 	if (err == 0)
@@ -305,7 +316,12 @@ int index_link_put(struct index *ix, const struct link *l)
 		err = link_drop(ix, &old, at);
 	if (err < 0 && err != ERR_NOT_FOUND)
 		return err;
-	return link_add(ix, l);
+	return link_add(ix, l, false);
+}
+
+int index_link_new(struct index *ix, const struct link *l)
+{
+	return link_add(ix, l, true);
 }
 
 int index_link_del(struct index *ix, const struct id16 *id)

@@ -88,6 +88,7 @@ static void put_fields(struct pack *k, const struct op *op)
 		pack_bytes(k, op->value);
 		break;
 	case OP_LINK_PUT:
+	case OP_LINK_NEW:
 		row_put_link(k, op->link);
 		break;
 	case OP_LINK_DEL:
@@ -269,8 +270,11 @@ static int apply_small(struct index *ix, enum op_type type, struct unpack *u)
 	struct bytes value;
 	switch (type) {
 	case OP_LINK_PUT:
+	case OP_LINK_NEW:
 		row_get_link(u, &l);
-		return u->err < 0 ? u->err : index_link_put(ix, &l);
+		if (u->err < 0)
+			return u->err;
+		return type == OP_LINK_NEW ? index_link_new(ix, &l) : index_link_put(ix, &l);
 	case OP_LINK_DEL:
 		unpack_fixed(u, id.b, sizeof id.b);
 		return u->err < 0 ? u->err : index_link_del(ix, &id);
@@ -296,6 +300,7 @@ static int apply_one(struct index *ix, struct unpack *u, const struct place *dat
 	case OP_NODE_DEL:
 	case OP_TARGET_PUT:
 	case OP_LINK_PUT:
+	case OP_LINK_NEW:
 	case OP_LINK_DEL:
 	case OP_SAFESAVE_DEL:
 		return apply_small(ix, type, u);

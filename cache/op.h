@@ -39,7 +39,8 @@ enum op_type {
 	OP_TOUCHED_PUT = 25,  /* ino, key */
 	OP_TOUCHED_DEL = 26,  /* ino, key */
 	OP_SAFESAVE_PUT = 27, /* ino: parent; key: name; chunk: ino it stood for; seq: version */
-	OP_SAFESAVE_DEL = 28  /* ino it stood for */
+	OP_SAFESAVE_DEL = 28, /* ino it stood for */
+	OP_LINK_NEW = 29      /* link; its id is new and its name free */
 };
 
 struct op {

@@ -53,7 +53,7 @@ int txn_add_name(struct store_txn *t, const struct node *n, const struct node *d
 	struct link l = { .ino = n->ino, .synced_parent = dir->id };
 	store_random(t->s, l.id.b, sizeof l.id.b);
 	set_name(&l, dir, name);
-	int err = txn_stage(t, &(struct op){ .type = OP_LINK_PUT, .link = &l });
+	int err = txn_stage(t, &(struct op){ .type = OP_LINK_NEW, .link = &l });
 	return err < 0 ? err : touched(t, dir->ino, name);
 }
 
