@@ -216,7 +216,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBTEST) $(TEST_ARCHIVES)
 	$(Q)$(call link_test,$(if $(LIBTEST),$(WRAP)))
 
 # Programs that integration tests run.
-$(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(TEST_ARCHIVES)
+$(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(LIBTEST) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(call link_test)

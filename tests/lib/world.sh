@@ -93,7 +93,7 @@ syncd_pid() {
 world_start() {
 	W=$(realpath "${1:-$(mktemp -d)}")
 	mkdir -p "$W/relay"
-	WORLD_PIDS=
+	WORLD_PIDS= CODES=
 	trap world_end EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -140,10 +140,11 @@ new_person() {
 	mount_of "$1" || fail "mount of $1"
 }
 
-# new_device NAME OF
+# new_device NAME OF; every code of a world is kept in CODES
 new_device() {
 	local code
 	code=$(coffer "$2" pair --json | sed 's/.*"code": "\([^"]*\)".*/\1/') || fail "pair by $2"
+	CODES="$CODES $code"
 	coffer "$1" init --pair "$code" --relay "$RELAY" --name "$1" --no-passphrase --quiet || fail "init --pair of $1"
 	mount_of "$1" || fail "mount of $1"
 }
@@ -152,5 +153,6 @@ new_device() {
 share() {
 	local code
 	code=$(coffer "$2" invite "$1" --json | sed 's/.*"code": "\([^"]*\)".*/\1/') || fail "invite by $2"
+	CODES="$CODES $code"
 	coffer "$3" join "$code" --relay "$RELAY" --quiet || fail "join of $3"
 }
