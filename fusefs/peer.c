@@ -26,6 +26,7 @@
 #define DELEGATION_LIFE 3600
 #define RESTART_MIN (SECOND / 10)
 #define RESTART_MAX (10 * SECOND)
+#define HURRY_NS SECOND
 #define READ_STEP (256u * 1024)
 #define READ_TURN (2u << 20) /* bytes read before other sockets get their turn */
 #define SOCKET_BUFFER (1 << 20)
@@ -51,7 +52,7 @@ struct peer {
 	char reason[160];
 	bool hello;
 	struct id32 session;
-	int64_t restart_at, restart_delay, renew_at;
+	int64_t restart_at, restart_delay, renew_at, hurried_at;
 	uint64_t sent, received, sent_before, received_before;
 };
 
@@ -492,6 +493,18 @@ static int start(struct peer *p)
 	if (err == OK)
 		err = send_msg(p, &(struct msg){ .type = MSG_CONFIG, .text = bytes_str(p->relay) });
 	return err;
+}
+
+void peer_hurry(struct peer *p)
+{
+	int64_t now = now_of(p);
+
+	if (p->fd < 0 || p->state == MSG_ONLINE || (p->hurried_at && now - p->hurried_at < HURRY_NS))
+		return;
+	p->hurried_at = now;
+	/* The same address again means "try now". A full queue only loses the hint. */
+	if (send_msg(p, &(struct msg){ .type = MSG_CONFIG, .text = bytes_str(p->relay) }) < 0)
+		p->hurried_at = 0;
 }
 
 int peer_fd(const struct peer *p)

@@ -64,6 +64,9 @@ int peer_get(struct peer *p, const struct id16 *space, const struct id16 *chunk,
 /* Its callbacks are not called any more. */
 void peer_cancel(struct peer *p, uint64_t num);
 
+/* Somebody waits for this relay: tries to reach it now instead of after the back-off; at most once a second. */
+void peer_hurry(struct peer *p);
+
 size_t peer_room(const struct peer *p);        /* bytes that the queue still takes */
 bool peer_online(const struct peer *p);
 enum msg_state peer_state(const struct peer *p);

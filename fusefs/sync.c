@@ -254,6 +254,7 @@ int sync_peer_ready(const struct sync_peer *p, const struct sync_job *job)
 		return OK;
 	if (peer_state(p->peer) == MSG_REFUSED)
 		return ERR_VERSION;
+	peer_hurry(p->peer);
 	if (p->failed_at && now - job->posted >= HOPE_NS && now - p->failed_at >= HOPE_NS)
 		return ERR_OFFLINE;
 	return ERR_AGAIN;

@@ -148,7 +148,9 @@ static int wait_space(struct sync *s, struct space_wait *w)
 			return err;
 		lanes_force(ss->lanes);
 	}
-	if (!w->known && !w->asked && peer_online(ss->peer->peer))
+	if (!peer_online(ss->peer->peer))
+		peer_hurry(ss->peer->peer);
+	else if (!w->known && !w->asked)
 		ask(ss, w);
 	if (w->nodes.n > 0) {
 		int err = check_nodes(ss, w);

@@ -74,6 +74,22 @@ static int on_state_set(void *ctx, const struct node *node, const char *name, st
 	return err;
 }
 
+/* The personal space's log names every device of the own person, and no other. */
+static bool on_own_device(void *ctx, const struct id32 *device)
+{
+	struct agent *a = ctx;
+	struct space *s = agent_personal(a);
+
+	if (id32_equal(device, identity_device(a->who)))
+		return true;
+	if (!s)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	bool own = log_find_device(s->log, device) != NULL;
+	pthread_mutex_unlock(&s->lock);
+	return own;
+}
+
 /* Takes a mount out of the list; NULL if it is not there. */
 static struct mount *take_mount(struct agent *a, const struct mount *m, const char *dir)
 {
@@ -216,6 +232,7 @@ int verb_mount(struct call *c)
 				       .space_rename = on_space_rename,
 				       .state_get = on_state_get,
 				       .state_set = on_state_set,
+				       .own_device = on_own_device,
 				       .gone = on_gone };
 
 	if (!dir || dir[0] != '/')
