@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/lib/segment_head.h"
 
+#include "base/cleanup.h"
 #include "cache/segment.h"
+#include "crypto/aead.h"
 #include "crypto/kdf.h"
 #include "crypto/page.h"
 
-enum { CLEAR = 24, PLAIN = 72, SEALED_AT = CLEAR + PAGE_NONCE_SIZE };
+enum { CLEAR = 24, PLAIN = 72, SEALED_AT = CLEAR + PAGE_NONCE_SIZE, ENTRY_PLAIN = 16 };
 
 static uint64_t get_le(const uint8_t *p, int n)
 {
@@ -34,5 +36,29 @@ int segment_head_open(const uint8_t store_key[32], struct bytes file, struct seg
 		.seq = get_le(plain + 48, 8),
 		.size = get_le(plain + 64, 8) };
 	memcpy(ret->key, plain, sizeof ret->key);
+	return 0;
+}
+
+int segment_entry_nonces(const struct segment_head *h, uint64_t pos, struct bytes at,
+	void (*fn)(void *ctx, const struct segment_head *h, struct journal_nonce nonce), void *ctx, size_t *ret_len)
+{
+	CLEANUP(aead_freep) struct aead *a = NULL;
+	uint8_t plain[ENTRY_PLAIN];
+
+	if (at.len < ENTRY_PLAIN + AEAD_TAG_SIZE)
+		return ERR_CORRUPT;
+	int err = aead_new((enum aead_suite)h->suite, h->key, &a);
+	if (err < 0)
+		return err;
+	if (aead_open(a, (struct aead_nonce){ STREAM_HEAD, pos }, bytes_of(NULL, 0), bytes_of(at.p, ENTRY_PLAIN),
+		    at.p + ENTRY_PLAIN, plain) < 0)
+		return ERR_CORRUPT;
+	uint64_t body = get_le(plain, 4), data = get_le(plain + 4, 4);
+	uint64_t body_at = pos + ENTRY_PLAIN + AEAD_TAG_SIZE, data_at = body_at + body + AEAD_TAG_SIZE;
+	fn(ctx, h, (struct journal_nonce){ STREAM_HEAD, pos });
+	fn(ctx, h, (struct journal_nonce){ STREAM_BODY, body_at });
+	for (uint64_t i = 0; i * SEGMENT_UNIT < data; i++)
+		fn(ctx, h, (struct journal_nonce){ STREAM_DATA, data_at + i });
+	*ret_len = (size_t)(data_at - pos) + aead_units_size((size_t)data, SEGMENT_UNIT);
 	return 0;
 }
