@@ -54,8 +54,8 @@ int offer_print(const struct context *ctx, struct bytes result, const char *comm
 {
 	if (ctx->json)
 		return print_json(result);
-	FREE_AFTER char *code = map_get_string(result, "code", 64);
-	FREE_AFTER char *link = map_get_string(result, "link", 1024);
+	WIPE_AFTER char *code = map_get_string(result, "code", 64);
+	WIPE_AFTER char *link = map_get_string(result, "link", 1024);
 	FREE_AFTER char *relay = map_get_string(result, "relay", 256);
 	if (!code || !link || !relay) {
 		fputs("coffer: the agent's answer is not understood\n", stderr);

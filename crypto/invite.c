@@ -15,16 +15,15 @@
 #include "wire/field.h"
 
 #define CODE_CHARS 16
-#define LINK_BYTES 20
-#define LINK_CHARS 32 /* 160 bits in base 32 */
 #define LINK_PREFIX "coffer://join/"
-#define LINK_LABEL "coffer/invite-link/1"
+#define MASTER_CHARS 43 /* 32 bytes in base64url without padding */
+#define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
 
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 struct invite_secret {
-	enum invite_kind kind;
-	struct secret *text; /* CODE_CHARS or LINK_CHARS characters of the alphabet, no NUL */
+	struct secret *code;   /* CODE_CHARS characters of the alphabet, no NUL; NULL if a link was parsed */
+	struct secret *master; /* KEY_SIZE bytes; NULL until the code is stretched */
 	char relay[INVITE_MAX_RELAY + 1];
 };
 
@@ -32,7 +31,8 @@ void invite_secret_free(struct invite_secret *s)
 {
 	if (!s)
 		return;
-	secret_free(s->text);
+	secret_free(s->code);
+	secret_free(s->master);
 	free(s);
 }
 
@@ -41,33 +41,21 @@ void invite_secret_freep(struct invite_secret **s)
 	invite_secret_free(*s);
 }
 
-static int new_secret(enum invite_kind kind, struct invite_secret **ret_s)
+/* 256 is a multiple of 32, so the low bits of random bytes are even. */
+int invite_secret_new(struct invite_secret **ret_s)
 {
 	CLEANUP(invite_secret_freep) struct invite_secret *s = calloc(1, sizeof *s);
+	uint8_t *p;
 	int err;
 
 	if (!s)
 		return ERR_NOMEM;
-	s->kind = kind;
-	if ((err = secret_random(kind == INVITE_CODE ? CODE_CHARS : LINK_CHARS, &s->text)) < 0)
+	if ((err = secret_random(CODE_CHARS, &s->code)) < 0)
 		return err;
-	*ret_s = STEAL(&s);
-	return 0;
-}
-
-/* 256 is a multiple of 32, so the low bits of random bytes are even. */
-int invite_secret_new(enum invite_kind kind, struct invite_secret **ret_s)
-{
-	struct invite_secret *s;
-	uint8_t *p;
-	int err;
-
-	if ((err = new_secret(kind, &s)) < 0)
-		return err;
-	p = secret_data(s->text);
-	for (size_t i = 0; i < secret_len(s->text); i++)
+	p = secret_data(s->code);
+	for (size_t i = 0; i < CODE_CHARS; i++)
 		p[i] = (uint8_t)alphabet[p[i] & 31];
-	*ret_s = s;
+	*ret_s = STEAL(&s);
 	return 0;
 }
 
@@ -83,21 +71,40 @@ static char normal(char c)
 	return c && strchr(alphabet, c) ? c : 0;
 }
 
-static int parse_chars(const char *text, struct secret *out)
+static int parse_code(struct invite_secret *s, const char *text)
 {
-	uint8_t *p = secret_data(out);
+	uint8_t *p;
 	size_t n = 0;
+	int err;
 
+	if ((err = secret_new(CODE_CHARS, &s->code)) < 0)
+		return err;
+	p = secret_data(s->code);
 	for (; *text; text++) {
 		char c = normal(*text);
 
 		if (*text == '-' || *text == ' ' || *text == '\t' || *text == '\n' || *text == '\r')
 			continue;
-		if (!c || n == secret_len(out))
+		if (!c || n == CODE_CHARS)
 			return ERR_INVALID;
 		p[n++] = (uint8_t)c;
 	}
-	return n == secret_len(out) ? 0 : ERR_INVALID;
+	return n == CODE_CHARS ? 0 : ERR_INVALID;
+}
+
+/* Exactly the text that is made: libsodium refuses other characters, padding, and set bits past the end. */
+static int parse_master(struct invite_secret *s, const char *text)
+{
+	size_t chars = strcspn(text, " \t\r\n"), n;
+	int err;
+
+	if (chars != MASTER_CHARS || text[chars + strspn(text + chars, " \t\r\n")])
+		return ERR_INVALID;
+	if ((err = secret_new(KEY_SIZE, &s->master)) < 0)
+		return err;
+	if (sodium_base642bin(secret_data(s->master), KEY_SIZE, text, chars, NULL, &n, NULL, BASE64) != 0)
+		return ERR_INVALID;
+	return n == KEY_SIZE ? 0 : ERR_INVALID;
 }
 
 /* The relay part of a link is a host with port and path, of characters that need no escaping. */
@@ -128,37 +135,33 @@ static int parse_relay(struct invite_secret *s, const char *p, size_t n)
 	return 0;
 }
 
+static int parse_link(struct invite_secret *s, const char *text)
+{
+	const char *hash = strchr(text, '#');
+	int err;
+
+	if (!hash)
+		return ERR_INVALID;
+	err = parse_relay(s, text, (size_t)(hash - text));
+	return err < 0 ? err : parse_master(s, hash + 1);
+}
+
 int invite_secret_parse(const char *text, struct invite_secret **ret_s)
 {
 	CLEANUP(invite_secret_freep) struct invite_secret *s = NULL;
-	const char *hash;
-	bool link;
+	size_t prefix = sizeof LINK_PREFIX - 1;
 	int err;
 
 	if (strlen(text) > INVITE_MAX_TEXT)
 		return ERR_RANGE;
+	if (!(s = calloc(1, sizeof *s)))
+		return ERR_NOMEM;
 	text += strspn(text, " \t\r\n");
-	link = strncmp(text, LINK_PREFIX, sizeof LINK_PREFIX - 1) == 0;
-	if ((err = new_secret(link ? INVITE_LINK : INVITE_CODE, &s)) < 0)
-		return err;
-	if (link) {
-		text += sizeof LINK_PREFIX - 1;
-		hash = strchr(text, '#');
-		if (!hash)
-			return ERR_INVALID;
-		if ((err = parse_relay(s, text, (size_t)(hash - text))) < 0)
-			return err;
-		text = hash + 1;
-	}
-	if ((err = parse_chars(text, s->text)) < 0)
+	err = strncmp(text, LINK_PREFIX, prefix) == 0 ? parse_link(s, text + prefix) : parse_code(s, text);
+	if (err < 0)
 		return err;
 	*ret_s = STEAL(&s);
 	return 0;
-}
-
-enum invite_kind invite_secret_kind(const struct invite_secret *s)
-{
-	return s->kind;
 }
 
 const char *invite_secret_relay(const struct invite_secret *s)
@@ -166,35 +169,41 @@ const char *invite_secret_relay(const struct invite_secret *s)
 	return s->relay[0] ? s->relay : NULL;
 }
 
-int invite_format(const struct invite_secret *s, const char *relay, struct buf *ret_text)
+int invite_format_code(const struct invite_secret *s, struct buf *ret_text)
+{
+	if (!s->code)
+		return ERR_INVALID;
+	const char *p = (const char *)secret_bytes(s->code).p;
+	return buf_printf(ret_text, "%.4s-%.4s-%.4s-%.4s%c", p, p + 4, p + 8, p + 12, 0);
+}
+
+int invite_format_link(const struct invite_secret *s, const char *relay, struct buf *ret_text)
 {
 	static const char https[] = "https://";
-	const char *p = (const char *)secret_bytes(s->text).p;
+	char text[MASTER_CHARS + 1];
+	int err;
 
-	if (s->kind == INVITE_CODE)
-		return buf_printf(ret_text, "%.4s-%.4s-%.4s-%.4s%c", p, p + 4, p + 8, p + 12, 0);
 	if (strncmp(relay, https, sizeof https - 1) == 0)
 		relay += sizeof https - 1;
-	if (!relay_chars(relay, strlen(relay)))
+	if (!s->master || !relay_chars(relay, strlen(relay)))
 		return ERR_INVALID;
-	return buf_printf(ret_text, LINK_PREFIX "%s#%.*s%c", relay, LINK_CHARS, p, 0);
+	sodium_bin2base64(text, sizeof text, secret_key(s->master), KEY_SIZE, BASE64);
+	err = buf_printf(ret_text, LINK_PREFIX "%s#%s%c", relay, text, 0);
+	secret_wipe(text, sizeof text);
+	return err;
 }
 
 /* The salt is fixed because the code alone names the invite: the joiner knows nothing else yet. */
-static int stretch(const struct invite_secret *s, struct secret **ret_master)
+static int stretch(struct invite_secret *s)
 {
 	struct kdf_params params = { .ops = KDF_OPS_DEFAULT, .mem = KDF_MEM_DEFAULT };
 	struct id32 hash;
 
-	if (s->kind == INVITE_CODE) {
-		hash_plain(INVITE_LABEL, bytes_of(NULL, 0), &hash);
-		memcpy(params.salt, hash.b, sizeof params.salt);
-		return kdf_passphrase(secret_bytes(s->text), &params, ret_master);
-	}
-	hash_plain(LINK_LABEL, secret_bytes(s->text), &hash);
-	int err = secret_from(bytes_of(hash.b, sizeof hash.b), ret_master);
-	secret_wipe(&hash, sizeof hash);
-	return err;
+	if (s->master)
+		return 0;
+	hash_plain(INVITE_LABEL, bytes_of(NULL, 0), &hash);
+	memcpy(params.salt, hash.b, sizeof params.salt);
+	return kdf_passphrase(secret_bytes(s->code), &params, &s->master);
 }
 
 static int derive_keys(const struct secret *master, struct invite_keys *k)
@@ -221,13 +230,12 @@ static int derive_keys(const struct secret *master, struct invite_keys *k)
 	return err;
 }
 
-int invite_derive(const struct invite_secret *s, struct invite_keys *ret_keys)
+int invite_derive(struct invite_secret *s, struct invite_keys *ret_keys)
 {
-	CLEANUP(secret_freep) struct secret *master = NULL;
 	CLEANUP(invite_keys_release) struct invite_keys k = { .ed = NULL };
 	int err;
 
-	if ((err = stretch(s, &master)) < 0 || (err = derive_keys(master, &k)) < 0)
+	if ((err = stretch(s)) < 0 || (err = derive_keys(s->master, &k)) < 0)
 		return err;
 	*ret_keys = k;
 	k = (struct invite_keys){ .ed = NULL };

@@ -2,22 +2,23 @@
 /*
  * invite: the secret that an inviter hands to a joiner, and the keys that follow from it.
  *
- *	inviter: invite_secret_new(INVITE_CODE, relay) -> invite_derive -> entry_make_invite (crypto/entry_make.h)
- *	         -> show invite_format_code / invite_format_link
+ *	inviter: invite_secret_new -> invite_derive -> entry_make_invite (crypto/entry_make.h)
+ *	         -> show invite_format_code and invite_format_link: two forms of one invite
  *	joiner:  invite_secret_parse(what was typed) -> invite_derive -> ask the relay for the log by keys->id -> log_apply all
  *	         -> invite_open(log, keys) -> entry_make_join or identity_pair (crypto/entry_make.h)
  *
  * A code is 80 random bits as 16 characters of base 32 (0-9 A-Z without I L O U), shown in fours with dashes. Typed codes
  * may have any case, spaces and dashes, O for 0, I or L for 1. The whole code goes through Argon2id (MODERATE, about half a
  * second and 256 MiB; the salt is fixed, the code is the entropy) before anything is looked up, so that nothing the relay
- * holds can be checked more cheaply than that. A link holds 160 random bits, which need no stretching:
- *	coffer://join/RELAY#SECRET      RELAY: host[:port][/path] of an https relay, or its whole http:// URL
+ * holds can be checked more cheaply than that. A link carries the result, so that it opens the same invite as the code it
+ * was made with, without the stretching; it does not tell the code:
+ *	master = Argon2id(the code's 16 characters, salt = first 16 bytes of BLAKE2b-256("coffer/invite/1"))
+ *	coffer://join/RELAY#MASTER      RELAY: host[:port][/path] of an https relay, or its whole http:// URL;
+ *	                                MASTER: base64url of the 32 bytes, 43 characters, in this one spelling
  * The fragment never reaches a server. Derivation:
- *	master = Argon2id(the code's 16 characters, salt = first 16 bytes of BLAKE2b-256("coffer/invite/1")), or
- *	         BLAKE2b-256("coffer/invite-link/1" ‖ the link's 32 characters)
  *	id, Ed25519 seed, X25519 seed, bundle key = kdf_subkey(master, ctx "invitid_", "invited_", "invitex_", "invitebn", 0)
  * The id is cut to 16 bytes and made a version-8 UUID; the X25519 key is hpke_keypair_derive of its seed.
- * The relay URL is not a secret and no part of the derivation.
+ * The relay URL is not a secret and no part of the derivation. A struct invite_secret is for one thread.
  */
 #ifndef COFFER_CRYPTO_INVITE_H
 #define COFFER_CRYPTO_INVITE_H
@@ -30,23 +31,24 @@ struct secret;
 struct epoch_ring;
 struct invite_secret;
 
-enum invite_kind { INVITE_CODE, INVITE_LINK };
-
 #define INVITE_MAX_TEXT 1024
 #define INVITE_MAX_RELAY 256
 #define INVITE_CODE_TEXT_SIZE 20 /* XXXX-XXXX-XXXX-XXXX and NUL */
 
-int invite_secret_new(enum invite_kind kind, struct invite_secret **ret_s) MUST_CHECK;
-/* A code or a link. ERR_INVALID: neither; ERR_RANGE: too long. */
+/* A new code. */
+int invite_secret_new(struct invite_secret **ret_s) MUST_CHECK;
+/* A code or a link. ERR_INVALID: neither; ERR_RANGE: too long. The caller wipes text. */
 int invite_secret_parse(const char *text, struct invite_secret **ret_s) MUST_CHECK;
 void invite_secret_free(struct invite_secret *s);
 void invite_secret_freep(struct invite_secret **s);
 
-enum invite_kind invite_secret_kind(const struct invite_secret *s);
 /* Relay URL that a parsed link named; NULL for codes. Lives as long as s. */
 const char *invite_secret_relay(const struct invite_secret *s);
-/* Text for people, with NUL, into a secret buffer. A code ignores relay. */
-int invite_format(const struct invite_secret *s, const char *relay, struct buf *ret_text) MUST_CHECK;
+
+/* Texts for people, with NUL, into a secret buffer. ERR_INVALID: s came from a link, which does not tell the code. */
+int invite_format_code(const struct invite_secret *s, struct buf *ret_text) MUST_CHECK;
+/* Only after invite_derive (ERR_INVALID before it, and for a relay URL that no link can carry). */
+int invite_format_link(const struct invite_secret *s, const char *relay, struct buf *ret_text) MUST_CHECK;
 
 struct invite_keys {
 	struct id16 id;
@@ -55,8 +57,9 @@ struct invite_keys {
 	struct secret *bundle;    /* 32 bytes */
 };
 
-/* Takes about half a second and 256 MiB for a code: not on a thread that serves others. ERR_NOMEM if memory is short. */
-int invite_derive(const struct invite_secret *s, struct invite_keys *ret_keys) MUST_CHECK;
+/* Stretches a code the first time, about half a second and 256 MiB: not on a thread that serves others. ERR_NOMEM if memory
+ * is short. A link costs nothing. */
+int invite_derive(struct invite_secret *s, struct invite_keys *ret_keys) MUST_CHECK;
 void invite_keys_release(struct invite_keys *k);
 
 #define INVITE_LABEL "coffer/invite/1"

@@ -377,7 +377,7 @@ static int run_init(struct init *i)
 {
 	struct call *c = i->c;
 	FREE_AFTER char *relay = map_get_string(c->args, "relay", RELAY_URL_MAX - 1);
-	FREE_AFTER char *pair = map_get_string(c->args, "pair", INVITE_MAX_TEXT);
+	WIPE_AFTER char *pair = map_get_string(c->args, "pair", INVITE_MAX_TEXT);
 	struct bytes typed = map_get_text(c->args, "words");
 
 	i->label = map_get_string(c->args, "name", 4096);

@@ -70,37 +70,34 @@ static int build_invite(struct entry_maker *m, struct space *s, const void *arg,
 	return entry_make_invite(m, s->ring, &ib->params, ib->keys, b);
 }
 
-static int put_offer(struct call *c, const struct invite_secret *code, const struct invite_params *p, const struct id16 *id)
+static int put_offer(struct call *c, const struct invite_secret *secret, const struct invite_params *p, const struct id16 *id)
 {
-	CLEANUP(buf_release) struct buf text = BUF_INIT_SECRET(INVITE_MAX_TEXT);
-	int err = invite_format(code, p->relay, &text);
+	CLEANUP(buf_release) struct buf code = BUF_INIT_SECRET(INVITE_CODE_TEXT_SIZE);
+	CLEANUP(buf_release) struct buf link = BUF_INIT_SECRET(INVITE_MAX_TEXT);
+	int err = invite_format_code(secret, &code);
 
-	if (err < 0)
+	if (err < 0 || (err = invite_format_link(secret, p->relay, &link)) < 0)
 		return err;
-	map_text(&c->result, invite_secret_kind(code) == INVITE_CODE ? "code" : "link", (const char *)text.data);
-	if (invite_secret_kind(code) == INVITE_CODE) {
-		map_uint(&c->result, "expires", p->expires);
-		map_text(&c->result, "relay", p->relay);
-		map_uuid(&c->result, "id", id);
-	}
+	map_text(&c->result, "code", (const char *)code.data);
+	map_text(&c->result, "link", (const char *)link.data);
+	map_uint(&c->result, "expires", p->expires);
+	map_text(&c->result, "relay", p->relay);
+	map_uuid(&c->result, "id", id);
 	return OK;
 }
 
-/* One secret of one kind, as an invite entry of its own, so that each is used at most `uses` times. */
-static int offer_kind(struct call *c, struct space *s, enum invite_kind kind, struct invite_params *params)
+/* Code, link and QR open this one entry, so that together they admit no more than its uses. */
+static int make_invite(struct call *c, struct space *s, const struct invite_params *params)
 {
 	CLEANUP(invite_secret_freep) struct invite_secret *secret = NULL;
-	struct invite_keys keys = { 0 };
+	CLEANUP(invite_keys_release) struct invite_keys keys = { 0 };
 
-	int err = invite_secret_new(kind, &secret);
+	int err = invite_secret_new(&secret);
 	if (err < 0 || (err = invite_derive(secret, &keys)) < 0)
 		return err;
 	struct invite_build ib = { .params = *params, .keys = &keys };
 	err = append_built(c, s, build_invite, &ib);
-	if (err >= 0)
-		err = put_offer(c, secret, params, &keys.id);
-	invite_keys_release(&keys);
-	return err;
+	return err < 0 ? err : put_offer(c, secret, params, &keys.id);
 }
 
 static int offer(struct call *c, struct space *s, struct invite_params *params)
@@ -120,9 +117,7 @@ static int offer(struct call *c, struct space *s, struct invite_params *params)
 	if (span == 0 || span > MAX_EXPIRES)
 		return call_fail(c, ERR_RANGE, EX_USAGE, "choose between 1s and 90d", "an invite cannot be open for that long");
 	params->expires = now_s(c) + span;
-	int err = offer_kind(c, s, INVITE_CODE, params);
-	if (err >= 0)
-		err = offer_kind(c, s, INVITE_LINK, params);
+	int err = make_invite(c, s, params);
 	return err < 0 ? call_fail_err(c, err, "the invite cannot be made") : OK;
 }
 
@@ -322,7 +317,7 @@ static int pick_relay(struct join *j, const struct invite_secret *secret, const 
 
 int verb_join(struct call *c)
 {
-	FREE_AFTER char *text = map_get_string(c->args, "secret", INVITE_MAX_TEXT);
+	WIPE_AFTER char *text = map_get_string(c->args, "secret", INVITE_MAX_TEXT);
 	FREE_AFTER char *relay = map_get_string(c->args, "relay", RELAY_URL_MAX - 1);
 	CLEANUP(invite_secret_freep) struct invite_secret *secret = NULL;
 	struct join j = { .c = c, .as = map_get_text(c->args, "as") };
@@ -342,7 +337,6 @@ int verb_join(struct call *c)
 	for (int i = 0; i < TRIES && err == ERR_CONFLICT; i++)
 		err = join_once(&j, &s);
 	invite_keys_release(&j.keys);
-	explicit_bzero(text, strlen(text));
 	if (err < 0)
 		return c->err < 0 ? c->err : fail_join(&j, err);
 	map_text(&c->result, "name", s->row.name);

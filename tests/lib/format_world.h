@@ -15,7 +15,8 @@
 
 #define WORLD_NOW 1700000000u
 #define WORLD_RELAY "https://relay.example"
-#define WORLD_LINK "coffer://join/relay.example#0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#define WORLD_CODE "0123-4567-89AB-CDEF"
+#define WORLD_LINK "coffer://join/relay.example#tuSblJedUmCEollRu_ihb0h0z5G44VhjFvXfjJzuB98" /* the same invite */
 
 struct world_device {
 	struct secret *ed, *x;

@@ -33,7 +33,7 @@ void party_space(const struct party *p, struct new_space *ret_s);
 /* The maker of entries for this party on a log. */
 struct entry_maker party_maker(const struct party *p, const struct log *log);
 
-/* Keys of a new link invite. */
+/* Keys of a new invite, by its link, which costs no stretching. */
 void party_keys(struct invite_keys *ret_k);
 
 /* Writes an invite for `role` into the space; *ret_k are its keys. */

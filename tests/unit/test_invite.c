@@ -9,6 +9,9 @@
 #include "crypto/kdf.h"
 #include "crypto/secret.h"
 
+#define MASTER_42 "-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd"
+#define MASTER_A MASTER_42 "A"
+
 static int start(void **state)
 {
 	(void)state;
@@ -21,7 +24,6 @@ static void codes_are_read_as_people_type_them(void **state)
 		"0iab-cdef-ghjk-mnpq", "OLAB-CDEF-GHJK-MNPQ\n", "0-1-A-B-C-D-E-F-G-H-J-K-M-N-P-Q" };
 	static const char *const bad[] = { "", "01AB", "01AB-CDEF-GHJK-MNPQ-R", "01AB-CDEF-GHJK-MNPU",
 		"01AB_CDEF_GHJK_MNPQ", "coffer://join/", "coffer://join/host#",
-		"coffer://join/#0123456789ABCDEFGHJKMNPQRSTVWXYZ", "coffer://join/a b#0123456789ABCDEFGHJKMNPQRSTVWXYZ",
 		"http://host/01AB-CDEF-GHJK-MNPQ", "01AB-CDEF-GHJK-MNP\xc3\xa9" };
 
 	(void)state;
@@ -30,9 +32,8 @@ static void codes_are_read_as_people_type_them(void **state)
 		struct invite_secret *s;
 
 		assert_int_equal(invite_secret_parse(same[i], &s), 0);
-		assert_int_equal(invite_secret_kind(s), INVITE_CODE);
 		assert_null(invite_secret_relay(s));
-		assert_int_equal(invite_format(s, NULL, &text), 0);
+		assert_int_equal(invite_format_code(s, &text), 0);
 		assert_string_equal((const char *)text.data, "01AB-CDEF-GHJK-MNPQ");
 		assert_int_equal(text.len, INVITE_CODE_TEXT_SIZE);
 		invite_secret_free(s);
@@ -45,51 +46,87 @@ static void codes_are_read_as_people_type_them(void **state)
 	}
 }
 
-static void links_carry_their_relay(void **state)
+static void same_keys(const struct invite_keys *a, const struct invite_keys *b)
+{
+	assert_true(id16_equal(&a->id, &b->id) && id32_equal(&a->ed_public, &b->ed_public));
+	assert_true(id32_equal(&a->x_public, &b->x_public) && secret_equal(a->bundle, b->bundle));
+}
+
+/* One entry in the log is all that both can use up. */
+static void code_and_link_are_one_invite(void **state)
 {
 	static const char *const relays[] = { "https://relay.example", "http://127.0.0.1:5379",
 		"https://r.example:8443/coffer", "http://[::1]:5379" };
+	struct buf text = BUF_INIT_SECRET(512);
+	struct invite_secret *code, *typed, *link;
+	struct invite_keys keys, k;
 
 	(void)state;
+	assert_int_equal(invite_secret_new(&code), 0);
+	assert_int_equal(invite_format_link(code, relays[0], &text), ERR_INVALID); /* not stretched yet */
+	assert_int_equal(invite_derive(code, &keys), 0);
 	for (size_t i = 0; i < COUNT(relays); i++) {
-		struct buf text = BUF_INIT_SECRET(512);
-		struct invite_secret *s, *back;
-		struct invite_keys one, two;
-
-		assert_int_equal(invite_secret_new(INVITE_LINK, &s), 0);
-		assert_int_equal(invite_format(s, relays[i], &text), 0);
+		buf_clear(&text);
+		assert_int_equal(invite_format_link(code, relays[i], &text), 0);
 		assert_memory_equal(text.data, "coffer://join/", 14);
-		assert_int_equal(invite_secret_parse((const char *)text.data, &back), 0);
-		assert_int_equal(invite_secret_kind(back), INVITE_LINK);
-		assert_string_equal(invite_secret_relay(back), relays[i]);
-		assert_int_equal(invite_derive(s, &one), 0);
-		assert_int_equal(invite_derive(back, &two), 0);
-		assert_true(id16_equal(&one.id, &two.id) && id32_equal(&one.ed_public, &two.ed_public));
-		assert_true(id32_equal(&one.x_public, &two.x_public) && secret_equal(one.bundle, two.bundle));
-		invite_keys_release(&one);
-		invite_keys_release(&two);
-		invite_secret_free(s);
-		invite_secret_free(back);
-		buf_release(&text);
+		assert_int_equal(invite_secret_parse((const char *)text.data, &link), 0);
+		assert_string_equal(invite_secret_relay(link), relays[i]);
+		assert_int_equal(invite_derive(link, &k), 0);
+		same_keys(&keys, &k);
+		invite_keys_release(&k);
+		assert_int_equal(invite_format_code(link, &text), ERR_INVALID);
+		invite_secret_free(link);
 	}
+	buf_clear(&text);
+	assert_int_equal(invite_format_code(code, &text), 0);
+	assert_int_equal(invite_secret_parse((const char *)text.data, &typed), 0);
+	assert_int_equal(invite_derive(typed, &k), 0);
+	same_keys(&keys, &k);
+	invite_keys_release(&k);
+	invite_keys_release(&keys);
+	invite_secret_free(typed);
+	invite_secret_free(code);
+	buf_release(&text);
+}
+
+/* A link has one spelling: 43 characters of base64url, the unused bits of the last one zero. */
+static void links_are_read_strictly(void **state)
+{
+	static const char *const good[] = { "coffer://join/h#" MASTER_A, " coffer://join/h#" MASTER_A "\n" };
+	static const char *const bad[] = { "coffer://join/", "coffer://join/host#", "coffer://join/#" MASTER_A,
+		"coffer://join/a b#" MASTER_A, "coffer://join/a%20b#" MASTER_A, "coffer://join/h" MASTER_A,
+		"Coffer://join/h#" MASTER_A, "coffer://join/h#" MASTER_A "=", "coffer://join/h#" MASTER_A "A",
+		"coffer://join/h#" MASTER_A " A", "coffer://join/h#" MASTER_42, "coffer://join/h#" MASTER_42 "B",
+		"coffer://join/h#" MASTER_42 "+", "coffer://join/h# " MASTER_A, "coffer://join/h##" MASTER_42,
+		"coffer://join/h#01AB-CDEF-GHJK-MNPQ" };
+	struct invite_secret *s;
+	char text[INVITE_MAX_TEXT + 2];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_int_equal(invite_secret_parse(good[i], &s), 0);
+		invite_secret_free(s);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_equal(invite_secret_parse(bad[i], &s), ERR_INVALID);
+	snprintf(text, sizeof text, "coffer://join/%0300d#" MASTER_A, 0);
+	assert_int_equal(invite_secret_parse(text, &s), ERR_RANGE);
+	memset(text, '0', sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	assert_int_equal(invite_secret_parse(text, &s), ERR_RANGE);
 }
 
 static void secrets_differ(void **state)
 {
-	struct invite_secret *a, *b;
 	struct invite_keys ka, kb;
 
 	(void)state;
-	assert_int_equal(invite_secret_new(INVITE_LINK, &a), 0);
-	assert_int_equal(invite_secret_new(INVITE_LINK, &b), 0);
-	assert_int_equal(invite_derive(a, &ka), 0);
-	assert_int_equal(invite_derive(b, &kb), 0);
+	party_keys(&ka);
+	party_keys(&kb);
 	assert_false(id16_equal(&ka.id, &kb.id) || id32_equal(&ka.ed_public, &kb.ed_public));
 	assert_false(secret_equal(ka.bundle, ka.ed) || secret_equal(ka.bundle, ka.x)); /* one key for each purpose */
 	invite_keys_release(&ka);
 	invite_keys_release(&kb);
-	invite_secret_free(a);
-	invite_secret_free(b);
 }
 
 /* Everything that the relay holds of a code invite follows from Argon2id of the whole code: 3 passes over 256 MiB. */
@@ -260,7 +297,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(codes_are_read_as_people_type_them),
-		cmocka_unit_test(links_carry_their_relay),
+		cmocka_unit_test(code_and_link_are_one_invite),
+		cmocka_unit_test(links_are_read_strictly),
 		cmocka_unit_test(secrets_differ),
 		cmocka_unit_test(a_guess_at_a_code_costs_a_whole_argon2id),
 		cmocka_unit_test(a_joiner_finds_space_name_relay_and_keys),
