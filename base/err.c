@@ -31,7 +31,7 @@ static const struct err_text texts[] = {
 	ENTRY(OFFLINE, "relay is not reachable"),
 	ENTRY(TIMEOUT, "timed out"),
 	ENTRY(ABSENT, "content is not on this device"),
-	ENTRY(NO_SPACE, "no space left"),
+	ENTRY(NO_SPACE, "no space left on the disk"),
 	ENTRY(IO, "input or output error"),
 	ENTRY(CORRUPT, "local state is damaged"),
 	ENTRY(BUSY, "in use"),
@@ -54,6 +54,7 @@ static const struct err_text texts[] = {
 	ENTRY(ROLLBACK, "relay shows less than before"),
 	ENTRY(GAP, "history has a gap"),
 	ENTRY(MISSING, "relay lacks content"),
+	ENTRY(RELAY_FULL, "the relay's storage is full"),
 	ENTRY(INTERNAL, "internal error"),
 };
 

@@ -32,7 +32,7 @@ enum err {
 	ERR_OFFLINE = -18,   /* the relay is not reachable now */
 	ERR_TIMEOUT = -19,   /* a deadline passed */
 	ERR_ABSENT = -20,    /* content is not in the local cache */
-	ERR_NO_SPACE = -21,  /* disk, quota or store is full */
+	ERR_NO_SPACE = -21,  /* the local disk, quota or store is full */
 	ERR_IO = -22,        /* the operating system refused a read or write */
 	ERR_CORRUPT = -23,   /* local state is damaged */
 	ERR_BUSY = -24,      /* in use: a lock, a port, a mount point */
@@ -55,7 +55,8 @@ enum err {
 	ERR_ROLLBACK = -41,  /* freshness: relay shows less than it had confirmed */
 	ERR_GAP = -42,       /* freshness: a line without its object */
 	ERR_MISSING = -43,   /* the relay lacks chunks that a record names */
-	ERR_INTERNAL = -44   /* a state that must not occur, detected without harm */
+	ERR_RELAY_FULL = -44, /* the relay refuses more: its storage or this person's share of it is full */
+	ERR_INTERNAL = -45   /* a state that must not occur, detected without harm */
 };
 
 /* Short lower-case phrase for people, for example "signature does not verify". Never NULL; static storage. */

@@ -14,8 +14,6 @@
 #include "crypto/secret.h"
 #include "fusefs/chores.h"
 
-#define CACHE_DIR "cache"
-
 int agent_new(const struct env *env, struct profile *profile, const char *syncd_path, struct agent **ret_a)
 {
 	struct agent *a = calloc(1, sizeof *a);
@@ -30,7 +28,7 @@ int agent_new(const struct env *env, struct profile *profile, const char *syncd_
 	a->env = env;
 	a->profile = profile;
 	a->cache_fd = -1;
-	a->last_use_ns = env->mono_ns(env->ctx);
+	pthread_mutex_init(&a->life, NULL);
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->idle, NULL);
 	*ret_a = a;
@@ -42,9 +40,10 @@ int agent_new(const struct env *env, struct profile *profile, const char *syncd_
 static void on_local_change(void *ctx, uint32_t space)
 {
 	struct agent *a = ctx;
+	struct sync *s = a->sync;
 
-	if (a->sync)
-		sync_poke(a->sync, space);
+	if (s)
+		sync_poke(s, space);
 }
 
 static void on_remote_change(void *ctx, const struct invalidation *inv, size_t n)
@@ -57,24 +56,15 @@ static void on_profile(void *ctx, uint64_t ino)
 	struct agent *a = ctx;
 
 	(void)ino;
-	if (a->chores)
-		chores_poke(a->chores);
+	struct chores *c = a->chores;
+	if (c)
+		chores_poke(c);
 }
 
 static void on_log_moved(void *ctx, struct space *s)
 {
 	(void)s;
 	on_profile(ctx, 0);
-}
-
-static void on_alarm(void *ctx, struct space *s, int err, const char *text)
-{
-	struct agent *a = ctx;
-
-	log_warn("space %s: %s: %s", log_id16(&s->row.id).s, err_name(err), text);
-	pthread_mutex_lock(&a->lock);
-	snprintf(a->alarm, sizeof a->alarm, "%s: %s", err_name(err), text);
-	pthread_mutex_unlock(&a->lock);
 }
 
 /* ---- up ---- */
@@ -102,9 +92,33 @@ static int start_sync(struct agent *a)
 				      .ctx = a,
 				      .changed = on_remote_change,
 				      .profile = on_profile,
-				      .log_moved = on_log_moved,
-				      .alarm = on_alarm };
-	return sync_start(&config, &a->sync);
+				      .log_moved = on_log_moved };
+	struct sync *s = NULL;
+
+	int err = sync_start(&config, &s);
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&a->lock);
+	a->sync = s;
+	if (a->ending)
+		sync_quit(s);
+	pthread_mutex_unlock(&a->lock);
+	return OK;
+}
+
+static int start_chores(struct agent *a)
+{
+	struct chores *c = NULL;
+
+	int err = chores_start(a, &c);
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&a->lock);
+	a->chores = c;
+	if (a->ending)
+		chores_quit(c);
+	pthread_mutex_unlock(&a->lock);
+	return OK;
 }
 
 struct row_list {
@@ -165,13 +179,34 @@ static int read_spaces(struct agent *a)
 	return store_commit(&t);
 }
 
-static void take_down(struct agent *a)
+/* Ends what blocks in calls to sync and chores. Under the lock. */
+static void cancel_calls(struct agent *a)
 {
 	if (a->sync)
 		sync_quit(a->sync);
-	chores_stop(&a->chores);
-	if (a->sync)
-		sync_stop(&a->sync);
+	if (a->chores)
+		chores_quit(a->chores);
+}
+
+/* Sync calls into chores and chores into sync: first both threads end, then both go. */
+void agent_take_down(struct agent *a)
+{
+	struct chores *chores = a->chores;
+
+	pthread_mutex_lock(&a->lock);
+	a->unlocked = false;
+	cancel_calls(a);
+	pthread_mutex_unlock(&a->lock);
+	chores_join(chores);
+	pthread_mutex_lock(&a->lock);
+	struct sync *sync = a->sync;
+	a->sync = NULL;
+	pthread_mutex_unlock(&a->lock);
+	sync_stop(&sync);
+	pthread_mutex_lock(&a->lock);
+	a->chores = NULL;
+	pthread_mutex_unlock(&a->lock);
+	chores_free(chores);
 	for (size_t i = 0; i < a->n_spaces; i++)
 		space_free(a->spaces[i].space);
 	free(a->spaces);
@@ -184,7 +219,16 @@ static void take_down(struct agent *a)
 	a->cache_fd = -1;
 	identity_free(a->who);
 	a->who = NULL;
-	a->unlocked = false;
+}
+
+void agent_life_begin(struct agent *a)
+{
+	pthread_mutex_lock(&a->life);
+}
+
+void agent_life_end(struct agent *a)
+{
+	pthread_mutex_unlock(&a->life);
 }
 
 int agent_bring_up(struct agent *a, struct identity *who, const char *dir_name)
@@ -196,72 +240,269 @@ int agent_bring_up(struct agent *a, struct identity *who, const char *dir_name)
 	if (err >= 0)
 		err = start_sync(a);
 	if (err >= 0)
-		err = chores_start(a, &a->chores);
-	if (err < 0) {
-		take_down(a);
-		return err;
-	}
+		err = start_chores(a);
+	if (err < 0)
+		agent_take_down(a);
+	pthread_mutex_lock(&a->lock);
+	a->up_err = err;
+	pthread_mutex_unlock(&a->lock);
+	return err;
+}
+
+void agent_show(struct agent *a)
+{
 	pthread_mutex_lock(&a->lock);
 	a->unlocked = true;
-	a->closing = false;
 	pthread_mutex_unlock(&a->lock);
+}
+
+bool agent_unlocked(struct agent *a)
+{
+	pthread_mutex_lock(&a->lock);
+	bool unlocked = a->unlocked && !a->closing;
+	pthread_mutex_unlock(&a->lock);
+	return unlocked;
+}
+
+int agent_up_error(struct agent *a)
+{
+	pthread_mutex_lock(&a->lock);
+	int err = a->up_err;
+	pthread_mutex_unlock(&a->lock);
+	return err;
+}
+
+static int unlock(struct agent *a, const struct secret *passphrase)
+{
+	struct identity *who = NULL;
+
+	if (agent_unlocked(a))
+		return ERR_EXISTS;
+	int err = profile_unlock(a->profile, passphrase, &who);
+	if (err < 0 || (err = agent_bring_up(a, who, AGENT_CACHE_DIR)) < 0)
+		return err;
+	agent_show(a);
 	return OK;
 }
 
 int agent_unlock(struct agent *a, const struct secret *passphrase)
 {
-	struct identity *who = NULL;
+	agent_life_begin(a);
+	int err = unlock(a, passphrase);
+	agent_life_end(a);
+	return err;
+}
 
-	if (a->unlocked)
-		return ERR_EXISTS;
-	int err = profile_unlock(a->profile, passphrase, &who);
-	return err < 0 ? err : agent_bring_up(a, who, CACHE_DIR);
+/* ---- mounts ---- */
+
+/* Under the lock. */
+static void await_flush(struct agent *a)
+{
+	while (a->flushing > 0)
+		pthread_cond_wait(&a->idle, &a->lock);
+}
+
+/* Not under the lock: the operations waited for may need it. */
+void agent_flush_mounts(struct agent *a)
+{
+	struct mount *mounts[AGENT_MAX_MOUNTS];
+
+	pthread_mutex_lock(&a->lock);
+	size_t n = a->n_mounts;
+	for (size_t i = 0; i < n; i++)
+		mounts[i] = a->mounts[i].mount;
+	a->flushing++;
+	pthread_mutex_unlock(&a->lock);
+	for (size_t i = 0; i < n; i++)
+		mount_flush(mounts[i]);
+	pthread_mutex_lock(&a->lock);
+	if (--a->flushing == 0)
+		pthread_cond_broadcast(&a->idle);
+	pthread_mutex_unlock(&a->lock);
+}
+
+int agent_hold_mount(struct agent *a, struct mount *m, const char *dir, uint64_t root_ino)
+{
+	char *copy = strdup(dir);
+	int err = copy ? OK : ERR_NOMEM;
+
+	pthread_mutex_lock(&a->lock);
+	if (err == OK && a->n_mounts == AGENT_MAX_MOUNTS)
+		err = ERR_RANGE;
+	if (err == OK && mount_ended(m)) /* agent_mount_gone has not found it */
+		err = ERR_CLOSED;
+	if (err == OK)
+		a->mounts[a->n_mounts++] = (struct held_mount){ .mount = m, .dir = copy, .root_ino = root_ino };
+	pthread_mutex_unlock(&a->lock);
+	if (err < 0)
+		free(copy);
+	return err;
+}
+
+struct mount *agent_take_mount(struct agent *a, const struct mount *m, const char *dir)
+{
+	struct mount *found = NULL;
+
+	pthread_mutex_lock(&a->lock);
+	await_flush(a);
+	for (size_t i = 0; i < a->n_mounts && !found; i++) {
+		if (m ? a->mounts[i].mount != m : strcmp(a->mounts[i].dir, dir) != 0)
+			continue;
+		found = a->mounts[i].mount;
+		free(a->mounts[i].dir);
+		a->mounts[i] = a->mounts[--a->n_mounts];
+	}
+	pthread_mutex_unlock(&a->lock);
+	return found;
+}
+
+size_t agent_count_mounts(struct agent *a)
+{
+	pthread_mutex_lock(&a->lock);
+	size_t n = a->n_mounts;
+	pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
+struct gone {
+	struct agent *agent;
+	const struct mount *mount;
+};
+
+static void *stop_gone(void *arg)
+{
+	struct gone *g = arg;
+	struct mount *m = agent_take_mount(g->agent, g->mount, NULL);
+
+	if (m && mount_stop(&m, true) < 0)
+		log_error("a mount that went cannot be taken down");
+	agent_unuse(g->agent);
+	free(g);
+	return NULL;
+}
+
+/* mount_stop must not run on the mount's own thread. The use keeps the agent up until the mount is down; a mount that is not found has
+ * been taken by somebody who stops it. */
+void agent_mount_gone(void *ctx, struct mount *m)
+{
+	struct agent *a = ctx;
+	struct gone *g = malloc(sizeof *g);
+	pthread_t thread;
+
+	if (!g)
+		return;
+	*g = (struct gone){ .agent = a, .mount = m };
+	pthread_mutex_lock(&a->lock);
+	a->uses++;
+	pthread_mutex_unlock(&a->lock);
+	if (pthread_create(&thread, NULL, stop_gone, g) == 0) {
+		pthread_detach(thread);
+		return;
+	}
+	agent_unuse(a);
+	free(g);
+}
+
+static struct mount *first_mount(struct agent *a, char **ret_dir, uint64_t *ret_root)
+{
+	struct mount *m = NULL;
+
+	pthread_mutex_lock(&a->lock);
+	await_flush(a);
+	if (a->n_mounts > 0) {
+		m = a->mounts[0].mount;
+		*ret_dir = a->mounts[0].dir;
+		*ret_root = a->mounts[0].root_ino;
+		memmove(&a->mounts[0], &a->mounts[1], --a->n_mounts * sizeof a->mounts[0]);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return m;
+}
+
+/* At the list's end, so that the next one comes to the front. */
+static void put_back(struct agent *a, struct mount *m, const char *dir, uint64_t root_ino)
+{
+	if (agent_hold_mount(a, m, dir, root_ino) == OK)
+		return;
+	if (mount_stop(&m, true) < 0)
+		log_error("a mount is lost from the list");
+}
+
+static int stop_mounts(struct agent *a, bool lazy)
+{
+	size_t n = agent_count_mounts(a);
+	int result = OK;
+
+	for (size_t i = 0; i < n; i++) {
+		FREE_AFTER char *dir = NULL;
+		uint64_t root_ino = 0;
+		struct mount *m = first_mount(a, &dir, &root_ino);
+		if (!m)
+			break;
+		int err = mount_stop(&m, lazy);
+		if (err < 0) {
+			put_back(a, m, dir, root_ino);
+			result = err;
+		}
+	}
+	return result;
 }
 
 /* ---- down ---- */
 
-static int stop_mounts(struct agent *a, bool lazy)
+static void await_uses(struct agent *a)
 {
-	int result = OK;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < a->n_mounts; i++) {
-		struct held_mount h = a->mounts[i];
-		int err = mount_stop(&h.mount, lazy);
-		if (err < 0) {
-			a->mounts[kept++] = h;
-			result = err;
-		} else {
-			free(h.dir);
-		}
-	}
-	a->n_mounts = kept;
-	return result;
-}
-
-int agent_lock(struct agent *a, bool lazy)
-{
-	pthread_mutex_lock(&a->lock);
-	if (!a->unlocked) {
-		pthread_mutex_unlock(&a->lock);
-		return OK;
-	}
-	a->closing = true;
-	pthread_mutex_unlock(&a->lock);
-	int err = stop_mounts(a, lazy);
-	if (err < 0) {
-		pthread_mutex_lock(&a->lock);
-		a->closing = false;
-		pthread_mutex_unlock(&a->lock);
-		return err;
-	}
-	sync_quit(a->sync);
 	pthread_mutex_lock(&a->lock);
 	while (a->uses > 0)
 		pthread_cond_wait(&a->idle, &a->lock);
 	pthread_mutex_unlock(&a->lock);
-	take_down(a);
+}
+
+/* After the first round of unmounting nothing can go wrong any more: what was mounted meanwhile goes in the second. */
+static int go_down(struct agent *a, bool lazy)
+{
+	int err = stop_mounts(a, lazy);
+
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&a->lock);
+	cancel_calls(a);
+	pthread_mutex_unlock(&a->lock);
+	await_uses(a);
+	if (stop_mounts(a, true) < 0)
+		log_error("a mount cannot be taken down");
+	await_uses(a);
+	agent_take_down(a);
 	return OK;
+}
+
+static void set_closing(struct agent *a, bool closing)
+{
+	pthread_mutex_lock(&a->lock);
+	a->closing = closing;
+	pthread_mutex_unlock(&a->lock);
+}
+
+int agent_lock(struct agent *a, bool lazy)
+{
+	int err = OK;
+
+	agent_life_begin(a);
+	if (agent_unlocked(a)) {
+		set_closing(a, true);
+		err = go_down(a, lazy);
+		set_closing(a, false);
+	}
+	agent_life_end(a);
+	return err;
+}
+
+void agent_cancel(struct agent *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->ending = true;
+	cancel_calls(a);
+	pthread_mutex_unlock(&a->lock);
 }
 
 void agent_free(struct agent *a)
@@ -270,6 +511,7 @@ void agent_free(struct agent *a)
 		return;
 	if (agent_lock(a, true) < 0)
 		log_error("a mount could not be taken down");
+	pthread_mutex_destroy(&a->life);
 	pthread_mutex_destroy(&a->lock);
 	pthread_cond_destroy(&a->idle);
 	free(a->syncd_path);
@@ -279,7 +521,7 @@ void agent_free(struct agent *a)
 int agent_use(struct agent *a)
 {
 	pthread_mutex_lock(&a->lock);
-	int err = a->unlocked && !a->closing ? OK : ERR_LOCKED;
+	int err = a->unlocked && !a->closing && !a->ending ? OK : ERR_LOCKED;
 	if (err == OK)
 		a->uses++;
 	pthread_mutex_unlock(&a->lock);

@@ -7,9 +7,10 @@
  *	... verbs (fusefs/verb.h) from the control socket's threads ...
  *	agent_lock(a, lazy); agent_free(a);
  *
- * States: empty (no key file), locked, unlocked. Lock: `lock` protects the fields below; it is never held over a call to the relay,
- * a mount's start, or a store transaction that waits. A verb that uses the unlocked parts holds a use (agent_use), so that
- * agent_lock waits for it. Order: agent lock, then store transaction, then a space's lock.
+ * States: empty (no key file), locked, unlocked. `life` is held while the agent goes up or down, also over calls to the relay (init);
+ * `lock` protects the fields after it and is never held over a call to the relay, a mount's start or stop, or a store transaction that
+ * waits. A verb that uses the unlocked parts holds a use (agent_use), so that agent_lock waits for it; so `who`, `store`, `sync` and
+ * `chores` stand still for it. Order: life, agent lock, store transaction, a space's lock.
  */
 #ifndef COFFER_FUSEFS_AGENT_H
 #define COFFER_FUSEFS_AGENT_H
@@ -20,6 +21,7 @@
 #include "fusefs/space.h"
 #include "fusefs/sync.h"
 
+#define AGENT_CACHE_DIR "cache" /* of the store, in the profile's directory */
 #define AGENT_MAX_SPACES 1000
 #define AGENT_MAX_MOUNTS 64
 
@@ -42,21 +44,23 @@ struct agent {
 	struct profile *profile;
 	char *syncd_path;
 
+	pthread_mutex_t life;
 	pthread_mutex_t lock;
-	pthread_cond_t idle;       /* uses fell to 0 */
+	pthread_cond_t idle;       /* uses or flushing fell to 0 */
 	bool unlocked, closing;
+	bool ending;               /* for good: agent_cancel */
+	int up_err;                /* why the last way up failed; OK */
 	unsigned uses;
-	int64_t last_use_ns;       /* monotonic: of the last control connection */
 	struct identity *who;
 	int cache_fd;
 	struct store *store;
-	struct sync *sync;
-	struct chores *chores;
+	struct sync *_Atomic sync;     /* read by callbacks that hold no lock */
+	struct chores *_Atomic chores; /* the same */
 	struct held_space *spaces;
 	size_t n_spaces;
 	struct held_mount mounts[AGENT_MAX_MOUNTS];
 	size_t n_mounts;
-	char alarm[128];           /* newest alarm of the sync, for status; "" if none */
+	unsigned flushing;         /* mounts are being flushed: none is taken off the list */
 };
 
 int agent_new(const struct env *env, struct profile *profile, const char *syncd_path, struct agent **ret_a) MUST_CHECK;
@@ -64,17 +68,38 @@ void agent_free(struct agent *a); /* locks first; NULL is fine. The profile is t
 
 /* Opens the key file and brings everything up. Errors of profile_unlock and store_open; ERR_EXISTS: unlocked already. */
 int agent_unlock(struct agent *a, const struct secret *passphrase) MUST_CHECK;
+bool agent_unlocked(struct agent *a);
+/* Why the keys are not here although they could be: the error of the last way up, OK if it did not fail. */
+int agent_up_error(struct agent *a);
 
-/* Brings store and sync up for an identity that no key file holds yet, over the directory HOME/dir_name; takes the identity. */
+/* The way up in steps, for init, between agent_life_begin and agent_life_end. bring_up: store and sync for an identity that no key file
+ * holds yet, over the directory HOME/dir_name; takes the identity. Verbs see the agent as locked until agent_show. */
+void agent_life_begin(struct agent *a);
+void agent_life_end(struct agent *a);
 int agent_bring_up(struct agent *a, struct identity *who, const char *dir_name) MUST_CHECK;
+void agent_show(struct agent *a);
+void agent_take_down(struct agent *a); /* of what was brought up and not shown */
 
-/* Unmounts, stops sync, closes the store, wipes the keys. lazy false: ERR_BUSY if files are open in a mount (what could be
- * unmounted is). */
+/* Unmounts, stops sync, closes the store, wipes the keys; calls that block are cancelled. lazy false: ERR_BUSY if files are open in a
+ * mount (what could be unmounted is, and nothing else happened). */
 int agent_lock(struct agent *a, bool lazy);
+
+/* The process is to end: calls that block return ERR_CANCELLED, and none begins any more. Does not wait. */
+void agent_cancel(struct agent *a);
 
 /* Holds the unlocked state until agent_unuse: ERR_LOCKED. */
 int agent_use(struct agent *a) MUST_CHECK;
 void agent_unuse(struct agent *a);
+
+/* Lists a mount. ERR_RANGE: there are too many; ERR_CLOSED: the kernel has ended it already. Then it stays the caller's. */
+int agent_hold_mount(struct agent *a, struct mount *m, const char *dir, uint64_t root_ino) MUST_CHECK;
+/* Takes the mount m, or if that is NULL the one at dir, off the list; NULL if it is not there. It is the caller's then. */
+struct mount *agent_take_mount(struct agent *a, const struct mount *m, const char *dir);
+size_t agent_count_mounts(struct agent *a);
+/* Until every operation that the mounts had received is carried out (writes are answered before they are). */
+void agent_flush_mounts(struct agent *a);
+/* mount_config.gone, ctx the agent: takes down, on a thread of its own, what was unmounted from outside. */
+void agent_mount_gone(void *ctx, struct mount *m);
 
 /* Adds a space that stands in the store. With sync false it is only listed. */
 int agent_add_space(struct agent *a, struct space *s, bool sync) MUST_CHECK;

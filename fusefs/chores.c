@@ -435,17 +435,26 @@ int chores_start(struct agent *a, struct chores **ret_c)
 	return OK;
 }
 
-void chores_stop(struct chores **pc)
+void chores_quit(struct chores *c)
 {
-	struct chores *c = STEAL(pc);
-
-	if (!c)
-		return;
 	pthread_mutex_lock(&c->lock);
 	c->stop = true;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void chores_join(struct chores *c)
+{
+	if (!c)
+		return;
+	chores_quit(c);
 	pthread_join(c->thread, NULL);
+}
+
+void chores_free(struct chores *c)
+{
+	if (!c)
+		return;
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

@@ -7,9 +7,10 @@
  *     entry, add it;
  *   - a space this device holds that the person's list does not name, or names with an older key: write the list's node.
  *
- *	chores_start(agent, &c);  chores_poke(c);  chores_wait(c, deadline);  chores_stop(&c);
+ *	chores_start(agent, &c);  chores_poke(c);  chores_wait(c, deadline, &what);
+ *	chores_quit(c);  chores_join(c);  chores_free(c);
  *
- * All functions are thread-safe; chores_wait blocks.
+ * poke, wait and quit are thread-safe; chores_wait blocks.
  */
 #ifndef COFFER_FUSEFS_CHORES_H
 #define COFFER_FUSEFS_CHORES_H
@@ -21,9 +22,11 @@ struct agent;
 struct chores;
 
 int chores_start(struct agent *a, struct chores **ret_c) MUST_CHECK;
-void chores_stop(struct chores **c); /* NULL is fine; open calls to the relay must have ended (sync_stop) or end soon */
+void chores_quit(struct chores *c); /* the thread ends soon, waits return ERR_CANCELLED; does not block */
+void chores_join(struct chores *c); /* quits; calls to the relay must have been cancelled (sync_quit). NULL is fine */
+void chores_free(struct chores *c); /* after chores_join, when nobody pokes any more. NULL is fine */
 void chores_poke(struct chores *c);
-/* Until nothing is owed: OK. ERR_TIMEOUT; `what` then says what is left. */
+/* Until nothing is owed: OK. ERR_TIMEOUT; `what` then says what is left. ERR_CANCELLED. */
 int chores_wait(struct chores *c, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
 /* Marks a space, within the transaction that adds it, as not yet known to the relay. */

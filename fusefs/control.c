@@ -23,17 +23,19 @@
 #define SOCKET_NAME "agent.sock"
 #define REQUEST_WAIT_MS 10000 /* a connection that sends nothing for so long is closed */
 
+struct connection {
+	struct control *c;
+	int fd; /* -1: free */
+};
+
 struct control {
 	struct agent *agent;
 	int fd, wake;              /* wake: eventfd, written when serving must end */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock;      /* below */
 	pthread_cond_t ended;
+	struct connection connection[CONTROL_MAX_CONNECTIONS];
 	unsigned connections;
-};
-
-struct connection {
-	struct control *c;
-	int fd;
+	int64_t last_use_ns;       /* monotonic: when the last one ended */
 };
 
 /* Binds by way of the directory's descriptor: the length of HOME does not matter. */
@@ -45,16 +47,19 @@ int control_open(struct agent *a, struct control **ret_c)
 	if (!c)
 		return ERR_NOMEM;
 	c->agent = a;
+	c->last_use_ns = a->env->mono_ns(a->env->ctx);
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++)
+		c->connection[i] = (struct connection){ .c = c, .fd = -1 };
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->ended, NULL);
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", profile_dir(a->profile), SOCKET_NAME);
 	(void)unlinkat(profile_dir(a->profile), SOCKET_NAME, 0);
-	mode_t old = umask(0177);
-	int failed = c->fd < 0 || c->wake < 0 || bind(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0 || listen(c->fd, 32) < 0;
+	/* coffer-fs has a umask of 077, so that nobody else can connect even before the chmod. */
+	int failed = c->fd < 0 || c->wake < 0 || bind(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
+		     fchmodat(profile_dir(a->profile), SOCKET_NAME, 0600, 0) < 0 || listen(c->fd, 32) < 0;
 	int err = failed ? err_from_errno(errno) : OK;
-	umask(old);
 	if (err < 0) {
 		control_free(c);
 		return err;
@@ -63,13 +68,21 @@ int control_open(struct agent *a, struct control **ret_c)
 	return OK;
 }
 
+/* Who connects from now on starts a new agent, which waits for this one's lock. */
+static void stop_listening(struct control *c)
+{
+	if (c->fd < 0)
+		return;
+	(void)unlinkat(profile_dir(c->agent->profile), SOCKET_NAME, 0);
+	close(c->fd);
+	c->fd = -1;
+}
+
 void control_free(struct control *c)
 {
 	if (!c)
 		return;
-	(void)unlinkat(profile_dir(c->agent->profile), SOCKET_NAME, 0);
-	if (c->fd >= 0)
-		close(c->fd);
+	stop_listening(c);
 	if (c->wake >= 0)
 		close(c->wake);
 	pthread_mutex_destroy(&c->lock);
@@ -143,6 +156,36 @@ static bool serve_request(struct connection *k)
 	return call.stop;
 }
 
+/* A free place for a connection; NULL: there is none. */
+static struct connection *take(struct control *c, int fd)
+{
+	struct connection *k = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS && !k; i++)
+		if (c->connection[i].fd < 0)
+			k = &c->connection[i];
+	if (k) {
+		k->fd = fd;
+		c->connections++;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return k;
+}
+
+static void release(struct connection *k)
+{
+	struct control *c = k->c;
+
+	pthread_mutex_lock(&c->lock);
+	close(k->fd);
+	k->fd = -1;
+	c->connections--;
+	c->last_use_ns = c->agent->env->mono_ns(c->agent->env->ctx);
+	pthread_cond_broadcast(&c->ended);
+	pthread_mutex_unlock(&c->lock);
+}
+
 static void *connection_main(void *arg)
 {
 	struct connection *k = arg;
@@ -150,13 +193,7 @@ static void *connection_main(void *arg)
 
 	if (serve_request(k) && write(c->wake, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0)
 		log_error("cannot wake the control loop");
-	close(k->fd);
-	free(k);
-	pthread_mutex_lock(&c->lock);
-	c->connections--;
-	c->agent->last_use_ns = c->agent->env->mono_ns(c->agent->env->ctx);
-	pthread_cond_broadcast(&c->ended);
-	pthread_mutex_unlock(&c->lock);
+	release(k);
 	return NULL;
 }
 
@@ -168,28 +205,17 @@ static void accept_one(struct control *c)
 	int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	struct connection *k = malloc(sizeof *k);
-	pthread_mutex_lock(&c->lock);
-	bool full = c->connections >= CONTROL_MAX_CONNECTIONS;
-	if (k && !full)
-		c->connections++;
-	pthread_mutex_unlock(&c->lock);
-	if (!k || full) {
-		close(fd);
-		free(k);
-		return;
-	}
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-	*k = (struct connection){ .c = c, .fd = fd };
-	if (pthread_create(&thread, NULL, connection_main, k) == 0) {
-		pthread_detach(thread);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+	struct connection *k = take(c, fd);
+	if (!k) {
+		close(fd);
 		return;
 	}
-	close(fd);
-	free(k);
-	pthread_mutex_lock(&c->lock);
-	c->connections--;
-	pthread_mutex_unlock(&c->lock);
+	if (pthread_create(&thread, NULL, connection_main, k) == 0)
+		pthread_detach(thread);
+	else
+		release(k);
 }
 
 /* Nothing mounted, connected or waiting to be sent since idle_ns. */
@@ -199,9 +225,9 @@ static bool is_idle(struct control *c, int64_t idle_ns)
 	struct store_stat stat = { 0 };
 
 	pthread_mutex_lock(&c->lock);
-	bool quiet = c->connections == 0 && a->env->mono_ns(a->env->ctx) - a->last_use_ns >= idle_ns;
+	bool quiet = c->connections == 0 && a->env->mono_ns(a->env->ctx) - c->last_use_ns >= idle_ns;
 	pthread_mutex_unlock(&c->lock);
-	if (!quiet || a->n_mounts > 0)
+	if (!quiet || agent_count_mounts(a) > 0)
 		return false;
 	if (agent_use(a) < 0)
 		return true;
@@ -225,7 +251,12 @@ void control_serve(struct control *c, int stop_fd, int64_t idle_ns)
 		if (n == 0 && is_idle(c, idle_ns))
 			break;
 	}
+	stop_listening(c);
+	agent_cancel(c->agent);
 	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++)
+		if (c->connection[i].fd >= 0)
+			shutdown(c->connection[i].fd, SHUT_RD); /* a request that is not whole yet does not come; answers still go */
 	while (c->connections > 0)
 		pthread_cond_wait(&c->ended, &c->lock);
 	pthread_mutex_unlock(&c->lock);

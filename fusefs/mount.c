@@ -209,6 +209,14 @@ void mount_flush(struct mount *m)
 	serve_flush(m->ops.serve);
 }
 
+bool mount_ended(struct mount *m)
+{
+	pthread_mutex_lock(&m->lock);
+	bool gone = m->gone;
+	pthread_mutex_unlock(&m->lock);
+	return gone;
+}
+
 const char *mount_dir(const struct mount *m)
 {
 	return m->dir;

@@ -54,6 +54,8 @@ int mount_stop(struct mount **m, bool lazy) MUST_CHECK;
  * nothing. */
 void mount_flush(struct mount *m);
 
+/* Whether the kernel has ended it (config.gone is being called, or was). From any thread. */
+bool mount_ended(struct mount *m);
 const char *mount_dir(const struct mount *m);
 uint64_t mount_root(const struct mount *m);
 

@@ -303,7 +303,7 @@ int peer_error(struct bytes code)
 		{ "conflict", ERR_CONFLICT },
 		{ "forbidden", ERR_FORBIDDEN },
 		{ "unauthorized", ERR_FORBIDDEN },
-		{ "storage_full", ERR_NO_SPACE },
+		{ "storage_full", ERR_RELAY_FULL },
 		{ "rate_limited", ERR_RATE_LIMITED },
 		{ "payload_too_large", ERR_RANGE },
 		{ "key_generation_stale", ERR_STALE },

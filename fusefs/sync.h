@@ -30,8 +30,6 @@ struct sync_config {
 	void (*profile)(void *ctx, uint64_t ino);
 	/* New log entries of a space were applied. */
 	void (*log_moved)(void *ctx, struct space *s);
-	/* The relay refuses what only a person can mend (membership taken away, FORK, ROLLBACK, version): err and short text. */
-	void (*alarm)(void *ctx, struct space *s, int err, const char *text);
 };
 
 int sync_start(const struct sync_config *config, struct sync **ret_s) MUST_CHECK;
@@ -57,9 +55,9 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
 
 /* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor at the call is
- * applied here (metadata, and content of pinned nodes). space NULL: all. Blocks. ERR_TIMEOUT, ERR_OFFLINE; `what` then names, for a person,
- * what is left (paths may be in it: it goes to the user's terminal only). */
-int sync_wait(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
+ * applied here (metadata, and content of pinned nodes); with sent_only the latter is left out. space NULL: all. Blocks. ERR_TIMEOUT,
+ * ERR_OFFLINE; `what` then names, for a person, what is left (paths may be in it: it goes to the user's terminal only). */
+int sync_wait(struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
 struct sync_status {
 	bool online;
@@ -71,7 +69,8 @@ struct sync_status {
 	uint64_t up_bytes, down_bytes; /* totals of this run */
 	double up_rate, down_rate;     /* bytes per second, a few seconds' mean */
 	uint64_t conflicts;
-	int alarm;                     /* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN ... or 0 */
+	int alarm;                     /* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN, ERR_RELAY_FULL ... or 0 */
+	const char *alarm_text;        /* of alarm, for a person; static */
 };
 int sync_status(struct sync *s, struct space *space, struct sync_status *ret) MUST_CHECK;
 

@@ -106,6 +106,7 @@ struct sync_space {
 	uint64_t relay_cursor;  /* highest heard of */
 	bool poked;
 	int alarm;
+	const char *alarm_text; /* static */
 	int64_t retry_at;       /* nothing is asked of the relay before */
 	int64_t retry_delay;
 	/* pull */
@@ -171,7 +172,7 @@ void sync_space_free(struct sync_space *ss);
 void sync_space_connection(struct sync_space *ss); /* the peer's state changed */
 void sync_space_step(struct sync_space *ss, int64_t now);
 int64_t sync_space_due(const struct sync_space *ss, int64_t now);
-void sync_space_alarm(struct sync_space *ss, int err, const char *text);
+void sync_space_alarm(struct sync_space *ss, int err, const char *text); /* text: static */
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
 bool sync_space_may_push(const struct sync_space *ss);
 

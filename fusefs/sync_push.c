@@ -293,7 +293,7 @@ static void accepted(struct push *p, struct bytes item)
 		return;
 	}
 	ss->retry_delay = 0;
-	if (ss->alarm == ERR_NO_SPACE || ss->alarm == ERR_FORBIDDEN)
+	if (ss->alarm == ERR_RELAY_FULL || ss->alarm == ERR_FORBIDDEN)
 		ss->alarm = OK;
 	if (cursor > ss->relay_cursor)
 		ss->relay_cursor = cursor;
@@ -428,7 +428,7 @@ static int refused(struct push *p, struct bytes item)
 		err = peer_error(code);
 		if (err == ERR_FORBIDDEN)
 			sync_space_alarm(ss, err, "the relay refuses changes: this device may not write here");
-		else if (err == ERR_NO_SPACE)
+		else if (err == ERR_RELAY_FULL)
 			sync_space_alarm(ss, err, "the relay's storage is full");
 		sync_space_retry(ss, sync_now(ss->sync));
 	}

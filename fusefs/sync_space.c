@@ -70,16 +70,19 @@ void sync_space_alarm(struct sync_space *ss, int err, const char *text)
 {
 	bool news = ss->alarm != err;
 
+	if ((err == ERR_NO_SPACE || err == ERR_RELAY_FULL) && (ss->alarm == ERR_FORK || ss->phase == PHASE_STOPPED))
+		return; /* what passes must not hide what does not */
 	ss->alarm = err;
-	if (!news)
-		return;
-	log_warn("sync: space %s: %s (%s)", log_id16(&ss->space->row.id).s, text, err_name(err));
-	if (ss->sync->config.alarm)
-		ss->sync->config.alarm(ss->sync->config.ctx, ss->space, err, text);
+	ss->alarm_text = text;
+	if (news)
+		log_warn("sync: space %s: %s (%s)", log_id16(&ss->space->row.id).s, text, err_name(err));
 }
 
+/* Several calls that fail together count once. */
 void sync_space_retry(struct sync_space *ss, int64_t now)
 {
+	if (now < ss->retry_at)
+		return;
 	if (ss->retry_delay < RETRY_MIN)
 		ss->retry_delay = RETRY_MIN;
 	ss->retry_at = now + ss->retry_delay;
@@ -205,6 +208,10 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 		if (sync_space_may_push(ss) && now >= ss->retry_at)
 			sync_push_pump(ss, now);
 	}
+	if (err == OK && ss->alarm == ERR_NO_SPACE)
+		ss->alarm = OK;
+	if (err == ERR_NO_SPACE)
+		sync_space_alarm(ss, err, "this device's disk is full");
 	if (err < 0 && err != ERR_AGAIN) {
 		log_warn("sync: space %s: %s", log_id16(&ss->space->row.id).s, err_str(err));
 		ss->poked = true;

@@ -112,9 +112,11 @@ static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
 	if (err == OK)
 		err = confirm(ss, p->row);
 	set_state(ss, p->row, err == OK ? OUT_THERE : OUT_WAITING);
+	if (err == OK && ss->alarm == ERR_RELAY_FULL)
+		ss->alarm = OK;
 	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED) {
 		log_warn("sync: a chunk was not taken: %s (%.*s)", err_str(err), (int)code.len, (const char *)code.p);
-		if (err == ERR_NO_SPACE)
+		if (err == ERR_RELAY_FULL)
 			sync_space_alarm(ss, err, "the relay's storage is full");
 		sync_space_retry(ss, sync_now(ss->sync));
 	}
@@ -149,7 +151,7 @@ static int start_put(struct sync_space *ss, const struct out_chunk *c)
 
 void sync_upload_pump(struct sync_space *ss)
 {
-	size_t ahead = 0;
+	size_t ahead = 0, most = ss->alarm == ERR_RELAY_FULL ? 1 : PUTS_MAX; /* one asks whether there is room again */
 
 	for (struct out_item *item = ss->items; item && ahead < ITEMS_AHEAD; item = item->next) {
 		if (item->push)
@@ -160,7 +162,7 @@ void sync_upload_pump(struct sync_space *ss)
 
 			if (!c->by_put || c->state != OUT_WAITING)
 				continue;
-			if (ss->puts >= PUTS_MAX || ss->put_bytes >= PUT_BYTES_MAX || peer_room(ss->peer->peer) < 2u * CHUNK_MAX_BLOB)
+			if (ss->puts >= most || ss->put_bytes >= PUT_BYTES_MAX || peer_room(ss->peer->peer) < 2u * CHUNK_MAX_BLOB)
 				return;
 			int err = start_put(ss, c);
 			if (err == OK)

@@ -29,6 +29,7 @@ struct wait_job {
 	struct sync *s;
 	struct sync_job *job;
 	struct space *space;  /* NULL: all */
+	bool sent_only;       /* what the relay has need not be here */
 	struct space_wait *spaces;
 	bool begun;
 	struct buf what;
@@ -147,10 +148,11 @@ static int wait_space(struct sync *s, struct space_wait *w)
 		if (err < 0)
 			return err;
 		lanes_force(ss->lanes);
+		ss->retry_at = 0;
 	}
 	if (!peer_online(ss->peer->peer))
 		peer_hurry(ss->peer->peer);
-	else if (!w->known && !w->asked)
+	else if (!w->of->sent_only && !w->known && !w->asked)
 		ask(ss, w);
 	if (w->nodes.n > 0) {
 		int err = check_nodes(ss, w);
@@ -160,7 +162,7 @@ static int wait_space(struct sync *s, struct space_wait *w)
 		if (w->nodes.n > 0 && ss->may_not_write)
 			return ERR_FORBIDDEN;
 	}
-	bool applied = w->known && ss->caught_up && ss->space->row.cursor >= w->cursor;
+	bool applied = w->of->sent_only || (w->known && ss->caught_up && ss->space->row.cursor >= w->cursor);
 	return w->nodes.n == 0 && applied ? OK : ERR_AGAIN;
 }
 
@@ -239,8 +241,12 @@ static void describe(struct sync *s, struct space *space, struct buf *what)
 	if (sync_status(s, space, &st) < 0)
 		return;
 	int err = OK;
+	if (st.alarm < 0)
+		err = buf_printf(what, "%s: ", st.alarm_text);
+	if (err < 0)
+		return;
 	if (!st.online)
-		err = buf_printf(what, "the relay is not reachable (%s)", st.reason[0] ? st.reason : "offline");
+		err = buf_printf(what, "the relay is %s", st.reason[0] ? st.reason : "not connected yet");
 	else if (st.pending_nodes + st.outbox_records > 0)
 		err = buf_printf(what, "%" PRIu64 " changed files to seal, %" PRIu64 " records to send", st.pending_nodes, st.outbox_records);
 	else
@@ -248,7 +254,7 @@ static void describe(struct sync *s, struct space *space, struct buf *what)
 	(void)err; /* a phrase that does not fit is left out */
 }
 
-int sync_wait(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *what)
+int sync_wait(struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what)
 {
 	struct wait_job *j = calloc(1, sizeof *j);
 	struct sync_job *job = j ? sync_job_new(run_wait, j) : NULL;
@@ -259,6 +265,7 @@ int sync_wait(struct sync *s, struct space *space, int64_t deadline_mono_ns, str
 	}
 	j->s = s;
 	j->space = space;
+	j->sent_only = sent_only;
 	j->job = job;
 	job->release = release_wait;
 	int err = sync_job_post(s, job, deadline_mono_ns, NULL, NULL);
@@ -298,8 +305,10 @@ static int add_status(struct sync_space *ss, struct sync_status *st)
 	}
 	st->cursor += ss->space->row.cursor;
 	st->relay_cursor += ss->relay_cursor;
-	if (ss->alarm)
+	if (ss->alarm) {
 		st->alarm = ss->alarm;
+		st->alarm_text = ss->alarm_text;
+	}
 	return err;
 }
 

@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "fusefs/chores.h"
+
+#define MAX_TIMEOUT_MS (100ull * 86400 * 1000)
+
 static const struct verb verbs[] = {
 	{ "hello", false, verb_hello },
 	{ "init", false, verb_init },
@@ -40,10 +44,12 @@ static int exit_of(int err)
 	case ERR_FORBIDDEN:
 	case ERR_PERMISSION: return EX_NOPERM;
 	case ERR_OFFLINE:
-	case ERR_TIMEOUT:
+	case ERR_TIMEOUT: return EX_UNAVAILABLE;
 	case ERR_AGAIN:
+	case ERR_CANCELLED:
 	case ERR_BUSY:
 	case ERR_LOCKED:
+	case ERR_RELAY_FULL:
 	case ERR_RATE_LIMITED: return EX_TEMPFAIL;
 	case ERR_EXISTS: return EX_CANTCREAT;
 	case ERR_NO_SPACE:
@@ -74,7 +80,9 @@ static const char *next_of(int err)
 	case ERR_OFFLINE:
 	case ERR_TIMEOUT: return "check that the relay runs and can be reached, then try again";
 	case ERR_VERSION: return "is that address a Coffer relay of this version?";
-	case ERR_NO_SPACE: return "free some space and try again; nothing was lost";
+	case ERR_NO_SPACE: return "free some space on the disk of the profile and try again; nothing was lost";
+	case ERR_RELAY_FULL: return "ask who runs the relay; nothing was lost, and what is unsent goes on by itself";
+	case ERR_CANCELLED: return "the agent was ending; try again";
 	case ERR_LOCKED: return "run `coffer unlock`";
 	case ERR_RATE_LIMITED: return "wait a minute and try again";
 	case ERR_CONFLICT: return "try again";
@@ -90,6 +98,40 @@ int call_fail_err(struct call *c, int err, const char *what)
 	return call_fail(c, err, 0, next_of(err), "%s: %s", what, err_str(err));
 }
 
+int64_t call_deadline(const struct call *c)
+{
+	const struct env *env = c->agent->env;
+	uint64_t ms = map_get_uint(c->args, "timeout_ms", 60000);
+
+	return env->mono_ns(env->ctx) + (int64_t)(ms < MAX_TIMEOUT_MS ? ms : MAX_TIMEOUT_MS) * 1000000;
+}
+
+/* Spaces that are owed to the relay come first; and what arrives may bring spaces, which then are owed to this device. */
+static int wait_for_all(struct agent *a, struct space *s, bool sent_only, int64_t end, struct buf *what)
+{
+	agent_flush_mounts(a);
+	int err = chores_wait(a->chores, end, what);
+	if (err >= 0)
+		err = sync_wait(a->sync, s, sent_only, end, what);
+	return err < 0 || sent_only ? err : chores_wait(a->chores, end, what);
+}
+
+int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what)
+{
+	int err = wait_for_all(c->agent, s, sent_only, call_deadline(c), what);
+
+	if (err < 0 && what->len == 0 && buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent is ending" : err_str(err)) < 0)
+		return ERR_NOMEM;
+	return err;
+}
+
+static int fail_locked(struct call *c)
+{
+	if (!profile_has_key(c->agent->profile))
+		return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+	return call_fail(c, ERR_LOCKED, 0, "run `coffer unlock`", "the profile is locked");
+}
+
 int verb_run(struct call *c, struct bytes name)
 {
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -99,8 +141,7 @@ int verb_run(struct call *c, struct bytes name)
 		if (!v->keys)
 			return v->run(c);
 		if (agent_use(c->agent) < 0)
-			return call_fail(c, ERR_LOCKED, 0, "run `coffer unlock`, or `coffer init` if there is no profile yet",
-					 "the profile is locked");
+			return fail_locked(c);
 		int err = v->run(c);
 		agent_unuse(c->agent);
 		return err;

@@ -31,6 +31,11 @@ int call_fail(struct call *c, int err, int exit_code, const char *next, const ch
 	__attribute__((format(printf, 5, 6)));
 /* The same for an error of an operation that has no better words: "WHAT: err_str". */
 int call_fail_err(struct call *c, int err, const char *what);
+/* Monotonic time at which "timeout_ms" of the arguments ends (60 s if there is none; 100 days at most). */
+int64_t call_deadline(const struct call *c);
+/* The barrier of wait and umount, for one space or all (NULL), until call_deadline. sent_only: what the relay has need not be here. On
+ * an error `what` says what is left, never empty. */
+int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what) MUST_CHECK;
 /* Runs the verb that args name; c is filled. */
 int verb_run(struct call *c, struct bytes name);
 

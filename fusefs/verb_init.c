@@ -20,7 +20,6 @@
 #include "wire/relay_url.h"
 
 #define NS 1000000000LL
-#define CACHE_DIR "cache"
 #define SCRATCH_DIR "join.tmp" /* store of the nameless identity that only asks the relay for a log */
 #define CALL_NS (15 * NS)
 
@@ -38,11 +37,13 @@ int verb_hello(struct call *c)
 {
 	struct agent *a = c->agent;
 
-	map_text(&c->result, "state", a->unlocked ? "unlocked" : profile_has_key(a->profile) ? "locked" : "empty");
-	if (!a->unlocked && profile_has_key(a->profile) && profile_needs_passphrase(a->profile) == 0) {
-		/* The key was there to be used and did not serve: let the person see why. */
-		return verb_unlock(c);
+	if (!agent_unlocked(a) && profile_has_key(a->profile) && profile_needs_passphrase(a->profile) == 0) {
+		/* The key was there to be used and did not serve, or was dropped: if it does not serve now, let the person see why. */
+		int err = verb_unlock(c);
+		if (err < 0)
+			return err;
 	}
+	map_text(&c->result, "state", agent_unlocked(a) ? "unlocked" : profile_has_key(a->profile) ? "locked" : "empty");
 	return OK;
 }
 
@@ -172,11 +173,12 @@ static int finish(struct init *i, int err, const char *what)
 		map_text(&i->c->result, "person", did);
 		id32_format_did(identity_device(a->who), did);
 		map_text(&i->c->result, "device", did);
+		agent_show(a);
 		chores_poke(a->chores);
 		return OK;
 	}
-	(void)agent_lock(a, true);
-	(void)profile_remove_subdir(a->profile, CACHE_DIR);
+	agent_take_down(a);
+	(void)profile_remove_subdir(a->profile, AGENT_CACHE_DIR);
 	return i->c->err < 0 ? i->c->err : call_fail_err(i->c, err, what);
 }
 
@@ -224,7 +226,7 @@ static int init_new(struct init *i)
 	int err = person_new(&person, &words);
 	if (err < 0 || (err = space_make_personal(person, bytes_str(i->label), now_s(i->c), &who, &made)) < 0)
 		return call_fail_err(i->c, err, "keys cannot be made");
-	if ((err = agent_bring_up(i->c->agent, who, CACHE_DIR)) < 0)
+	if ((err = agent_bring_up(i->c->agent, who, AGENT_CACHE_DIR)) < 0)
 		return call_fail_err(i->c, err, "the local store cannot be made");
 	struct bytes blobs[3];
 	for (int k = 0; k < 3; k++)
@@ -253,7 +255,7 @@ static int ask_with_scratch(struct init *i, const struct id16 *invite, const str
 		err = relay_fetch_invited(a->sync, i->relay, invite, deadline(i->c), ret_l);
 	else
 		err = relay_fetch_log(a->sync, i->relay, space, identity_chain(a->who), deadline(i->c), ret_l);
-	(void)agent_lock(a, true);
+	agent_take_down(a);
 	(void)profile_remove_subdir(a->profile, SCRATCH_DIR);
 	return err;
 }
@@ -284,7 +286,7 @@ static int enter(struct init *i, struct identity *who, struct entry_list *entrie
 	}
 	entries->blobs = grown;
 	entries->blobs[entries->n++] = own;
-	int err = agent_bring_up(i->c->agent, who, CACHE_DIR);
+	int err = agent_bring_up(i->c->agent, who, AGENT_CACHE_DIR);
 	if (err < 0)
 		return call_fail_err(i->c, err, "the local store cannot be made");
 	err = tell_and_adopt(i, &space, entries->blobs, entries->n - 1, entries->n, &row, ring);
@@ -392,21 +394,27 @@ static int run_init(struct init *i)
 	return typed.len ? init_recover(i, typed) : init_new(i);
 }
 
-int verb_init(struct call *c)
+static int init_alone(struct init *i)
 {
-	struct init i = { .c = c };
+	struct call *c = i->c;
 
 	if (profile_has_key(c->agent->profile))
 		return call_fail(c, ERR_EXISTS, EX_CANTCREAT, "use another one with --home DIR", "there is a profile at %s already",
 				 profile_home(c->agent->profile));
 	/* A cache without a key file was left by an init that did not finish. */
-	(void)profile_remove_subdir(c->agent->profile, CACHE_DIR);
+	(void)profile_remove_subdir(c->agent->profile, AGENT_CACHE_DIR);
 	(void)profile_remove_subdir(c->agent->profile, SCRATCH_DIR);
-	int err = get_passphrase(c, &i.passphrase);
-	if (err < 0)
-		err = call_fail_err(c, err, "the passphrase cannot be held");
-	else
-		err = run_init(&i);
+	int err = get_passphrase(c, &i->passphrase);
+	return err < 0 ? call_fail_err(c, err, "the passphrase cannot be held") : run_init(i);
+}
+
+int verb_init(struct call *c)
+{
+	struct init i = { .c = c };
+
+	agent_life_begin(c->agent);
+	int err = init_alone(&i);
+	agent_life_end(c->agent);
 	init_release(&i);
 	return err;
 }

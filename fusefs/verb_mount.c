@@ -7,11 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "fusefs/chores.h"
 #include "fusefs/space_make.h"
 #include "fusefs/verb.h"
-
-#define NS 1000000000LL
 
 /* ---- callbacks of a mount ---- */
 
@@ -90,54 +87,6 @@ static bool on_own_device(void *ctx, const struct id32 *device)
 	return own;
 }
 
-/* Takes a mount out of the list; NULL if it is not there. */
-static struct mount *take_mount(struct agent *a, const struct mount *m, const char *dir)
-{
-	struct mount *found = NULL;
-
-	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < a->n_mounts && !found; i++) {
-		if (m ? a->mounts[i].mount != m : strcmp(a->mounts[i].dir, dir) != 0)
-			continue;
-		found = a->mounts[i].mount;
-		free(a->mounts[i].dir);
-		a->mounts[i] = a->mounts[--a->n_mounts];
-	}
-	pthread_mutex_unlock(&a->lock);
-	return found;
-}
-
-struct gone {
-	struct agent *agent;
-	struct mount *mount;
-};
-
-static void *stop_gone(void *arg)
-{
-	struct gone *g = arg;
-	struct mount *m = take_mount(g->agent, g->mount, NULL);
-
-	if (m && mount_stop(&m, true) < 0)
-		log_error("a mount that went cannot be taken down");
-	free(g);
-	return NULL;
-}
-
-/* Unmounted from outside: mount_stop must not run on the mount's own thread. */
-static void on_gone(void *ctx, struct mount *m)
-{
-	struct gone *g = malloc(sizeof *g);
-	pthread_t thread;
-
-	if (!g)
-		return;
-	*g = (struct gone){ .agent = ctx, .mount = m };
-	if (pthread_create(&thread, NULL, stop_gone, g) == 0)
-		pthread_detach(thread);
-	else
-		free(g);
-}
-
 /* ---- options ---- */
 
 static int parse_id(const char *text, uint32_t *ret_id)
@@ -145,7 +94,7 @@ static int parse_id(const char *text, uint32_t *ret_id)
 	char *end;
 	unsigned long v = strtoul(text, &end, 10);
 
-	if (!text[0] || *end || v >= UINT32_MAX)
+	if (text[0] < '0' || text[0] > '9' || *end || v >= UINT32_MAX)
 		return ERR_INVALID;
 	*ret_id = (uint32_t)v;
 	return OK;
@@ -181,7 +130,8 @@ static int parse_options(struct call *c, struct mount_config *m)
 
 	for (char *o = options ? strtok_r(options, ",", &rest) : NULL; o; o = strtok_r(NULL, ",", &rest))
 		if (apply_option(m, o) < 0)
-			return call_fail(c, ERR_UNSUPPORTED, EX_USAGE, "`coffer mount --help` lists them", "there is no mount option '%.100s'", o);
+			return call_fail(c, ERR_UNSUPPORTED, EX_USAGE, "`coffer mount --help` lists those there are",
+					 "'%.100s' is no option of a mount", o);
 	return OK;
 }
 
@@ -201,21 +151,6 @@ static int fail_mount(struct call *c, int err, const char *dir)
 	}
 }
 
-static int hold_mount(struct agent *a, struct mount *m, const char *dir, uint64_t root)
-{
-	char *copy = strdup(dir);
-
-	pthread_mutex_lock(&a->lock);
-	bool full = a->n_mounts == AGENT_MAX_MOUNTS;
-	if (copy && !full)
-		a->mounts[a->n_mounts++] = (struct held_mount){ .mount = m, .dir = copy, .root_ino = root };
-	pthread_mutex_unlock(&a->lock);
-	if (copy && !full)
-		return OK;
-	free(copy);
-	return ERR_RANGE;
-}
-
 int verb_mount(struct call *c)
 {
 	FREE_AFTER char *dir = map_get_string(c->args, "dir", 4095);
@@ -233,7 +168,7 @@ int verb_mount(struct call *c)
 				       .state_get = on_state_get,
 				       .state_set = on_state_set,
 				       .own_device = on_own_device,
-				       .gone = on_gone };
+				       .gone = agent_mount_gone };
 
 	if (!dir || dir[0] != '/')
 		return call_fail(c, ERR_INVALID, EX_USAGE, "", "the mount point must be an absolute path");
@@ -249,10 +184,12 @@ int verb_mount(struct call *c)
 		return err;
 	if ((err = mount_start(&config, &m)) < 0)
 		return fail_mount(c, err, dir);
-	if ((err = hold_mount(a, m, dir, config.root_ino)) < 0) {
+	if ((err = agent_hold_mount(a, m, dir, config.root_ino)) < 0) {
 		if (mount_stop(&m, true) < 0)
 			log_error("a mount cannot be taken down");
-		return call_fail(c, err, EX_TEMPFAIL, "unmount one", "there are %d mounts already", AGENT_MAX_MOUNTS);
+		if (err == ERR_RANGE)
+			return call_fail(c, err, EX_TEMPFAIL, "unmount one", "there are %d mounts already", AGENT_MAX_MOUNTS);
+		return call_fail_err(c, err, "the mount did not last");
 	}
 	map_text(&c->result, "dir", dir);
 	return OK;
@@ -279,6 +216,21 @@ static struct space *space_of_mount(struct agent *a, const char *dir, bool *ret_
 	return s;
 }
 
+static int unmount(struct call *c, const char *dir)
+{
+	struct mount *m = agent_take_mount(c->agent, NULL, dir);
+
+	if (!m)
+		return OK;
+	int err = mount_stop(&m, false);
+	if (err < 0 && agent_hold_mount(c->agent, m, dir, mount_root(m)) < 0 && mount_stop(&m, true) < 0)
+		log_error("a mount is lost from the list");
+	if (err == ERR_BUSY)
+		return call_fail(c, err, 0, "close them, leave it with every shell (`fuser -vm DIR` names them), and try again",
+				 "files are open in %s", dir);
+	return err < 0 ? call_fail_err(c, err, "unmounting failed") : OK;
+}
+
 int verb_umount(struct call *c)
 {
 	FREE_AFTER char *dir = map_get_string(c->args, "dir", 4095);
@@ -292,23 +244,10 @@ int verb_umount(struct call *c)
 	if (!found)
 		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer status` lists the mounts", "nothing of this profile is mounted at %s", dir);
 	if (!map_get_bool(c->args, "now", false)) {
-		int64_t end = a->env->mono_ns(a->env->ctx) + (int64_t)map_get_uint(c->args, "timeout_ms", 60000) * 1000000;
-		int err = chores_wait(a->chores, end, &what);
-		if (err >= 0)
-			err = sync_wait(a->sync, s, end, &what);
+		int err = call_barrier(c, s, true, &what);
 		if (err < 0)
 			return call_fail(c, err, EX_TEMPFAIL, "it stays mounted; wait, or use --now: what is left is kept here and sent later",
-					 "not everything is at the relay: %.*s", (int)what.len, what.data ? (const char *)what.data : err_str(err));
+					 "not everything is at the relay: %.*s", (int)what.len, (const char *)what.data);
 	}
-	struct mount *m = take_mount(a, NULL, dir);
-	if (!m)
-		return OK;
-	uint64_t root = mount_root(m);
-	int err = mount_stop(&m, false);
-	if (err == ERR_BUSY) {
-		if (hold_mount(a, m, dir, root) < 0)
-			log_error("a mount is lost from the list");
-		return call_fail(c, err, 0, "close them and try again", "files are open in %s", dir);
-	}
-	return err < 0 ? call_fail_err(c, err, "unmounting failed") : OK;
+	return unmount(c, dir);
 }

@@ -4,7 +4,6 @@
 #include <sysexits.h>
 
 #include "base/cleanup.h"
-#include "fusefs/chores.h"
 #include "fusefs/path.h"
 #include "fusefs/verb.h"
 #include "wire/cbor.h"
@@ -23,7 +22,7 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 	pthread_mutex_unlock(&s->lock);
 	map_bool(&m, "online", st.online);
 	map_int(&m, "since", st.since_wall_ns);
-	map_text(&m, "reason", synced ? st.reason : "the relay does not know this space yet");
+	map_text(&m, "reason", synced ? st.reason : "the relay has not taken its first entries yet");
 	map_uint(&m, "cursor", st.cursor);
 	map_uint(&m, "behind", st.relay_cursor > st.cursor ? st.relay_cursor - st.cursor : 0);
 	map_uint(&m, "pending", st.pending_nodes);
@@ -35,7 +34,7 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 	map_uint(&m, "down_rate", (uint64_t)st.down_rate);
 	map_uint(&m, "conflicts", st.conflicts);
 	if (st.alarm < 0)
-		map_text(&m, "alarm", err_str(st.alarm));
+		map_text(&m, "alarm", st.alarm_text);
 	return map_put(&m, out);
 }
 
@@ -89,7 +88,6 @@ static int put_mounts(struct call *c)
 		map_text(&m, "dir", a->mounts[i].dir);
 		err = map_put(&m, &rows);
 	}
-	map_text(&c->result, "alarm", a->alarm[0] ? a->alarm : NULL);
 	pthread_mutex_unlock(&a->lock);
 	return err < 0 ? err : put_list(&c->result, "mounts", n, &rows);
 }
@@ -131,13 +129,25 @@ static int status_unlocked(struct call *c)
 	return OK;
 }
 
+/* What kept the keys or the store from opening may be gone; if not, it is told. */
+static int try_again(struct call *c)
+{
+	if (!profile_has_key(c->agent->profile))
+		return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+	bool failed = agent_up_error(c->agent) < 0 && profile_needs_passphrase(c->agent->profile) == 0;
+	return failed ? verb_unlock(c) : OK;
+}
+
 int verb_status(struct call *c)
 {
 	if (agent_use(c->agent) < 0) {
-		if (!profile_has_key(c->agent->profile))
-			return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
-		map_bool(&c->result, "locked", true);
-		return OK;
+		int err = try_again(c);
+		if (err < 0)
+			return err;
+		if (agent_use(c->agent) < 0) {
+			map_bool(&c->result, "locked", true);
+			return OK;
+		}
 	}
 	int err = status_unlocked(c);
 	agent_unuse(c->agent);
@@ -148,19 +158,13 @@ int verb_wait(struct call *c)
 {
 	CLEANUP(buf_release) struct buf what = BUF_INIT(8192);
 	struct bytes name = map_get_text(c->args, "space");
-	struct agent *a = c->agent;
 	struct space *s = NULL;
 
-	if (name.len && !(s = agent_find_space(a, name)))
+	if (name.len && !(s = agent_find_space(c->agent, name)))
 		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
 				 (const char *)name.p);
-	int64_t end = a->env->mono_ns(a->env->ctx) + (int64_t)map_get_uint(c->args, "timeout_ms", 60000) * 1000000;
-	int err = chores_wait(a->chores, end, &what);
-	if (err >= 0)
-		err = sync_wait(a->sync, s, end, &what);
-	if (err >= 0) /* what arrived may have brought spaces */
-		err = chores_wait(a->chores, end, &what);
+	int err = call_barrier(c, s, false, &what);
 	return err < 0 ? call_fail(c, err, EX_TEMPFAIL, "it is kept here and goes on by itself; run `coffer status`", "not everything is in step: %.*s",
-				   (int)(what.len ? what.len : strlen(err_str(err))), what.len ? (const char *)what.data : err_str(err))
+				   (int)what.len, (const char *)what.data)
 		       : OK;
 }
