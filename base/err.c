@@ -55,6 +55,7 @@ static const struct err_text texts[] = {
 	ENTRY(GAP, "history has a gap"),
 	ENTRY(MISSING, "relay lacks content"),
 	ENTRY(RELAY_FULL, "the relay's storage is full"),
+	ENTRY(NOT_TEXT, "not UTF-8 text"),
 	ENTRY(INTERNAL, "internal error"),
 };
 

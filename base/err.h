@@ -56,7 +56,8 @@ enum err {
 	ERR_GAP = -42,       /* freshness: a line without its object */
 	ERR_MISSING = -43,   /* the relay lacks chunks that a record names */
 	ERR_RELAY_FULL = -44, /* the relay refuses more: its storage or this person's share of it is full */
-	ERR_INTERNAL = -45   /* a state that must not occur, detected without harm */
+	ERR_NOT_TEXT = -45,  /* a name that has to be UTF-8 is not */
+	ERR_INTERNAL = -46   /* a state that must not occur, detected without harm */
 };
 
 /* Short lower-case phrase for people, for example "signature does not verify". Never NULL; static storage. */

@@ -18,6 +18,7 @@
 #include "fusefs/agent.h"
 #include "fusefs/listing.h"
 #include "fusefs/relay.h"
+#include "fusefs/space_make.h"
 
 #define NS 1000000000LL
 #define CALL_NS (20 * NS)
@@ -174,20 +175,12 @@ static int ensure_device(struct agent *a, const char *relay, struct log *log, co
 	return OK;
 }
 
-/* A name that no other space here has: "Photos", "Photos (2)", ... */
-static void free_name(struct agent *a, const char *wanted, char out[NODE_MAX_NAME + 1])
-{
-	snprintf(out, NODE_MAX_NAME + 1, "%s", wanted);
-	for (unsigned i = 2; i < 1000 && agent_find_space(a, bytes_str(out)); i++)
-		snprintf(out, NODE_MAX_NAME + 1, "%.240s (%u)", wanted, i);
-}
-
 static int store_space(struct agent *a, const struct listing *l, struct log *log, const struct entry_list *entries, struct space **ret_s)
 {
 	struct space_row row = { .id = *log_space(log), .genesis = *log_genesis(log), .owner = *identity_person(a->who) };
 	struct store_txn *t = NULL;
 
-	free_name(a, l->name, row.name);
+	space_free_name(a, l->name, row.name);
 	snprintf(row.relay, sizeof row.relay, "%s", l->relay);
 	int err = store_begin(a->store, &t);
 	if (err < 0)

@@ -37,6 +37,7 @@ static const int table[] = {
 	[-ERR_CANCELLED] = EINTR,
 	[-ERR_GAP] = EREMOTEIO,
 	[-ERR_MISSING] = EREMOTEIO,
+	[-ERR_NOT_TEXT] = EILSEQ,
 };
 
 int err_to_errno(int err)

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "crypto/entry_make.h"
 #include "fusefs/chores.h"
+#include "wire/cbor.h"
 
 #define NS 1000000000LL
 
@@ -13,6 +14,26 @@ static void name_row(struct space_row *row, struct bytes name)
 {
 	memcpy(row->name, name.p, name.len);
 	row->name[name.len] = 0;
+}
+
+static int check_name(struct agent *a, struct bytes name)
+{
+	if (!node_name_valid(name))
+		return ERR_INVALID;
+	if (!cbor_is_text(name))
+		return ERR_NOT_TEXT;
+	return agent_find_space(a, name) ? ERR_EXISTS : OK;
+}
+
+void space_free_name(struct agent *a, const char *wanted, char ret_name[NODE_MAX_NAME + 1])
+{
+	size_t keep = strnlen(wanted, 240);
+
+	while (keep > 0 && ((uint8_t)wanted[keep] & 0xc0) == 0x80) /* no half of a character */
+		keep--;
+	snprintf(ret_name, NODE_MAX_NAME + 1, "%s", wanted);
+	for (unsigned i = 2; i < 1000 && agent_find_space(a, bytes_str(ret_name)); i++)
+		snprintf(ret_name, NODE_MAX_NAME + 1, "%.*s (%u)", (int)keep, wanted, i);
 }
 
 /* Row, entries, and the loaded space, in one transaction. */
@@ -66,15 +87,13 @@ int space_make(struct agent *a, struct bytes name, struct space **ret_s)
 	struct space *personal = agent_personal(a);
 	struct space_row row = { .owner = *identity_person(a->who) };
 	struct bytes blobs[3];
+	int err;
 
-	if (!node_name_valid(name))
-		return ERR_INVALID;
-	if (agent_find_space(a, name))
-		return ERR_EXISTS;
+	if ((err = check_name(a, name)) < 0)
+		return err;
 	if (!personal)
 		return ERR_INTERNAL;
-	int err = space_make_shared(a->who, (uint64_t)(a->env->wall_ns(a->env->ctx) / NS), &made);
-	if (err < 0)
+	if ((err = space_make_shared(a->who, (uint64_t)(a->env->wall_ns(a->env->ctx) / NS), &made)) < 0)
 		return err;
 	row.id = *log_space(made.log);
 	row.genesis = *log_genesis(made.log);
@@ -91,14 +110,15 @@ int space_adopt(struct agent *a, struct bytes name, const char *relay, const str
 		const struct epoch_ring *ring, struct space **ret_s)
 {
 	struct space_row row = { .id = *log_space(log), .genesis = *log_genesis(log), .owner = *identity_person(a->who) };
+	char wanted[NODE_MAX_NAME + 1];
 
-	if (!node_name_valid(name))
-		return ERR_INVALID;
-	name_row(&row, name);
-	for (unsigned i = 2; i < 1000 && agent_find_space(a, bytes_str(row.name)); i++)
-		snprintf(row.name, sizeof row.name, "%.*s (%u)", (int)(name.len < 240 ? name.len : 240), (const char *)name.p, i);
+	int err = check_name(a, name);
+	if (err < 0 && err != ERR_EXISTS)
+		return err;
+	snprintf(wanted, sizeof wanted, "%.*s", (int)name.len, (const char *)name.p);
+	space_free_name(a, wanted, row.name);
 	snprintf(row.relay, sizeof row.relay, "%s", relay);
-	int err = store_space(a, &row, blobs, n, ring, false, ret_s);
+	err = store_space(a, &row, blobs, n, ring, false, ret_s);
 	return err < 0 ? err : announce(a, *ret_s, true);
 }
 
@@ -106,15 +126,13 @@ int space_rename(struct agent *a, struct bytes from, struct bytes to)
 {
 	struct space *s = agent_find_space(a, from);
 	struct store_txn *t = NULL;
+	int err;
 
 	if (!s)
 		return ERR_NOT_FOUND;
-	if (!node_name_valid(to))
-		return ERR_INVALID;
-	if (agent_find_space(a, to))
-		return ERR_EXISTS;
-	int err = store_begin(a->store, &t);
-	if (err < 0)
+	if ((err = check_name(a, to)) < 0)
+		return err;
+	if ((err = store_begin(a->store, &t)) < 0)
 		return err;
 	pthread_mutex_lock(&s->lock);
 	struct space_row row = s->row;

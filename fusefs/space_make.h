@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * space_make: makes and renames spaces of the running agent, without waiting for the relay.
+ *
+ * The name of a space is UTF-8, unlike other names: it goes into invites and into what `coffer --json` prints, which are texts, and
+ * to machines of other people. A name that is not is refused here, where the person who chose it still sees it (mkdir: EILSEQ).
  */
 #ifndef COFFER_FUSEFS_SPACE_MAKE_H
 #define COFFER_FUSEFS_SPACE_MAKE_H
@@ -8,14 +11,17 @@
 #include "fusefs/agent.h"
 
 /* Makes a shared space with this person as admin: in the store at once; the relay and the person's list of spaces learn of it by chores.
- * It lives on the relay of the personal space. ERR_INVALID: not a directory name; ERR_EXISTS. */
+ * It lives on the relay of the personal space. ERR_INVALID: not a directory name; ERR_NOT_TEXT: not UTF-8; ERR_EXISTS. */
 int space_make(struct agent *a, struct bytes name, struct space **ret_s) MUST_CHECK;
 
-/* Adds a space whose log was fetched and joined: `blobs` are all its entries. */
+/* Adds a space whose log was fetched and joined: `blobs` are all its entries. A name in use gets " (2)" and so on. */
 int space_adopt(struct agent *a, struct bytes name, const char *relay, const struct log *log, const struct bytes *blobs, size_t n,
 		const struct epoch_ring *ring, struct space **ret_s) MUST_CHECK;
 
-/* Gives a space another local name. ERR_NOT_FOUND, ERR_EXISTS, ERR_INVALID. */
+/* Gives a space another local name. ERR_NOT_FOUND, ERR_EXISTS, ERR_INVALID, ERR_NOT_TEXT. */
 int space_rename(struct agent *a, struct bytes from, struct bytes to) MUST_CHECK;
+
+/* A name that no space here has: the wanted one, or it with " (2)", " (3)", ... */
+void space_free_name(struct agent *a, const char *wanted, char ret_name[NODE_MAX_NAME + 1]);
 
 #endif

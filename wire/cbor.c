@@ -40,14 +40,13 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
 	return n;
 }
 
-static bool utf8_valid(const uint8_t *p, size_t n)
+bool cbor_is_text(struct bytes s)
 {
-	while (n > 0) {
-		size_t step = utf8_sequence(p, n);
+	while (s.len > 0) {
+		size_t step = utf8_sequence(s.p, s.len);
 		if (step == 0)
 			return false;
-		p += step;
-		n -= step;
+		s = bytes_of(s.p + step, s.len - step);
 	}
 	return true;
 }
@@ -107,7 +106,7 @@ void cbor_put_text(struct cbor_enc *e, const char *s)
 
 void cbor_put_text_n(struct cbor_enc *e, const char *s, size_t n)
 {
-	if (e->err == OK && !utf8_valid((const uint8_t *)s, n))
+	if (e->err == OK && !cbor_is_text(bytes_of(s, n)))
 		e->err = ERR_INVALID;
 	put_head(e, TEXT, n);
 	put(e, s, n);
@@ -230,7 +229,7 @@ static struct bytes get_content(struct cbor_dec *d, uint64_t n, bool text)
 		cbor_dec_fail(d, ERR_TRUNCATED);
 		return out;
 	}
-	if (text && !utf8_valid(d->p, (size_t)n)) {
+	if (text && !cbor_is_text(bytes_of(d->p, (size_t)n))) {
 		cbor_dec_fail(d, ERR_INVALID);
 		return out;
 	}

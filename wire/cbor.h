@@ -89,6 +89,7 @@ bool cbor_get_bool(struct cbor_dec *d);
 bool cbor_get_null(struct cbor_dec *d);   /* consumes null or undefined and returns true; false and nothing if another type */
 struct bytes cbor_get_raw(struct cbor_dec *d); /* one whole item of any type, as a view of its encoding */
 void cbor_skip(struct cbor_dec *d);            /* one whole item */
+bool cbor_is_text(struct bytes s);             /* UTF-8 as RFC 3629 has it: what may stand in a text string */
 bool cbor_text_is(struct bytes text, const char *s);
 void cbor_dec_fail(struct cbor_dec *d, int err); /* records err if none is recorded yet */
 

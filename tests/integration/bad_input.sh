@@ -50,6 +50,13 @@ refused 66 "does not exist" coffer alice mount "$W/none"
 refused 64 "not a directory" coffer alice mount "$W/full/file"
 coffer alice mount "$W/m" || fail mount
 refused 75 "already" coffer alice mount "$W/m"
+
+# The name of a space goes into invites, which are text.
+LC_ALL=C mkdir "$W/m/"$'caf\xe9' 2> "$W/err" && fail "a space whose name is no text"
+grep -q "multibyte" "$W/err" || fail "not EILSEQ: $(cat "$W/err")"
+LC_ALL=C mv "$W/m/Work" "$W/m/"$'caf\xe9' 2> "$W/err" && fail "a space renamed to what is no text"
+mkdir "$W/m/"$'caf\xc3\xa9' && touch "$W/m/"$'caf\xc3\xa9/any\xff' || fail "a name in UTF-8"
+
 refused 77 "invite" coffer alice join AAAA-BBBB-CCCC-DDDD --relay "$RELAY"
 refused 64 "neither a code" coffer alice join nonsense
 refused 66 "nothing" coffer alice umount "$W/full"
