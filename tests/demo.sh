@@ -36,7 +36,6 @@ echo "$files files, $(du -shL --apparent-size "$W/tree" | cut -f1)"
 say "Alice's laptop: a profile, a mount, a space"
 new_person alice
 coffer alice space create Source
-head -3 "$W/alice.words" | cut -c1-60 || :
 
 say "Alice's desktop, paired by code"
 new_device desktop alice
@@ -76,7 +75,7 @@ coffer alice members Source
 
 say "What the relay's disk shows of it"
 du -sh "$W/relay" | cut -f1
-name=$(cd "$W/tree" && find . -type f -name '*.c' -printf '%f\n' | head -1)
+name=$(cd "$W/tree/" && find . -type f -name '*.c' -printf '%f\n' -quit)
 for word in "$name" "Source" "edited on the desktop" "laptop"; do
 	n=$( (grep -rlaF -- "$word" "$W/relay" || :) | wc -l)
 	printf '  files that contain "%s": %s\n' "$word" "$n"

@@ -37,7 +37,7 @@ free_port() {
 	local p
 	for _ in $(seq 50); do
 		p=$((20000 + RANDOM % 30000))
-		(exec 9<> /dev/tcp/127.0.0.1/$p) 2>/dev/null || { echo $p; return; }
+		(exec 9<> /dev/tcp/127.0.0.1/$p) 2>/dev/null || { echo $p; return 0; }
 	done
 	return 1
 }
@@ -71,14 +71,14 @@ relay_stop() {
 	RELAY_PID=
 }
 
-# the agent of a profile: its process id, from the lock it holds
+# the agent of a profile: its process id. ("return 0": a bare return in a trap would give the status from before it.)
 agent_pid() {
 	local f
 	for f in /proc/[0-9]*/cmdline; do
 		if [[ "$( (tr '\0' ' ' < "$f") 2>/dev/null)" == *"coffer-fs --home $W/$1 "* ]]; then
 			f=${f#/proc/}
 			echo "${f%/cmdline}"
-			return
+			return 0
 		fi
 	done
 	return 1
