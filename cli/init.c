@@ -13,7 +13,7 @@
 #include "wire/cbor.h"
 
 struct init_options {
-	const char *relay, *name, *passphrase_file, *pair, *setup;
+	const char *relay, *name, *passphrase_file, *words_file, *pair, *setup;
 	bool no_passphrase, recover;
 };
 
@@ -23,13 +23,15 @@ static int parse(int argc, char **argv, struct init_options *o)
 		{ "relay", required_argument, NULL, 'r' },	      { "name", required_argument, NULL, 'n' },
 		{ "passphrase-file", required_argument, NULL, 'p' },  { "no-passphrase", no_argument, NULL, 'N' },
 		{ "pair", required_argument, NULL, 'P' },	      { "recover", no_argument, NULL, 'R' },
-		{ "setup", required_argument, NULL, 's' },	      { 0 },
+		{ "setup", required_argument, NULL, 's' },	      { "words-file", required_argument, NULL, 'w' },
+		{ 0 },
 	};
 
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (c) {
 		case 'r': o->relay = optarg; break;
 		case 'n': o->name = optarg; break;
+		case 'w': o->words_file = optarg; break;
 		case 'p': o->passphrase_file = optarg; break;
 		case 'N': o->no_passphrase = true; break;
 		case 'P': o->pair = optarg; break;
@@ -38,7 +40,7 @@ static int parse(int argc, char **argv, struct init_options *o)
 		default: return verb_usage(&verb_init);
 		}
 	}
-	if (optind != argc || (o->pair && o->recover) || (o->no_passphrase && o->passphrase_file))
+	if (optind != argc || (o->pair && o->recover) || (o->words_file && !o->recover) || (o->no_passphrase && o->passphrase_file))
 		return verb_usage(&verb_init);
 	if (!o->relay && !o->pair)
 		return agent_fail(EX_USAGE, "a relay is needed", "give its URL, as in --relay http://127.0.0.1:5379");
@@ -84,7 +86,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	CLEANUP(buf_release) struct buf words = BUF_INIT_SECRET(PROMPT_MAX);
 	CLEANUP(buf_release) struct buf passphrase = BUF_INIT_SECRET(PROMPT_MAX);
 	if (o.recover) {
-		code = prompt_line("The 24 words", true, &words);
+		code = prompt_words(o.words_file, &words);
 		if (code)
 			return code;
 		map_text_n(&args, "words", (const char *)words.data, words.len);
@@ -107,7 +109,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 
 const struct verb verb_init = {
 	.name = "init",
-	.synopsis = "--relay URL [--name NAME] [--passphrase-file F | --no-passphrase] | --recover --relay URL | --pair CODE|LINK [--relay URL]",
+	.synopsis = "--relay URL [--name NAME] [--passphrase-file F | --no-passphrase] | --recover --relay URL [--words-file F] | --pair CODE|LINK [--relay URL]",
 	.summary = "make this profile: a new person, a recovered one, or a further device",
 	.example = "coffer init --relay https://relay.example.org --name \"Alice laptop\"",
 	.run = run,

@@ -18,29 +18,31 @@ static int fail(int code, const char *message)
 	return code;
 }
 
-/* The first line from fd, without its end. */
-static int read_line(int fd, struct buf *out)
+/* The first line from fd, without its end, or all there is. */
+static int read_text(int fd, bool all, struct buf *out)
 {
 	for (char c;;) {
 		ssize_t n = read(fd, &c, 1);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail(EX_IOERR, "reading the passphrase failed; check the file");
-		if (n == 0 || c == '\n')
+			return fail(EX_IOERR, "what was to be read here cannot be read; check the file");
+		if (n == 0 || (c == '\n' && !all))
 			return EX_OK;
 		if (buf_put(out, &c, 1) < 0)
-			return fail(EX_DATAERR, "the line is too long; 4096 bytes are the most");
+			return fail(EX_DATAERR, "that is too long; 4096 bytes are the most");
 	}
 }
 
-int prompt_line(const char *label, bool echo, struct buf *out)
+static int ask(const char *label, const char *option, bool echo, struct buf *out)
 {
 	CLOSE_AFTER int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
 	struct termios old, quiet;
 
-	if (tty < 0)
-		return fail(EX_NOINPUT, "there is no terminal to ask on; give the passphrase with --passphrase-file");
+	if (tty < 0) {
+		fprintf(stderr, "coffer: there is no terminal to ask on; name a file with %s\n", option);
+		return EX_NOINPUT;
+	}
 	bool hide = !echo && tcgetattr(tty, &old) == 0;
 	if (hide) {
 		quiet = old;
@@ -48,7 +50,7 @@ int prompt_line(const char *label, bool echo, struct buf *out)
 		tcsetattr(tty, TCSAFLUSH, &quiet);
 	}
 	dprintf(tty, "%s: ", label);
-	int code = read_line(tty, out);
+	int code = read_text(tty, false, out);
 	if (hide) {
 		tcsetattr(tty, TCSAFLUSH, &old);
 		dprintf(tty, "\n");
@@ -56,23 +58,28 @@ int prompt_line(const char *label, bool echo, struct buf *out)
 	return code;
 }
 
-static int from_file(const char *file, struct buf *out)
+static int from_file(const char *file, bool all, struct buf *out)
 {
 	if (strcmp(file, "-") == 0)
-		return read_line(STDIN_FILENO, out);
+		return read_text(STDIN_FILENO, all, out);
 	CLOSE_AFTER int fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		fprintf(stderr, "coffer: cannot read the passphrase file %s: %s\n", file, strerror(errno));
+		fprintf(stderr, "coffer: cannot read %s: %s; check its path\n", file, strerror(errno));
 		return EX_NOINPUT;
 	}
-	return read_line(fd, out);
+	return read_text(fd, all, out);
+}
+
+int prompt_words(const char *file, struct buf *out)
+{
+	return file ? from_file(file, true, out) : ask("The 24 words", "--words-file", true, out);
 }
 
 int prompt_passphrase(const char *file, bool fresh, struct buf *out)
 {
 	if (!file)
 		file = getenv("COFFER_PASSPHRASE_FILE");
-	int code = file ? from_file(file, out) : prompt_line(fresh ? "New passphrase" : "Passphrase", false, out);
+	int code = file ? from_file(file, false, out) : ask(fresh ? "New passphrase" : "Passphrase", "COFFER_PASSPHRASE_FILE", false, out);
 	if (code)
 		return code;
 	if (out->len == 0)
@@ -80,7 +87,7 @@ int prompt_passphrase(const char *file, bool fresh, struct buf *out)
 	if (file || !fresh)
 		return EX_OK;
 	CLEANUP(buf_release) struct buf again = BUF_INIT_SECRET(PROMPT_MAX);
-	code = prompt_line("Again", false, &again);
+	code = ask("Again", "COFFER_PASSPHRASE_FILE", false, &again);
 	if (code)
 		return code;
 	if (!bytes_equal(buf_bytes(out), buf_bytes(&again)))

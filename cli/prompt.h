@@ -13,7 +13,8 @@
  * the error. */
 int prompt_passphrase(const char *file, bool fresh, struct buf *out);
 
-/* One line typed at `label`, with or without echo. */
-int prompt_line(const char *label, bool echo, struct buf *out);
+/* Appends all of the recovery words to out (a secret buffer): what `file` holds ("-" is standard input), on any number of
+ * lines; typed on one line of the terminal if it is NULL. Returns and prints as above. */
+int prompt_words(const char *file, struct buf *out);
 
 #endif

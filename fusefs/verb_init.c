@@ -360,8 +360,13 @@ static int init_recover(struct init *i, struct bytes words)
 	int err = person_from_words((const char *)words.p, words.len, &person, &bad);
 	if (err == ERR_NOT_FOUND)
 		return call_fail(i->c, err, EX_DATAERR, "check its spelling", "word %u is not one of the list", bad);
+	if (err == ERR_INVALID)
+		return call_fail(i->c, err, EX_DATAERR, "24 are needed, in their order", "these are %u words", bad);
+	if (err == ERR_TAMPERED)
+		return call_fail(i->c, err, EX_DATAERR, "compare each with what was written down",
+				 "the words are not in their order, or one is another word of the list");
 	if (err < 0)
-		return call_fail(i->c, err, EX_DATAERR, "24 words are needed, in their order", "these words are not a recovery phrase");
+		return call_fail_err(i->c, err, "the words cannot be used");
 	err = ask_with_scratch(i, NULL, person_space(person), person, &entries);
 	if (err == ERR_NOT_FOUND || err == ERR_FORBIDDEN)
 		return call_fail(i->c, err, EX_NOINPUT, "is it the relay that the profile was made with?",
@@ -380,7 +385,7 @@ static int run_init(struct init *i)
 	struct call *c = i->c;
 	FREE_AFTER char *relay = map_get_string(c->args, "relay", RELAY_URL_MAX - 1);
 	WIPE_AFTER char *pair = map_get_string(c->args, "pair", INVITE_MAX_TEXT);
-	struct bytes typed = map_get_text(c->args, "words");
+	bool recover = map_get_item(c->args, "words").len > 0; /* also if no word stands in it */
 
 	i->label = map_get_string(c->args, "name", 4096);
 	if (!i->label || !i->label[0] || strlen(i->label) > IDENTITY_MAX_LABEL)
@@ -391,7 +396,7 @@ static int run_init(struct init *i)
 		return init_pair(i, pair);
 	if (!relay)
 		return call_fail(c, ERR_INVALID, EX_USAGE, "give --relay URL", "a relay is needed");
-	return typed.len ? init_recover(i, typed) : init_new(i);
+	return recover ? init_recover(i, map_get_text(c->args, "words")) : init_new(i);
 }
 
 static int init_alone(struct init *i)
