@@ -70,6 +70,8 @@ static int put_body(struct apply *a, struct node *node, bool fresh, const struct
 	} else {
 		err = txn_node_put(a->t, node);
 	}
+	if (err == OK && unknown)
+		err = tree_arrived(&a->tree, node);
 	if (err == OK && unknown && body->target.len)
 		err = txn_node_set_target(a->t, node->ino, body->target);
 	if (err == OK && !body->deleted)
@@ -266,4 +268,15 @@ int apply_same_content(void *ctx, struct store_txn *t, const struct node *a, con
 	if (err < 0)
 		return err == ERR_NOMEM || err == ERR_IO ? err : 0;
 	return content_equal(&oa.body, &ob.body);
+}
+
+int apply_last_links(void *ctx, struct tree *tr, const struct node *dir)
+{
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
+	CLEANUP(opened_record_release) struct opened_record o = OPENED_RECORD_INIT;
+	int err = open_current(ctx, tr->t, dir, &blob, &o);
+
+	if (err == ERR_NOT_FOUND)
+		return OK;
+	return err < 0 ? err : tree_set_links(tr, dir, o.body.links, o.body.n_links);
 }

@@ -69,6 +69,9 @@ void apply_release(struct apply *a);
 /* tree.same_content for spaces: by the records in the store. ctx is the struct space. */
 int apply_same_content(void *ctx, struct store_txn *t, const struct node *a, const struct node *b);
 
+/* tree.last_links likewise. */
+int apply_last_links(void *ctx, struct tree *tr, const struct node *dir) MUST_CHECK;
+
 /* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file, with its content, mode and times, marked NODE_CONFLICT. Outside of any
  * transaction. *ret_change is the file's change that was copied. */
 int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t ino, uint64_t *ret_change) MUST_CHECK;

@@ -31,10 +31,10 @@ void image_node_of_body(const struct node_body *b, struct node *n)
 	n->kind = b->kind;
 	n->mode = b->mode;
 	if (b->deleted) {
-		n->flags |= NODE_DELETED;
+		n->flags |= NODE_DELETED | NODE_TOMBSTONE;
 		return;
 	}
-	n->flags &= ~(uint32_t)NODE_DELETED;
+	n->flags &= ~(uint32_t)(NODE_DELETED | NODE_TOMBSTONE);
 	n->owner = b->owner;
 	n->uid = b->uid;
 	n->gid = b->gid;

@@ -300,6 +300,7 @@ static int transact(struct batch *b, uint64_t *ret_conflict)
 			   .copies = &b->copies, .pending = pending, .drop = drop, .ctx = b };
 	a.tree = (struct tree)TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(config->who));
 	a.tree.same_content = apply_same_content;
+	a.tree.last_links = apply_last_links;
 	a.tree.ctx = ss->space;
 	for (size_t i = 0; i < b->n && err == OK; i++)
 		err = apply_step(b, &a, i, &chain);

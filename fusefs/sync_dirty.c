@@ -186,6 +186,7 @@ int sync_dirty_scan(struct sync_space *ss, int64_t now)
 		return err;
 	struct tree tr = TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(ss->sync->config.who));
 	tr.same_content = apply_same_content;
+	tr.last_links = apply_last_links;
 	tr.ctx = ss->space;
 	err = scan(ss, t, &sc, &tr, now, &write_back);
 	if (err == OK && write_back)

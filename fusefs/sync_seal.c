@@ -232,6 +232,10 @@ static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, st
 	}
 	if (err == OK && !(x->img.node.flags & NODE_DELETED))
 		err = content_store(t, &x->img, &x->c);
+	if (err == OK && !(x->img.node.flags & NODE_DELETED) && (now.flags & NODE_TOMBSTONE)) {
+		now.flags &= ~(uint32_t)NODE_TOMBSTONE; /* it lives again, by a record too */
+		err = txn_node_put(t, &now);
+	}
 	if (err == OK)
 		err = note_chunks(t, x);
 	if (err == OK)

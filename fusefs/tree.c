@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "fusefs/tree_inner.h"
 
+#define TOUCHED_KEEP 4096 /* names done with that are kept before the rest moves up */
 #define SETTLE_MAX (1u << 22) /* groups of one settle: a bound against a defect, not a limit of use */
 
 int tree_rank(const struct node *a, const struct node *b, const struct id32 *device)
@@ -58,7 +59,7 @@ void tree_release(struct tree *tr)
 	free(tr->inv);
 	tr->touched = NULL;
 	tr->inv = NULL;
-	tr->n_touched = tr->n_inv = tr->alloc_touched = tr->alloc_inv = 0;
+	tr->n_touched = tr->settled = tr->n_inv = tr->alloc_touched = tr->alloc_inv = 0;
 }
 
 int tree_invalidate(struct tree *tr, uint64_t ino, uint64_t child, struct bytes name)
@@ -76,7 +77,8 @@ int tree_invalidate(struct tree *tr, uint64_t ino, uint64_t child, struct bytes 
 	}
 	struct invalidation *i = &tr->inv[tr->n_inv++];
 	*i = (struct invalidation){ .ino = ino, .child = child, .name_len = (uint8_t)name.len };
-	memcpy(i->name, name.p, name.len);
+	if (name.len > 0)
+		memcpy(i->name, name.p, name.len);
 	return OK;
 }
 
@@ -112,7 +114,9 @@ int tree_node_of(struct tree *tr, const struct id16 *id, struct node *ret_node)
 
 static int add_touched(struct tree *tr, uint64_t parent, struct bytes name)
 {
-	for (size_t i = tr->n_touched > 8 ? tr->n_touched - 8 : 0; i < tr->n_touched; i++) {
+	size_t recent = tr->n_touched > 8 ? tr->n_touched - 8 : 0;
+
+	for (size_t i = recent > tr->settled ? recent : tr->settled; i < tr->n_touched; i++) {
 		const struct tree_name *o = &tr->touched[i];
 
 		if (o->parent == parent && bytes_equal(bytes_of(o->name, o->len), name))
@@ -145,10 +149,16 @@ static int touch_up(struct tree *tr, uint64_t dir)
 	int err = txn_node_get(tr->t, dir, &n);
 	if (err < 0)
 		return err == ERR_NOT_FOUND ? OK : err;
-	if (!(n.flags & NODE_DELETED) || tr->depth > TREE_MAX_DEPTH)
+	if (!(n.flags & (NODE_DELETED | NODE_TOMBSTONE)) || n.kind != NODE_DIR || tr->depth > TREE_MAX_DEPTH)
 		return OK;
 	tr->depth++;
-	err = tree_touch_node(tr, &n);
+	FREE_AFTER struct link *links = NULL;
+	size_t n_links = 0;
+	err = txn_links_of(tr->t, dir, &links, &n_links);
+	if (err == OK && n_links == 0 && tr->last_links)
+		err = tr->last_links(tr->ctx, tr, &n);
+	else if (err == OK)
+		err = tree_touch_node(tr, &n);
 	tr->depth--;
 	return err;
 }
@@ -167,9 +177,12 @@ int tree_touch_node(struct tree *tr, const struct node *node)
 
 	for (size_t i = 0; i < n && err == OK; i++)
 		err = tree_touch(tr, tree_parent_of(tr, &links[i]), bytes_of(links[i].name, links[i].name_len));
-	if (err == OK && node->kind == NODE_DIR && tr->state->n_broken > 0)
-		err = tree_dir_moved(tr, node->ino);
 	return err;
+}
+
+int tree_arrived(struct tree *tr, const struct node *node)
+{
+	return node->kind == NODE_DIR ? OK : tree_touch_children(tr, node->ino, node->ino);
 }
 
 /* Writes a link row and notes what mounts must forget. */
@@ -235,7 +248,8 @@ static int set_link(struct tree *tr, const struct node *node, const struct node_
 	}
 	if (err == OK && (moved || !id16_equal(&was.synced_parent, &now.synced_parent)))
 		err = tree_put_link(tr, &was, &now);
-	if (err == OK && moved && node->kind == NODE_DIR)
+	/* Its rank may decide a cycle, moved or not. */
+	if (err == OK && node->kind == NODE_DIR && (moved || tr->state->n_broken > 0))
 		err = tree_dir_moved(tr, node->ino);
 	if (err == OK)
 		err = tree_touch(tr, tree_parent_of(tr, &now), want->name);
@@ -261,8 +275,15 @@ int tree_settle(struct tree *tr)
 {
 	size_t done = 0;
 
-	while (tr->n_touched > 0) {
-		struct tree_name n = tr->touched[--tr->n_touched];
+	/* First in, first out: a name that touches itself again must not keep others from mending what makes it do so. */
+	while (tr->settled < tr->n_touched) {
+		struct tree_name n = tr->touched[tr->settled++];
+
+		if (tr->settled == TOUCHED_KEEP) {
+			tr->n_touched -= tr->settled;
+			memmove(tr->touched, tr->touched + tr->settled, tr->n_touched * sizeof *tr->touched);
+			tr->settled = 0;
+		}
 		/* The directory may have been united since it was touched. */
 		n.parent = tree_rep(tr, n.parent);
 		int err = tree_settle_name(tr, &n);
@@ -272,6 +293,7 @@ int tree_settle(struct tree *tr)
 		if (++done > SETTLE_MAX)
 			return ERR_INTERNAL;
 	}
+	tr->n_touched = tr->settled = 0;
 	if (!tr->state_changed)
 		return OK;
 	tr->state_changed = false;

@@ -46,6 +46,8 @@ struct tree {
 	struct store_txn *t;
 	/* 1 if two nodes hold the same content by their records, neither changed here; 0; negative: an error. NULL: never. */
 	int (*same_content)(void *ctx, struct store_txn *t, const struct node *a, const struct node *b);
+	/* Sets the last links of a deleted directory whose link row is gone (tree_set_links, from its record). NULL: never. */
+	int (*last_links)(void *ctx, struct tree *tr, const struct node *dir);
 	void *ctx;
 	struct tree_state *state; /* changed in place; after an abort load it again */
 	uint64_t root;
@@ -55,7 +57,7 @@ struct tree {
 		uint8_t len;
 		char name[NODE_MAX_NAME + 1];
 	} *touched;
-	size_t n_touched, alloc_touched;
+	size_t n_touched, alloc_touched, settled; /* those before `settled` are done with */
 	struct invalidation *inv;
 	size_t n_inv, alloc_inv;
 	bool state_changed;
@@ -70,6 +72,8 @@ int tree_set_links(struct tree *tr, const struct node *node, const struct node_l
 int tree_touch(struct tree *tr, uint64_t parent, struct bytes name) MUST_CHECK;
 /* The node's rank or life changed: its names are looked at again. */
 int tree_touch_node(struct tree *tr, const struct node *node) MUST_CHECK;
+/* The record of a node that had a placeholder came: if it is no directory, what was put under it is not reachable any more. */
+int tree_arrived(struct tree *tr, const struct node *node) MUST_CHECK;
 /* A directory's register was changed by local calls. */
 int tree_dir_moved(struct tree *tr, uint64_t dir) MUST_CHECK;
 int tree_settle(struct tree *tr) MUST_CHECK;

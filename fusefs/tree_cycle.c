@@ -13,33 +13,58 @@ struct broken_list {
 	size_t n;
 };
 
-/* The one link of a directory. ERR_NOT_FOUND: it has none (the root, a placeholder). */
-static int link_of(struct tree *tr, uint64_t dir, struct link *ret_l)
+/* The one link of a directory. ERR_NOT_FOUND: it has none (the root, a placeholder), or is no directory. */
+static int link_of(struct tree *tr, uint64_t dir, struct link *ret_l, struct node *ret_n)
 {
 	FREE_AFTER struct link *links = NULL;
 	size_t n = 0;
-	int err = txn_links_of(tr->t, dir, &links, &n);
+	int err = txn_node_get(tr->t, dir, ret_n);
 
+	if (err == OK)
+		err = txn_links_of(tr->t, dir, &links, &n);
 	if (err < 0)
 		return err;
-	if (n == 0)
+	if (n == 0 || ret_n->kind != NODE_DIR)
 		return ERR_NOT_FOUND;
 	*ret_l = links[0];
 	return OK;
 }
 
+/* Notices that a walk goes round in a cycle (Brent's algorithm): asked at every step, true at the latest after three rounds. */
+struct turtle {
+	uint64_t at;
+	unsigned steps, limit;
+};
+
+static bool goes_round(struct turtle *t, uint64_t at)
+{
+	if (at == t->at)
+		return true;
+	if (t->steps++ >= t->limit) {
+		t->at = at;
+		t->limit = 2 * t->limit + 1;
+		t->steps = 0;
+	}
+	return false;
+}
+
 /* 1: registers lead from `dir` to the root; 0: they do not. */
 static int leads_to_root(struct tree *tr, uint64_t dir)
 {
+	struct turtle turtle = { .at = 0 };
+
 	for (unsigned i = 0; i < TREE_MAX_DEPTH; i++) {
 		struct link l;
+		struct node n;
 
 		if (dir == tr->root)
 			return 1;
-		int err = link_of(tr, dir, &l);
+		int err = link_of(tr, dir, &l, &n);
 		if (err < 0)
 			return err == ERR_NOT_FOUND ? 0 : err;
 		dir = l.parent;
+		if (goes_round(&turtle, dir))
+			return 0;
 	}
 	return 0;
 }
@@ -76,14 +101,13 @@ static int break_cycle_of(struct tree *tr, uint64_t dir, struct broken_list *lis
 {
 	struct link lowest = { .ino = 0 }, l;
 	struct node lowest_node, n;
+	struct turtle turtle = { .at = 0 };
 	uint64_t at = dir;
 
 	for (unsigned i = 0; i < TREE_MAX_DEPTH; i++) {
-		int err = link_of(tr, at, &l);
+		int err = link_of(tr, at, &l, &n);
 		if (err < 0)
 			return err == ERR_NOT_FOUND ? OK : err;
-		if ((err = txn_node_get(tr->t, at, &n)) < 0)
-			return err;
 		if (lowest.ino == 0 || tree_rank(&n, &lowest_node, &tr->device) < 0) {
 			lowest = l;
 			lowest_node = n;
@@ -91,7 +115,8 @@ static int break_cycle_of(struct tree *tr, uint64_t dir, struct broken_list *lis
 		at = l.parent;
 		if (at == dir)
 			break;
-		if (at == tr->root || i + 1 == TREE_MAX_DEPTH)
+		/* Into a cycle that `dir` is not in, or to the end: none of its own. */
+		if (at == tr->root || goes_round(&turtle, at) || i + 1 == TREE_MAX_DEPTH)
 			return OK;
 	}
 	if (known(list, lowest.ino))

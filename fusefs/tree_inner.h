@@ -16,6 +16,9 @@ uint64_t tree_parent_of(const struct tree *tr, const struct link *l);
 int tree_put_link(struct tree *tr, const struct link *was, const struct link *now) MUST_CHECK;
 int tree_settle_name(struct tree *tr, const struct tree_name *n) MUST_CHECK;
 
+/* All that stands in `dir` by register is to be looked at again, as shown in `rep`. */
+int tree_touch_children(struct tree *tr, uint64_t dir, uint64_t rep) MUST_CHECK;
+
 int tree_state_put(struct store_txn *t, const struct tree_state *s) MUST_CHECK;
 /* rep == dir takes the union away. */
 int tree_state_unite(struct tree_state *s, uint64_t dir, uint64_t rep) MUST_CHECK;

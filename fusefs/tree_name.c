@@ -26,7 +26,7 @@ int tree_alive(struct tree *tr, const struct node *n, unsigned depth)
 
 	if (n->flags & NODE_UNKNOWN)
 		return 0;
-	if (!(n->flags & NODE_DELETED))
+	if (!(n->flags & (NODE_DELETED | NODE_TOMBSTONE)))
 		return 1;
 	if (n->kind != NODE_DIR || depth > TREE_MAX_DEPTH)
 		return 0;
@@ -45,8 +45,15 @@ int tree_alive(struct tree *tr, const struct node *n, unsigned depth)
 			return err;
 	}
 	for (size_t i = 0; i < tr->state->n_broken; i++) {
-		if (tr->state->broken[i].parent == n->ino)
-			return 1;
+		struct node child;
+
+		if (tr->state->broken[i].parent != n->ino)
+			continue;
+		err = txn_node_get(tr->t, tr->state->broken[i].dir, &child);
+		if (err == OK)
+			err = tree_alive(tr, &child, depth + 1);
+		if (err != 0)
+			return err;
 	}
 	return 0;
 }
@@ -166,8 +173,7 @@ static int unite(struct tree *tr, struct claims *cs)
 	return OK;
 }
 
-/* All children of a directory are to be shown elsewhere. */
-static int touch_children(struct tree *tr, uint64_t dir, uint64_t rep)
+int tree_touch_children(struct tree *tr, uint64_t dir, uint64_t rep)
 {
 	FREE_AFTER struct link *links = NULL;
 	size_t n = 0;
@@ -195,12 +201,12 @@ static int set_rep(struct tree *tr, uint64_t dir, uint64_t rep)
 
 	if (was == rep)
 		return OK;
-	int err = touch_children(tr, dir, was); /* while it counts there: the names it leaves */
+	int err = tree_touch_children(tr, dir, was); /* while it counts there: the names it leaves */
 	if (err == OK)
 		err = tree_state_unite(tr->state, dir, rep);
 	tr->state_changed = true;
 	if (err == OK)
-		err = touch_children(tr, dir, rep);
+		err = tree_touch_children(tr, dir, rep);
 	return err;
 }
 
@@ -324,12 +330,29 @@ static int make_room(struct tree *tr, const struct tree_name *n, const struct cl
 	return tree_touch(tr, parent, bytes_of(c.link.name, c.link.name_len));
 }
 
+/* A deleted directory that is shown counts as there for the file system; one that is not, as gone. */
+static int set_life(struct tree *tr, struct claim *c)
+{
+	uint32_t flags = c->node.flags;
+
+	if (c->node.kind != NODE_DIR || !(flags & (NODE_DELETED | NODE_TOMBSTONE)))
+		return OK;
+	flags = c->alive ? flags & ~(uint32_t)(NODE_DELETED | NODE_ORPHAN) : flags | NODE_DELETED | NODE_ORPHAN;
+	if (flags == c->node.flags)
+		return OK;
+	c->node.flags = flags;
+	int err = txn_node_put(tr->t, &c->node);
+	return err < 0 ? err : tree_invalidate(tr, c->node.ino, 0, bytes_of(NULL, 0));
+}
+
 static int place(struct tree *tr, const struct tree_name *n, struct claims *cs)
 {
 	/* Of the units' heads, the lowest keeps the name. A directory unit's rank is its head's. */
 	size_t winner = cs->n;
 	int err = OK;
 
+	for (size_t i = 0; i < cs->n && err == OK; i++)
+		err = set_life(tr, &cs->c[i]);
 	for (size_t i = 0; i < cs->n; i++) {
 		const struct claim *c = &cs->c[i];
 
@@ -361,6 +384,24 @@ static int place(struct tree *tr, const struct tree_name *n, struct claims *cs)
 	return err;
 }
 
+/* If the name has the form of a loser's, `stem (hex).ext`, those who claim `stem.ext` may want it, or must leave it. */
+static int touch_wanters(struct tree *tr, const struct tree_name *n)
+{
+	char name[NODE_MAX_NAME + 1];
+	const char *open = NULL, *close;
+
+	for (const char *p = n->name; (p = strstr(p, " (")) != NULL; p += 2)
+		open = p;
+	if (!open || !(close = strchr(open, ')')))
+		return OK;
+	size_t digits = (size_t)(close - open) - 2, stem = (size_t)(open - n->name), ext = n->len - (size_t)(close + 1 - n->name);
+	if ((digits != 8 && digits != 16 && digits != 32) || strspn(open + 2, "0123456789abcdef") != digits || stem + ext == 0)
+		return OK;
+	memcpy(name, n->name, stem);
+	memcpy(name + stem, close + 1, ext);
+	return tree_touch(tr, n->parent, bytes_of(name, stem + ext));
+}
+
 int tree_settle_name(struct tree *tr, const struct tree_name *n)
 {
 	struct claims cs = { .c = NULL };
@@ -369,6 +410,8 @@ int tree_settle_name(struct tree *tr, const struct tree_name *n)
 
 	if (err < 0)
 		return err == ERR_NOT_FOUND ? OK : err;
+	if ((err = touch_wanters(tr, n)) < 0)
+		return err;
 	err = gather(tr, n->parent, bytes_of(n->name, n->len), &cs);
 	if (parent.kind != NODE_DIR) {
 		for (size_t i = 0; i < cs.n; i++)
