@@ -2,7 +2,7 @@
 /*
  * apply: writes records of others into the store: verified, merged with what changed here, shown by the tree's rules.
  *
- *	remote_prepare(&maker, space, blob, &hash, chunks, n, &r);     // no transaction: opens and checks everything
+ *	remote_prepare(&maker, space, blob, cursor, chunks, n, &r, &missing); // no transaction: opens and checks everything
  *	struct apply a = { .t = t, ... };                              // within a store transaction, one for each step
  *	apply_remote(&a, &r, cursor); ...  tree_settle(&a.tree);
  *	store_commit; use a.tree.inv; apply_release(&a); remote_release(&r);
@@ -40,10 +40,10 @@ struct remote {
 
 #define REMOTE_INIT { .o = OPENED_RECORD_INIT }
 
-/* chunks: ascending by id. ERR_ABSENT: index chunks are missing, neither among the chunks nor in the store: the first is *ret_missing;
+/* cursor: of the line. chunks: ascending by id. ERR_ABSENT: index chunks are missing, neither among the chunks nor in the store: the first is *ret_missing;
  * fetch it and try again. Errors of opening: the record is to be passed over, its line counts. */
-int remote_prepare(const struct content_maker *m, struct space *space, struct bytes blob, const struct chunk_blob *chunks,
-		   size_t n_chunks, struct remote *ret_r, struct slice *ret_missing) MUST_CHECK;
+int remote_prepare(const struct content_maker *m, struct space *space, struct bytes blob, uint64_t cursor,
+		   const struct chunk_blob *chunks, size_t n_chunks, struct remote *ret_r, struct slice *ret_missing) MUST_CHECK;
 void remote_release(struct remote *r);
 
 struct apply {

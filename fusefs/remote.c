@@ -68,8 +68,8 @@ static int read_index(void *ctx, const struct slice *entry, struct buf *plain)
 	return err;
 }
 
-static int open_small_chunks(const struct content_maker *m, struct space *space, const struct chunk_blob *chunks, size_t n_chunks,
-			     struct remote *r)
+static int open_small_chunks(const struct content_maker *m, struct space *space, const struct chunk_blob *chunks,
+	size_t n_chunks, struct remote *r)
 {
 	if (n_chunks == 0 || r->flat.n_slices == 0)
 		return OK;
@@ -95,15 +95,15 @@ static int open_small_chunks(const struct content_maker *m, struct space *space,
 	return OK;
 }
 
-int remote_prepare(const struct content_maker *m, struct space *space, struct bytes blob, const struct chunk_blob *chunks,
-		   size_t n_chunks, struct remote *r, struct slice *ret_missing)
+int remote_prepare(const struct content_maker *m, struct space *space, struct bytes blob, uint64_t cursor,
+	const struct chunk_blob *chunks, size_t n_chunks, struct remote *r, struct slice *ret_missing)
 {
 	struct index_source src = { .m = m, .space = space, .chunks = chunks, .n_chunks = n_chunks };
 
 	*r = (struct remote)REMOTE_INIT;
 	r->blob = blob;
 	hash_sha256(blob, &r->hash);
-	int err = space_open_record(space, blob, &r->o);
+	int err = space_accept_record(space, blob, cursor, &r->o);
 	if (err == OK)
 		err = content_flatten(&r->o.body, read_index, &src, &r->flat);
 	if (err == OK)

@@ -91,8 +91,8 @@ static int load_parts(struct store_txn *t, const struct identity *who, const str
 	return ring ? keep_ring(t, s->row.row, s->ring) : OK;
 }
 
-int space_load(struct store_txn *t, const struct space_row *row, const struct identity *who, const struct epoch_ring *ring,
-	       struct space **ret_s)
+int space_load(struct store_txn *t, const struct space_row *row, const struct identity *who,
+	const struct epoch_ring *ring, struct space **ret_s)
 {
 	struct space *s = calloc(1, sizeof *s);
 
@@ -150,7 +150,8 @@ static int apply_to(struct log *log, struct space_row *row, struct store_txn *t,
 	return txn_space_put(t, row);
 }
 
-static int apply_locked(struct space *s, struct store_txn *t, const struct identity *who, const struct bytes *blobs, size_t n)
+static int apply_locked(
+	struct space *s, struct store_txn *t, const struct identity *who, const struct bytes *blobs, size_t n)
 {
 	CLEANUP(log_freep) struct log *log = NULL;
 	CLEANUP(epoch_ring_freep) struct epoch_ring *ring = NULL;
@@ -179,7 +180,8 @@ static int apply_locked(struct space *s, struct store_txn *t, const struct ident
 	return OK;
 }
 
-int space_apply_entries(struct space *s, struct store_txn *t, const struct identity *who, const struct bytes *blobs, size_t n)
+int space_apply_entries(
+	struct space *s, struct store_txn *t, const struct identity *who, const struct bytes *blobs, size_t n)
 {
 	pthread_mutex_lock(&s->lock);
 	int err = apply_locked(s, t, who, blobs, n);
@@ -218,8 +220,8 @@ static int copy_key(struct space *s, uint64_t epoch, uint8_t key[KEY_SIZE])
 	return OK;
 }
 
-int space_seal_record(struct space *s, const struct identity *who, const struct id16 *id, uint64_t version, struct bytes prev,
-		      uint64_t flags, const struct node_body *body, struct buf *blob, struct id32 *ret_hash)
+int space_seal_record(struct space *s, const struct identity *who, const struct id16 *id, uint64_t version,
+	struct bytes prev, uint64_t flags, const struct node_body *body, struct buf *blob, struct id32 *ret_hash)
 {
 	uint8_t key[KEY_SIZE];
 	struct record_header h = { .space = s->row.id, .id = *id, .version = version, .prev = prev, .flags = flags };
@@ -237,7 +239,8 @@ int space_seal_record(struct space *s, const struct identity *who, const struct 
 	return err;
 }
 
-int space_open_record(struct space *s, struct bytes blob, struct opened_record *ret_o)
+/* cursor 0: not asked. */
+static int open_checked(struct space *s, struct bytes blob, uint64_t cursor, struct opened_record *ret_o)
 {
 	uint8_t key[KEY_SIZE];
 	struct record r;
@@ -246,14 +249,23 @@ int space_open_record(struct space *s, struct bytes blob, struct opened_record *
 	if (err < 0)
 		return err;
 	pthread_mutex_lock(&s->lock);
-	if (!log_could_write(s->log, &r.h.author, &r.h.log_head))
-		err = ERR_FORBIDDEN;
-	else
-		err = copy_key(s, r.h.epoch, key);
+	bool may = cursor ? log_accepts(s->log, &r.h.author, &r.h.log_head, cursor)
+			  : log_could_write(s->log, &r.h.author, &r.h.log_head);
+	err = may ? copy_key(s, r.h.epoch, key) : ERR_FORBIDDEN;
 	pthread_mutex_unlock(&s->lock);
 	if (err < 0)
 		return err;
 	err = open_record(key, blob, &s->row.id, NULL, ret_o);
 	secret_wipe(key, sizeof key);
 	return err;
+}
+
+int space_accept_record(struct space *s, struct bytes blob, uint64_t cursor, struct opened_record *ret_o)
+{
+	return cursor ? open_checked(s, blob, cursor, ret_o) : ERR_INVALID;
+}
+
+int space_open_record(struct space *s, struct bytes blob, struct opened_record *ret_o)
+{
+	return open_checked(s, blob, 0, ret_o);
 }

@@ -52,9 +52,11 @@ int space_add_keys(struct space *s, struct store_txn *t, const struct identity *
 int space_seal_record(struct space *s, const struct identity *who, const struct id16 *id, uint64_t version, struct bytes prev,
 		      uint64_t flags, const struct node_body *body, struct buf *blob, struct id32 *ret_hash) MUST_CHECK;
 
-/* Verifies everything about a record (structure, signature, that the author could write at the log head it names, epoch, space) and
- * opens it into *ret_o (OPENED_RECORD_INIT; opened_record_release). ERR_FORBIDDEN: the author had no right; ERR_LOCKED: the
- * epoch's key is not here. */
+/* Verifies everything about a record that came (structure, signature, that the author could write at the log head it names, that no
+ * cut since binds it to a line before `cursor`, where its line stands; epoch, space) and opens it into *ret_o (OPENED_RECORD_INIT;
+ * opened_record_release). ERR_FORBIDDEN: the author had no right; ERR_LOCKED: the epoch's key is not here. */
+int space_accept_record(struct space *s, struct bytes blob, uint64_t cursor, struct opened_record *ret_o) MUST_CHECK;
+/* The same for a record that was accepted before, or made here: the cut is not asked. */
 int space_open_record(struct space *s, struct bytes blob, struct opened_record *ret_o) MUST_CHECK;
 
 /* Head hash and newest epoch number, for heads and pushes. */

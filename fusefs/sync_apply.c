@@ -21,9 +21,9 @@ struct batch {
 	struct sync_space *ss;
 	struct history_step *steps;
 	size_t n;
-	struct remote **remotes;   /* one array per step */
+	struct remote **remotes; /* one array per step */
 	struct table copies;
-	uint64_t *dropped;         /* inos whose items leave the outbox with this transaction */
+	uint64_t *dropped; /* inos whose items leave the outbox with this transaction */
 	size_t n_dropped;
 	bool entries;
 };
@@ -65,8 +65,12 @@ static int keep_index(struct sync_space *ss, struct bytes blob)
 		return err;
 	err = txn_chunk_find(t, ss->row, &want->chunk, &row);
 	if (err == ERR_NOT_FOUND) {
-		row = (struct chunk_row){ .space = ss->row, .id = want->chunk, .len = want->chunk_len, .hash = want->hash,
-					  .confirmed = true, .index = true };
+		row = (struct chunk_row){ .space = ss->row,
+			.id = want->chunk,
+			.len = want->chunk_len,
+			.hash = want->hash,
+			.confirmed = true,
+			.index = true };
 		memcpy(row.key, want->key, sizeof row.key);
 		err = txn_chunk_add(t, &row);
 	}
@@ -116,7 +120,9 @@ static int prepare_step(struct batch *b, size_t i)
 {
 	const struct sync_config *config = &b->ss->sync->config;
 	struct history_step *st = &b->steps[i];
-	struct content_maker m = { .env = config->env, .store = config->store, .hash_key = secret_key(b->ss->space->hash_key) };
+	struct content_maker m = {
+		.env = config->env, .store = config->store, .hash_key = secret_key(b->ss->space->hash_key)
+	};
 
 	if (st->n_records == 0)
 		return OK;
@@ -126,7 +132,8 @@ static int prepare_step(struct batch *b, size_t i)
 	for (size_t k = 0; k < st->n_records; k++) {
 		struct remote *r = &b->remotes[i][k];
 		struct slice missing = { .at = 0 };
-		int err = remote_prepare(&m, b->ss->space, st->records[k], st->chunks, st->n_chunks, r, &missing);
+		int err = remote_prepare(
+			&m, b->ss->space, st->records[k], st->cursor, st->chunks, st->n_chunks, r, &missing);
 
 		if (err == ERR_ABSENT && !b->ss->index_failed)
 			return fetch_index(b->ss, &missing);
@@ -296,8 +303,14 @@ static int transact(struct batch *b, uint64_t *ret_conflict)
 	if (err < 0)
 		return err;
 	b->n_dropped = 0;
-	struct apply a = { .t = t, .space = ss->space, .who = config->who, .now_wall = config->env->wall_ns(config->env->ctx),
-			   .copies = &b->copies, .pending = pending, .drop = drop, .ctx = b };
+	struct apply a = { .t = t,
+		.space = ss->space,
+		.who = config->who,
+		.now_wall = config->env->wall_ns(config->env->ctx),
+		.copies = &b->copies,
+		.pending = pending,
+		.drop = drop,
+		.ctx = b };
 	a.tree = (struct tree)TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(config->who));
 	a.tree.same_content = apply_same_content;
 	a.tree.last_links = apply_last_links;
@@ -346,7 +359,8 @@ static int apply_records(struct batch *b)
 		int err = transact(b, &ino);
 
 		if (err == ERR_CONFLICT && ino) {
-			err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx), ino, &change);
+			err = apply_copy_conflict(
+				config->store, config->who, config->env->wall_ns(config->env->ctx), ino, &change);
 			if (err == ERR_NOT_FOUND || err == ERR_ABSENT) {
 				struct node n;
 
@@ -371,7 +385,8 @@ static int apply_records(struct batch *b)
 	return ERR_INTERNAL;
 }
 
-static int apply_entries(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor, struct bytes lines)
+static int apply_entries(
+	struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor, struct bytes lines)
 {
 	const struct sync_config *config = &ss->sync->config;
 	struct store_txn *t = NULL;
@@ -405,7 +420,8 @@ int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done)
 	int err = prepare(&b, n);
 
 	if (err == OK && b.entries)
-		err = apply_entries(ss, b.steps[0].entries, b.steps[0].n_entries, b.steps[0].cursor, b.steps[0].lines_blob);
+		err = apply_entries(
+			ss, b.steps[0].entries, b.steps[0].n_entries, b.steps[0].cursor, b.steps[0].lines_blob);
 	else if (err == OK && b.n > 0)
 		err = apply_records(&b);
 	*ret_done = err == OK ? b.n : 0;
