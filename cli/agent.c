@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cli/print.h"
 #include "cli/prompt.h"
 #include "wire/ctl.h"
 #include "wire/msg.h"
 
+#define AGENT_WENT (-1)
 #define READY_FD 3 /* coffer-fs writes "ready\n" or one line of error there, then closes it */
 
 void reply_release(struct reply *r)
@@ -54,6 +56,13 @@ static int connect_agent(const char *home)
 	return fd;
 }
 
+static bool has_profile(const char *home)
+{
+	CLOSE_AFTER int dir = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return dir >= 0 && faccessat(dir, "key", F_OK, 0) == 0;
+}
+
 int agent_runs(const struct context *ctx)
 {
 	CLOSE_AFTER int fd = connect_agent(ctx->home);
@@ -70,6 +79,7 @@ static void exec_agent(const char *home, int ready)
 		_exit(EX_OSERR);
 	if (ready == READY_FD)
 		fcntl(READY_FD, F_SETFD, 0);
+	(void)close_range(READY_FD + 1, ~0u, 0); /* an agent lives on: it must not hold a script's files and locks */
 	if (n > 0) {
 		self[n] = 0;
 		snprintf(path, sizeof path, "%s/coffer-fs", dirname(self));
@@ -127,7 +137,7 @@ static int send_all(int fd, struct bytes b)
 	return 0;
 }
 
-/* Reads until one whole frame stands at `from` in memory. */
+/* Reads until one whole frame stands at `from` in memory. ERR_CLOSED; ERR_CANCELLED: the request was not even read. */
 static int read_frame(int fd, struct buf *memory, size_t from, struct bytes *ret_item, size_t *ret_used)
 {
 	for (;;) {
@@ -138,6 +148,8 @@ static int read_frame(int fd, struct buf *memory, size_t from, struct bytes *ret
 		ssize_t n = recv(fd, piece, sizeof piece, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == ECONNRESET && memory->len == 0)
+			return ERR_CANCELLED;
 		if (n <= 0)
 			return ERR_CLOSED;
 		err = buf_put(memory, piece, (size_t)n);
@@ -155,7 +167,7 @@ static int print_error(const struct ctl_error *e)
 	return e->exit > 0 && e->exit < 256 ? (int)e->exit : EX_SOFTWARE;
 }
 
-/* One request and its answers on a fresh connection. */
+/* One request and its answers on a fresh connection. AGENT_WENT: nothing of it has happened, nothing was said. */
 static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT_SECRET(CTL_MAX);
@@ -168,7 +180,10 @@ static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn 
 		struct ctl_answer answer;
 		size_t used;
 
-		if (read_frame(fd, &r->memory, from, &item, &used) < 0)
+		int err = read_frame(fd, &r->memory, from, &item, &used);
+		if (err == ERR_CANCELLED)
+			return AGENT_WENT;
+		if (err < 0)
 			return agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again");
 		if (ctl_decode_answer(item, &answer) < 0)
 			return agent_fail(EX_PROTOCOL, "the agent's answer is not understood", "is coffer-fs of the same version?");
@@ -190,15 +205,27 @@ static int call_once(const struct context *ctx, const char *verb, struct bytes a
 {
 	CLOSE_AFTER int fd = connect_agent(ctx->home);
 
+	if (fd < 0 && strcmp(verb, "init") != 0 && !has_profile(ctx->home))
+		return agent_fail(EX_CONFIG, "there is no profile here yet", "make one with `coffer init --relay URL`");
 	if (fd < 0) {
 		int code = start_agent(ctx);
 		if (code)
 			return code;
 		fd = connect_agent(ctx->home);
 		if (fd < 0)
-			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached", "look at its messages");
+			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached", "its messages are in agent.log of the profile");
 	}
 	return exchange(fd, verb, args, event, arg, r);
+}
+
+/* An agent that is just ending may take a connection and not serve it: the next one does. */
+static int call(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
+{
+	int code = AGENT_WENT;
+
+	for (int i = 0; i < 3 && code == AGENT_WENT; i++)
+		code = call_once(ctx, verb, args, event, arg, r);
+	return code == AGENT_WENT ? agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again") : code;
 }
 
 static int encode_args(struct map *args, struct buf *out)
@@ -213,14 +240,14 @@ int agent_call_locked(const struct context *ctx, const char *verb, struct map *a
 	CLEANUP(buf_release) struct buf encoded = BUF_INIT_SECRET(CTL_MAX);
 
 	if (encode_args(args, &encoded) < 0)
-		return agent_fail(EX_DATAERR, "the arguments are too long", "");
-	return call_once(ctx, verb, buf_bytes(&encoded), event, arg, ret_r);
+		return agent_fail(EX_DATAERR, "an argument is too long, or not UTF-8 text", "shorten or rename it");
+	return call(ctx, verb, buf_bytes(&encoded), event, arg, ret_r);
 }
 
-static int unlock_if_needed(const struct context *ctx)
+int agent_unlock(const struct context *ctx, const char *passphrase_file)
 {
 	CLEANUP(reply_release) struct reply hello = REPLY_INIT;
-	int code = call_once(ctx, "hello", bytes_of(NULL, 0), NULL, NULL, &hello);
+	int code = call(ctx, "hello", bytes_of(NULL, 0), NULL, NULL, &hello);
 
 	if (code)
 		return code;
@@ -231,7 +258,7 @@ static int unlock_if_needed(const struct context *ctx)
 		return EX_OK;
 	CLEANUP(map_release) struct map args = MAP_INIT_SECRET;
 	CLEANUP(buf_release) struct buf passphrase = BUF_INIT_SECRET(PROMPT_MAX);
-	code = prompt_passphrase(NULL, false, &passphrase);
+	code = prompt_passphrase(passphrase_file, false, &passphrase);
 	if (code)
 		return code;
 	map_bytes(&args, "passphrase", passphrase.data, passphrase.len);
@@ -241,7 +268,15 @@ static int unlock_if_needed(const struct context *ctx)
 
 int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r)
 {
-	int code = unlock_if_needed(ctx);
+	int code = agent_unlock(ctx, NULL);
 
 	return code ? code : agent_call_locked(ctx, verb, args, event, arg, ret_r);
+}
+
+int agent_do(const struct context *ctx, const char *verb, struct map *args, bool keys)
+{
+	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+	int code = keys ? agent_call(ctx, verb, args, NULL, NULL, &r) : agent_call_locked(ctx, verb, args, NULL, NULL, &r);
+
+	return code || !ctx->json ? code : print_json(r.result);
 }

@@ -10,8 +10,10 @@
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	static const char *const titles[] = { "NAME", "THIS", "LIVE", "FINGERPRINT", "SINCE" };
-	static const char *const keys[] = { "name", "self", "live", "fingerprint", "since" };
+	static const struct row_column columns[] = {
+		{ "NAME", "name", ROW_PLAIN }, { "THIS", "self", ROW_PLAIN }, { "LIVE", "live", ROW_PLAIN },
+		{ "FINGERPRINT", "fingerprint", ROW_PLAIN }, { "SINCE", "since", ROW_DATE },
+	};
 
 	if (argc != 2 || strcmp(argv[1], "list") != 0)
 		return verb_usage(&verb_device);
@@ -19,7 +21,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	int code = agent_call(ctx, "device.list", NULL, NULL, NULL, &r);
 	if (code)
 		return code;
-	return ctx->json ? print_json(r.result) : rows_print(r.result, "devices", titles, keys, 5);
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "devices", columns, 5);
 }
 
 const struct verb verb_device = {

@@ -41,3 +41,28 @@ char *home_find(const char *option)
 	}
 	return NULL;
 }
+
+/* The path without slashes at its end, cut at its last slash. */
+static char *resolve_parent(char *path)
+{
+	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+		path[n - 1] = 0;
+	char *base = strrchr(path, '/') + 1, *joined = NULL;
+	if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+		return realpath(path, NULL);
+	base[-1] = 0;
+	FREE_AFTER char *parent = realpath(path[0] ? path : "/", NULL);
+	int n = parent ? asprintf(&joined, "%s/%s", parent[1] ? parent : "", base) : -1;
+	base[-1] = '/';
+	return n < 0 ? NULL : joined;
+}
+
+char *home_resolved(const char *path)
+{
+	FREE_AFTER char *absolute = home_absolute(path);
+
+	if (!absolute)
+		return NULL;
+	char *resolved = resolve_parent(absolute);
+	return resolved ? resolved : strdup(absolute);
+}

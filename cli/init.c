@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer init: makes the profile: a new person, a recovered one, or a further device of one. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +26,7 @@ static int parse(int argc, char **argv, struct init_options *o)
 		{ 0 },
 	};
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_init, argc, argv, options)) != -1;) {
 		switch (c) {
 		case 'r': o->relay = optarg; break;
 		case 'n': o->name = optarg; break;
@@ -37,7 +36,7 @@ static int parse(int argc, char **argv, struct init_options *o)
 		case 'P': o->pair = optarg; break;
 		case 'R': o->recover = true; break;
 		case 's': o->setup = optarg; break;
-		default: return verb_usage(&verb_init);
+		default: return EX_USAGE;
 		}
 	}
 	if (optind != argc || (o->pair && o->recover) || (o->words_file && !o->recover) || (o->no_passphrase && o->passphrase_file))

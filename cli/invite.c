@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer invite: lets another person into a space, by code or link. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +12,23 @@
 
 static int list(const struct context *ctx)
 {
-	static const char *const titles[] = { "ID", "SPACE", "ROLE", "USES LEFT", "EXPIRES" };
-	static const char *const keys[] = { "id", "space", "role", "left", "expires" };
+	static const struct row_column columns[] = {
+		{ "ID", "id", ROW_PLAIN }, { "SPACE", "space", ROW_PLAIN }, { "ROLE", "role", ROW_PLAIN },
+		{ "USES LEFT", "left", ROW_PLAIN }, { "EXPIRES", "expires", ROW_UNTIL },
+	};
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 
 	int code = agent_call(ctx, "invite.list", NULL, NULL, NULL, &r);
 	if (code)
 		return code;
-	return ctx->json ? print_json(r.result) : rows_print(r.result, "invites", titles, keys, 5);
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "invites", columns, 5);
 }
 
 static int cancel(const struct context *ctx, const char *id)
 {
 	CLEANUP(map_release) struct map args = MAP_INIT;
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-
 	map_text(&args, "id", id);
-	return agent_call(ctx, "invite.cancel", &args, NULL, NULL, &r);
+	return agent_do(ctx, "invite.cancel", &args, true);
 }
 
 static int create(const struct context *ctx, int argc, char **argv)
@@ -40,19 +39,23 @@ static int create(const struct context *ctx, int argc, char **argv)
 						 { 0 } };
 	const char *role = "writer";
 	unsigned long expires = 600, uses = 1;
+	char *end;
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_invite, argc, argv, options)) != -1;) {
 		switch (c) {
 		case 'r': role = optarg; break;
 		case 'e': expires = offer_parse_span(optarg); break;
-		case 'u': uses = strtoul(optarg, NULL, 10); break;
-		default: return verb_usage(&verb_invite);
+		case 'u':
+			uses = strtoul(optarg, &end, 10);
+			uses = optarg[0] < '0' || optarg[0] > '9' || *end ? 0 : uses;
+			break;
+		default: return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc)
 		return verb_usage(&verb_invite);
 	if (expires == 0 || uses == 0 || uses > 1000)
-		return agent_fail(EX_USAGE, "--expires takes a span like 10m, 2h or 7d, --uses a number from 1 to 1000", "");
+		return agent_fail(EX_USAGE, "these are no bounds of an invite", "--expires takes a span like 10m, 2h or 7d, --uses a number from 1 to 1000");
 	CLEANUP(map_release) struct map args = MAP_INIT;
 	map_text(&args, "space", argv[optind]);
 	map_text(&args, "role", role);

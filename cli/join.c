@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer join: becomes a member of a space by code or link. */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -12,11 +11,11 @@ static int run(const struct context *ctx, int argc, char **argv)
 	static const struct option options[] = { { "relay", required_argument, NULL, 'r' }, { "as", required_argument, NULL, 'a' }, { 0 } };
 	const char *relay = NULL, *as = NULL;
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_join, argc, argv, options)) != -1;) {
 		switch (c) {
 		case 'r': relay = optarg; break;
 		case 'a': as = optarg; break;
-		default: return verb_usage(&verb_join);
+		default: return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc)

@@ -17,7 +17,7 @@ int keep_paths(const struct context *ctx, const char *verb, int argc, char **arg
 
 	cbor_put_array(&e, (size_t)argc - 1);
 	for (int i = 1; i < argc; i++) {
-		FREE_AFTER char *path = home_absolute(argv[i]);
+		FREE_AFTER char *path = home_resolved(argv[i]);
 		if (!path)
 			return agent_fail(EX_OSERR, "out of memory", "");
 		cbor_put_bytes(&e, path, strlen(path));
@@ -25,9 +25,5 @@ int keep_paths(const struct context *ctx, const char *verb, int argc, char **arg
 	if (cbor_enc_end(&e) < 0)
 		return agent_fail(EX_DATAERR, "too many paths", "name a folder, or call several times");
 	map_raw(&args, "paths", buf_bytes(&paths));
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, verb, &args, NULL, NULL, &r);
-	if (code)
-		return code;
-	return ctx->json ? print_json(r.result) : EX_OK;
+	return agent_do(ctx, verb, &args, true);
 }

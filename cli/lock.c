@@ -2,7 +2,6 @@
 /* coffer lock: drops the keys from memory. */
 #include <stdio.h>
 
-#include "base/cleanup.h"
 #include "cli/agent.h"
 
 static int run(const struct context *ctx, int argc, char **argv)
@@ -15,8 +14,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 			puts("locked (the agent does not run)");
 		return EX_OK;
 	}
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	return agent_call_locked(ctx, "lock", NULL, NULL, NULL, &r);
+	return agent_do(ctx, "lock", NULL, false);
 }
 
 const struct verb verb_lock = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer: finds the profile and the verb, and lets the verb do the rest. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +37,33 @@ static void print_help(FILE *out)
 
 static void print_verb_help(const struct verb *v)
 {
-	printf("usage: coffer %s %s\n\n%s\n\nexample:\n  %s\n", v->name, v->synopsis, v->summary, v->example);
+	printf("usage: coffer %s%s%s\n\n%s\n\nexample:\n  %s\n", v->name, v->synopsis[0] ? " " : "", v->synopsis, v->summary, v->example);
 }
 
 int verb_usage(const struct verb *v)
 {
-	fprintf(stderr, "usage: coffer %s %s\n", v->name, v->synopsis);
+	fprintf(stderr, "coffer: these are not the arguments of %s; usage: coffer %s%s%s\n", v->name, v->name, v->synopsis[0] ? " " : "",
+		v->synopsis);
 	return EX_USAGE;
+}
+
+/* getopt's own message would be a line without a next step. */
+static int bad_option(int c, char **argv, const char *verb)
+{
+	char text[3] = { '-', (char)optopt, 0 };
+	const char *name = optind > 1 && strncmp(argv[optind - 1], "--", 2) == 0 ? argv[optind - 1] : text;
+
+	fprintf(stderr, c == ':' ? "coffer: the option %s needs an argument; `coffer%s%s --help` shows it\n" :
+				   "coffer: the option %s cannot be used here; `coffer%s%s --help` shows those there are\n",
+		name, verb[0] ? " " : "", verb);
+	return '?';
+}
+
+int verb_option(const struct verb *v, int argc, char **argv, const struct option *options)
+{
+	opterr = 0;
+	int c = getopt_long(argc, argv, v == &verb_mount ? ":o:" : ":", options, NULL);
+	return c == '?' || c == ':' ? bad_option(c, argv, v->name) : c;
 }
 
 /* --json and --quiet may stand after the verb too; takes them out of argv. */
@@ -64,6 +85,15 @@ static int take_common(struct context *ctx, int argc, char **argv, bool *ret_hel
 	return n;
 }
 
+/* What was printed may not have got through. */
+static int check_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EX_OK;
+	fprintf(stderr, "coffer: the output cannot be written: %s; what was asked for has been done\n", strerror(errno));
+	return EX_IOERR;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -74,14 +104,15 @@ int main(int argc, char **argv)
 	const char *home_option = NULL;
 	bool help = false;
 
-	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
+	opterr = 0;
+	for (int c; (c = getopt_long(argc, argv, "+:", options, NULL)) != -1;) {
 		switch (c) {
 		case 'H': home_option = optarg; break;
 		case 'j': ctx.json = true; break;
 		case 'q': ctx.quiet = true; break;
 		case 'h': print_help(stdout); return EX_OK;
 		case 'V': puts("coffer 0.1"); return EX_OK;
-		default: return EX_USAGE;
+		default: bad_option(c, argv, ""); return EX_USAGE;
 		}
 	}
 	if (optind >= argc) {
@@ -106,5 +137,6 @@ int main(int argc, char **argv)
 	}
 	ctx.home = home;
 	optind = 0; /* starts getopt anew, in its usual order */
-	return v->run(&ctx, argc, argv);
+	int code = v->run(&ctx, argc, argv);
+	return code ? code : check_output();
 }

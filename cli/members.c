@@ -9,8 +9,11 @@
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	static const char *const titles[] = { "PERSON", "DEVICE", "ROLE", "YOU", "FINGERPRINT", "LAST SEEN" };
-	static const char *const keys[] = { "person", "device", "role", "self", "fingerprint", "seen" };
+	static const struct row_column columns[] = {
+		{ "PERSON", "person", ROW_PLAIN }, { "DEVICE", "device", ROW_PLAIN }, { "ROLE", "role", ROW_PLAIN },
+		{ "YOU", "self", ROW_PLAIN }, { "FINGERPRINT", "fingerprint", ROW_PLAIN },
+		{ "LAST SEEN", "seen", ROW_DATE },
+	};
 
 	if (argc != 2)
 		return verb_usage(&verb_members);
@@ -20,7 +23,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	int code = agent_call(ctx, "members", &args, NULL, NULL, &r);
 	if (code)
 		return code;
-	return ctx->json ? print_json(r.result) : rows_print(r.result, "members", titles, keys, 6);
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "members", columns, 6);
 }
 
 const struct verb verb_members = {

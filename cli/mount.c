@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer mount: mounts the profile, or one space of it. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,11 +13,11 @@ static int run(const struct context *ctx, int argc, char **argv)
 	static const struct option options[] = { { "space", required_argument, NULL, 's' }, { "options", required_argument, NULL, 'o' }, { 0 } };
 	const char *space = NULL, *mount_options = NULL;
 
-	for (int c; (c = getopt_long(argc, argv, "o:", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_mount, argc, argv, options)) != -1;) {
 		switch (c) {
 		case 's': space = optarg; break;
 		case 'o': mount_options = optarg; break;
-		default: return verb_usage(&verb_mount);
+		default: return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc)
@@ -32,11 +31,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	map_text(&args, "dir", dir);
 	map_text(&args, "space", space);
 	map_text(&args, "options", mount_options);
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "mount", &args, NULL, NULL, &r);
-	if (code)
-		return code;
-	return ctx->json ? print_json(r.result) : EX_OK;
+	return agent_do(ctx, "mount", &args, true);
 }
 
 const struct verb verb_mount = {

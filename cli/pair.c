@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer pair: lets a further device of the same person in. */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -12,9 +11,9 @@ static int run(const struct context *ctx, int argc, char **argv)
 	static const struct option options[] = { { "expires", required_argument, NULL, 'e' }, { 0 } };
 	unsigned long expires = 600;
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_pair, argc, argv, options)) != -1;) {
 		if (c != 'e')
-			return verb_usage(&verb_pair);
+			return EX_USAGE;
 		expires = offer_parse_span(optarg);
 	}
 	if (optind != argc || expires == 0)

@@ -117,11 +117,11 @@ struct print_text print_span(uint64_t s)
 	if (s < 120)
 		snprintf(t.s, sizeof t.s, "%" PRIu64 " s", s);
 	else if (s < 7200)
-		snprintf(t.s, sizeof t.s, "%" PRIu64 " min", s / 60);
+		snprintf(t.s, sizeof t.s, "%" PRIu64 " min", (s + 30) / 60);
 	else if (s < 172800)
-		snprintf(t.s, sizeof t.s, "%" PRIu64 " h", s / 3600);
+		snprintf(t.s, sizeof t.s, "%" PRIu64 " h", (s + 1800) / 3600);
 	else
-		snprintf(t.s, sizeof t.s, "%" PRIu64 " days", s / 86400);
+		snprintf(t.s, sizeof t.s, "%" PRIu64 " days", (s + 43200) / 86400);
 	return t;
 }
 
@@ -174,8 +174,6 @@ int print_table(const char *const *titles, size_t n_columns, const struct bytes 
 
 	if (!table)
 		return EX_OSERR;
-	const char *no_color = getenv("NO_COLOR");
-	scols_table_enable_colors(table, isatty(STDOUT_FILENO) && !(no_color && no_color[0]));
 	int code = fill_table(table, titles, n_columns, cells, n_rows);
 	if (code == EX_OK && scols_print_table(table) != 0)
 		code = EX_IOERR;

@@ -21,7 +21,7 @@ struct print_text print_span(uint64_t seconds);   /* "10 min" */
 /* A text view from the agent for printf("%.*s"): control characters never reach the terminal. */
 void print_clean(struct bytes text);
 
-/* Writes a table: n_columns titles, then rows of views in row order. Bold titles on a terminal unless NO_COLOR is set. */
+/* Writes a table: n_columns titles, then rows of views in row order. No command of coffer uses colours. */
 int print_table(const char *const *titles, size_t n_columns, const struct bytes *cells, size_t n_rows);
 
 #endif

@@ -8,7 +8,18 @@
 #define ROWS_MAX 100000
 #define ROWS_MAX_COLUMNS 8
 
-/* Prints the array of maps under `list`: per row the text, unsigned or boolean value of each key. Returns a sysexits code. */
-int rows_print(struct bytes result, const char *list, const char *const *titles, const char *const *keys, size_t n_columns);
+enum row_kind {
+	ROW_PLAIN, /* a text, number or truth as it is */
+	ROW_DATE,  /* unix seconds as local date and time */
+	ROW_UNTIL  /* unix seconds as the time left until then */
+};
+
+struct row_column {
+	const char *title, *key;
+	enum row_kind kind;
+};
+
+/* Prints the array of maps under `list`, one per row. Returns a sysexits code. */
+int rows_print(struct bytes result, const char *list, const struct row_column *columns, size_t n_columns);
 
 #endif

@@ -11,25 +11,22 @@
 static int create(const struct context *ctx, const char *name)
 {
 	CLEANUP(map_release) struct map args = MAP_INIT;
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-
 	map_text(&args, "name", name);
-	int code = agent_call(ctx, "space.create", &args, NULL, NULL, &r);
-	if (code)
-		return code;
-	return ctx->json ? print_json(r.result) : EX_OK;
+	return agent_do(ctx, "space.create", &args, true);
 }
 
 static int list(const struct context *ctx)
 {
-	static const char *const titles[] = { "NAME", "ROLE", "ID", "RELAY" };
-	static const char *const keys[] = { "name", "role", "id", "relay" };
+	static const struct row_column columns[] = {
+		{ "NAME", "name", ROW_PLAIN }, { "ROLE", "role", ROW_PLAIN }, { "ID", "id", ROW_PLAIN },
+		{ "RELAY", "relay", ROW_PLAIN },
+	};
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 
 	int code = agent_call(ctx, "space.list", NULL, NULL, NULL, &r);
 	if (code)
 		return code;
-	return ctx->json ? print_json(r.result) : rows_print(r.result, "spaces", titles, keys, 4);
+	return ctx->json ? print_json(r.result) : rows_print(r.result, "spaces", columns, 4);
 }
 
 static int run(const struct context *ctx, int argc, char **argv)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer status: what waits, what moves, what is wrong. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@ static void print_work(struct bytes s)
 	uint64_t behind = map_get_uint(s, "behind", 0), conflicts = map_get_uint(s, "conflicts", 0);
 
 	if (pending + outbox + behind == 0)
-		fputs("all synced", stdout);
+		fputs(map_get_bool(s, "online", false) ? "all synced" : "nothing to send", stdout);
 	if (pending + outbox)
 		printf("%" PRIu64 " to send (%s queued)", pending + outbox, print_size(map_get_uint(s, "outbox_bytes", 0)).s);
 	if (behind)
@@ -42,7 +41,11 @@ static void print_space(struct bytes s)
 	fputs(": ", stdout);
 	print_work(s);
 	if (!map_get_bool(s, "online", false)) {
-		printf("  offline since %s", print_ago(map_get_int(s, "since", 0)).s);
+		int64_t since = map_get_int(s, "since", 0);
+		if (since)
+			printf("  offline since %s", print_ago(since).s);
+		else
+			fputs("  not connected yet", stdout);
 		if (reason.len) {
 			fputs(": ", stdout);
 			print_clean(reason);
@@ -82,12 +85,16 @@ static int print_status(const struct context *ctx, struct bytes result)
 		putchar('\n');
 		return EX_OK;
 	}
-	if (map_get_bool(result, "locked", false))
+	if (map_get_bool(result, "locked", false)) {
 		puts("locked: `coffer unlock` loads the keys");
+		return EX_OK;
+	}
 	print_list(result, "spaces", print_space);
 	print_list(result, "mounts", print_mount);
 	printf("cache: %s on disk, %s live\n", print_size(map_get_uint(result, "disk_bytes", 0)).s,
 	       print_size(map_get_uint(result, "live_bytes", 0)).s);
+	if (map_get_bool(result, "read_only", false))
+		puts("  READ-ONLY: a write to the disk failed; after `coffer stop` the next command opens it anew");
 	return EX_OK;
 }
 
@@ -100,7 +107,7 @@ static void put_subject(struct map *args, const char *subject)
 		map_text(args, "space", subject);
 		return;
 	}
-	FREE_AFTER char *path = home_absolute(subject);
+	FREE_AFTER char *path = home_resolved(subject);
 	if (path)
 		map_bytes(args, "path", path, strlen(path));
 }
@@ -110,9 +117,9 @@ static int run(const struct context *ctx, int argc, char **argv)
 	static const struct option options[] = { { "watch", no_argument, NULL, 'w' }, { 0 } };
 	bool watch = false;
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_status, argc, argv, options)) != -1;) {
 		if (c != 'w')
-			return verb_usage(&verb_status);
+			return EX_USAGE;
 		watch = true;
 	}
 	if (argc - optind > 1)
@@ -124,7 +131,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 		int code = agent_call_locked(ctx, "status", &args, NULL, NULL, &r);
 		if (code)
 			return code;
-		if (watch && !ctx->json && isatty(STDOUT_FILENO))
+		const char *term = getenv("TERM");
+		if (watch && !ctx->json && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0)
 			fputs("\033[H\033[2J", stdout);
 		code = print_status(ctx, r.result);
 		if (code || !watch)

@@ -2,7 +2,6 @@
 /* coffer stop: ends the agent. */
 #include <stdio.h>
 
-#include "base/cleanup.h"
 #include "cli/agent.h"
 
 static int run(const struct context *ctx, int argc, char **argv)
@@ -12,8 +11,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 		return verb_usage(&verb_stop);
 	if (!agent_runs(ctx))
 		return EX_OK;
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	return agent_call_locked(ctx, "stop", NULL, NULL, NULL, &r);
+	return agent_do(ctx, "stop", NULL, false);
 }
 
 const struct verb verb_stop = {

@@ -8,6 +8,7 @@
 #ifndef COFFER_CLI_VERB_H
 #define COFFER_CLI_VERB_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <sysexits.h>
 
@@ -28,7 +29,11 @@ struct verb {
 extern const struct verb verb_init, verb_lock, verb_unlock, verb_stop, verb_mount, verb_umount, verb_space, verb_pair, verb_device,
 	verb_invite, verb_join, verb_members, verb_status, verb_wait, verb_pin, verb_evict;
 
-/* Prints "usage: coffer NAME SYNOPSIS" to standard error and returns EX_USAGE. */
+/* getopt_long for a verb: the next option's value, -1 at their end, '?' for one that is unknown or lacks its argument: that has been
+ * said then, and the verb returns EX_USAGE. `mount` alone has a short option: -o. */
+int verb_option(const struct verb *v, int argc, char **argv, const struct option *options);
+
+/* Says in one line that the arguments are not those of the verb, and what they are; returns EX_USAGE. */
 int verb_usage(const struct verb *v);
 
 #endif

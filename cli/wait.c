@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coffer wait: the barrier: what was here is on the relay, what was there is here. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,11 +14,11 @@ static int run(const struct context *ctx, int argc, char **argv)
 	const char *space = NULL;
 	unsigned long timeout_s = 60;
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int c; (c = verb_option(&verb_wait, argc, argv, options)) != -1;) {
 		switch (c) {
 		case 's': space = optarg; break;
 		case 't': timeout_s = offer_parse_span(optarg); break;
-		default: return verb_usage(&verb_wait);
+		default: return EX_USAGE;
 		}
 	}
 	if (optind != argc || timeout_s == 0)
@@ -27,11 +26,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	CLEANUP(map_release) struct map args = MAP_INIT;
 	map_text(&args, "space", space);
 	map_uint(&args, "timeout_ms", timeout_s * 1000);
-	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "wait", &args, NULL, NULL, &r);
-	if (code)
-		return code;
-	return ctx->json ? print_json(r.result) : EX_OK;
+	return agent_do(ctx, "wait", &args, true);
 }
 
 const struct verb verb_wait = {

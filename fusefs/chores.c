@@ -53,6 +53,22 @@ int chores_mark_unsent(struct store_txn *t, uint32_t row)
 	return txn_meta_put(t, key, bytes_str("1"));
 }
 
+int chores_unsent(struct store *s, uint32_t row, bool *ret_unsent)
+{
+	CLEANUP(buf_release) struct buf flag = BUF_INIT(16);
+	struct store_txn *t = NULL;
+	char key[32];
+
+	unsent_key(row, key);
+	int err = store_begin(s, &t);
+	if (err < 0)
+		return err;
+	err = txn_meta_get(t, key, &flag);
+	store_abort(&t);
+	*ret_unsent = err == OK;
+	return err == ERR_NOT_FOUND ? OK : err;
+}
+
 /* ---- first entries of a space made here ---- */
 
 struct blob_list {

@@ -29,6 +29,8 @@ void chores_poke(struct chores *c);
 /* Until nothing is owed: OK. ERR_TIMEOUT; `what` then says what is left. ERR_CANCELLED. */
 int chores_wait(struct chores *c, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
+/* Whether the relay has not taken a space's first entries. */
+int chores_unsent(struct store *s, uint32_t row, bool *ret_unsent) MUST_CHECK;
 /* Marks a space, within the transaction that adds it, as not yet known to the relay. */
 int chores_mark_unsent(struct store_txn *t, uint32_t row) MUST_CHECK;
 

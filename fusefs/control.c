@@ -38,10 +38,27 @@ struct control {
 	int64_t last_use_ns;       /* monotonic: when the last one ended */
 };
 
-/* Binds by way of the directory's descriptor: the length of HOME does not matter. */
-int control_open(struct agent *a, struct control **ret_c)
+/* By way of the directory's descriptor: the length of HOME does not matter. */
+static struct sockaddr_un address(int dir)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", dir, SOCKET_NAME);
+	return addr;
+}
+
+bool control_answers(const char *home)
+{
+	CLOSE_AFTER int dir = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLOSE_AFTER int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr = address(dir);
+
+	return dir >= 0 && fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+}
+
+int control_open(struct agent *a, struct control **ret_c)
+{
+	struct sockaddr_un addr = address(profile_dir(a->profile));
 	struct control *c = calloc(1, sizeof *c);
 
 	if (!c)
@@ -54,7 +71,6 @@ int control_open(struct agent *a, struct control **ret_c)
 	pthread_cond_init(&c->ended, NULL);
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", profile_dir(a->profile), SOCKET_NAME);
 	(void)unlinkat(profile_dir(a->profile), SOCKET_NAME, 0);
 	/* coffer-fs has a umask of 077, so that nobody else can connect even before the chmod. */
 	int failed = c->fd < 0 || c->wake < 0 || bind(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||

@@ -15,6 +15,8 @@ struct control;
 
 #define CONTROL_MAX_CONNECTIONS 64
 
+/* Whether an agent listens in the profile's directory HOME. */
+bool control_answers(const char *home);
 int control_open(struct agent *a, struct control **ret_c) MUST_CHECK;
 /* stop_fd: readable when the process must end (a signalfd). idle_ns: ends when nothing is mounted, pending or connected for so
  * long; 0: never. Cancels what blocks in the agent and returns when all connections have ended. */

@@ -121,18 +121,30 @@ static int say_profile_error(int err, const char *home)
 	switch (err) {
 	case ERR_BUSY: snprintf(line, sizeof line, "the profile %s is in use by another agent; wait for it to end", home); break;
 	case ERR_PERMISSION: snprintf(line, sizeof line, "the profile %s cannot be used: permission denied; check its owner", home); break;
-	default: snprintf(line, sizeof line, "the profile %s cannot be opened: %s", home, err_str(err));
+	case ERR_NOT_DIR: snprintf(line, sizeof line, "the profile %s is not a directory; name another with --home DIR", home); break;
+	case ERR_NO_SPACE: snprintf(line, sizeof line, "the profile %s cannot be made: no space left on the disk; free some", home); break;
+	default: snprintf(line, sizeof line, "the profile %s cannot be opened: %s; name another with --home DIR", home, err_str(err));
 	}
 	tell(line);
-	return err == ERR_BUSY ? EX_TEMPFAIL : EX_NOPERM;
+	switch (err) {
+	case ERR_BUSY: return EX_TEMPFAIL;
+	case ERR_PERMISSION:
+	case ERR_READ_ONLY: return EX_NOPERM;
+	case ERR_NO_SPACE:
+	case ERR_IO: return EX_IOERR;
+	default: return EX_CANTCREAT;
+	}
 }
 
-/* An agent that is just ending holds the lock a little longer than its socket. */
+/* An agent that is just ending holds the lock a little longer than its socket, one that is just starting a little before. ERR_EXISTS:
+ * that one serves. */
 static int open_profile(const char *home, struct profile **ret_p)
 {
 	int err = ERR_BUSY;
 
 	for (int i = 0; i < BUSY_TRIES && err == ERR_BUSY; i++) {
+		if (i && control_answers(home))
+			return ERR_EXISTS;
 		if (i)
 			nanosleep(&(struct timespec){ .tv_nsec = BUSY_WAIT_NS }, NULL);
 		err = profile_open(env_system(), home, ret_p);
@@ -202,6 +214,10 @@ int main(int argc, char **argv)
 	harden();
 	struct profile *p = NULL;
 	int err = open_profile(home, &p);
+	if (err == ERR_EXISTS) {
+		tell("ready");
+		return EX_OK;
+	}
 	if (err < 0)
 		return say_profile_error(err, home);
 	if (!foreground && go_to_background(home) < 0) {

@@ -120,7 +120,7 @@ int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *wh
 {
 	int err = wait_for_all(c->agent, s, sent_only, call_deadline(c), what);
 
-	if (err < 0 && what->len == 0 && buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent is ending" : err_str(err)) < 0)
+	if (err < 0 && what->len == 0 && buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent was locked or stopped" : err_str(err)) < 0)
 		return ERR_NOMEM;
 	return err;
 }

@@ -33,7 +33,7 @@ static int evict_node(void *ctx, const struct node *node)
 	if (node->kind != NODE_FILE)
 		return OK;
 	int err = node->flags & NODE_PINNED ? store_pin(k->store, node->ino, false) : OK;
-	if (err >= 0)
+	if (err >= 0 && (node->size > NODE_INLINE_MAX || node->change != 0)) /* less stands in the record and cannot go */
 		err = store_evict(k->store, node->ino, &freed);
 	k->nodes++;
 	k->freed += freed;
@@ -83,7 +83,8 @@ int verb_evict(struct call *c)
 		return err;
 	if (k.busy)
 		return call_fail(c, ERR_BUSY, 0, "run `coffer wait`, close them, and try again",
-				 "%llu of the files are open or not yet at the relay", (unsigned long long)k.busy);
+				 "%llu of the %llu files are open or not yet at the relay; the others were dropped",
+				 (unsigned long long)k.busy, (unsigned long long)k.nodes);
 	map_uint(&c->result, "nodes", k.nodes);
 	map_uint(&c->result, "freed", k.freed);
 	return OK;

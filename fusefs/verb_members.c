@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* members and device.list: who is in a space, and the devices of this person. */
 #include <stdio.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "crypto/hash.h"
@@ -17,15 +16,6 @@ static void fingerprint(const struct id32 *key, char out[32])
 	hash_sha256(bytes_of(key->b, sizeof key->b), &h);
 	for (int i = 0; i < 10; i++)
 		n += (size_t)snprintf(out + n, 32 - n, "%s%02x", i && i % 2 == 0 ? "-" : "", h.b[i]);
-}
-
-static void date_text(uint64_t unix_s, char out[32])
-{
-	time_t t = (time_t)unix_s;
-	struct tm tm;
-
-	if (unix_s == 0 || !gmtime_r(&t, &tm) || strftime(out, 32, "%Y-%m-%d %H:%M", &tm) == 0)
-		snprintf(out, 32, "-");
 }
 
 static void put_label(struct map *m, const char *key, struct space *s, const struct log_device *d)
@@ -49,8 +39,7 @@ static int put_device(struct call *c, struct space *s, const struct log_device *
 	put_label(&m, persons ? "device" : "name", s, d);
 	map_bool(&m, "self", id32_equal(&d->ed, identity_device(c->agent->who)));
 	map_bool(&m, "live", d->live);
-	date_text(d->time, text);
-	map_text(&m, persons ? "seen" : "since", text);
+	map_uint(&m, persons ? "seen" : "since", d->time);
 	if (persons) {
 		bool own = id32_equal(&d->person, identity_person(c->agent->who));
 		id32_format_did(&d->person, text);

@@ -163,9 +163,7 @@ static int put_invites(struct space *s, uint64_t now, struct cbor_enc *e, size_t
 		map_text(&m, "space", s->personal ? "(a device of yours)" : s->row.name);
 		map_text(&m, "role", role_name(v->role));
 		map_uint(&m, "left", v->uses - v->joins);
-		char text[48];
-		snprintf(text, sizeof text, "in %llu s", (unsigned long long)(v->expires - now));
-		map_text(&m, "expires", text);
+		map_uint(&m, "expires", v->expires);
 		err = map_put(&m, e->b);
 		*n += 1;
 	}

@@ -4,17 +4,55 @@
 #include <sysexits.h>
 
 #include "base/cleanup.h"
+#include "fusefs/chores.h"
 #include "fusefs/path.h"
 #include "fusefs/verb.h"
 #include "wire/cbor.h"
+
+static int count_node(void *ctx, const struct node *node)
+{
+	struct sync_status *st = ctx;
+
+	(void)node;
+	st->pending_nodes++;
+	return 1;
+}
+
+static int count_queued(void *ctx, const struct outbox_row *row, struct bytes blob)
+{
+	struct sync_status *st = ctx;
+
+	(void)row;
+	st->outbox_records++;
+	st->outbox_bytes += blob.len;
+	return 1;
+}
+
+/* Of a space that sync does not know yet: a moment after the start, or until the relay takes it. */
+static int count_waiting(struct agent *a, const struct space *s, struct sync_status *st, bool *ret_unsent)
+{
+	struct store_txn *t = NULL;
+
+	st->cursor = s->row.cursor;
+	int err = chores_unsent(a->store, s->row.row, ret_unsent);
+	if (err < 0 || (err = store_begin(a->store, &t)) < 0)
+		return err;
+	err = txn_dirty_each(t, s->row.row, 0, count_node, st);
+	if (err >= 0)
+		err = txn_outbox_each(t, s->row.row, 0, count_queued, st);
+	store_abort(&t);
+	return err;
+}
 
 static int put_space(struct agent *a, struct space *s, bool synced, struct buf *out)
 {
 	CLEANUP(map_release) struct map m = MAP_INIT;
 	struct sync_status st = { 0 };
+	bool unsent = false;
 
-	if (synced && sync_status(a->sync, s, &st) < 0)
-		return ERR_AGAIN;
+	int err = synced ? sync_status(a->sync, s, &st) : count_waiting(a, s, &st, &unsent);
+	if (err < 0)
+		return err;
 	pthread_mutex_lock(&s->lock);
 	map_text(&m, "name", s->personal ? "(your list of spaces)" : s->row.name);
 	map_uuid(&m, "id", &s->row.id);
@@ -22,7 +60,7 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 	pthread_mutex_unlock(&s->lock);
 	map_bool(&m, "online", st.online);
 	map_int(&m, "since", st.since_wall_ns);
-	map_text(&m, "reason", synced ? st.reason : "the relay has not taken its first entries yet");
+	map_text(&m, "reason", unsent ? "the relay has not taken the new space yet" : st.reason);
 	map_uint(&m, "cursor", st.cursor);
 	map_uint(&m, "behind", st.relay_cursor > st.cursor ? st.relay_cursor - st.cursor : 0);
 	map_uint(&m, "pending", st.pending_nodes);
