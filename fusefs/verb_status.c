@@ -29,11 +29,13 @@ static int count_queued(void *ctx, const struct outbox_row *row, struct bytes bl
 }
 
 /* Of a space that sync does not know yet: a moment after the start, or until the relay takes it. */
-static int count_waiting(struct agent *a, const struct space *s, struct sync_status *st, bool *ret_unsent)
+static int count_waiting(struct agent *a, struct space *s, struct sync_status *st, bool *ret_unsent)
 {
 	struct store_txn *t = NULL;
 
+	pthread_mutex_lock(&s->lock);
 	st->cursor = s->row.cursor;
+	pthread_mutex_unlock(&s->lock);
 	int err = chores_unsent(a->store, s->row.row, ret_unsent);
 	if (err < 0 || (err = store_begin(a->store, &t)) < 0)
 		return err;
@@ -71,8 +73,10 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 	map_uint(&m, "up_rate", (uint64_t)st.up_rate);
 	map_uint(&m, "down_rate", (uint64_t)st.down_rate);
 	map_uint(&m, "conflicts", st.conflicts);
-	if (st.alarm < 0)
+	if (st.alarm < 0) {
 		map_text(&m, "alarm", st.alarm_text);
+		map_text(&m, "alarm_name", err_name(st.alarm));
+	}
 	return map_put(&m, out);
 }
 

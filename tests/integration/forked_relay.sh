@@ -46,7 +46,7 @@ done
 
 # Now alice is shown that one.
 mount_of alice
-await 30 eval 'coffer alice status --json | grep -q "two histories were shown"' || fail "alice says nothing: $(coffer alice status --json)"
+await 30 eval 'coffer alice status --json | grep -q "\"alarm_name\": \"FORK\""' || fail "alice says nothing: $(coffer alice status --json)"
 grep -q one "$W/alice.mnt/Work/of-alice" || fail "alice lost her file"
 grep -q both "$W/alice.mnt/Work/both" || fail "alice lost the old file"
 grep -q 4 "$W/desktop.mnt/Work/of-desktop4" || fail "the desktop lost its file"
