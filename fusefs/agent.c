@@ -568,7 +568,7 @@ int agent_sync_space(struct agent *a, struct space *s)
 	return already ? OK : sync_add_space(a->sync, s);
 }
 
-static struct space *find_space(struct agent *a, bool (*match)(const struct space *s, const void *arg), const void *arg)
+static struct space *find_space(struct agent *a, bool (*match)(struct space *s, const void *arg), const void *arg)
 {
 	struct space *found = NULL;
 
@@ -580,27 +580,28 @@ static struct space *find_space(struct agent *a, bool (*match)(const struct spac
 	return found;
 }
 
-static bool match_name(const struct space *s, const void *arg)
+static bool match_name(struct space *s, const void *arg)
 {
 	const struct bytes *name = arg;
-	char id[ID16_TEXT_SIZE];
+	char id[ID16_TEXT_SIZE], own[NODE_MAX_NAME + 1];
 
 	id16_format(&s->row.id, id);
-	return !s->personal && (bytes_equal(*name, bytes_str(s->row.name)) || bytes_equal(*name, bytes_str(id)));
+	space_name(s, own);
+	return !s->personal && (bytes_equal(*name, bytes_str(own)) || bytes_equal(*name, bytes_str(id)));
 }
 
-static bool match_genesis(const struct space *s, const void *arg)
+static bool match_genesis(struct space *s, const void *arg)
 {
 	return id32_equal(&s->row.genesis, arg);
 }
 
-static bool match_personal(const struct space *s, const void *arg)
+static bool match_personal(struct space *s, const void *arg)
 {
 	(void)arg;
 	return s->personal;
 }
 
-static bool match_row(const struct space *s, const void *arg)
+static bool match_row(struct space *s, const void *arg)
 {
 	return s->row.row == *(const uint32_t *)arg;
 }

@@ -176,7 +176,7 @@ static int apply_locked(
 		epoch_ring_free(s->ring);
 		s->ring = STEAL(&ring);
 	}
-	s->row = row;
+	s->row.log_seq = row.log_seq;
 	return OK;
 }
 
@@ -199,6 +199,13 @@ int space_add_keys(struct space *s, struct store_txn *t, const struct identity *
 		err = keep_ring(t, s->row.row, s->ring);
 	pthread_mutex_unlock(&s->lock);
 	return err;
+}
+
+void space_name(struct space *s, char out[NODE_MAX_NAME + 1])
+{
+	pthread_mutex_lock(&s->lock);
+	memcpy(out, s->row.name, NODE_MAX_NAME + 1);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void space_log_head(struct space *s, struct id32 *ret_head, uint64_t *ret_epoch)

@@ -8,8 +8,8 @@
  *	space_seal_record / space_open_record               // any thread
  *	space_free(s);
  *
- * Lock: `lock` protects row (but for row, id, genesis), log and ring; the functions below take it. Order of locks: store transaction
- * first, then this lock. hash_key and personal never change.
+ * Lock: `lock` protects row (but for row, id, genesis and relay), log and ring; the functions below take it. Order of locks: store
+ * transaction first, then this lock. Those four, hash_key and personal never change, so nobody may write to them, not even the same value.
  */
 #ifndef COFFER_FUSEFS_SPACE_H
 #define COFFER_FUSEFS_SPACE_H
@@ -58,6 +58,9 @@ int space_seal_record(struct space *s, const struct identity *who, const struct 
 int space_accept_record(struct space *s, struct bytes blob, uint64_t cursor, struct opened_record *ret_o) MUST_CHECK;
 /* The same for a record that was accepted before, or made here: the cut is not asked. */
 int space_open_record(struct space *s, struct bytes blob, struct opened_record *ret_o) MUST_CHECK;
+
+/* Its name in this profile. */
+void space_name(struct space *s, char out[NODE_MAX_NAME + 1]);
 
 /* Head hash and newest epoch number, for heads and pushes. */
 void space_log_head(struct space *s, struct id32 *ret_head, uint64_t *ret_epoch);

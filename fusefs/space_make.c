@@ -143,7 +143,7 @@ int space_rename(struct agent *a, struct bytes from, struct bytes to)
 	else
 		store_abort(&t);
 	if (err >= 0)
-		s->row = row;
+		name_row(&s->row, to);
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }

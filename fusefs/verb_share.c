@@ -320,6 +320,7 @@ int verb_join(struct call *c)
 	CLEANUP(invite_secret_freep) struct invite_secret *secret = NULL;
 	struct join j = { .c = c, .as = map_get_text(c->args, "as") };
 	struct space *s = NULL;
+	char name[NODE_MAX_NAME + 1];
 
 	if (!text || invite_secret_parse(text, &secret) < 0)
 		return call_fail(c, ERR_INVALID, EX_USAGE, "a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
@@ -337,7 +338,8 @@ int verb_join(struct call *c)
 	invite_keys_release(&j.keys);
 	if (err < 0)
 		return c->err < 0 ? c->err : fail_join(&j, err);
-	map_text(&c->result, "name", s->row.name);
+	space_name(s, name);
+	map_text(&c->result, "name", name);
 	map_uuid(&c->result, "id", &s->row.id);
 	return OK;
 }

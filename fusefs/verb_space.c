@@ -13,6 +13,7 @@ int verb_space_create(struct call *c)
 {
 	struct bytes name = map_get_text(c->args, "name");
 	struct space *s = NULL;
+	char shown[NODE_MAX_NAME + 1];
 
 	int err = space_make(c->agent, name, &s);
 	if (err == ERR_INVALID)
@@ -23,7 +24,8 @@ int verb_space_create(struct call *c)
 		return call_fail(c, err, EX_CANTCREAT, "choose another name", "there is a space of that name already");
 	if (err < 0)
 		return call_fail_err(c, err, "the space cannot be made");
-	map_text(&c->result, "name", s->row.name);
+	space_name(s, shown);
+	map_text(&c->result, "name", shown);
 	map_uuid(&c->result, "id", &s->row.id);
 	return OK;
 }
