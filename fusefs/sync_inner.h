@@ -44,10 +44,12 @@ struct sync_peer {
 
 /* ---- the outbox as memory has it ---- */
 
+enum out_state { OUT_WAITING, OUT_SENDING, OUT_THERE };
+
 struct out_chunk {
 	uint64_t row;
 	uint32_t len;
-	enum { OUT_WAITING, OUT_SENDING, OUT_THERE } state;
+	enum out_state state;
 	bool by_put;
 };
 

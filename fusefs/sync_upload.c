@@ -67,7 +67,7 @@ int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, s
 }
 
 /* All items that name a chunk learn what became of it. */
-static void set_state(struct sync_space *ss, uint64_t row, int state)
+static void set_state(struct sync_space *ss, uint64_t row, enum out_state state)
 {
 	for (struct out_item *item = ss->items; item; item = item->next) {
 		for (size_t i = 0; i < item->n_chunks; i++) {
