@@ -122,11 +122,11 @@ check-unit: tests ## unit tests and corpus replays
 check-integration: all $(TOOLS) ## tests/integration/*.sh (T=name runs one)
 	@$(ENV) tests/run integration $(T)
 
-check-long: deps ## tests/long/*.sh; unit tests under ASan+UBSan, TSan and valgrind
+check-long: deps ## tests/long/*.sh; tests under ASan+UBSan, TSan and valgrind
 	+@$(MAKE) --no-print-directory $(JOBS) all tests
 	+@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined all tests
 	+@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread all tests
-	@$(ENV) tests/run long sanitizers valgrind
+	@$(ENV) tests/run long sanitizers sanitized valgrind
 
 check-layers: ## no folder includes what it must not
 	@tests/check-layers.sh

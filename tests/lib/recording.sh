@@ -50,7 +50,10 @@ dump_memory() {
 	            continue
 	        try:
 	            mem.seek(begin)
-	            out.write(mem.read(end - begin))
+	            while begin < end and (data := mem.read(min(end - begin, 1 << 20))):
+	                begin += len(data)
+	                if data.count(0) < len(data):
+	                    out.write(data)
 	        except OSError:
 	            pass
 	PY

@@ -116,6 +116,9 @@ world_end() {
 	for p in $WORLD_PIDS; do
 		kill "$p" 2>/dev/null || :
 	done
+	if grep -E 'Sanitizer:|runtime error:' "$W"/relay.log "$W"/*/agent.log >&2 2>/dev/null; then
+		code=1
+	fi
 	if [ $code -ne 0 ] && [ -n "${WORLD_LOGS:-1}" ]; then
 		tail -n 20 "$W"/relay.log "$W"/*/agent.log >&2 2>/dev/null || :
 	fi

@@ -175,6 +175,24 @@ static int show(const struct scan *s, const char *kind)
 	return b.len > 0 ? 0 : WORTHLESS;
 }
 
+/* Reads the tapes, which may add secrets, then searches them and the paths. */
+static void scan_all(struct scan *s, char **tapes, size_t n_tapes, size_t min, char **paths)
+{
+	for (size_t i = 0; i < n_tapes; i++)
+		each_file(s, tapes[i], read_tape);
+	judge_tapes(s);
+	needles_each_kind(s->needles, print_kind, NULL);
+	if (needles_count(s->needles, NULL) < min)
+		worthless(s, "only %zu secrets, not %zu", needles_count(s->needles, NULL), min);
+	needles_sort(s->needles);
+	for (size_t i = 0; i < n_tapes; i++)
+		each_file(s, tapes[i], search);
+	for (; *paths; paths++)
+		each_file(s, *paths, search);
+	printf("searched\t%zu files, %" PRIu64 " bytes, %zu secrets\n", s->files, s->bytes,
+		needles_count(s->needles, NULL));
+}
+
 static void take_option(struct scan *s, int o)
 {
 	int err = o == 'h'   ? vault_add_home(s->vault, optarg)
@@ -218,20 +236,9 @@ int main(int argc, char **argv)
 		}
 	}
 	if (kind)
-		return show(&s, kind);
-	for (size_t i = 0; i < n_tapes; i++)
-		each_file(&s, tapes[i], read_tape);
-	judge_tapes(&s);
-	needles_each_kind(s.needles, print_kind, NULL);
-	if (needles_count(s.needles, NULL) < min)
-		worthless(&s, "only %zu secrets, not %zu", needles_count(s.needles, NULL), min);
-	needles_sort(s.needles);
-	for (size_t i = 0; i < n_tapes; i++)
-		each_file(&s, tapes[i], search);
-	for (int i = optind; i < argc; i++)
-		each_file(&s, argv[i], search);
-	printf("searched\t%zu files, %" PRIu64 " bytes, %zu secrets\n", s.files, s.bytes,
-		needles_count(s.needles, NULL));
+		s.code = show(&s, kind);
+	else
+		scan_all(&s, tapes, n_tapes, min, argv + optind);
 	vault_free(s.vault);
 	needles_free(s.needles);
 	free(tapes);

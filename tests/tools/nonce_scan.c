@@ -233,5 +233,9 @@ int main(int argc, char **argv)
 	if (s.nonces.n < min || s.entries < min)
 		complain(&s.unreadable, "fewer than %zu", min);
 	secret_free(s.store_key);
+	seen_release(&s.nonces);
+	seen_release(&s.objects);
+	seen_release(&s.journal);
+	free(s.old);
 	return s.bad ? 1 : s.unreadable ? 2 : 0;
 }

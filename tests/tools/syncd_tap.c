@@ -114,6 +114,7 @@ int main(void)
 	close(pair[1]);
 	if (pthread_create(&to_thread, NULL, pump, &to) != 0)
 		die("pthread_create");
+	pthread_detach(to_thread); /* may be waiting for coffer-fs, which does not matter any more at the end */
 	pump(&from);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
