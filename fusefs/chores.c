@@ -191,36 +191,6 @@ static int ensure_device(struct agent *a, const char *relay, struct log *log, co
 	return OK;
 }
 
-static int store_space(struct agent *a, const struct listing *l, struct log *log, const struct entry_list *entries, struct space **ret_s)
-{
-	struct space_row row = { .id = *log_space(log), .genesis = *log_genesis(log), .owner = *identity_person(a->who) };
-	struct store_txn *t = NULL;
-
-	space_free_name(a, l->name, row.name);
-	snprintf(row.relay, sizeof row.relay, "%s", l->relay);
-	int err = store_begin(a->store, &t);
-	if (err < 0)
-		return err;
-	err = txn_space_add(t, &row);
-	for (size_t i = 0; err >= 0 && i < entries->n; i++)
-		err = txn_entry_put(t, row.row, i, entries->blobs[i]);
-	row.log_seq = entries->n;
-	if (err >= 0)
-		err = txn_space_put(t, &row);
-	if (err >= 0)
-		err = space_load(t, &row, a->who, l->ring, ret_s);
-	if (err < 0) {
-		store_abort(&t);
-		return err;
-	}
-	err = store_commit(&t);
-	if (err < 0) {
-		space_free(*ret_s);
-		*ret_s = NULL;
-	}
-	return err;
-}
-
 static int adopt_listed(struct agent *a, const struct listing *l)
 {
 	CLEANUP(entry_list_release) struct entry_list entries = ENTRY_LIST_INIT;
@@ -239,14 +209,10 @@ static int adopt_listed(struct agent *a, const struct listing *l)
 	if ((err = epoch_ring_open(l->ring, log, identity_device_x(a->who), identity_x_secret(a->who))) < 0)
 		return err;
 	if ((err = ensure_device(a, l->relay, log, l->ring, &entries, &own)) < 0 ||
-	    (err = store_space(a, l, log, &entries, &s)) < 0)
+	    (err = space_adopt(a, bytes_str(l->name), l->relay, log, entries.blobs, entries.n, l->ring, &s)) < 0)
 		return err;
 	log_info("space %s: added from the person's list", log_id16(&id).s);
-	struct invalidation inv = { .ino = STORE_ROOT_INO, .name_len = (uint8_t)strlen(s->row.name) };
-	memcpy(inv.name, s->row.name, inv.name_len);
-	if ((err = agent_add_space(a, s, true)) >= 0)
-		agent_invalidate(a, &inv, 1);
-	return err;
+	return OK;
 }
 
 struct listed {

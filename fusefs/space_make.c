@@ -25,7 +25,7 @@ static int check_name(struct agent *a, struct bytes name)
 	return agent_find_space(a, name) ? ERR_EXISTS : OK;
 }
 
-void space_free_name(struct agent *a, const char *wanted, char ret_name[NODE_MAX_NAME + 1])
+static void free_name(struct agent *a, const char *wanted, char ret_name[NODE_MAX_NAME + 1])
 {
 	size_t keep = strnlen(wanted, 240);
 
@@ -36,9 +36,8 @@ void space_free_name(struct agent *a, const char *wanted, char ret_name[NODE_MAX
 		snprintf(ret_name, NODE_MAX_NAME + 1, "%.*s (%u)", (int)keep, wanted, i);
 }
 
-/* Row, entries, and the loaded space, in one transaction. */
-static int store_space(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring, bool unsent,
-		       struct space **ret_s)
+int space_store(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring, bool unsent,
+		struct space **ret_s)
 {
 	struct store_txn *t = NULL;
 	struct space *s = NULL;
@@ -101,7 +100,7 @@ int space_make(struct agent *a, struct bytes name, struct space **ret_s)
 	snprintf(row.relay, sizeof row.relay, "%s", personal->row.relay);
 	for (int i = 0; i < 3; i++)
 		blobs[i] = buf_bytes(&made.blobs[i]);
-	if ((err = store_space(a, &row, blobs, 3, made.ring, true, ret_s)) < 0)
+	if ((err = space_store(a, &row, blobs, 3, made.ring, true, ret_s)) < 0)
 		return err;
 	return announce(a, *ret_s, false);
 }
@@ -116,9 +115,9 @@ int space_adopt(struct agent *a, struct bytes name, const char *relay, const str
 	if (err < 0 && err != ERR_EXISTS)
 		return err;
 	snprintf(wanted, sizeof wanted, "%.*s", (int)name.len, (const char *)name.p);
-	space_free_name(a, wanted, row.name);
+	free_name(a, wanted, row.name);
 	snprintf(row.relay, sizeof row.relay, "%s", relay);
-	err = store_space(a, &row, blobs, n, ring, false, ret_s);
+	err = space_store(a, &row, blobs, n, ring, false, ret_s);
 	return err < 0 ? err : announce(a, *ret_s, true);
 }
 

@@ -14,14 +14,16 @@
  * It lives on the relay of the personal space. ERR_INVALID: not a directory name; ERR_NOT_TEXT: not UTF-8; ERR_EXISTS. */
 int space_make(struct agent *a, struct bytes name, struct space **ret_s) MUST_CHECK;
 
-/* Adds a space whose log was fetched and joined: `blobs` are all its entries. A name in use gets " (2)" and so on. */
+/* Adds a space whose log was fetched and joined, and hands it to sync: `blobs` are all its entries. A name in use gets " (2)" and so on. */
 int space_adopt(struct agent *a, struct bytes name, const char *relay, const struct log *log, const struct bytes *blobs, size_t n,
 		const struct epoch_ring *ring, struct space **ret_s) MUST_CHECK;
 
 /* Gives a space another local name. ERR_NOT_FOUND, ERR_EXISTS, ERR_INVALID, ERR_NOT_TEXT. */
 int space_rename(struct agent *a, struct bytes from, struct bytes to) MUST_CHECK;
 
-/* A name that no space here has: the wanted one, or it with " (2)", " (3)", ... */
-void space_free_name(struct agent *a, const char *wanted, char ret_name[NODE_MAX_NAME + 1]);
+/* Writes a space's row (row->row, root_ino and log_seq are set) with its log entries and loads it, in one transaction. unsent: the relay
+ * has not taken the entries yet (chores.h). The caller adds it to the agent. */
+int space_store(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring, bool unsent,
+		struct space **ret_s) MUST_CHECK;
 
 #endif

@@ -15,6 +15,7 @@
 #include "crypto/secret.h"
 #include "fusefs/chores.h"
 #include "fusefs/relay.h"
+#include "fusefs/space_make.h"
 #include "fusefs/verb.h"
 #include "wire/cbor.h"
 #include "wire/relay_url.h"
@@ -133,29 +134,10 @@ static int fail_relay(struct call *c, int err, const char *relay)
 /* Puts a space that exists at the relay into the fresh store and hands it to sync. */
 static int adopt_space(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring)
 {
-	struct store_txn *t = NULL;
 	struct space *s = NULL;
+	int err = space_store(a, row, blobs, n, ring, false, &s);
 
-	int err = store_begin(a->store, &t);
-	if (err < 0)
-		return err;
-	err = txn_space_add(t, row);
-	for (size_t i = 0; err >= 0 && i < n; i++)
-		err = txn_entry_put(t, row->row, i, blobs[i]);
-	row->log_seq = n;
-	if (err >= 0)
-		err = txn_space_put(t, row);
-	if (err >= 0)
-		err = space_load(t, row, a->who, ring, &s);
-	if (err < 0) {
-		store_abort(&t);
-		return err;
-	}
-	if ((err = store_commit(&t)) < 0) {
-		space_free(s);
-		return err;
-	}
-	return agent_add_space(a, s, true);
+	return err < 0 ? err : agent_add_space(a, s, true);
 }
 
 /* The last step: everything durable, then the key file. On failure nothing of the profile stays. */
