@@ -231,8 +231,9 @@ static int drop(void *ctx, struct store_txn *t, uint64_t ino)
 }
 
 /* A line that is a version of ours whose answer was lost: it is confirmed. */
-static int confirm_line(struct batch *b, struct store_txn *t, const struct line *l, uint64_t cursor)
+static int confirm_line(struct batch *b, struct tree *tr, const struct line *l, uint64_t cursor)
 {
+	struct store_txn *t = tr->t;
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
 	struct node n;
 	int err = txn_node_find(t, b->ss->row, &l->id, &n);
@@ -248,6 +249,8 @@ static int confirm_line(struct batch *b, struct store_txn *t, const struct line 
 		err = txn_chunk_confirm(t, item->chunks[i].row);
 	if (err == OK)
 		err = txn_record_put(t, b->ss->row, &l->id, &l->hash, cursor, buf_bytes(&blob));
+	if (err == OK)
+		err = tree_touch_contested(tr, n.ino);
 	return err < 0 ? err : drop(b, t, n.ino);
 }
 
@@ -258,7 +261,7 @@ static int apply_step(struct batch *b, struct apply *a, size_t i, struct id32 *c
 
 	for (size_t k = 0; k < st->n_lines && b->ss->n_items > 0 && err == OK; k++) {
 		if (st->lines[k].kind == LINE_RECORD)
-			err = confirm_line(b, a->t, &st->lines[k], st->cursor);
+			err = confirm_line(b, &a->tree, &st->lines[k], st->cursor);
 	}
 	for (size_t k = 0; b->remotes[i] && k < st->n_records && err == OK; k++) {
 		if (!b->remotes[i][k].refused)
@@ -276,8 +279,6 @@ static void tell(struct batch *b, struct apply *a)
 {
 	const struct sync_config *config = &b->ss->sync->config;
 
-	if (a->tree.n_inv > 0 && config->changed)
-		config->changed(config->ctx, a->tree.inv, a->tree.n_inv);
 	for (size_t i = 0; i < a->n_profiles && config->profile; i++)
 		config->profile(config->ctx, a->profiles[i]);
 	for (size_t i = 0; i < b->n_dropped; i++) {
@@ -311,10 +312,7 @@ static int transact(struct batch *b, uint64_t *ret_conflict)
 		.pending = pending,
 		.drop = drop,
 		.ctx = b };
-	a.tree = (struct tree)TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(config->who));
-	a.tree.same_content = apply_same_content;
-	a.tree.last_links = apply_last_links;
-	a.tree.ctx = ss->space;
+	a.tree = sync_space_tree(ss, t);
 	for (size_t i = 0; i < b->n && err == OK; i++)
 		err = apply_step(b, &a, i, &chain);
 	if (err == OK)
@@ -324,12 +322,8 @@ static int transact(struct batch *b, uint64_t *ret_conflict)
 	if (err == OK) {
 		sync_pull_advanced(ss, b->steps[b->n - 1].cursor, &chain);
 		tell(b, &a);
-	} else if (store_begin(config->store, &t) == OK) {
-		int again = tree_state_load(t, ss->row, &ss->tree);
-
-		store_abort(&t);
-		err = again < 0 ? again : err;
 	}
+	err = sync_space_settled(ss, &a.tree, err);
 	*ret_conflict = a.conflict;
 	apply_release(&a);
 	return err;
@@ -359,6 +353,7 @@ static int apply_records(struct batch *b)
 		int err = transact(b, &ino);
 
 		if (err == ERR_CONFLICT && ino) {
+			log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
 			err = apply_copy_conflict(
 				config->store, config->who, config->env->wall_ns(config->env->ctx), ino, &change);
 			if (err == ERR_NOT_FOUND || err == ERR_ABSENT) {

@@ -184,22 +184,17 @@ int sync_dirty_scan(struct sync_space *ss, int64_t now)
 
 	if (err < 0)
 		return err;
-	struct tree tr = TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(ss->sync->config.who));
-	tr.same_content = apply_same_content;
-	tr.last_links = apply_last_links;
-	tr.ctx = ss->space;
+	struct tree tr = sync_space_tree(ss, t);
 	err = scan(ss, t, &sc, &tr, now, &write_back);
 	if (err == OK && write_back)
 		err = store_commit(&t);
 	else
 		store_abort(&t);
-	if (err == OK && tr.n_inv && ss->sync->config.changed)
-		ss->sync->config.changed(ss->sync->config.ctx, tr.inv, tr.n_inv);
+	err = sync_space_settled(ss, &tr, err);
 	if (err == OK && sc.n > 0)
 		ss->seen_change = sc.d[sc.n - 1].change;
 	if (sc.n >= SCAN_MAX)
 		ss->poked = true;
-	tree_release(&tr);
 	free(sc.d);
 	return err;
 }

@@ -175,8 +175,14 @@ void sync_space_connection(struct sync_space *ss); /* the peer's state changed *
 void sync_space_step(struct sync_space *ss, int64_t now);
 int64_t sync_space_due(const struct sync_space *ss, int64_t now);
 void sync_space_alarm(struct sync_space *ss, int err, const char *text); /* text: static */
+void sync_space_stored(struct sync_space *ss, int err); /* what became of a write to the store: of a full disk people are told */
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
 bool sync_space_may_push(const struct sync_space *ss);
+
+/* The tree of a space within a transaction; and its end: what is shown otherwise is told if `err` is 0, else the state is loaded again.
+ * Returns err, or what went wrong with that. */
+struct tree sync_space_tree(struct sync_space *ss, struct store_txn *t);
+int sync_space_settled(struct sync_space *ss, struct tree *tr, int err) MUST_CHECK;
 
 /* sync_dirty.c */
 int sync_dirty_scan(struct sync_space *ss, int64_t now) MUST_CHECK;

@@ -241,6 +241,7 @@ void sync_pull_run(struct sync_space *ss, int64_t now)
 			pop_step(ss);
 		if (err == ERR_AGAIN)
 			return;
+		sync_space_stored(ss, err);
 		if (err < 0) {
 			log_warn("sync: space %s: step not applied: %s", log_id16(&ss->space->row.id).s, err_str(err));
 			clear_steps(ss);

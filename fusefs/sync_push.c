@@ -239,15 +239,19 @@ static int lines_of(const struct push *p, struct buf *out)
 	return err;
 }
 
-static int write_item(struct store_txn *t, const struct out_item *item, struct bytes blob, uint64_t cursor)
+static int write_item(struct tree *tr, const struct out_item *item, struct bytes blob, uint64_t cursor)
 {
+	struct store_txn *t = tr->t;
 	int err = OK;
 
 	for (size_t k = 0; k < item->n_chunks && err == OK; k++)
 		err = item->chunks[k].state == OUT_THERE ? OK : txn_chunk_confirm(t, item->chunks[k].row);
 	if (err == OK)
 		err = txn_record_put(t, item->o.space, &item->o.id, &item->o.hash, cursor, blob);
-	return err < 0 ? err : txn_outbox_del(t, item->o.row);
+	if (err == OK)
+		err = txn_outbox_del(t, item->o.row);
+	/* Its rank is that of the new version from here on, for everybody. */
+	return err < 0 ? err : tree_touch_contested(tr, item->o.ino);
 }
 
 static int write_accepted(struct push *p, uint64_t cursor, bool *ret_advanced)
@@ -261,19 +265,24 @@ static int write_accepted(struct push *p, uint64_t cursor, bool *ret_advanced)
 
 	if (err == OK)
 		err = store_begin(ss->sync->config.store, &t);
+	if (err < 0)
+		return err;
+	struct tree tr = sync_space_tree(ss, t);
 	for (size_t i = 0; i < p->n && err == OK; i++) {
 		if (!p->items[i]->dropped)
-			err = write_item(t, p->items[i], buf_bytes(&p->blobs[i]), cursor);
+			err = write_item(&tr, p->items[i], buf_bytes(&p->blobs[i]), cursor);
 	}
+	if (err == OK)
+		err = tree_settle(&tr);
 	if (err == OK && next)
 		err = sync_pull_advance(ss, t, cursor, buf_bytes(&lines), &chain);
-	if (err < 0) {
+	if (err == OK)
+		err = store_commit(&t);
+	else
 		store_abort(&t);
-		return err;
-	}
-	err = store_commit(&t);
 	if (err == OK && next)
 		sync_pull_advanced(ss, cursor, &chain);
+	err = sync_space_settled(ss, &tr, err);
 	*ret_advanced = next;
 	return err;
 }
@@ -285,6 +294,7 @@ static void accepted(struct push *p, struct bytes item)
 	bool advanced = false;
 	int err = write_accepted(p, cursor, &advanced);
 
+	sync_space_stored(ss, err);
 	if (err < 0) {
 		log_error("sync: accepted records not written: %s", err_str(err));
 		sync_space_retry(ss, sync_now(ss->sync));
@@ -321,8 +331,10 @@ static int give_back(struct sync_space *ss, struct store_txn *t, const struct ou
 	n.version = 0;
 	memset(&n.base, 0, sizeof n.base);
 	err = txn_record_get(t, ss->row, &item->o.id, &n.base, &cursor, &blob);
-	if (err == OK && (err = record_decode(buf_bytes(&blob), &r)) == OK)
+	if (err == OK && (err = record_decode(buf_bytes(&blob), &r)) == OK) {
 		n.version = r.h.version;
+		n.author = r.h.author;
+	}
 	if (err < 0 && err != ERR_NOT_FOUND)
 		return err;
 	uint32_t bits = CHANGE_ATTR | CHANGE_LINKS | CHANGE_XATTR | CHANGE_CONTENT | CHANGE_FSYNCED;

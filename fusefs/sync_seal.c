@@ -232,8 +232,14 @@ static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, st
 	}
 	if (err == OK && !(x->img.node.flags & NODE_DELETED))
 		err = content_store(t, &x->img, &x->c);
-	if (err == OK && !(x->img.node.flags & NODE_DELETED) && (now.flags & NODE_TOMBSTONE)) {
-		now.flags &= ~(uint32_t)NODE_TOMBSTONE; /* it lives again, by a record too */
+	if (err == OK)
+		err = txn_node_get(t, o->ino, &now); /* content_store may have changed it */
+	if (err == OK) {
+		now.author = *identity_device(cut->ss->sync->config.who);
+		if (x->img.node.flags & NODE_DELETED)
+			now.flags |= NODE_TOMBSTONE;
+		else
+			now.flags &= ~(uint32_t)NODE_TOMBSTONE; /* it lives again, by a record too */
 		err = txn_node_put(t, &now);
 	}
 	if (err == OK)
@@ -349,6 +355,7 @@ int sync_seal_due(struct sync_space *ss, int64_t now)
 		return OK;
 	log_debug("sync: space %s: a cut of %zu nodes", log_id16(&ss->space->row.id).s, n);
 	int err = seal_cut(ss, inos, n, lane, joined);
+	sync_space_stored(ss, err);
 	if (err < 0)
 		ss->seen_change = 0; /* they are told to the lanes again */
 	return err;

@@ -78,6 +78,16 @@ void sync_space_alarm(struct sync_space *ss, int err, const char *text)
 		log_warn("sync: space %s: %s (%s)", log_id16(&ss->space->row.id).s, text, err_name(err));
 }
 
+void sync_space_stored(struct sync_space *ss, int err)
+{
+	if (err == ERR_NO_SPACE) {
+		sync_space_alarm(ss, err, "this device's disk is full");
+	} else if (err == OK && ss->alarm == ERR_NO_SPACE) {
+		ss->alarm = OK;
+		ss->retry_delay = RETRY_MIN;
+	}
+}
+
 /* Several calls that fail together count once. */
 void sync_space_retry(struct sync_space *ss, int64_t now)
 {
@@ -92,6 +102,33 @@ void sync_space_retry(struct sync_space *ss, int64_t now)
 bool sync_space_may_push(const struct sync_space *ss)
 {
 	return ss->phase == PHASE_LIVE && ss->caught_up && !ss->may_not_write;
+}
+
+struct tree sync_space_tree(struct sync_space *ss, struct store_txn *t)
+{
+	struct tree tr = TREE_INIT(t, &ss->tree, ss->root_ino, identity_device(ss->sync->config.who));
+
+	tr.same_content = apply_same_content;
+	tr.last_links = apply_last_links;
+	tr.ctx = ss->space;
+	return tr;
+}
+
+int sync_space_settled(struct sync_space *ss, struct tree *tr, int err)
+{
+	const struct sync_config *config = &ss->sync->config;
+	struct store_txn *t = NULL;
+
+	if (err == OK && tr->n_inv > 0 && config->changed)
+		config->changed(config->ctx, tr->inv, tr->n_inv);
+	if (err < 0 && store_begin(config->store, &t) == OK) {
+		int again = tree_state_load(t, ss->row, &ss->tree);
+
+		store_abort(&t);
+		err = again < 0 ? again : err;
+	}
+	tree_release(tr);
+	return err;
 }
 
 /* ---- subscribing ---- */
@@ -132,7 +169,8 @@ static void on_subscribed(void *ctx, int err, struct bytes code, struct bytes it
 	if (err == OK) {
 		ss->phase = PHASE_LIVE;
 		ss->relay_cursor = cursor > ss->relay_cursor ? cursor : ss->relay_cursor;
-		ss->retry_delay = RETRY_MIN;
+		if (ss->alarm != ERR_NO_SPACE) /* that has nothing to do with the relay */
+			ss->retry_delay = RETRY_MIN;
 		if (ss->alarm == ERR_FORBIDDEN)
 			ss->alarm = OK;
 		sync_pull_start(ss);
@@ -208,10 +246,6 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 		if (sync_space_may_push(ss) && now >= ss->retry_at)
 			sync_push_pump(ss, now);
 	}
-	if (err == OK && ss->alarm == ERR_NO_SPACE)
-		ss->alarm = OK;
-	if (err == ERR_NO_SPACE)
-		sync_space_alarm(ss, err, "this device's disk is full");
 	if (err < 0 && err != ERR_AGAIN) {
 		log_warn("sync: space %s: %s", log_id16(&ss->space->row.id).s, err_str(err));
 		ss->poked = true;

@@ -110,7 +110,7 @@ static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
 	(void)item;
 	unlist(p);
 	if (err == OK)
-		err = confirm(ss, p->row);
+		sync_space_stored(ss, err = confirm(ss, p->row));
 	set_state(ss, p->row, err == OK ? OUT_THERE : OUT_WAITING);
 	if (err == OK && ss->alarm == ERR_RELAY_FULL)
 		ss->alarm = OK;

@@ -180,6 +180,25 @@ int tree_touch_node(struct tree *tr, const struct node *node)
 	return err;
 }
 
+int tree_touch_contested(struct tree *tr, uint64_t ino)
+{
+	FREE_AFTER struct link *links = NULL;
+	size_t n = 0;
+	int err = txn_links_of(tr->t, ino, &links, &n);
+
+	for (size_t i = 0; i < n && err == OK; i++) {
+		FREE_AFTER struct link *claims = NULL;
+		struct bytes name = bytes_of(links[i].name, links[i].name_len);
+		bool plain = links[i].shown_parent == links[i].parent && bytes_equal(bytes_of(links[i].shown, links[i].shown_len), name);
+		size_t n_claims = 0;
+
+		err = txn_links_named(tr->t, links[i].parent, name, &claims, &n_claims);
+		if (err == OK && (!plain || n_claims > 1 || tr->state->n_unions + tr->state->n_broken > 0))
+			err = tree_touch(tr, tree_parent_of(tr, &links[i]), name);
+	}
+	return err;
+}
+
 int tree_arrived(struct tree *tr, const struct node *node)
 {
 	return node->kind == NODE_DIR ? OK : tree_touch_children(tr, node->ino, node->ino);
