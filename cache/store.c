@@ -179,9 +179,11 @@ static void store_free(struct store *s)
 	holds_release(&s->holds);
 	buf_release(&s->call.body);
 	buf_release(&s->call.data);
+	free(s->read_only);
 	secret_free(s->key);
 	secret_wipe(s->name_key, sizeof s->name_key);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->read_only_lock);
 	pthread_mutex_destroy(&s->tend_lock);
 	pthread_mutex_destroy(&s->wake_lock);
 	pthread_cond_destroy(&s->wake);
@@ -203,6 +205,7 @@ int store_open(const struct store_config *config, struct store **ret_store)
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->read_only_lock, NULL);
 	pthread_mutex_init(&s->tend_lock, NULL);
 	pthread_mutex_init(&s->wake_lock, NULL);
 	pthread_cond_init(&s->wake, &clock);
@@ -318,7 +321,7 @@ static void reset(struct store_txn *t)
 	buf_clear(&t->body);
 	buf_clear(&t->data);
 	t->data_view = bytes_of(NULL, 0);
-	t->live = t->failed = t->frees = false;
+	t->live = t->failed = t->frees = t->local = t->refused = false;
 	t->changed = 0;
 }
 
@@ -349,8 +352,10 @@ int txn_call(struct store *s, struct store_txn **ret_t)
 	int err = pending > PENDING_HARD ? tend_relieve(s) : 0;
 	if (err == 0)
 		err = txn_call_inside(s, ret_t);
-	if (err == 0)
+	if (err == 0) {
 		(*ret_t)->frees = false;
+		(*ret_t)->local = true;
+	}
 	return err;
 }
 
@@ -393,6 +398,8 @@ static int write_entry(struct store_txn *t)
 int txn_end(struct store_txn *t, int err)
 {
 	struct store *s = t->s;
+	if (err == 0 && t->refused)
+		err = ERR_READ_ONLY;
 	if (err == 0 && t->body.len > 0)
 		err = write_entry(t);
 	uint32_t changed = err == 0 ? t->changed : 0;
@@ -419,6 +426,7 @@ int store_begin(struct store *s, struct store_txn **ret_t)
 	}
 	segments_mark(s->segments);
 	t->live = true;
+	t->local = false;
 	s->open = t;
 	*ret_t = t;
 	return 0;
@@ -495,10 +503,56 @@ int txn_put_node(struct store_txn *t, const struct node *now, const struct node 
 		t, &(struct op){ .type = OP_NODE_PUT, .node = now, .was = before->change, .was_flags = before->flags });
 }
 
+/* read_only_lock held. */
+static uint32_t *find_read_only(const struct store *s, uint32_t space)
+{
+	for (size_t i = 0; i < s->n_read_only; i++)
+		if (s->read_only[i] == space)
+			return &s->read_only[i];
+	return NULL;
+}
+
+static bool is_read_only(struct store *s, uint32_t space)
+{
+	pthread_mutex_lock(&s->read_only_lock);
+	bool found = find_read_only(s, space) != NULL;
+	pthread_mutex_unlock(&s->read_only_lock);
+	return found;
+}
+
+int store_set_read_only(struct store *s, uint32_t space, bool on)
+{
+	int err = 0;
+	pthread_mutex_lock(&s->read_only_lock);
+	uint32_t *at = find_read_only(s, space);
+	if (at && !on) {
+		*at = s->read_only[--s->n_read_only];
+	} else if (!at && on) {
+		uint32_t *grown = reallocarray(s->read_only, s->n_read_only + 1, sizeof *grown);
+		if (grown) {
+			s->read_only = grown;
+			s->read_only[s->n_read_only++] = space;
+		} else {
+			err = ERR_NOMEM;
+		}
+	}
+	pthread_mutex_unlock(&s->read_only_lock);
+	return err;
+}
+
+int store_may_change(struct store *s, uint64_t ino)
+{
+	struct node n;
+	int err = store_getattr(s, ino, &n);
+	return err == 0 && is_read_only(s, n.space) ? ERR_READ_ONLY : err;
+}
+
 void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits)
 {
 	if (n->space == 0)
 		return;
+	if (t->local && is_read_only(t->s, n->space))
+		t->refused = true;
 	n->change = txn_seq(t);
 	n->change_bits |= change_bits;
 	t->changed = n->space;

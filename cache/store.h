@@ -177,6 +177,13 @@ int store_setxattr(
 int store_removexattr(struct store *s, uint64_t ino, const char *name) MUST_CHECK;
 int store_listxattr(struct store *s, uint64_t ino, struct buf *out) MUST_CHECK; /* NUL-separated */
 
+/* From now on the file-system calls refuse what would be sent from this space (ERR_READ_ONLY), or take it again: for a device that may
+ * not write there. What was changed before stays, and what was never sent can be removed; times of access, pins and eviction are
+ * not sent. Also between store_begin and store_commit. Forgotten at store_close. */
+int store_set_read_only(struct store *s, uint32_t space, bool on) MUST_CHECK;
+/* ERR_READ_ONLY if the node is in such a space. */
+int store_may_change(struct store *s, uint64_t ino) MUST_CHECK;
+
 /* Open handles keep an unlinked node alive in this run. Counted. */
 void store_hold_open(struct store *s, uint64_t ino);
 void store_release_open(struct store *s, uint64_t ino);

@@ -291,6 +291,7 @@ void store_release_open(struct store *s, uint64_t ino)
 	if (!orphan || txn_call(s, &t) < 0)
 		return; /* the next start purges it */
 	t->frees = true;
+	t->local = false;
 	int err = holds_has(&s->holds, ino) ? 0 : release_orphan(t, ino);
 	(void)!txn_end(t, err);
 }

@@ -26,6 +26,8 @@ struct store_txn {
 	struct bytes data_view; /* instead of data: the caller's memory, for one large write */
 	bool live;              /* apply each op as it is staged */
 	bool frees;             /* lets go of space: goes on when the disk is full */
+	bool local;             /* a file-system call: not in a space that is read-only */
+	bool refused;           /* it was */
 	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
 	uint32_t changed;       /* space with a new local change, for the callback */
 };
@@ -82,6 +84,10 @@ struct store {
 	pthread_cond_t wake;
 	pthread_t keeper;
 	bool keeper_runs, stopping, kicked;
+
+	pthread_mutex_t read_only_lock; /* innermost; guards the next two */
+	uint32_t *read_only;            /* spaces, unordered */
+	size_t n_read_only;
 };
 
 /* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. */

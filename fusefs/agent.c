@@ -540,6 +540,10 @@ void agent_unuse(struct agent *a)
 
 int agent_add_space(struct agent *a, struct space *s, bool sync)
 {
+	int err = space_tell_rights(s, a->store, a->who);
+
+	if (err < 0)
+		return err;
 	pthread_mutex_lock(&a->lock);
 	struct held_space *grown =
 		a->n_spaces < AGENT_MAX_SPACES ? reallocarray(a->spaces, a->n_spaces + 1, sizeof *grown) : NULL;

@@ -15,6 +15,12 @@ static void set_caching(struct fuse_file_info *fi)
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 }
 
+/* Where this device may not write, that is said here and not after a write that was answered early (early.h). */
+static int may_open(struct ops *o, uint64_t ino, const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) == O_RDONLY ? 0 : store_may_change(o->config.store, ino);
+}
+
 static int truncate_at_open(struct ops *o, uint64_t ino)
 {
 	struct node attr = { .size = 0 }, n;
@@ -29,10 +35,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
 	uint64_t node = ops_ino(o, ino);
-	int err = 0;
+	int err = may_open(o, node, fi);
 
 	store_hold_open(o->config.store, node);
-	if (fi->flags & O_TRUNC)
+	if (err == 0 && fi->flags & O_TRUNC)
 		err = truncate_at_open(o, node);
 	if (err < 0) {
 		store_release_open(o->config.store, node);
@@ -57,8 +63,9 @@ static int open_existing(struct ops *o, uint64_t parent, const char *name, struc
 		return err;
 	if (ret->kind != NODE_FILE)
 		return ERR_EXISTS;
+	err = may_open(o, ret->ino, fi);
 	store_hold_open(o->config.store, ret->ino);
-	if (fi->flags & O_TRUNC)
+	if (err == 0 && fi->flags & O_TRUNC)
 		err = truncate_at_open(o, ret->ino);
 	if (err == 0)
 		err = store_getattr(o->config.store, ret->ino, ret);

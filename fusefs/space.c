@@ -276,3 +276,11 @@ int space_open_record(struct space *s, struct bytes blob, struct opened_record *
 {
 	return open_checked(s, blob, 0, ret_o);
 }
+
+int space_tell_rights(struct space *s, struct store *store, const struct identity *who)
+{
+	pthread_mutex_lock(&s->lock);
+	bool may = log_may_write(s->log, identity_device(who));
+	pthread_mutex_unlock(&s->lock);
+	return store_set_read_only(store, s->row.row, !may);
+}

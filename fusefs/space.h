@@ -62,6 +62,9 @@ int space_open_record(struct space *s, struct bytes blob, struct opened_record *
 /* Its name in this profile. */
 void space_name(struct space *s, char out[NODE_MAX_NAME + 1]);
 
+/* Has the store refuse local changes while this device may not write to the space. To be called when its log has moved. ERR_NOMEM. */
+int space_tell_rights(struct space *s, struct store *store, const struct identity *who) MUST_CHECK;
+
 /* Head hash and newest epoch number, for heads and pushes. */
 void space_log_head(struct space *s, struct id32 *ret_head, uint64_t *ret_epoch);
 

@@ -404,6 +404,8 @@ static int apply_entries(
 	pthread_mutex_lock(&ss->space->lock);
 	ss->may_not_write = !log_may_write(ss->space->log, identity_device(config->who));
 	pthread_mutex_unlock(&ss->space->lock);
+	if ((err = space_tell_rights(ss->space, config->store, config->who)) < 0)
+		log_warn("rights in a space could not be noted: %s", err_str(err));
 	if (config->log_moved)
 		config->log_moved(config->ctx, ss->space);
 	return OK;

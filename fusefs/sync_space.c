@@ -33,6 +33,9 @@ int sync_space_new(struct sync *s, struct space *space, struct sync_space **ret_
 	ss->tree.space = ss->row;
 	ss->retry_delay = RETRY_MIN;
 	ss->poked = true;
+	pthread_mutex_lock(&space->lock);
+	ss->may_not_write = !log_may_write(space->log, identity_device(s->config.who));
+	pthread_mutex_unlock(&space->lock);
 	int err = lanes_new(&ss->lanes);
 	if (err == OK && (err = store_begin(s->config.store, &t)) == OK)
 		err = tree_state_load(t, ss->row, &ss->tree);

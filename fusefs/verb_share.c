@@ -157,7 +157,7 @@ static int put_invites(struct space *s, uint64_t now, struct cbor_enc *e, size_t
 	const struct log_invite *v;
 	for (size_t i = 0; err >= 0 && (v = log_invite_at(s->log, i)); i++) {
 		CLEANUP(map_release) struct map m = MAP_INIT;
-		if (!v->open || v->expires <= now)
+		if (!v->open || v->expires < now)
 			continue;
 		map_uuid(&m, "id", &v->id);
 		map_text(&m, "space", s->personal ? "(a device of yours)" : s->row.name);

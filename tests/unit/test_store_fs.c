@@ -456,6 +456,70 @@ static void a_full_disk_is_told_at_the_call(void **state)
 	store_fixture_free(f);
 }
 
+/* Every call that would send something is refused and leaves nothing; what stays here goes on. */
+static void a_read_only_space_takes_no_changes(void **state)
+{
+	struct store_fixture *f = store_fixture_new(7);
+	struct node_new file = { .kind = NODE_FILE, .mode = 0644 }, dir = { .kind = NODE_DIR, .mode = 0755 };
+	struct node attr = { .mode = 0600, .size = 1, .atime = 5, .mtime = 5 }, n;
+	struct id32 before, after;
+	uint64_t ino, chunk, copied, d;
+	char byte;
+	size_t len;
+
+	(void)state;
+	ino = store_fixture_make(f, f->root, "file", NODE_FILE);
+	d = store_fixture_make(f, f->root, "dir", NODE_DIR);
+	store_fixture_write(f, ino, 0, "abc", 3);
+	assert_int_equal(store_setxattr(f->store, ino, "user.x", bytes_str("1"), 0), 0);
+	store_fixture_make(f, f->root, "never sent", NODE_FILE);
+	seal(f, ino, 1);
+	seal(f, d, 1);
+	assert_int_equal(store_may_change(f->store, ino), 0);
+	assert_int_equal(store_set_read_only(f->store, f->space + 1, true), 0);
+	assert_int_equal(store_set_read_only(f->store, f->space, true), 0);
+	assert_int_equal(store_set_read_only(f->store, f->space, true), 0);
+	assert_int_equal(store_fixture_digest(f, &before), 0);
+	assert_int_equal(store_may_change(f->store, ino), ERR_READ_ONLY);
+	assert_int_equal(store_may_change(f->store, d), ERR_READ_ONLY);
+	assert_int_equal(store_may_change(f->store, STORE_ROOT_INO), 0);
+
+	assert_int_equal(store_create(f->store, d, bytes_str("new"), &file, &n), ERR_READ_ONLY);
+	assert_int_equal(store_create(f->store, f->root, bytes_str("new"), &dir, &n), ERR_READ_ONLY);
+	assert_int_equal(store_create_unnamed(f->store, d, &file, &n), ERR_READ_ONLY);
+	assert_int_equal(store_link(f->store, ino, d, bytes_str("link"), &n), ERR_READ_ONLY);
+	assert_int_equal(store_unlink(f->store, f->root, bytes_str("file"), false, &copied), ERR_READ_ONLY);
+	assert_int_equal(store_unlink(f->store, f->root, bytes_str("dir"), true, &copied), ERR_READ_ONLY);
+	assert_int_equal(
+		store_rename(f->store, f->root, bytes_str("file"), d, bytes_str("x"), 0, &copied), ERR_READ_ONLY);
+	assert_int_equal(store_write(f->store, ino, 0, "z", 1), ERR_READ_ONLY);
+	assert_int_equal(store_fallocate(f->store, ino, 0, 0, 10), ERR_READ_ONLY);
+	assert_int_equal(store_copy_range(f->store, ino, 0, ino, 3, 3, &copied), ERR_READ_ONLY);
+	assert_int_equal(store_setattr(f->store, ino, ATTR_MODE, &attr, &n), ERR_READ_ONLY);
+	assert_int_equal(store_setattr(f->store, ino, ATTR_SIZE, &attr, &n), ERR_READ_ONLY);
+	assert_int_equal(store_setattr(f->store, ino, ATTR_MTIME | ATTR_ATIME, &attr, &n), ERR_READ_ONLY);
+	assert_int_equal(store_setattr(f->store, f->root, ATTR_MODE, &attr, &n), ERR_READ_ONLY);
+	assert_int_equal(store_setxattr(f->store, ino, "user.y", bytes_str("1"), 0), ERR_READ_ONLY);
+	assert_int_equal(store_removexattr(f->store, ino, "user.x"), ERR_READ_ONLY);
+	assert_int_equal(store_fixture_digest(f, &after), 0);
+	assert_memory_equal(&before, &after, sizeof before);
+
+	assert_int_equal(store_unlink(f->store, f->root, bytes_str("never sent"), false, &copied), 0);
+	assert_int_equal(store_setattr(f->store, ino, ATTR_ATIME, &attr, &n), 0);
+	assert_int_equal(store_pin(f->store, ino, true), 0);
+	assert_int_equal(store_mark_fsynced(f->store, ino), 0);
+	assert_int_equal(store_read(f->store, ino, 0, &byte, 1, &len, &chunk), 0);
+	struct store_txn *t; /* what others changed arrives */
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_mark_changed(t, ino, CHANGE_ATTR), 0);
+	assert_int_equal(store_commit(&t), 0);
+
+	assert_int_equal(store_set_read_only(f->store, f->space, false), 0);
+	assert_int_equal(store_may_change(f->store, ino), 0);
+	store_fixture_write(f, ino, 0, "z", 1);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(names_equal_the_model),
@@ -464,6 +528,7 @@ int main(void)
 		cmocka_unit_test(a_sealed_node_leaves_a_tombstone_and_a_safe_save),
 		cmocka_unit_test(a_rename_away_is_remembered_by_the_synced_name_alone),
 		cmocka_unit_test(names_and_spaces_are_guarded), cmocka_unit_test(xattrs_keep_their_rules),
-		cmocka_unit_test(a_full_disk_is_told_at_the_call) };
+		cmocka_unit_test(a_full_disk_is_told_at_the_call),
+		cmocka_unit_test(a_read_only_space_takes_no_changes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
