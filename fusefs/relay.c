@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "crypto/verify.h"
 #include "wire/cbor.h"
 #include "wire/entry.h"
 #include "wire/map.h"
 
 #define RESULT_MAX (1u << 20)
+#define HEADS_MAX (4u << 20) /* as many as a log has devices */
 
 void entry_list_release(struct entry_list *l)
 {
@@ -126,4 +128,29 @@ int relay_fetch_invited(struct sync *s, const char *relay, const struct id16 *in
 
 	map_uuid(&m, "invite", invite);
 	return fetch(s, relay, &m, deadline, ret_l);
+}
+
+int relay_fetch_heads(struct sync *s, const char *relay, const struct id16 *space, int64_t deadline,
+		      void (*fn)(void *ctx, const struct head *h), void *ctx)
+{
+	CLEANUP(buf_release) struct buf params = BUF_INIT(256);
+	CLEANUP(buf_release) struct buf result = BUF_INIT(HEADS_MAX);
+	CLEANUP(map_release) struct map m = MAP_INIT;
+	struct head h;
+
+	map_uuid(&m, "space", space);
+	int err = map_put(&m, &params);
+	if (err < 0)
+		return err;
+	err = sync_call(s, relay, "coffer.head", buf_bytes(&params), deadline, NULL, NULL, &result, NULL);
+	if (err < 0)
+		return err;
+	struct cbor_dec d = cbor_dec_init_rpc(map_get_item(buf_bytes(&result), "heads"));
+	size_t n = cbor_get_array(&d, HEADS_MAX);
+	for (size_t i = 0; i < n && cbor_dec_error(&d) == OK; i++) {
+		struct bytes blob = cbor_get_bytes(&d, HEAD_MAX_BLOB);
+		if (blob.len && verify_head(blob, space, &h) == OK)
+			fn(ctx, &h);
+	}
+	return cbor_dec_error(&d);
 }

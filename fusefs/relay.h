@@ -7,6 +7,7 @@
 #define COFFER_FUSEFS_RELAY_H
 
 #include "fusefs/sync.h"
+#include "wire/head.h"
 
 #define RELAY_MAX_ENTRIES 100000
 #define RELAY_MAX_LOG_BYTES (64u << 20)
@@ -32,5 +33,10 @@ int relay_fetch_log(struct sync *s, const char *relay, const struct id16 *space,
 /* coffer.log of the space that an open invite belongs to. ERR_NOT_FOUND: no such invite, or closed, used or expired;
  * ERR_RATE_LIMITED. */
 int relay_fetch_invited(struct sync *s, const char *relay, const struct id16 *invite, int64_t deadline, struct entry_list *ret_l) MUST_CHECK;
+
+/* coffer.head: the newest head of each device that the relay has of a space. fn is called, on this thread, for those whose signature
+ * verifies; whether their devices are members is for the log to say. */
+int relay_fetch_heads(struct sync *s, const char *relay, const struct id16 *space, int64_t deadline,
+		      void (*fn)(void *ctx, const struct head *h), void *ctx) MUST_CHECK;
 
 #endif

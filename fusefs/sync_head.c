@@ -14,6 +14,22 @@
 
 #define KEEP 10000
 #define SECOND 1000000000ll
+#define SEEN_STEP 60 /* seconds: a device's time is not written again for less */
+
+static void put_u64(uint8_t out[8], uint64_t v)
+{
+	for (unsigned i = 0; i < 8; i++)
+		out[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
 
 static void chain_key(uint32_t row, uint64_t cursor, char key[64])
 {
@@ -25,8 +41,7 @@ int sync_head_keep(struct store_txn *t, uint32_t row, uint64_t cursor, const str
 	uint8_t value[8 + 32];
 	char key[64];
 
-	for (unsigned i = 0; i < 8; i++)
-		value[i] = (uint8_t)(cursor >> (56 - 8 * i));
+	put_u64(value, cursor);
 	memcpy(value + 8, chain->b, 32);
 	chain_key(row, cursor, key);
 	return txn_meta_put(t, key, bytes_of(value, sizeof value));
@@ -36,7 +51,6 @@ int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
 	char key[64];
-	uint64_t at = 0;
 
 	chain_key(row, cursor, key);
 	int err = txn_meta_get(t, key, &b);
@@ -44,12 +58,47 @@ int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id
 		return err;
 	if (b.len != 40)
 		return ERR_CORRUPT;
-	for (unsigned i = 0; i < 8; i++)
-		at = at << 8 | b.data[i];
-	if (at != cursor)
+	if (get_u64(b.data) != cursor)
 		return ERR_NOT_FOUND;
 	memcpy(ret_chain->b, b.data + 8, 32);
 	return OK;
+}
+
+static void seen_key(uint32_t row, const struct id32 *device, char key[96])
+{
+	char text[ID32_TEXT_SIZE];
+
+	id32_format(device, text);
+	snprintf(key, 96, "seen/%" PRIu32 "/%s", row, text);
+}
+
+int sync_head_seen(struct store_txn *t, uint32_t row, const struct id32 *device, uint64_t *ret_time)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
+	char key[96];
+
+	seen_key(row, device, key);
+	int err = txn_meta_get(t, key, &b);
+	if (err < 0)
+		return err;
+	if (b.len != 8)
+		return ERR_CORRUPT;
+	*ret_time = get_u64(b.data);
+	return OK;
+}
+
+/* An error is the commit's too. */
+static void note_seen(struct store_txn *t, uint32_t row, const struct head *h)
+{
+	uint8_t value[8];
+	uint64_t known;
+	char key[96];
+
+	if (sync_head_seen(t, row, &h->device, &known) == OK && (h->time < known || h->time - known < SEEN_STEP))
+		return;
+	seen_key(row, &h->device, key);
+	put_u64(value, h->time);
+	(void)!txn_meta_put(t, key, bytes_of(value, sizeof value));
 }
 
 int sync_head_make(struct sync_space *ss, struct buf *blob)
@@ -77,7 +126,10 @@ void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes bl
 	pthread_mutex_lock(&ss->space->lock);
 	bool member = log_may_read(ss->space->log, &h.device);
 	pthread_mutex_unlock(&ss->space->lock);
-	if (!member || h.cursor == 0 || sync_head_kept(t, ss->row, h.cursor, &chain) < 0)
+	if (!member)
+		return;
+	note_seen(t, ss->row, &h);
+	if (h.cursor == 0 || sync_head_kept(t, ss->row, h.cursor, &chain) < 0)
 		return;
 	if (!id32_equal(&chain, &h.chain))
 		ss->forked = true;

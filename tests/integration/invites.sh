@@ -139,7 +139,16 @@ read_only touch "$E/new" # also after a start
 coffer erin space create Own
 echo mine > "$W/erin.mnt/Own/mine" || fail "a reader's own space"
 
-# Who is there.
+# Who is there, and when they were last: who sent something, also while the relay is away; not who only read.
+seen() { coffer alice members Work --json | jq --arg d "$1" '.members[] | select(.device == $d) | .seen'; }
+now=$(date +%s)
+[ "$(seen bob)" -gt $((now - 120)) ] && [ "$(seen bob)" -le $((now + 120)) ] || fail "bob was seen at $(seen bob), now is $now"
+[ "$(seen erin)" = 0 ] || fail "a reader was seen at $(seen erin)"
+coffer alice members Work > "$W/out"
+grep -q 'erin .*reader .* - *$' "$W/out" || fail "no dash: $(cat "$W/out")"
+relay_stop
+[ "$(seen bob)" -gt $((now - 120)) ] || fail "without the relay bob was seen at $(seen bob)"
+relay_start
 [ "$(coffer alice members Work --json | jq -r '.members | map(.role) | sort | join(" ")')" = "admin admin reader writer writer writer" ] ||
 	fail "members: $(coffer alice members Work)"
 [ "$(coffer erin members Renamed --json | jq '.members | length')" = 6 ] || fail "a reader sees: $(coffer erin members Renamed)"
