@@ -195,6 +195,29 @@ int merge_same_attributes(const struct node_body *a, const struct node_body *b)
 	return 1;
 }
 
+/* Each side took another name away, and nothing is left: an edit of the content beats that, and keeps the names it had. */
+static int keep_edited(const struct merge *in, const struct node_body *base, struct node_body *out)
+{
+	const struct node_body *from = in->remote;
+
+	if (out->n_links > 0 || in->local->deleted || in->remote->deleted)
+		return OK;
+	if (content_equal(base, in->remote)) {
+		if (!in->local_content)
+			return OK;
+		from = in->local;
+	}
+	if (from->n_links == 0)
+		return OK;
+	free(out->links);
+	out->links = calloc(from->n_links, sizeof *out->links);
+	if (!out->links)
+		return ERR_NOMEM;
+	memcpy(out->links, from->links, from->n_links * sizeof *out->links);
+	out->n_links = from->n_links;
+	return OK;
+}
+
 int merge_node(const struct merge *in, struct merged *m)
 {
 	const struct node_body *base = in->base ? in->base : &nothing;
@@ -220,6 +243,8 @@ int merge_node(const struct merge *in, struct merged *m)
 	if (in->remote->deleted && !in->local->deleted)
 		m->content = MERGE_CONTENT_LOCAL;
 	int err = merge_links(&one, base, &m->body);
+	if (err == OK)
+		err = keep_edited(in, base, &m->body);
 	if (err == OK)
 		err = merge_xattrs(&one, base, &m->body);
 	if (err < 0) {

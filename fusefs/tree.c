@@ -57,6 +57,9 @@ void tree_release(struct tree *tr)
 {
 	free(tr->touched);
 	free(tr->inv);
+	free(tr->moved);
+	tr->moved = NULL;
+	tr->n_moved = tr->alloc_moved = 0;
 	tr->touched = NULL;
 	tr->inv = NULL;
 	tr->n_touched = tr->settled = tr->n_inv = tr->alloc_touched = tr->alloc_inv = 0;

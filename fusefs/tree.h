@@ -46,7 +46,8 @@ struct tree {
 	struct store_txn *t;
 	/* 1 if two nodes hold the same content by their records, neither changed here; 0; negative: an error. NULL: never. */
 	int (*same_content)(void *ctx, struct store_txn *t, const struct node *a, const struct node *b);
-	/* Sets the last links of a deleted directory whose link row is gone (tree_set_links, from its record). NULL: never. */
+	/* Sets the last links of a deleted directory whose link row is gone (tree_set_links, from its record): a deleted directory keeps
+	 * its row only while something live is in it. NULL: never. */
 	int (*last_links)(void *ctx, struct tree *tr, const struct node *dir);
 	void *ctx;
 	struct tree_state *state; /* changed in place; after an abort load it again */
@@ -60,6 +61,9 @@ struct tree {
 	size_t n_touched, alloc_touched, settled; /* those before `settled` are done with */
 	struct invalidation *inv;
 	size_t n_inv, alloc_inv;
+	uint64_t *moved;      /* directories whose cycles are to be looked at */
+	size_t n_moved, alloc_moved;
+	bool walking;
 	bool state_changed;
 	unsigned depth;
 };

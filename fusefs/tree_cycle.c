@@ -22,6 +22,14 @@ static int link_of(struct tree *tr, uint64_t dir, struct link *ret_l, struct nod
 
 	if (err == OK)
 		err = txn_links_of(tr->t, dir, &links, &n);
+	if (err == OK && n == 0 && (ret_n->flags & (NODE_DELETED | NODE_TOMBSTONE)) && ret_n->kind == NODE_DIR && tr->last_links) {
+		/* Its row was dropped as nothing was in it: where it stood still counts. */
+		free(links);
+		links = NULL;
+		err = tr->last_links(tr->ctx, tr, ret_n);
+		if (err == OK)
+			err = txn_links_of(tr->t, dir, &links, &n);
+	}
 	if (err < 0)
 		return err;
 	if (n == 0 || ret_n->kind != NODE_DIR)
@@ -147,7 +155,17 @@ static int touch_moved(struct tree *tr, const struct tree_broken *b)
 	return err;
 }
 
-int tree_dir_moved(struct tree *tr, uint64_t dir)
+static bool stands(const struct broken_list *list, const struct tree_broken *b)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (id16_equal(&list->b[i].link, &b->link) && list->b[i].parent == b->parent)
+			return true;
+	}
+	return false;
+}
+
+/* Looks at all cycles again, those that were broken and the one that `dir` may be in. */
+static int look_again(struct tree *tr, uint64_t dir)
 {
 	struct broken_list list = { .b = NULL };
 	struct tree_state *s = tr->state;
@@ -163,10 +181,35 @@ int tree_dir_moved(struct tree *tr, uint64_t dir)
 	s->broken = list.b;
 	s->n_broken = list.n;
 	tr->state_changed = true;
+	/* touch_moved may put other directories on the list of those to look at, but looks at none itself. */
 	for (size_t i = 0; i < old.n && err == OK; i++)
-		err = touch_moved(tr, &old.b[i]);
+		err = stands(&list, &old.b[i]) ? OK : touch_moved(tr, &old.b[i]);
 	for (size_t i = 0; i < list.n && err == OK; i++)
-		err = touch_moved(tr, &list.b[i]);
+		err = stands(&old, &list.b[i]) ? OK : touch_moved(tr, &list.b[i]);
 	free(old.b);
+	return err;
+}
+
+int tree_dir_moved(struct tree *tr, uint64_t dir)
+{
+	if (tr->n_moved == tr->alloc_moved) {
+		size_t alloc = tr->alloc_moved ? tr->alloc_moved * 2 : 8;
+		uint64_t *more = realloc(tr->moved, alloc * sizeof *more);
+
+		if (!more)
+			return ERR_NOMEM;
+		tr->moved = more;
+		tr->alloc_moved = alloc;
+	}
+	tr->moved[tr->n_moved++] = dir;
+	/* Walking up may bring back rows of deleted directories, which are moved by that: they wait for their turn. */
+	if (tr->walking)
+		return OK;
+	int err = OK;
+	tr->walking = true;
+	while (tr->n_moved > 0 && err == OK)
+		err = look_again(tr, tr->moved[--tr->n_moved]);
+	tr->walking = false;
+	tr->n_moved = 0;
 	return err;
 }

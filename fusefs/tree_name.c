@@ -94,7 +94,9 @@ static int claims_in(struct tree *tr, uint64_t dir, struct bytes name, struct cl
 		if (b->parent != dir)
 			continue;
 		err = txn_link_get(tr->t, &b->link, &l);
-		if (err == OK && l.parent != dir && bytes_equal(bytes_of(l.name, l.name_len), name))
+		if (err == ERR_NOT_FOUND)
+			err = OK; /* deleted, and nothing lives in it */
+		else if (err == OK && l.parent != dir && bytes_equal(bytes_of(l.name, l.name_len), name))
 			err = add_claim(tr, cs, &l);
 	}
 	return err;
@@ -189,7 +191,9 @@ int tree_touch_children(struct tree *tr, uint64_t dir, uint64_t rep)
 		if (tr->state->broken[i].parent != dir)
 			continue;
 		err = txn_link_get(tr->t, &tr->state->broken[i].link, &l);
-		if (err == OK)
+		if (err == ERR_NOT_FOUND)
+			err = OK;
+		else if (err == OK)
 			err = tree_touch(tr, rep, bytes_of(l.name, l.name_len));
 	}
 	return err;
@@ -345,6 +349,21 @@ static int set_life(struct tree *tr, struct claim *c)
 	return err < 0 ? err : tree_invalidate(tr, c->node.ino, 0, bytes_of(NULL, 0));
 }
 
+static bool is_dead(const struct claim *c)
+{
+	return !c->alive && c->node.kind == NODE_DIR && (c->node.flags & (NODE_DELETED | NODE_TOMBSTONE));
+}
+
+/* A deleted directory that nothing lives in leaves no row: last_links brings it back when something does. */
+static int drop_row(struct tree *tr, const struct claim *c)
+{
+	int err = OK;
+
+	if (c->link.shown_parent)
+		err = tree_invalidate(tr, c->link.shown_parent, c->link.ino, bytes_of(c->link.shown, c->link.shown_len));
+	return err < 0 ? err : txn_link_del(tr->t, &c->link.id);
+}
+
 static int place(struct tree *tr, const struct tree_name *n, struct claims *cs)
 {
 	/* Of the units' heads, the lowest keeps the name. A directory unit's rank is its head's. */
@@ -364,7 +383,9 @@ static int place(struct tree *tr, const struct tree_name *n, struct claims *cs)
 	for (size_t i = 0; i < cs->n && err == OK; i++) {
 		struct claim *c = &cs->c[i];
 
-		if (i != winner && (!c->alive || c->unit != i || (c->link.shown_parent == n->parent && c->link.shown_len == n->len &&
+		if (is_dead(c))
+			err = drop_row(tr, c);
+		else if (i != winner && (!c->alive || c->unit != i || (c->link.shown_parent == n->parent && c->link.shown_len == n->len &&
 								   memcmp(c->link.shown, n->name, n->len) == 0)))
 			err = show(tr, c, 0, bytes_of(NULL, 0));
 	}

@@ -169,6 +169,26 @@ static void a_link_that_one_removed_and_the_other_renamed_stays(void **state)
 	unit_assert_bytes(m.body.links[1].name, bytes_str("b2"));
 }
 
+static void an_edited_file_outlives_the_loss_of_all_its_names(void **state)
+{
+	(void)state;
+	base.links[1] = (struct node_link){ .id = { { 2 } }, .parent = { { 9 } }, .name = bytes_str("b") };
+	base.body.n_links = 2;
+	local.links[0] = base.links[1]; /* removed a */
+	merge(false);                   /* the remote removed b */
+	assert_int_equal(m.body.n_links, 0);
+	merged_release(&m);
+	remote.body.inline_data = bytes_str("other");
+	merge(false);
+	assert_int_equal(m.body.n_links, 1);
+	unit_assert_bytes(m.body.links[0].name, bytes_str("a"));
+	merged_release(&m);
+	remote.body.inline_data = base.body.inline_data;
+	merge(true);
+	assert_int_equal(m.body.n_links, 1);
+	unit_assert_bytes(m.body.links[0].name, bytes_str("b"));
+}
+
 static void a_rename_on_both_sides_takes_the_higher(void **state)
 {
 	(void)state;
@@ -230,6 +250,7 @@ int main(void)
 		T(both_deleted_is_deleted),
 		T(links_merge_as_registers),
 		T(a_link_that_one_removed_and_the_other_renamed_stays),
+		T(an_edited_file_outlives_the_loss_of_all_its_names),
 		T(a_rename_on_both_sides_takes_the_higher),
 		T(xattrs_merge_by_name),
 		T(a_directory_never_gets_two_links),

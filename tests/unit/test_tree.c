@@ -41,6 +41,15 @@ static int same_content(void *ctx, struct store_txn *t, const struct node *a, co
 	return ca == cb;
 }
 
+static int last_links(void *ctx, struct tree *tr, const struct node *dir)
+{
+	const struct oracle_node *n = &((const struct world *)ctx)->nodes[dir->id.b[0] - 1];
+	struct node_link l = { .id = n->links[0].id, .parent = n->links[0].parent, .synced_parent = n->links[0].synced_parent };
+
+	l.name = bytes_str(n->links[0].name);
+	return tree_set_links(tr, dir, &l, 1);
+}
+
 /* Writes a record into the store as apply does. */
 static void apply(struct world *w, const struct oracle_node *r)
 {
@@ -51,6 +60,7 @@ static void apply(struct world *w, const struct oracle_node *r)
 	assert_int_equal(store_begin(w->f->store, &t), 0);
 	struct tree tr = TREE_INIT(t, &w->state, w->f->root, &w->device);
 	tr.same_content = same_content;
+	tr.last_links = last_links;
 	tr.ctx = w;
 	assert_int_equal(tree_node_of(&tr, &r->id, &node), 0);
 	bool arrived = node.flags & NODE_UNKNOWN;
