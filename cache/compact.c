@@ -43,7 +43,7 @@ static void choose(struct store *s, struct victims *v)
 	uint64_t current = journal_segment(s->journal);
 	v->n = 0;
 	while (v->n < VICTIMS && segments_next(s->segments, row.number, &row))
-		if (row.number < current && row.live > 0 && row.live < row.size / 2)
+		if (row.number < current && row.live > 0 && row.live < (row.size - row.given) / 2)
 			v->number[v->n++] = row.number;
 }
 

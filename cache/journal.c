@@ -8,11 +8,12 @@
  * Where a run before had synced further than replay now reaches, the journal is damaged, not torn.
  */
 #include "cache/journal.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include "base/cleanup.h"
 
-enum { ENTRY_PLAIN = 16, ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE, OUT_KEEP = 4 << 20, UNSYNCED_MAX = 64 };
+enum { ENTRY_PLAIN = 16, ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE, OUT_KEEP = 4 << 20, UNSYNCED_MAX = 64, SMALLER = 16 };
 
 struct journal {
 	const struct env *env;
@@ -22,6 +23,7 @@ struct journal {
 	uint64_t size;
 	bool cut; /* a write failed: begin a new segment */
 	_Atomic uint64_t next_number;
+	_Atomic bool spare; /* small segments alone */
 	uint64_t replayed; /* the first segment of the replay: what is before was on disk already */
 
 	pthread_mutex_t lock; /* the fields below */
@@ -283,6 +285,22 @@ static int new_segment(struct journal *j, struct index_state *state, uint64_t si
 	return 0;
 }
 
+/* On a disk that is nearly full a small segment does; what lets go of space may have the reserve at last. */
+static int any_segment(struct journal *j, struct index_state *state, size_t need, bool prev_synced, bool frees)
+{
+	uint64_t size = segments_size(j->set), small = size / SMALLER;
+	while (size < need + SEGMENT_HEAD)
+		size *= 2;
+	if (small < need + SEGMENT_HEAD)
+		small = (need + SEGMENT_HEAD + SEGMENT_UNIT - 1) / SEGMENT_UNIT * SEGMENT_UNIT;
+	if (size > SEGMENT_MAX * 2ull)
+		return ERR_RANGE;
+	int err = atomic_load(&j->spare) ? ERR_NO_SPACE : new_segment(j, state, size, prev_synced, false);
+	if (err == ERR_NO_SPACE)
+		err = new_segment(j, state, small, prev_synced, frees);
+	return err;
+}
+
 static int sync_replayed(struct journal *j, uint64_t number)
 {
 	struct segment_ref ref;
@@ -316,7 +334,11 @@ int journal_start(struct journal *j, struct index_state *state)
 	if (err < 0)
 		return err;
 	j->written_seq = j->synced_seq = state->seq;
-	return new_segment(j, state, segments_size(j->set), state->segment != 0, true);
+	err = any_segment(j, state, 0, state->segment != 0, true);
+	if (err != ERR_NO_SPACE || state->segment == 0)
+		return err;
+	segments_trim(j->set, state->segment, state->pos); /* what the last run left unused is all there is */
+	return any_segment(j, state, 0, true, true);
 }
 
 static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct bytes body, struct bytes data)
@@ -344,33 +366,44 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 	return err;
 }
 
-static int reserve(struct journal *j, struct index_state *state, size_t need, bool frees)
+static int reserve(struct journal *j, struct index_state *state, size_t need, enum journal_room room)
 {
-	if (!frees && !segments_has_reserve(j->set)) {
+	if (room == ROOM_AMPLE && !segments_has_reserve(j->set)) {
 		int err = segments_make_reserve(j->set);
 		if (err < 0)
 			return err;
 	}
 	if (!j->cut && j->seg.opaque && state->pos + need <= j->size)
 		return 0;
-	uint64_t size = segments_size(j->set);
-	while (size < need + SEGMENT_HEAD)
-		size *= 2;
-	if (size > SEGMENT_MAX * 2ull)
-		return ERR_RANGE;
-	int err = new_segment(j, state, size, false, frees);
+	int err = any_segment(j, state, need, false, room == ROOM_RESERVE);
 	return err == 0 && state->pos + need > j->size ? ERR_NO_SPACE : err; /* the reserve is smaller */
 }
 
-int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data, bool frees,
-	struct place *ret_data)
+void journal_spare(struct journal *j, bool spare)
+{
+	atomic_store(&j->spare, spare);
+}
+
+/* Replay reads zeros there, as if nothing had been written. */
+void journal_shrink(struct journal *j, const struct index_state *state)
+{
+	uint64_t small = segments_size(j->set) / SMALLER, end = (state->pos + small + SEGMENT_UNIT - 1) / SEGMENT_UNIT * SEGMENT_UNIT;
+	if (!j->seg.opaque || j->cut || end + small > j->size)
+		return;
+	int err = j->env->fallocate(j->env->ctx, j->seg.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end, (off_t)(j->size - end));
+	if (err == 0)
+		j->size = end;
+}
+
+int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data,
+	enum journal_room room, struct place *ret_data)
 {
 	if (body.len > JOURNAL_MAX_BODY || data.len > JOURNAL_MAX_DATA)
 		return ERR_RANGE;
 	if (journal_broken(j))
 		return ERR_READ_ONLY;
 	size_t need = ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT);
-	int err = reserve(j, state, need, frees);
+	int err = reserve(j, state, need, room);
 	if (err == 0)
 		err = seal_entry(j, state->pos, state->seq + 1, body, data);
 	if (err < 0)

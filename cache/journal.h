@@ -39,10 +39,21 @@ int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void 
 /* Removes segments that nothing follows, makes what was replayed durable, opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 
-/* ERR_NO_SPACE, ERR_RANGE: nothing happened. Moves *state's position and sequence on. *ret_data is where data is. `frees`: the
- * entry lets go of space, so that it may use the reserve of a full disk. */
-int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data, bool frees,
-	struct place *ret_data) MUST_CHECK;
+/* What an entry may use on a disk that is full. */
+enum journal_room {
+	ROOM_AMPLE,  /* only what is left when the reserve is there */
+	ROOM_LAST,   /* all but the reserve: a little that helps to let go of space later */
+	ROOM_RESERVE /* the reserve too: the entry lets go of space */
+};
+
+/* ERR_NO_SPACE, ERR_RANGE: nothing happened. Moves *state's position and sequence on. *ret_data is where data is. */
+int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data,
+	enum journal_room room, struct place *ret_data) MUST_CHECK;
+
+/* Whether the disk has little room: segments are small then, so that none holds what others need. From any thread. */
+void journal_spare(struct journal *j, bool spare);
+/* Gives the disk what the segment written now will not need soon. Under the store's lock. */
+void journal_shrink(struct journal *j, const struct index_state *state);
 
 /* What is on disk for sure: everything up to sequence number *ret_seq. */
 int journal_sync(struct journal *j, uint64_t *ret_seq) MUST_CHECK;

@@ -37,7 +37,7 @@ struct handle {
 };
 
 struct segment {
-	uint64_t number, size, live, empty_seq, used;
+	uint64_t number, size, live, empty_seq, used, given;
 	bool changed;
 	struct handle *h;
 };
@@ -91,6 +91,17 @@ static uint64_t get_le(const uint8_t *p, int n)
 	return v;
 }
 
+/* 0: it is not there. */
+static uint64_t size_of(const struct env *env, int dirfd, const char *name)
+{
+	int fd = env->open(env->ctx, dirfd, name, O_RDWR, 0);
+	if (fd < 0)
+		return 0;
+	int64_t size = env->fsize(env->ctx, fd);
+	env->close(env->ctx, fd);
+	return size > 0 ? (uint64_t)size : 0;
+}
+
 int segments_open(const struct env *env, int dirfd, const struct secret *key, uint64_t size, struct segments **ret_set)
 {
 	struct segments *set = calloc(1, sizeof *set);
@@ -104,13 +115,9 @@ int segments_open(const struct env *env, int dirfd, const struct secret *key, ui
 	for (int i = 0; i < SPARES; i++) {
 		char name[NAME_SIZE];
 		spare_name(name, i);
-		int fd = env->open(env->ctx, dirfd, name, O_RDWR, 0);
-		if (fd < 0)
-			continue;
-		int64_t long_is = env->fsize(env->ctx, fd);
-		set->spare[i] = long_is > 0 ? (uint64_t)long_is : 0;
-		env->close(env->ctx, fd);
+		set->spare[i] = size_of(env, dirfd, name);
 	}
+	set->reserve = size_of(env, dirfd, RESERVE_NAME);
 	*ret_set = set;
 	return 0;
 }
@@ -303,6 +310,19 @@ static int take_spare(struct segments *set, uint64_t size)
 	return -1;
 }
 
+/* A spare may have been punched while it was a segment (punch.c). */
+static int fill_holes(const struct env *env, int dirfd, const char *name, uint64_t size)
+{
+	int fd = env->open(env->ctx, dirfd, name, O_RDWR, 0);
+	if (fd < 0)
+		return fd;
+	int err = env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
+	env->close(env->ctx, fd);
+	if (err < 0 && err != ERR_UNSUPPORTED)
+		env->unlink(env->ctx, dirfd, name);
+	return err == ERR_UNSUPPORTED ? 0 : err;
+}
+
 /* The file of a number, long enough; its head, if it has one, says another number. The lock is held. */
 static int make_file(struct segments *set, uint64_t number, uint64_t size)
 {
@@ -317,7 +337,7 @@ static int make_file(struct segments *set, uint64_t number, uint64_t size)
 		if (err < 0)
 			return err;
 		set->spare[i] = 0;
-		return 0;
+		return fill_holes(env, set->dirfd, name, size);
 	}
 	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd == ERR_EXISTS) { /* begun and not finished, or else something is very wrong */
@@ -426,6 +446,20 @@ void segments_drop_spares(struct segments *set)
 		set->prepared = 0;
 	}
 	pthread_mutex_unlock(&set->lock);
+}
+
+void segments_trim(struct segments *set, uint64_t number, uint64_t from)
+{
+	const struct env *env = set->env;
+	char name[NAME_SIZE];
+	segment_name(name, number);
+	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR, 0);
+	if (fd < 0)
+		return;
+	int64_t size = env->fsize(env->ctx, fd);
+	if (size > (int64_t)from)
+		(void)!env->fallocate(env->ctx, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(size - (int64_t)from));
+	env->close(env->ctx, fd);
 }
 
 bool segments_has_reserve(struct segments *set)
@@ -724,10 +758,19 @@ bool segments_next(struct segments *set, uint64_t number, struct segment_row *re
 	bool found = i < set->n;
 	if (found) {
 		const struct segment *seg = &set->seg[i];
-		*ret = (struct segment_row){ seg->number, seg->size, seg->live, seg->changed, seg->empty_seq };
+		*ret = (struct segment_row){ seg->number, seg->size, seg->live, seg->changed, seg->empty_seq, seg->given };
 	}
 	pthread_mutex_unlock(&set->lock);
 	return found;
+}
+
+void segments_gave(struct segments *set, uint64_t number, uint64_t bytes)
+{
+	pthread_mutex_lock(&set->lock);
+	struct segment *seg = find(set, number);
+	if (seg)
+		seg->given = bytes;
+	pthread_mutex_unlock(&set->lock);
 }
 
 void segments_saved(struct segments *set, uint64_t number)
@@ -753,7 +796,7 @@ uint64_t segments_bytes(struct segments *set, uint64_t *ret_live)
 	uint64_t bytes = 0, live = 0;
 	pthread_mutex_lock(&set->lock);
 	for (size_t i = 0; i < set->n; i++) {
-		bytes += set->seg[i].size;
+		bytes += set->seg[i].size - set->seg[i].given;
 		live += set->seg[i].live;
 	}
 	bytes += set->reserve;

@@ -63,6 +63,8 @@ int segments_new(struct segments *set, struct segment_info *info, bool frees) MU
 int segments_make_reserve(struct segments *set) MUST_CHECK;
 /* Gives the disk the files kept for reuse. */
 void segments_drop_spares(struct segments *set);
+/* Gives back what a segment holds from a position on: nothing was acknowledged there. */
+void segments_trim(struct segments *set, uint64_t number, uint64_t from);
 bool segments_has_reserve(struct segments *set);
 /* Reads a head. ERR_NOT_FOUND: no such file. ERR_CORRUPT: a head that does not open (never written whole). */
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
@@ -93,9 +95,12 @@ struct segment_row {
 	uint64_t number, size, live;
 	bool changed;       /* since segments_saved() */
 	uint64_t empty_seq; /* live became 0 at this sequence number (set by segments_note_empty) */
+	uint64_t given;     /* of size, what was given back to the disk by this run (segments_gave) */
 };
 /* The registered segment after `number`, false at the end. */
 bool segments_next(struct segments *set, uint64_t number, struct segment_row *ret);
+/* Holes of so many bytes are in its file now. */
+void segments_gave(struct segments *set, uint64_t number, uint64_t bytes);
 void segments_saved(struct segments *set, uint64_t number);
 /* Stamps segments that have no live bytes and no stamp yet. */
 void segments_note_empty(struct segments *set, uint64_t seq);

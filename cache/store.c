@@ -24,6 +24,7 @@
 enum {
 	COMMIT_OPS = 10000,
 	LOOK_OPS = 64,
+	LITTLE = 16 << 10, /* body of a transaction */
 	PENDING_SOFT = 8192,
 	PENDING_HARD = 24576 /* pages */,
 	HEAD_TEXT = 16,
@@ -163,6 +164,8 @@ static int open_parts(struct store *s)
 		err = journal_open(s->config.env, s->segments, &s->journal);
 	if (err == 0)
 		err = open_index(s, fresh);
+	if (err == 0)
+		tend_look_at_space(s);
 	if (err == 0)
 		err = store_replay(s);
 	if (err == 0 && fresh)
@@ -364,6 +367,14 @@ static struct bytes txn_data(const struct store_txn *t)
 	return t->data_view.len > 0 ? t->data_view : buf_bytes(&t->data);
 }
 
+/* Sync goes on in small steps when the disk is full: only what it has sent can be let go. */
+static enum journal_room room_for(const struct store_txn *t)
+{
+	if (t->frees)
+		return ROOM_RESERVE;
+	return t->live && txn_data(t).len == 0 && t->body.len <= LITTLE ? ROOM_LAST : ROOM_AMPLE;
+}
+
 /* Appends; then makes the index say the same. */
 static int write_entry(struct store_txn *t)
 {
@@ -371,9 +382,10 @@ static int write_entry(struct store_txn *t)
 	struct place data;
 	if (s->uncommitted % LOOK_OPS == 0)
 		tend_look_at_space(s);
-	if (!t->frees && atomic_load(&s->tight))
+	enum journal_room room = room_for(t);
+	if (room == ROOM_AMPLE && atomic_load(&s->tight))
 		return ERR_NO_SPACE;
-	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), t->frees, &data);
+	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), room, &data);
 	if (err < 0)
 		return err;
 	if (t->live && txn_data(t).len > 0) {

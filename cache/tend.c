@@ -101,6 +101,7 @@ void tend_look_at_space(struct store *s)
 	uint64_t need = pagevfs_need(s->vfs);
 	atomic_store(&s->scarce, free_bytes < need + SCARCE_MARGIN);
 	atomic_store(&s->tight, free_bytes < need + TIGHT_MARGIN);
+	journal_spare(s->journal, atomic_load(&s->scarce));
 }
 
 static bool checkpoint_due(struct store *s)
@@ -224,8 +225,16 @@ static void keep_index_reserve(struct store *s, bool give)
 	s->index_reserve = err == 0;
 }
 
+static void shrink(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	journal_shrink(s->journal, &s->at);
+	pthread_mutex_unlock(&s->lock);
+}
+
 int store_tend(struct store *s)
 {
+	bool punched = false;
 	pthread_mutex_lock(&s->tend_lock);
 	int err = flush_index(s);
 	if (err == ERR_NO_SPACE || err == 0)
@@ -237,19 +246,26 @@ int store_tend(struct store *s)
 			s->segments); /* without it writes are refused, and the next turn tries again */
 	if (err == 0)
 		err = checkpoint(s);
+	if (err == ERR_NO_SPACE) {
+		keep_index_reserve(s, true);
+		err = checkpoint(s);
+	}
 	if (err == 0)
 		err = free_segments(s);
+	if (err == 0 && (atomic_load(&s->scarce) || !segments_has_reserve(s->segments)))
+		err = store_punch(s, &punched);
 	if (err == 0)
 		err = store_coalesce(s);
 	if (err == 0)
 		err = store_collect(s);
 	if (err == 0)
 		err = store_evict_some(s);
-	if (err == 0)
+	if (err == 0 && !punched) /* it takes space before it gives any */
 		err = store_compact(s);
 	tend_look_at_space(s);
-	if (atomic_load(&s->tight)) {
+	if (atomic_load(&s->scarce)) {
 		segments_drop_spares(s->segments);
+		shrink(s);
 		tend_look_at_space(s);
 	}
 	pthread_mutex_unlock(&s->tend_lock);

@@ -76,9 +76,10 @@ struct store {
 	struct tail tails[TAILS];
 	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
 
-	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards the next five */
+	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards the next six */
 	uint64_t checkpointed;          /* mark of the log at the last checkpoint */
 	bool index_reserve, index_full; /* the index's reserve is there; it was needed */
+	uint64_t punched;               /* dead bytes that punching holes left */
 	uint64_t db_segment, db_seq;    /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
@@ -130,6 +131,7 @@ int store_recover(struct store *s) MUST_CHECK; /* see above; lock held */
 int store_compact(struct store *s) MUST_CHECK;
 int store_coalesce(struct store *s) MUST_CHECK; /* small appends */
 int store_collect(struct store *s) MUST_CHECK;  /* chunks that nothing names */
+int store_punch(struct store *s, bool *ret_some) MUST_CHECK; /* on a full disk: gives dead bytes back where they lie */
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */
 /* Commits and flushes the index; no lock held. */

@@ -133,7 +133,7 @@ static void append(struct world *w, int n)
 		char text[32];
 		snprintf(text, sizeof text, "entry %llu", (unsigned long long)w->at.seq + 1);
 		assert_int_equal(
-			journal_append(w->j, &w->at, bytes_str(text), bytes_of(data, sizeof data), false, &place), 0);
+			journal_append(w->j, &w->at, bytes_str(text), bytes_of(data, sizeof data), ROOM_AMPLE, &place), 0);
 		assert_int_equal(place.run, sizeof data);
 	}
 }
@@ -239,7 +239,7 @@ static void after_a_failed_write_a_new_segment_follows(void **state)
 	append(&w, 2);
 	uint64_t segment = w.at.segment, pos = w.at.pos;
 	fake_env_fail(w.env, FAKE_PWRITE, 1, ERR_IO, false);
-	assert_int_equal(journal_append(w.j, &w.at, bytes_str("lost"), bytes_of(NULL, 0), false, &place), ERR_IO);
+	assert_int_equal(journal_append(w.j, &w.at, bytes_str("lost"), bytes_of(NULL, 0), ROOM_AMPLE, &place), ERR_IO);
 	assert_int_equal(w.at.pos, pos);
 	append(&w, 2);
 	assert_true(w.at.segment > segment);
@@ -259,7 +259,7 @@ static void after_a_failed_sync_nothing_is_acknowledged(void **state)
 	fake_env_fail(w.env, FAKE_FDATASYNC, 1, ERR_IO, false);
 	assert_int_equal(journal_sync(w.j, &seq), ERR_READ_ONLY);
 	assert_int_equal(journal_sync(w.j, &seq), ERR_READ_ONLY);
-	assert_int_equal(journal_append(w.j, &w.at, bytes_str("x"), bytes_of(NULL, 0), false, &place), ERR_READ_ONLY);
+	assert_int_equal(journal_append(w.j, &w.at, bytes_str("x"), bytes_of(NULL, 0), ROOM_AMPLE, &place), ERR_READ_ONLY);
 	assert_true(journal_broken(w.j));
 	free_world(&w);
 }
@@ -270,9 +270,9 @@ static void too_much_for_one_entry_is_refused(void **state)
 	struct place place;
 	(void)state;
 	struct bytes big = bytes_of(&w, JOURNAL_MAX_BODY + 1); /* refused before it is read */
-	assert_int_equal(journal_append(w.j, &w.at, big, bytes_of(NULL, 0), false, &place), ERR_RANGE);
+	assert_int_equal(journal_append(w.j, &w.at, big, bytes_of(NULL, 0), ROOM_AMPLE, &place), ERR_RANGE);
 	assert_int_equal(
-		journal_append(w.j, &w.at, bytes_of(NULL, 0), bytes_of(&w, JOURNAL_MAX_DATA + 1u), false, &place),
+		journal_append(w.j, &w.at, bytes_of(NULL, 0), bytes_of(&w, JOURNAL_MAX_DATA + 1u), ROOM_AMPLE, &place),
 		ERR_RANGE);
 	append(&w, 1);
 	free_world(&w);
