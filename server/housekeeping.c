@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "server/refs.h"
 #include "server/relay.h"
 #include "wire/chunk.h"
@@ -170,5 +171,10 @@ int housekeeping_start(struct relay *r)
 	do
 		err = check_unsynced(r, &n);
 	while (err == OK && n == STEP_MAX);
+	/* On a full disk that cannot be written down. Unless the machine went down too the files are whole, so what is there is served. */
+	if (err == ERR_NO_SPACE && depot_same_boot(r->store)) {
+		log_warn("the disk is full: what is there is served, nothing more is taken");
+		return OK;
+	}
 	return err;
 }

@@ -162,7 +162,7 @@ static int explain_data(const char *dir, int err)
 		fprintf(stderr, "coffer-relay: cannot write to %s; give its owner, or another --data\n", dir);
 		return EX_NOPERM;
 	case ERR_NO_SPACE:
-		fprintf(stderr, "coffer-relay: no space left in %s\n", dir);
+		fprintf(stderr, "coffer-relay: no space left in %s; free some, and start it again\n", dir);
 		return EX_CANTCREAT;
 	case ERR_CORRUPT:
 		fprintf(stderr, "coffer-relay: the database in %s is damaged; restore it from a backup\n", dir);
