@@ -167,13 +167,16 @@ static int merge_in(struct apply *a, struct node *node, struct remote *r)
 						      .pending_blob = BUF_INIT(RECORD_MAX_BLOB),
 						      .base = OPENED_RECORD_INIT,
 						      .pending = OPENED_RECORD_INIT };
-	uint64_t copied;
+	uint64_t copied, before = node->change + 1;
 	int err = load_merge(a, node, r, &g);
 
 	if (err < 0)
 		return err;
+	(void)table_get(&a->merged, node->ino, &before);
+	if ((err = table_put(&a->merged, node->ino, before)) < 0)
+		return err;
 	if (g.m.content == MERGE_CONTENT_BOTH &&
-	    (!a->copies || !table_get(a->copies, node->ino, &copied) || copied != node->change + 1)) {
+	    (!a->copies || !table_get(a->copies, node->ino, &copied) || copied != before)) {
 		a->conflict = node->ino;
 		return ERR_CONFLICT;
 	}
@@ -242,6 +245,7 @@ int apply_remote(struct apply *a, struct remote *r, uint64_t cursor)
 void apply_release(struct apply *a)
 {
 	tree_release(&a->tree);
+	table_release(&a->merged);
 	free(a->profiles);
 	a->profiles = NULL;
 	a->n_profiles = 0;

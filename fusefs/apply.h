@@ -53,6 +53,7 @@ struct apply {
 	int64_t now_wall;
 	struct tree tree;
 	struct table *copies;   /* ino -> change + 1 of the state that was copied */
+	struct table merged;    /* ino -> change + 1 that a node had before this transaction merged something into it */
 	uint64_t conflict;      /* ino */
 	/* The version of a node that was sealed and not confirmed: appends its blob and returns 1; 0 if there is none. And: it is merged
 	 * away; its row is deleted in t. */

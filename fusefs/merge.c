@@ -195,19 +195,14 @@ int merge_same_attributes(const struct node_body *a, const struct node_body *b)
 	return 1;
 }
 
-/* Each side took another name away, and nothing is left: an edit of the content beats that, and keeps the names it had. */
-static int keep_edited(const struct merge *in, const struct node_body *base, struct node_body *out)
+/* Each side took another name away, and nothing is left, though neither removed the file: it keeps the names that the remote left it,
+ * or those here if the content was edited here. */
+static int keep_named(const struct merge *in, const struct node_body *base, struct node_body *out)
 {
-	const struct node_body *from = in->remote;
+	bool local = in->local_content && content_equal(base, in->remote);
+	const struct node_body *from = local ? in->local : in->remote;
 
-	if (out->n_links > 0 || in->local->deleted || in->remote->deleted)
-		return OK;
-	if (content_equal(base, in->remote)) {
-		if (!in->local_content)
-			return OK;
-		from = in->local;
-	}
-	if (from->n_links == 0)
+	if (out->n_links > 0 || in->local->deleted || in->remote->deleted || from->n_links == 0)
 		return OK;
 	free(out->links);
 	out->links = calloc(from->n_links, sizeof *out->links);
@@ -231,7 +226,7 @@ int merge_node(const struct merge *in, struct merged *m)
 	m->body.replaces_hash = in->remote->replaces_hash;
 	/* A deletion on one side alone: the other side's state as it is, if it was edited there at all. */
 	struct merge one = *in;
-	if (in->local->deleted || (in->remote->deleted && base->deleted)) {
+	if (in->local->deleted) {
 		one.local = base->deleted ? in->remote : base;
 		one.local_content = false;
 		m->revived = in->local->deleted && !in->remote->deleted;
@@ -244,7 +239,7 @@ int merge_node(const struct merge *in, struct merged *m)
 		m->content = MERGE_CONTENT_LOCAL;
 	int err = merge_links(&one, base, &m->body);
 	if (err == OK)
-		err = keep_edited(in, base, &m->body);
+		err = keep_named(in, base, &m->body);
 	if (err == OK)
 		err = merge_xattrs(&one, base, &m->body);
 	if (err < 0) {

@@ -493,3 +493,10 @@ uint64_t model_relay_cursor(const struct model_relay *r)
 {
 	return r->n_steps;
 }
+
+struct bytes model_relay_chunk(struct model_relay *r, const struct id16 *chunk)
+{
+	const struct blob *b = find_blob(&r->chunks, chunk);
+
+	return b ? bytes_of(b->p, b->len) : bytes_of(NULL, 0);
+}

@@ -39,6 +39,8 @@ void model_event_free(struct model_event *e);
 /* The connection is gone: nothing is sent to it any more, nothing it is subscribed to. */
 void model_relay_hang_up(struct model_relay *r, unsigned device);
 
+/* A chunk's blob; empty if the relay does not have it. */
+struct bytes model_relay_chunk(struct model_relay *r, const struct id16 *chunk);
 uint64_t model_relay_cursor(const struct model_relay *r);
 
 #endif

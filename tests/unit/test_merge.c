@@ -127,6 +127,18 @@ static void an_edit_here_beats_a_deletion_there(void **state)
 	assert_false(m.same_as_remote);
 }
 
+static void what_was_revived_here_outlives_another_deletion(void **state)
+{
+	(void)state;
+	base.body = (struct node_body){ .kind = NODE_FILE, .deleted = true };
+	remote.body = (struct node_body){ .kind = NODE_FILE, .deleted = true };
+	merge(true);
+	assert_false(m.body.deleted);
+	assert_int_equal(m.content, MERGE_CONTENT_LOCAL);
+	assert_int_equal(m.body.size, 5);
+	assert_int_equal(m.body.n_links, 1);
+}
+
 static void both_deleted_is_deleted(void **state)
 {
 	(void)state;
@@ -169,14 +181,16 @@ static void a_link_that_one_removed_and_the_other_renamed_stays(void **state)
 	unit_assert_bytes(m.body.links[1].name, bytes_str("b2"));
 }
 
-static void an_edited_file_outlives_the_loss_of_all_its_names(void **state)
+static void a_file_outlives_the_loss_of_all_its_names(void **state)
 {
 	(void)state;
 	base.links[1] = (struct node_link){ .id = { { 2 } }, .parent = { { 9 } }, .name = bytes_str("b") };
 	base.body.n_links = 2;
 	local.links[0] = base.links[1]; /* removed a */
 	merge(false);                   /* the remote removed b */
-	assert_int_equal(m.body.n_links, 0);
+	assert_int_equal(m.body.n_links, 1);
+	unit_assert_bytes(m.body.links[0].name, bytes_str("a"));
+	assert_true(m.same_as_remote);
 	merged_release(&m);
 	remote.body.inline_data = bytes_str("other");
 	merge(false);
@@ -247,10 +261,11 @@ int main(void)
 		T(two_edits_of_the_content_are_kept_apart),
 		T(an_edit_beats_a_deletion_here),
 		T(an_edit_here_beats_a_deletion_there),
+		T(what_was_revived_here_outlives_another_deletion),
 		T(both_deleted_is_deleted),
 		T(links_merge_as_registers),
 		T(a_link_that_one_removed_and_the_other_renamed_stays),
-		T(an_edited_file_outlives_the_loss_of_all_its_names),
+		T(a_file_outlives_the_loss_of_all_its_names),
 		T(a_rename_on_both_sides_takes_the_higher),
 		T(xattrs_merge_by_name),
 		T(a_directory_never_gets_two_links),

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "base/cleanup.h"
+#include "crypto/open_chunk.h"
+#include "crypto/secret.h"
 #include "fusefs/sync_inner.h"
 #include "tests/lib/model_relay.h"
 #include "tests/lib/party.h"
@@ -53,6 +55,7 @@ struct device {
 static struct world {
 	struct device d[DEVICES];
 	struct model_relay *relay;
+	struct epoch_ring *ring;
 	uint64_t seed;
 	bool gone[TOKENS];  /* overwritten or removed by somebody who saw it */
 	unsigned next_token;
@@ -368,6 +371,48 @@ static void make_log(struct new_space *s, struct buf joins[DEVICES])
 	}
 }
 
+static void start_sync(struct device *d)
+{
+	d->sync = (struct sync){ .config = { .env = fake_env_get(d->f->env), .store = d->f->store, .who = d->party.id,
+					     .syncd_path = "none" } };
+	d->sync.jobs_tail = &d->sync.jobs;
+	pthread_mutex_init(&d->sync.lock, NULL);
+	assert_int_equal(sync_space_new(&d->sync, d->space, &d->ss), 0);
+	d->sync.spaces = d->ss;
+	d->peer = d->ss->peer->peer;
+}
+
+static void stop_sync(struct device *d)
+{
+	go_offline(d);
+	sync_space_free(d->ss);
+	peer_free(&d->sync.peers->peer);
+	free(d->sync.peers);
+	pthread_mutex_destroy(&d->sync.lock);
+	space_free(d->space);
+}
+
+static int take_row(void *ctx, const struct space_row *row)
+{
+	*(struct space_row *)ctx = *row;
+	return row->relay[0] == 0; /* the fixture has a space of its own */
+}
+
+/* kill -9, and a new start. */
+static void restart(struct device *d)
+{
+	struct space_row row = { .row = 0 };
+	struct store_txn *t = NULL;
+
+	stop_sync(d);
+	store_fixture_crash(d->f, FAKE_KEEP_ALL);
+	assert_int_equal(store_begin(d->f->store, &t), 0);
+	assert_int_equal(txn_space_each(t, take_row, &row), 0);
+	assert_int_equal(space_load(t, &row, d->party.id, w.ring, &d->space), 0);
+	store_abort(&t);
+	start_sync(d);
+}
+
 static void open_device(struct device *d, const struct new_space *s, const struct bytes *blobs, size_t n)
 {
 	struct space_row row = { .name = "s", .id = *log_space(s->log), .genesis = *log_genesis(s->log), .relay = PARTY_RELAY,
@@ -383,13 +428,7 @@ static void open_device(struct device *d, const struct new_space *s, const struc
 	assert_int_equal(space_load(t, &row, d->party.id, s->ring, &d->space), 0);
 	assert_int_equal(store_commit(&t), 0);
 	d->root = d->space->row.root_ino;
-	d->sync = (struct sync){ .config = { .env = fake_env_get(d->f->env), .store = d->f->store, .who = d->party.id,
-					     .syncd_path = "none" } };
-	d->sync.jobs_tail = &d->sync.jobs;
-	pthread_mutex_init(&d->sync.lock, NULL);
-	assert_int_equal(sync_space_new(&d->sync, d->space, &d->ss), 0);
-	d->sync.spaces = d->ss;
-	d->peer = d->ss->peer->peer;
+	start_sync(d);
 }
 
 static void world_open(uint64_t seed)
@@ -419,6 +458,7 @@ static void world_open(uint64_t seed)
 		open_device(&w.d[i], &s, blobs, n);
 	for (unsigned i = 0; i < 2 * (DEVICES - 1); i++)
 		buf_release(&joins[i]);
+	assert_int_equal(epoch_ring_clone(s.ring, &w.ring), 0);
 	new_space_release(&s);
 }
 
@@ -427,16 +467,12 @@ static void world_close(void)
 	for (unsigned i = 0; i < DEVICES; i++) {
 		struct device *d = &w.d[i];
 
-		go_offline(d);
-		sync_space_free(d->ss);
-		peer_free(&d->sync.peers->peer);
-		free(d->sync.peers);
-		pthread_mutex_destroy(&d->sync.lock);
-		space_free(d->space);
+		stop_sync(d);
 		store_fixture_free(d->f);
 		party_release(&d->party);
 	}
 	model_relay_free(w.relay);
+	epoch_ring_free(w.ring);
 }
 
 /* ---- what people do ---- */
@@ -503,15 +539,41 @@ static struct bytes random_place(const struct device *d, uint64_t *ret_dir, stru
 	return bytes_str(names[rnd(COUNT(names))]);
 }
 
+/* Content that is only at the relay, as sync_fetch brings it. */
+static void bring(const struct device *d, uint64_t row)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT(CHUNK_MAX_PLAIN);
+	struct store_txn *t = NULL;
+	struct chunk_row c;
+
+	assert_int_equal(store_begin(d->f->store, &t), 0);
+	assert_int_equal(txn_chunk_get(t, row, &c), 0);
+	struct slice s = { .len = c.len, .chunk_len = c.len, .chunk = c.id, .hash = c.hash };
+	memcpy(s.key, c.key, sizeof s.key);
+	assert_int_equal(open_chunk(&d->space->row.id, &s, secret_key(d->space->hash_key), model_relay_chunk(w.relay, &c.id), &plain), 0);
+	assert_int_equal(txn_chunk_fill(t, row, buf_bytes(&plain)), 0);
+	assert_int_equal(store_commit(&t), 0);
+}
+
+/* The beginning of a file, where the tokens are, as text. */
+static void read_text(const struct device *d, uint64_t ino, char text[4096])
+{
+	uint64_t chunk;
+	size_t len = 0;
+	int err;
+
+	while ((err = store_read(d->f->store, ino, 0, text, 4095, &len, &chunk)) == ERR_ABSENT)
+		bring(d, chunk);
+	assert_int_equal(err, 0);
+	text[len] = 0;
+}
+
 /* Tokens in a file are seen and will not be there any more. */
 static void forget_content(const struct device *d, uint64_t ino)
 {
 	char text[4096];
-	uint64_t chunk;
-	size_t len = 0;
 
-	assert_int_equal(store_read(d->f->store, ino, 0, text, sizeof text - 1, &len, &chunk), 0);
-	text[len] = 0;
+	read_text(d, ino, text);
 	for (char *p = text; (p = strstr(p, "token-")) != NULL; p += 6)
 		w.gone[strtoul(p + 6, NULL, 10) % TOKENS] = true;
 }
@@ -529,11 +591,12 @@ static void write_file(struct device *d, uint64_t dir, struct bytes name, bool a
 	struct node_new fresh = { .kind = NODE_FILE, .mode = 0644, .owner = *identity_person(d->party.id) };
 	struct node n, zero = { .size = 0 };
 	char text[3000];
+	static const char zeros[100000];
 	int err = store_lookup(d->f->store, dir, name, &n);
 
 	if (err == ERR_NOT_FOUND)
 		err = store_create(d->f->store, dir, name, &fresh, &n);
-	if (err < 0 || n.kind != NODE_FILE || n.size > 3000)
+	if (err < 0 || n.kind != NODE_FILE || (append && n.size > 2000))
 		return;
 	if (!append) {
 		forget_content(d, n.ino);
@@ -542,6 +605,9 @@ static void write_file(struct device *d, uint64_t dir, struct bytes name, bool a
 	assert_true(w.next_token < TOKENS);
 	int len = snprintf(text, sizeof text, "token-%u %*s\n", w.next_token++, rnd(4) ? 1 : 2000, "");
 	assert_int_equal(store_write(d->f->store, n.ino, n.size, text, (size_t)len), 0);
+	/* Some are large enough for chunks that go by PUT. */
+	if (rnd(10) == 0)
+		assert_int_equal(store_write(d->f->store, n.ino, n.size + (size_t)len, zeros, sizeof zeros), 0);
 }
 
 static void act(struct device *d)
@@ -613,12 +679,9 @@ static void describe(const struct device *d, uint64_t dir, unsigned depth, struc
 				     n.kind == NODE_DIR ? 0 : n.nlink, n.kind == NODE_FILE ? (unsigned)n.size : 0,
 				     n.kind == NODE_FILE ? (long long)n.mtime : 0), 0);
 		if (n.kind == NODE_FILE) {
-			char text[8192];
-			uint64_t chunk;
-			size_t len = 0;
+			char text[4096];
 
-			assert_int_equal(store_read(d->f->store, n.ino, 0, text, sizeof text - 1, &len, &chunk), 0);
-			text[len] = 0;
+			read_text(d, n.ino, text);
 			for (char *p = text; (p = strstr(p, "token-")) != NULL; p += 6)
 				assert_int_equal(buf_printf(out, " token-%lu", strtoul(p + 6, NULL, 10)), 0);
 		}
@@ -732,6 +795,8 @@ static void run(uint64_t seed, unsigned rounds, unsigned steps)
 				(void)carry_up(d);
 			else if (what < 97)
 				(void)carry_down(d);
+			else if (rnd(4) == 0)
+				restart(d);
 			else if (d->peer->online)
 				go_offline(d);
 			else
