@@ -61,20 +61,6 @@ void journal_close(struct journal *j)
 	free(j);
 }
 
-static void put_le(uint8_t *p, uint64_t v, int n)
-{
-	for (int i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *p, int n)
-{
-	uint64_t v = 0;
-	for (int i = n - 1; i >= 0; i--)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* ---- replay ---- */
 
 struct cursor {
@@ -102,8 +88,8 @@ static int read_entry(
 	if (got != ENTRY_HEAD || aead_open(c->ref.aead, (struct aead_nonce){ STREAM_HEAD, c->pos }, none,
 					 bytes_of(head, ENTRY_PLAIN), head + ENTRY_PLAIN, plain) < 0)
 		return ERR_NOT_FOUND;
-	uint64_t body_len = get_le(plain, 4), data_len = get_le(plain + 4, 4);
-	e->seq = get_le(plain + 8, 8);
+	uint64_t body_len = bytes_get_le(plain, 4), data_len = bytes_get_le(plain + 4, 4);
+	e->seq = bytes_get_le(plain + 8, 8);
 	if (e->seq != c->seq + 1 || body_len > JOURNAL_MAX_BODY || data_len > JOURNAL_MAX_DATA)
 		return ERR_NOT_FOUND;
 	uint64_t body_at = c->pos + ENTRY_HEAD, data_at = body_at + body_len + AEAD_TAG_SIZE;
@@ -350,9 +336,9 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 		buf_grow(&j->out, ENTRY_HEAD + body.len + AEAD_TAG_SIZE + aead_units_size(data.len, SEGMENT_UNIT), &p);
 	if (err < 0)
 		return err;
-	put_le(plain, body.len, 4);
-	put_le(plain + 4, data.len, 4);
-	put_le(plain + 8, seq, 8);
+	bytes_put_le(plain, body.len, 4);
+	bytes_put_le(plain + 4, data.len, 4);
+	bytes_put_le(plain + 8, seq, 8);
 	err = aead_seal(j->seg.aead, (struct aead_nonce){ STREAM_HEAD, pos }, none, bytes_of(plain, sizeof plain), p,
 		p + ENTRY_PLAIN);
 	uint8_t *sealed = p + ENTRY_HEAD;

@@ -65,8 +65,7 @@ static struct bytes unit_aad(uint8_t aad[16], enum unit_kind kind, uint64_t numb
 {
 	memset(aad, 0, 16);
 	aad[0] = (uint8_t)kind;
-	for (int i = 0; i < 8; i++)
-		aad[8 + i] = (uint8_t)(number >> (8 * i));
+	bytes_put_le(aad + 8, number, 8);
 	return bytes_of(aad, 16);
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "crypto/kdf.h"
 #include "crypto/page.h"
@@ -75,20 +76,6 @@ static void segment_name(char name[NAME_SIZE], uint64_t number)
 static void spare_name(char name[NAME_SIZE], int i)
 {
 	snprintf(name, NAME_SIZE, "spare-%d", i);
-}
-
-static void put_le(uint8_t *p, uint64_t v, int n)
-{
-	for (int i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *p, int n)
-{
-	uint64_t v = 0;
-	for (int i = n - 1; i >= 0; i--)
-		v = v << 8 | p[i];
-	return v;
 }
 
 /* 0: it is not there. */
@@ -192,14 +179,10 @@ static struct segment *find(struct segments *set, uint64_t number)
 
 static int reserve_row(struct segments *set)
 {
-	if (set->n < set->alloc)
-		return 0;
-	size_t alloc = set->alloc ? set->alloc * 2 : 64;
-	struct segment *seg = realloc(set->seg, alloc * sizeof *seg);
+	struct segment *seg = array_room(set->seg, &set->alloc, set->n + 1, sizeof *seg);
 	if (!seg)
 		return ERR_NOMEM;
 	set->seg = seg;
-	set->alloc = alloc;
 	return 0;
 }
 
@@ -241,17 +224,17 @@ static void head_make(struct segments *set, const struct segment_info *info, enu
 {
 	uint8_t key[KEY_SIZE], plain[PLAIN_SIZE];
 	memset(out, 0, SEGMENT_HEAD);
-	put_le(out, HEAD_MAGIC, 8);
-	put_le(out + 8, 1, 4); /* format */
-	put_le(out + 12, (uint64_t)suite, 4);
-	put_le(out + 16, info->number, 8);
+	bytes_put_le(out, HEAD_MAGIC, 8);
+	bytes_put_le(out + 8, 1, 4); /* format */
+	bytes_put_le(out + 12, (uint64_t)suite, 4);
+	bytes_put_le(out + 16, info->number, 8);
 	set->env->random(set->env->ctx, out + NONCE_AT, PAGE_NONCE_SIZE);
 	memcpy(plain, segment_key, KEY_SIZE);
-	put_le(plain + 32, info->prev, 8);
-	put_le(plain + 40, info->prev_pos, 8);
-	put_le(plain + 48, info->seq, 8);
-	put_le(plain + 56, info->prev_synced, 8);
-	put_le(plain + 64, info->size, 8);
+	bytes_put_le(plain + 32, info->prev, 8);
+	bytes_put_le(plain + 40, info->prev_pos, 8);
+	bytes_put_le(plain + 48, info->seq, 8);
+	bytes_put_le(plain + 56, info->prev_synced, 8);
+	bytes_put_le(plain + 64, info->size, 8);
 	head_key(set, key);
 	page_seal(key, out + NONCE_AT, bytes_of(out, CLEAR_SIZE), bytes_of(plain, sizeof plain), out + SEALED_AT,
 		out + SEALED_AT + PLAIN_SIZE);
@@ -266,9 +249,9 @@ static int head_read(struct segments *set, int fd, uint64_t number, struct segme
 	ssize_t got = set->env->pread(set->env->ctx, fd, head, sizeof head, 0);
 	if (got < 0)
 		return (int)got;
-	if (got != SEGMENT_HEAD || get_le(head, 8) != HEAD_MAGIC || get_le(head + 16, 8) != number)
+	if (got != SEGMENT_HEAD || bytes_get_le(head, 8) != HEAD_MAGIC || bytes_get_le(head + 16, 8) != number)
 		return ERR_CORRUPT;
-	if (get_le(head + 8, 4) != 1)
+	if (bytes_get_le(head + 8, 4) != 1)
 		return ERR_VERSION;
 	head_key(set, key);
 	int err = page_open(key, head + NONCE_AT, bytes_of(head, CLEAR_SIZE), bytes_of(head + SEALED_AT, PLAIN_SIZE),
@@ -277,13 +260,13 @@ static int head_read(struct segments *set, int fd, uint64_t number, struct segme
 	if (err < 0)
 		return ERR_CORRUPT;
 	*ret = (struct segment_info){ .number = number,
-		.prev = get_le(plain + 32, 8),
-		.prev_pos = get_le(plain + 40, 8),
-		.seq = get_le(plain + 48, 8),
-		.prev_synced = get_le(plain + 56, 8) != 0,
-		.size = get_le(plain + 64, 8) };
+		.prev = bytes_get_le(plain + 32, 8),
+		.prev_pos = bytes_get_le(plain + 40, 8),
+		.seq = bytes_get_le(plain + 48, 8),
+		.prev_synced = bytes_get_le(plain + 56, 8) != 0,
+		.size = bytes_get_le(plain + 64, 8) };
 	if (ret_aead)
-		err = aead_new((enum aead_suite)get_le(head + 12, 4), plain, ret_aead);
+		err = aead_new((enum aead_suite)bytes_get_le(head + 12, 4), plain, ret_aead);
 	secret_wipe(plain, sizeof plain);
 	return err;
 }
@@ -687,16 +670,12 @@ int segments_read(struct segments *set, const struct place *at, void *p, size_t 
 
 static void record_undo(struct segments *set, uint64_t number, int64_t delta)
 {
-	if (set->n_undo == set->undo_alloc) {
-		size_t alloc = set->undo_alloc ? set->undo_alloc * 2 : 256;
-		struct undo *undo = realloc(set->undo, alloc * sizeof *undo);
-		if (!undo) {
-			set->undo_lost = true;
-			return;
-		}
-		set->undo = undo;
-		set->undo_alloc = alloc;
+	struct undo *undo = array_room(set->undo, &set->undo_alloc, set->n_undo + 1, sizeof *undo);
+	if (!undo) {
+		set->undo_lost = true;
+		return;
 	}
+	set->undo = undo;
 	set->undo[set->n_undo++] = (struct undo){ number, delta };
 }
 

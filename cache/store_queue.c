@@ -3,6 +3,7 @@
  * Transactions of sync on content, chunks, the outbox and the list of local changes.
  */
 #include <stdlib.h>
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "cache/txn.h"
 
@@ -20,13 +21,10 @@ int txn_extents(struct store_txn *t, uint64_t ino, struct extent **ret_e, size_t
 		int err = index_extents(t->s->index, ino, at, INT64_MAX, p, 64, &found);
 		if (err < 0)
 			return err;
-		if (n + found > alloc) {
-			alloc = (n + found) * 2;
-			struct extent *more = realloc(e, alloc * sizeof *e);
-			if (!more)
-				return ERR_NOMEM;
-			e = more;
-		}
+		struct extent *more = array_room(e, &alloc, n + found, sizeof *e);
+		if (!more)
+			return ERR_NOMEM;
+		e = more;
 		for (size_t i = 0; i < found; i++) {
 			const struct place *where = &p[i].at;
 			e[n] = (struct extent){ .off = p[i].off, .len = p[i].len };
@@ -349,13 +347,10 @@ int txn_outbox_chunks(struct store_txn *t, uint64_t row, uint64_t **ret_chunks, 
 			return err;
 		if (c.confirmed)
 			continue;
-		if (n == alloc) {
-			alloc = alloc ? alloc * 2 : 8;
-			uint64_t *more = realloc(list, alloc * sizeof *list);
-			if (!more)
-				return ERR_NOMEM;
-			list = more;
-		}
+		uint64_t *more = array_room(list, &alloc, n + 1, sizeof *list);
+		if (!more)
+			return ERR_NOMEM;
+		list = more;
 		list[n++] = chunk;
 	}
 	if (err != ERR_NOT_FOUND)

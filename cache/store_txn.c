@@ -4,6 +4,7 @@
  * the links, whatever a caller's copy of a node says.
  */
 #include <stdlib.h>
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "cache/txn.h"
 
@@ -212,14 +213,10 @@ struct link_list {
 
 static int list_add(struct link_list *list, const struct link *l)
 {
-	if (list->n == list->alloc) {
-		size_t alloc = list->alloc ? list->alloc * 2 : 4;
-		struct link *p = realloc(list->l, alloc * sizeof *p);
-		if (!p)
-			return ERR_NOMEM;
-		list->l = p;
-		list->alloc = alloc;
-	}
+	struct link *p = array_room(list->l, &list->alloc, list->n + 1, sizeof *p);
+	if (!p)
+		return ERR_NOMEM;
+	list->l = p;
 	list->l[list->n++] = *l;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Receiving side of content.h: a body's slices, index chunks resolved, become extents that name chunk rows. */
 #include <stdlib.h>
+#include "base/array.h"
 
 #include "crypto/secret.h"
 #include "fusefs/content.h"
@@ -20,15 +21,10 @@ static int add_slices(struct flattening *w, const struct slice *s, size_t n)
 
 	if (f->n_slices + n > FLAT_MAX)
 		return ERR_RANGE;
-	if (f->n_slices + n > w->alloc) {
-		size_t alloc = (f->n_slices + n) * 2;
-		struct slice *more = realloc(f->slices, alloc * sizeof *more);
-
-		if (!more)
-			return ERR_NOMEM;
-		f->slices = more;
-		w->alloc = alloc;
-	}
+	struct slice *more = array_room(f->slices, &w->alloc, f->n_slices + n, sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	f->slices = more;
 	memcpy(f->slices + f->n_slices, s, n * sizeof *s);
 	f->n_slices += n;
 	return OK;

@@ -6,6 +6,7 @@
 #include "fusefs/lane.h"
 
 #include <stdlib.h>
+#include "base/array.h"
 
 #include "fusefs/table.h"
 
@@ -86,15 +87,11 @@ static int get_lane(struct lanes *l, uint64_t id, struct lane **ret_lane)
 
 static int add_node(struct lanes *l, uint64_t ino, struct node_state **ret_n)
 {
-	if (l->n_nodes == l->alloc_nodes) {
-		size_t alloc = l->alloc_nodes ? l->alloc_nodes * 2 : 64;
-		struct node_state *more = realloc(l->nodes, alloc * sizeof *more);
+	struct node_state *more = array_room(l->nodes, &l->alloc_nodes, l->n_nodes + 1, sizeof *more);
 
-		if (!more)
-			return ERR_NOMEM;
-		l->nodes = more;
-		l->alloc_nodes = alloc;
-	}
+	if (!more)
+		return ERR_NOMEM;
+	l->nodes = more;
 	int err = table_put(&l->by_ino, ino, l->n_nodes + 1);
 	if (err < 0)
 		return err;
@@ -116,15 +113,11 @@ static void unlist(struct lane *lane, size_t index)
 
 static int list(struct lane *lane, size_t index)
 {
-	if (lane->n == lane->alloc) {
-		size_t alloc = lane->alloc ? lane->alloc * 2 : 16;
-		size_t *more = realloc(lane->waiting, alloc * sizeof *more);
+	size_t *more = array_room(lane->waiting, &lane->alloc, lane->n + 1, sizeof *more);
 
-		if (!more)
-			return ERR_NOMEM;
-		lane->waiting = more;
-		lane->alloc = alloc;
-	}
+	if (!more)
+		return ERR_NOMEM;
+	lane->waiting = more;
 	lane->waiting[lane->n++] = index;
 	return OK;
 }

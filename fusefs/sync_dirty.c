@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "fusefs/sync_inner.h"
 
@@ -28,17 +29,13 @@ static int note(void *ctx, const struct node *node)
 {
 	struct scan *sc = ctx;
 
-	if (sc->n == sc->alloc) {
-		size_t alloc = sc->alloc ? sc->alloc * 2 : 64;
-		struct dirty *more = realloc(sc->d, alloc * sizeof *more);
+	struct dirty *more = array_room(sc->d, &sc->alloc, sc->n + 1, sizeof *more);
 
-		if (!more) {
-			sc->err = ERR_NOMEM;
-			return 0;
-		}
-		sc->d = more;
-		sc->alloc = alloc;
+	if (!more) {
+		sc->err = ERR_NOMEM;
+		return 0;
 	}
+	sc->d = more;
 	sc->d[sc->n++] = (struct dirty){ .ino = node->ino, .change = node->change, .kind = node->kind, .bits = node->change_bits,
 					 .flags = node->flags, .id = node->id };
 	return sc->n < SCAN_MAX;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "fusefs/tree_inner.h"
 
@@ -69,15 +70,11 @@ int tree_invalidate(struct tree *tr, uint64_t ino, uint64_t child, struct bytes 
 {
 	if (ino == 0)
 		return OK;
-	if (tr->n_inv == tr->alloc_inv) {
-		size_t alloc = tr->alloc_inv ? tr->alloc_inv * 2 : 16;
-		struct invalidation *more = realloc(tr->inv, alloc * sizeof *more);
+	struct invalidation *more = array_room(tr->inv, &tr->alloc_inv, tr->n_inv + 1, sizeof *more);
 
-		if (!more)
-			return ERR_NOMEM;
-		tr->inv = more;
-		tr->alloc_inv = alloc;
-	}
+	if (!more)
+		return ERR_NOMEM;
+	tr->inv = more;
 	struct invalidation *i = &tr->inv[tr->n_inv++];
 	*i = (struct invalidation){ .ino = ino, .child = child, .name_len = (uint8_t)name.len };
 	if (name.len > 0)
@@ -125,15 +122,11 @@ static int add_touched(struct tree *tr, uint64_t parent, struct bytes name)
 		if (o->parent == parent && bytes_equal(bytes_of(o->name, o->len), name))
 			return OK;
 	}
-	if (tr->n_touched == tr->alloc_touched) {
-		size_t alloc = tr->alloc_touched ? tr->alloc_touched * 2 : 16;
-		struct tree_name *more = realloc(tr->touched, alloc * sizeof *more);
+	struct tree_name *more = array_room(tr->touched, &tr->alloc_touched, tr->n_touched + 1, sizeof *more);
 
-		if (!more)
-			return ERR_NOMEM;
-		tr->touched = more;
-		tr->alloc_touched = alloc;
-	}
+	if (!more)
+		return ERR_NOMEM;
+	tr->touched = more;
 	struct tree_name *n = &tr->touched[tr->n_touched++];
 	n->parent = parent;
 	n->len = (uint8_t)name.len;

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "fusefs/tree_inner.h"
 
@@ -192,15 +193,11 @@ static int look_again(struct tree *tr, uint64_t dir)
 
 int tree_dir_moved(struct tree *tr, uint64_t dir)
 {
-	if (tr->n_moved == tr->alloc_moved) {
-		size_t alloc = tr->alloc_moved ? tr->alloc_moved * 2 : 8;
-		uint64_t *more = realloc(tr->moved, alloc * sizeof *more);
+	uint64_t *more = array_room(tr->moved, &tr->alloc_moved, tr->n_moved + 1, sizeof *more);
 
-		if (!more)
-			return ERR_NOMEM;
-		tr->moved = more;
-		tr->alloc_moved = alloc;
-	}
+	if (!more)
+		return ERR_NOMEM;
+	tr->moved = more;
 	tr->moved[tr->n_moved++] = dir;
 	/* Walking up may bring back rows of deleted directories, which are moved by that: they wait for their turn. */
 	if (tr->walking)

@@ -2,6 +2,7 @@
 #include "syncd/action.h"
 
 #include <stdlib.h>
+#include "base/array.h"
 
 void engine_actions_clear(struct engine_actions *a)
 {
@@ -19,15 +20,11 @@ void engine_actions_release(struct engine_actions *a)
 
 int action_add(struct engine_actions *out, enum engine_action_kind kind, struct engine_action **ret_a)
 {
-	if (out->n == out->alloc) {
-		size_t alloc = out->alloc ? out->alloc * 2 : 16;
-		struct engine_action *v = realloc(out->v, alloc * sizeof *v);
+	struct engine_action *v = array_room(out->v, &out->alloc, out->n + 1, sizeof *v);
 
-		if (!v)
-			return ERR_NOMEM;
-		out->v = v;
-		out->alloc = alloc;
-	}
+	if (!v)
+		return ERR_NOMEM;
+	out->v = v;
 	out->v[out->n] = (struct engine_action){ .kind = kind };
 	*ret_a = &out->v[out->n++];
 	return OK;
