@@ -228,11 +228,21 @@ static void set_epoch(struct log *l, const struct log_change *c, struct copies *
 	l->minimum = c->epoch.minimum;
 }
 
-/* Opens and ends the spans in which each device may write. */
+static bool concerns(const struct log_change *c, const struct id32 *person)
+{
+	return ((c->set_person || c->set_role) && id32_equal(person, &c->person.root)) ||
+	       (c->set_device && id32_equal(person, &c->device.person)) ||
+	       ((c->lose_person || c->lose_device) && id32_equal(person, &c->lost_person));
+}
+
+/* Opens and ends the spans in which a device may write, for those of the person that changed. */
 static void update_spans(struct log *l, const struct log_change *c)
 {
 	for (size_t i = 0; i < l->n_devices; i++) {
 		struct log_device_row *row = &l->devices[i];
+
+		if (!concerns(c, &row->pub.person))
+			continue;
 		const struct log_person *p = row->pub.live ? log_find_person(l, &row->pub.person) : NULL;
 		bool writes = p && p->role >= ROLE_WRITER;
 
@@ -278,8 +288,7 @@ int log_commit(struct log *l, const struct log_change *c)
 		set_epoch(l, c, &m);
 	if (c->set_retention)
 		l->retention = c->retention;
-	if (c->set_person || c->set_device || c->set_role || c->lose_person || c->lose_device)
-		update_spans(l, c);
+	update_spans(l, c);
 	l->hashes[l->n_hashes++] = c->hash;
 	return 0;
 }
