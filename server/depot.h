@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * depot: everything that the relay keeps but large chunks: spaces, log entries, records and their history, lines,
- * heads, chunks' rows and small chunks. This header is the interface; depot_sqlite*.c carry it out with SQLite.
+ * heads, chunks' rows and small chunks. This header is the interface, with depot_plain.h for the plain protocol;
+ * depot_sqlite*.c carry it out with SQLite.
  *
  * One connection belongs to one thread. There is one writer connection and any number of readers of the same directory:
  *
@@ -27,7 +28,7 @@
 #include "base/env.h"
 #include "base/id.h"
 
-#define DEPOT_FORMAT 1
+#define DEPOT_FORMAT 2
 
 struct depot;
 

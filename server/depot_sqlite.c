@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 
-static const char schema[] =
+static const char schema_1[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), format INTEGER NOT NULL, store BLOB NOT NULL,"
 	" boot TEXT NOT NULL) STRICT;"
 	"CREATE TABLE spaces(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, cursor INTEGER NOT NULL,"
@@ -39,6 +39,33 @@ static const char schema[] =
 	"CREATE TABLE blobs(key INTEGER PRIMARY KEY, blob BLOB NOT NULL) STRICT;"
 	"CREATE TABLE named(space INTEGER NOT NULL, id BLOB NOT NULL, ids BLOB NOT NULL, PRIMARY KEY(space, id))"
 	" STRICT, WITHOUT ROWID;";
+
+/* The plain protocol's. The blob comes last, so that reading the columns before it touches no overflow page. */
+static const char schema_2[] =
+	"CREATE TABLE plain(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, root_key BLOB NOT NULL, cursor INTEGER NOT "
+	"NULL, generation INTEGER NOT NULL, min_generation INTEGER NOT NULL, rewrap INTEGER NOT NULL,"
+	" members INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE items(no INTEGER PRIMARY KEY, space INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,"
+	" cursor INTEGER NOT NULL, deleted INTEGER NOT NULL, size INTEGER NOT NULL, dek BLOB NOT NULL,"
+	" link BLOB NOT NULL, object BLOB NOT NULL, blob BLOB NOT NULL) STRICT;"
+	"CREATE UNIQUE INDEX items_id ON items(space, kind, id);"
+	"CREATE INDEX items_cursor ON items(space, cursor, kind, id);"
+	"CREATE INDEX items_record ON items(space, link) WHERE kind = 2;"
+	"CREATE TABLE garbage(space BLOB NOT NULL, object BLOB NOT NULL, since INTEGER NOT NULL,"
+	" PRIMARY KEY(space, object)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX garbage_since ON garbage(since);"
+	"CREATE TABLE revoked(space INTEGER NOT NULL, cid BLOB NOT NULL, PRIMARY KEY(space, cid)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE mail(id BLOB NOT NULL UNIQUE, mailbox BLOB NOT NULL, created INTEGER NOT NULL,"
+	" expires INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;"
+	"CREATE INDEX mail_box ON mail(mailbox, created, id);"
+	"CREATE INDEX mail_expires ON mail(expires);"
+	"CREATE TABLE deeds(what TEXT NOT NULL, who BLOB NOT NULL, at INTEGER NOT NULL) STRICT;"
+	"CREATE INDEX deeds_who ON deeds(what, who, at);"
+	"CREATE INDEX deeds_at ON deeds(at);"
+	"CREATE TABLE facts(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+
+/* What brings format i to format i + 1. */
+static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2 };
 
 static const char *const sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -89,6 +116,38 @@ static const char *const sql[ST_COUNT] = {
 		"SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
 		" (SELECT coalesce(sum(size), 0) FROM chunks),"
 		" (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
+	[ST_PLAIN_FIND] = "SELECT no, root_key, cursor, generation, min_generation, rewrap, members FROM plain WHERE id = ?1",
+	[ST_PLAIN_ADD] = "INSERT INTO plain(id, cursor, generation, min_generation, rewrap, members, root_key)"
+			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[ST_PLAIN_SET] = "UPDATE plain SET cursor = ?2, generation = ?3, min_generation = ?4, rewrap = ?5, members = ?6"
+			 " WHERE id = ?1",
+	[ST_ITEM_SET] = "INSERT INTO items(space, kind, id, cursor, deleted, size, dek, link, object, blob)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(space, kind, id) DO UPDATE SET"
+			" cursor = ?4, deleted = ?5, size = ?6, dek = ?7, link = ?8, object = ?9, blob = ?10",
+	[ST_ITEM_GET] = "SELECT kind, id, cursor, deleted, size, dek, link, object, blob FROM items"
+			" WHERE space = ?1 AND kind = ?2 AND id = ?3",
+	[ST_ITEM_DEK] = "UPDATE items SET dek = ?4 WHERE space = ?1 AND kind = ?2 AND id = ?3",
+	[ST_ITEMS] = "SELECT kind, id, cursor, deleted, size, dek, link, object, blob FROM items WHERE space = ?1"
+		     " AND (cursor, kind, id) > (?2, ?3, ?4) AND cursor <= ?5 AND kind & ?6 ORDER BY cursor, kind, id",
+	[ST_FILES_TO_GARBAGE] = "INSERT OR IGNORE INTO garbage(space, object, since)"
+				" SELECT ?3, object, ?4 FROM items WHERE space = ?1 AND kind = 2 AND link = ?2",
+	[ST_FILES_DEL] = "DELETE FROM items WHERE space = ?1 AND kind = 2 AND link = ?2",
+	[ST_GARBAGE_ADD] = "INSERT OR IGNORE INTO garbage(space, object, since) VALUES(?1, ?2, ?3)",
+	[ST_GARBAGE] = "SELECT space, object FROM garbage WHERE since < ?1 LIMIT ?2",
+	[ST_GARBAGE_DEL] = "DELETE FROM garbage WHERE space = ?1 AND object = ?2",
+	[ST_REVOKE] = "INSERT OR IGNORE INTO revoked(space, cid) VALUES(?1, ?2)",
+	[ST_REVOKED] = "SELECT 1 FROM revoked WHERE space = ?1 AND cid = ?2",
+	[ST_MAIL_ADD] = "INSERT INTO mail(id, mailbox, created, expires, payload) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[ST_MAIL_GET] = "SELECT id, mailbox, created, expires, payload FROM mail WHERE id = ?1",
+	[ST_MAILS] = "SELECT id, mailbox, created, expires, payload FROM mail WHERE mailbox = ?1"
+		     " AND (created, id) > (?2, ?3) AND expires > ?4 ORDER BY created, id LIMIT ?5",
+	[ST_MAIL_DEL] = "DELETE FROM mail WHERE id = ?1",
+	[ST_MAIL_EXPIRE] = "DELETE FROM mail WHERE expires <= ?1",
+	[ST_DEED_ADD] = "INSERT INTO deeds(what, who, at) VALUES(?1, ?2, ?3)",
+	[ST_DEEDS] = "SELECT count(*) FROM deeds WHERE what = ?1 AND who = ?2 AND at > ?3",
+	[ST_DEED_EXPIRE] = "DELETE FROM deeds WHERE at < ?1",
+	[ST_FACT_SET] = "INSERT INTO facts(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2",
+	[ST_FACT_GET] = "SELECT value FROM facts WHERE name = ?1",
 };
 
 int depot_err(struct depot *s, int rc)
@@ -231,12 +290,37 @@ static int configure(struct depot *s)
 		       "PRAGMA journal_size_limit = 67108864");
 }
 
+/* From format `from` (0: empty) to this one. */
+static int migrate(struct depot *s, int from)
+{
+	int err = OK;
+
+	for (int i = from; i < DEPOT_FORMAT && err == OK; i++)
+		err = exec(s, schemas[i]);
+	return err;
+}
+
+static int upgrade(struct depot *s, int from)
+{
+	sqlite3_stmt *q = NULL;
+	int err;
+
+	if ((err = exec(s, "BEGIN EXCLUSIVE")) < 0 || (err = migrate(s, from)) < 0)
+		return err;
+	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET format = ?1", -1, &q, NULL) != SQLITE_OK)
+		return depot_err(s, sqlite3_errcode(s->db));
+	sqlite3_bind_int(q, 1, DEPOT_FORMAT);
+	err = depot_run(s, q);
+	sqlite3_finalize(q);
+	return err < 0 ? err : exec(s, "COMMIT");
+}
+
 static int create(struct depot *s)
 {
 	sqlite3_stmt *q = NULL;
 	int err, rc;
 
-	if ((err = exec(s, "BEGIN EXCLUSIVE")) < 0 || (err = exec(s, schema)) < 0)
+	if ((err = exec(s, "BEGIN EXCLUSIVE")) < 0 || (err = migrate(s, 0)) < 0)
 		return err;
 	s->env->random(s->env->ctx, s->id.b, sizeof s->id.b);
 	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta(id, format, store, boot) VALUES(1, ?1, ?2, '')", -1, &q, NULL);
@@ -249,8 +333,8 @@ static int create(struct depot *s)
 	return err < 0 ? err : exec(s, "COMMIT");
 }
 
-/* ERR_NOT_FOUND: an empty database; ERR_VERSION: of another format, or not a relay's. */
-static int read_meta(struct depot *s)
+/* ERR_NOT_FOUND: an empty database; ERR_VERSION: of a newer format, or not a relay's. */
+static int read_meta(struct depot *s, int *ret_format)
 {
 	sqlite3_stmt *q = NULL;
 	int err, tables = 0;
@@ -267,10 +351,13 @@ static int read_meta(struct depot *s)
 	if (sqlite3_prepare_v2(s->db, "SELECT format, store FROM meta", -1, &q, NULL) != SQLITE_OK)
 		return ERR_VERSION;
 	err = depot_step_row(s, q);
-	if (err > 0)
-		err = sqlite3_column_int(q, 0) != DEPOT_FORMAT ? ERR_VERSION : depot_column_fixed(q, 1, s->id.b, 16);
-	else if (!err)
+	if (err > 0) {
+		*ret_format = sqlite3_column_int(q, 0);
+		err = *ret_format < 1 || *ret_format > DEPOT_FORMAT ? ERR_VERSION
+								    : depot_column_fixed(q, 1, s->id.b, 16);
+	} else if (!err) {
 		err = ERR_CORRUPT;
+	}
 	sqlite3_finalize(q);
 	return err;
 }
@@ -325,7 +412,7 @@ static int open_db(struct depot *s)
 int depot_open(const struct env *env, const char *dir, struct depot **ret_s)
 {
 	struct depot *s = calloc(1, sizeof *s);
-	int err;
+	int err, format = DEPOT_FORMAT;
 
 	if (!s)
 		return ERR_NOMEM;
@@ -335,9 +422,11 @@ int depot_open(const struct env *env, const char *dir, struct depot **ret_s)
 		s->path = NULL;
 		err = ERR_NOMEM;
 	} else if ((err = lock_dir(s, dir)) == OK && (err = open_db(s)) == OK) {
-		err = read_meta(s);
+		err = read_meta(s, &format);
 		if (err == ERR_NOT_FOUND)
 			err = create(s);
+		else if (err == OK && format < DEPOT_FORMAT)
+			err = upgrade(s, format);
 		if (err == OK)
 			err = note_boot(s);
 	}

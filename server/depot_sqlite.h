@@ -7,7 +7,7 @@
 #define COFFER_SERVER_DEPOT_SQLITE_H
 
 #include <sqlite3.h>
-#include "server/depot.h"
+#include "server/depot_plain.h"
 
 /* Rows of one space stand together: space number in the high bits, a per-space number in the low ones. */
 #define KEY_BITS 40
@@ -49,6 +49,30 @@ enum stmt {
 	ST_NAMED_GET,
 	ST_NAMED_DEL,
 	ST_SIZES,
+	ST_PLAIN_FIND,
+	ST_PLAIN_ADD,
+	ST_PLAIN_SET,
+	ST_ITEM_SET,
+	ST_ITEM_GET,
+	ST_ITEM_DEK,
+	ST_ITEMS,
+	ST_FILES_TO_GARBAGE,
+	ST_FILES_DEL,
+	ST_GARBAGE_ADD,
+	ST_GARBAGE,
+	ST_GARBAGE_DEL,
+	ST_REVOKE,
+	ST_REVOKED,
+	ST_MAIL_ADD,
+	ST_MAIL_GET,
+	ST_MAILS,
+	ST_MAIL_DEL,
+	ST_MAIL_EXPIRE,
+	ST_DEED_ADD,
+	ST_DEEDS,
+	ST_DEED_EXPIRE,
+	ST_FACT_SET,
+	ST_FACT_GET,
 	ST_COUNT
 };
 
