@@ -8,6 +8,7 @@ comma    := ,
 SANITIZE ?=
 BUILD    ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 PREFIX   ?= /usr/local
+SBIN     ?= /sbin
 NPROC    := $(shell nproc)
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -94,12 +95,13 @@ deps: ## install the Debian packages that build and tests need (root or sudo)
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
 
-install: all ## programs and systemd units (DESTDIR, PREFIX)
+install: all ## programs, systemd units, mount(8)'s helper (DESTDIR, PREFIX; SBIN= leaves the helper out)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	$(if $(PROGRAMS),install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin)
 	@for kind in system user; do for u in contrib/systemd/$$kind/*.*; do [ ! -e "$$u" ] || \
 		sed 's|@PREFIX@|$(PREFIX)|g' "$$u" | \
 		install -D -m 644 /dev/stdin "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${u##*/}"; done; done
+	$(if $(SBIN),install -d $(DESTDIR)$(SBIN) && ln -sf $(PREFIX)/bin/coffer $(DESTDIR)$(SBIN)/mount.fuse.coffer)
 
 clean: ## remove every build directory
 	rm -rf build build-*

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "cli/home.h"
+#include "cli/mount_helper.h"
 #include "cli/verb.h"
 
 static const struct verb *const verbs[] = {
@@ -104,6 +105,8 @@ int main(int argc, char **argv)
 	const char *home_option = NULL;
 	bool help = false;
 
+	if (mount_helper_named(argv[0]))
+		return mount_helper_main(argc, argv);
 	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, "+:", options, NULL)) != -1;) {
 		switch (c) {

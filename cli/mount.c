@@ -36,7 +36,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 
 const struct verb verb_mount = {
 	.name = "mount",
-	.synopsis = "DIR [--space NAME] [-o allow_other,ro,noexec,owners=keep,uid=N,gid=N,suid,dev]",
+	.synopsis = "DIR [--space NAME] [-o allow_other,ro,noexec,owners=keep,uid=N,gid=N,allow_suid,allow_dev]",
 	.summary = "mount all spaces, or one, at an empty directory; ready when it returns",
 	.example = "coffer mount ~/Coffer",
 	.run = run,

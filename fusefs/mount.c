@@ -18,7 +18,7 @@
 
 struct mount {
 	struct ops ops;
-	char *dir;
+	char *dir, *source;
 	struct fuse_session *se;
 	pthread_mutex_t lock; /* below */
 	bool stopping;        /* mount_stop is unmounting: the end of the connection is no news */
@@ -58,7 +58,8 @@ static int session_open(struct mount *m)
 static int session_mount(struct mount *m)
 {
 	const struct mount_config *c = &m->ops.config;
-	const struct mountpoint_options options = { .allow_other = c->allow_other,
+	const struct mountpoint_options options = { .source = m->source,
+		.allow_other = c->allow_other,
 		.read_only = c->read_only,
 		.exec_off = c->exec_off,
 		.suid = c->suid,
@@ -103,6 +104,7 @@ static void mount_free(struct mount *m)
 		fuse_session_destroy(m->se); /* closes the descriptor */
 	pthread_mutex_destroy(&m->lock);
 	free(m->dir);
+	free(m->source);
 	free(m);
 }
 
@@ -112,9 +114,11 @@ static int mount_open(struct mount *m, const struct mount_config *config)
 
 	m->ops.config = *config;
 	m->dir = strdup(config->dir);
-	if (!m->dir)
+	m->source = strdup(config->source ? config->source : "coffer");
+	if (!m->dir || !m->source)
 		return ERR_NOMEM;
 	m->ops.config.dir = m->dir;
+	m->ops.config.source = m->source;
 	m->ops.selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	owners_init(&m->ops.owners, &m->ops.config);
 	err = mountpoint_prepare(m->dir);

@@ -18,6 +18,7 @@ struct mount;
 
 struct mount_config {
 	struct store *store;
+	const char *source; /* shown by the kernel as what is mounted; NULL: "coffer" */
 	const char *dir;    /* absolute path of an existing, empty directory */
 	uint64_t root_ino;  /* STORE_ROOT_INO, or a space's root directory */
 	struct id32 person; /* the own person: owner of what is created here */

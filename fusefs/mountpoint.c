@@ -102,7 +102,7 @@ static int mount_directly(const char *dir, const struct mountpoint_options *o, i
 		return err;
 	snprintf(data, sizeof data, "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions%s", fd, S_IFDIR,
 		geteuid(), getegid(), o->allow_other ? ",allow_other" : "");
-	if (mount("coffer", dir, FS_TYPE, mount_flags(o), data) < 0) {
+	if (mount(o->source, dir, FS_TYPE, mount_flags(o), data) < 0) {
 		err = err_from_errno(errno);
 		close(fd);
 		return err;
@@ -156,10 +156,19 @@ static int run_helper(char *const argv[], int socket, bool *ret_ok)
 	return 0;
 }
 
+/* As a value in the list of options: fusermount3 takes a backslash off. `out` has room for twice the text. */
+static void escape(const char *text, char *out)
+{
+	for (; *text; *out++ = *text++)
+		if (*text == ',' || *text == '\\')
+			*out++ = '\\';
+	*out = 0;
+}
+
 /* fusermount3 adds nosuid and nodev by itself. It sends the descriptor before it ends, so the socket holds it. */
 static int mount_by_helper(const char *dir, const struct mountpoint_options *o, int *ret_fd)
 {
-	char program[] = "fusermount3", dash_o[] = "-o", end[] = "--", options[160];
+	char program[] = "fusermount3", dash_o[] = "-o", end[] = "--", options[2 * MOUNTPOINT_SOURCE_MAX + 160];
 	FREE_AFTER char *path = strdup(dir);
 	char *argv[] = { program, dash_o, options, end, path, NULL };
 	int pair[2];
@@ -167,8 +176,9 @@ static int mount_by_helper(const char *dir, const struct mountpoint_options *o, 
 
 	if (!path)
 		return ERR_NOMEM;
-	snprintf(options, sizeof options, "fsname=coffer,subtype=coffer,default_permissions%s%s%s",
+	int n = snprintf(options, sizeof options, "subtype=coffer,default_permissions%s%s%s,fsname=",
 		o->allow_other ? ",allow_other" : "", o->read_only ? ",ro" : "", o->exec_off ? ",noexec" : "");
+	escape(o->source, options + n);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_from_errno(errno);
 	int err = run_helper(argv, pair[1], &ok);

@@ -15,11 +15,14 @@
 #include <stdbool.h>
 #include "base/err.h"
 
+#define MOUNTPOINT_SOURCE_MAX 1024
+
 /* Checks that dir is an empty directory without a live mount of this program; unmounts one that a killed process
  * left. ERR_NOT_FOUND, ERR_NOT_DIR, ERR_NOT_EMPTY, ERR_BUSY, ERR_PERMISSION, ERR_IO. */
 int mountpoint_prepare(const char *dir) MUST_CHECK;
 
 struct mountpoint_options {
+	const char *source; /* what the kernel's table shows as mounted; at most MOUNTPOINT_SOURCE_MAX bytes */
 	bool allow_other, read_only, exec_off, suid, dev;
 };
 

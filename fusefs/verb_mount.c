@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "fusefs/mountpoint.h"
 #include "fusefs/space_make.h"
 #include "fusefs/verb.h"
 
@@ -110,9 +111,9 @@ static int apply_option(struct mount_config *m, const char *o)
 		m->exec_off = true;
 	else if (strcmp(o, "owners=keep") == 0)
 		m->owners_keep = true;
-	else if (strcmp(o, "suid") == 0)
+	else if (strcmp(o, "suid") == 0 || strcmp(o, "allow_suid") == 0)
 		m->suid = true;
-	else if (strcmp(o, "dev") == 0)
+	else if (strcmp(o, "dev") == 0 || strcmp(o, "allow_dev") == 0)
 		m->dev = true;
 	else if (strncmp(o, "uid=", 4) == 0)
 		return m->has_uid = true, parse_id(o + 4, &m->uid);
@@ -154,10 +155,12 @@ static int fail_mount(struct call *c, int err, const char *dir)
 int verb_mount(struct call *c)
 {
 	FREE_AFTER char *dir = map_get_string(c->args, "dir", 4095);
+	FREE_AFTER char *source = map_get_string(c->args, "source", MOUNTPOINT_SOURCE_MAX);
 	struct bytes space = map_get_text(c->args, "space");
 	struct agent *a = c->agent;
 	struct mount *m = NULL;
 	struct mount_config config = { .store = a->store,
+				       .source = source,
 				       .dir = dir,
 				       .root_ino = STORE_ROOT_INO,
 				       .person = *identity_person(a->who),
