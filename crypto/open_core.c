@@ -5,6 +5,7 @@
 #include "crypto/seal.h"
 #include "crypto/seal_core.h"
 #include "crypto/squeeze.h"
+#include "crypto/xchacha.h"
 
 #define INNER_AT (SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE)
 
@@ -17,10 +18,9 @@ static int open_inner(const struct seal_job *job, struct bytes sealed, uint8_t *
 	seal_split_key(job, sealed.p, keys);
 	if (sodium_memcmp(keys, sealed.p + SEAL_NONCE_SIZE, SEAL_COMMITMENT_SIZE) != 0)
 		err = ERR_COMMITMENT;
-	else if (crypto_aead_xchacha20poly1305_ietf_decrypt_detached(inner, NULL, sealed.p + INNER_AT, len,
-			 sealed.p + INNER_AT + len, job->aad.p, job->aad.len, sealed.p,
-			 keys + SEAL_COMMITMENT_SIZE) != 0)
-		err = ERR_TAMPERED;
+	else
+		err = xchacha_open(keys + SEAL_COMMITMENT_SIZE, sealed.p, job->aad, bytes_of(sealed.p + INNER_AT, len),
+			sealed.p + INNER_AT + len, inner);
 	sodium_memzero(keys, sizeof keys);
 	return err;
 }

@@ -12,8 +12,10 @@
  * ciphertext opens under two keys.
  * Records: K = kdf_subkey(kdf_subkey(epoch key, "cof-spac", space), "cof-node", id), random nonce.
  * Chunks: K is the chunk's own random key; nonce = first 24 bytes of BLAKE2b-256(key = kdf_subkey(K, "cof-nonc", chunk id),
- * len(aad) u64 big-endian ‖ aad ‖ inner). Sealing a chunk again, after a crash, gives the same bytes under the same zstd; if
- * another zstd gives another body, the nonce is another too, so that no two messages ever share key and nonce.
+ * len(aad) u64 big-endian ‖ aad ‖ x), where x is inner if the body is a zstd frame, and chunk_hash ‖ flag ‖ len(body) if it is the
+ * plaintext, which these name as well. Sealing a chunk again, after a crash, gives the same bytes under the same zstd; if
+ * another zstd gives another body, the nonce is another too, so that no two messages ever share key and nonce. The hash is
+ * made in the same call from the very bytes that are sealed, so that not even a store that gives back other bytes makes it so.
  * Small: random nonce.
  * What label and aad are for each object is in docs/FORMAT.md "Sealing".
  *
@@ -54,12 +56,12 @@ int seal_record(const uint8_t epoch_key[KEY_SIZE], const struct record_header *h
 /* BLAKE2b-256 of a chunk's plaintext under the space's hash key (struct slice.hash). */
 void chunk_hash(const uint8_t hash_key[KEY_SIZE], struct bytes plain, struct id32 *ret_hash);
 
-/* Appends the blob of a content chunk (1..CHUNK_MAX_PLAIN bytes, else ERR_RANGE). `key` is random, made for this chunk. */
-int seal_chunk(const struct id16 *space, const struct id16 *id, const uint8_t key[KEY_SIZE], struct bytes plain,
+/* Appends the blob of a content chunk (1..CHUNK_MAX_PLAIN bytes, else ERR_RANGE) and completes *ret_slice: chunk_len and hash.
+ * chunk and key are what the caller set in it, random and made for this chunk; at, len and from stay. */
+int seal_chunk(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], struct bytes plain, struct slice *ret_slice,
 	struct buf *ret_blob) MUST_CHECK;
 
-/* Appends the blob of an index chunk and completes *ret_slice: chunk_len and hash; chunk and key are what the caller set in
- * it, at, len and from stay. */
+/* The same for an index chunk. */
 int seal_index(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], const struct slice *slices, size_t n,
 	struct slice *ret_slice, struct buf *ret_blob) MUST_CHECK;
 

@@ -34,21 +34,21 @@ int seal_named(const struct slice *slices, size_t n, struct buf *b)
 	return buf_put(b, ids, unique * sizeof *ids);
 }
 
-static int put_chunk(const struct id16 *space, const struct id16 *id, const uint8_t key[KEY_SIZE], struct bytes named,
-	struct bytes plain, struct buf *ret_blob)
+static int put_chunk(const struct id16 *space, const struct slice *s, struct bytes named, struct bytes plain,
+	struct buf *ret_blob)
 {
 	CLEANUP(buf_release) struct buf aad = BUF_INIT(CHUNK_MAX_BLOB);
 	CLEANUP(buf_release) struct buf sealed = BUF_INIT(CHUNK_MAX_BLOB);
-	struct seal_job job = { .label = CHUNK_LABEL, .key = key, .derived = id, .squeeze = true };
+	struct seal_job job = {
+		.label = CHUNK_LABEL, .key = s->key, .derived = &s->chunk, .plain_hash = &s->hash, .squeeze = true
+	};
 	size_t start = ret_blob->len, head = strlen(CHUNK_LABEL);
 	struct bytes header;
 	int err;
 
-	if (plain.len == 0 || plain.len > CHUNK_MAX_PLAIN)
-		return ERR_RANGE;
 	if ((err = buf_put(&aad, CHUNK_LABEL, head)) < 0)
 		return err;
-	if ((err = chunk_put_header(&aad, space, id, named)) < 0)
+	if ((err = chunk_put_header(&aad, space, &s->chunk, named)) < 0)
 		return err;
 	job.aad = buf_bytes(&aad);
 	header = bytes_of(aad.data + head, aad.len - head);
@@ -59,10 +59,14 @@ static int put_chunk(const struct id16 *space, const struct id16 *id, const uint
 	return err;
 }
 
-int seal_chunk(const struct id16 *space, const struct id16 *id, const uint8_t key[KEY_SIZE], struct bytes plain,
+int seal_chunk(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], struct bytes plain, struct slice *ret_slice,
 	struct buf *ret_blob)
 {
-	return put_chunk(space, id, key, bytes_of(NULL, 0), plain, ret_blob);
+	if (plain.len == 0 || plain.len > CHUNK_MAX_PLAIN)
+		return ERR_RANGE;
+	ret_slice->chunk_len = (uint32_t)plain.len;
+	chunk_hash(hash_key, plain, &ret_slice->hash);
+	return put_chunk(space, ret_slice, bytes_of(NULL, 0), plain, ret_blob);
 }
 
 int seal_index(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], const struct slice *slices, size_t n,
@@ -78,10 +82,7 @@ int seal_index(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], const
 		return err;
 	if ((err = seal_named(slices, n, &named)) < 0)
 		return err;
-	err = put_chunk(space, &ret_slice->chunk, ret_slice->key, buf_bytes(&named), buf_bytes(&plain), ret_blob);
-	if (err < 0)
-		return err;
 	ret_slice->chunk_len = (uint32_t)plain.len;
 	chunk_hash(hash_key, buf_bytes(&plain), &ret_slice->hash);
-	return 0;
+	return put_chunk(space, ret_slice, buf_bytes(&named), buf_bytes(&plain), ret_blob);
 }

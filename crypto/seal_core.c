@@ -7,10 +7,11 @@
 #include "crypto/padme.h"
 #include "crypto/seal.h"
 #include "crypto/squeeze.h"
+#include "crypto/xchacha.h"
 
-_Static_assert(SEAL_NONCE_SIZE == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
-_Static_assert(SEAL_TAG_SIZE == crypto_aead_xchacha20poly1305_ietf_ABYTES, "tag");
-_Static_assert(SEAL_COMMITMENT_SIZE + crypto_aead_xchacha20poly1305_ietf_KEYBYTES == 64, "split");
+_Static_assert(SEAL_NONCE_SIZE == XCHACHA_NONCE_SIZE, "nonce");
+_Static_assert(SEAL_TAG_SIZE == XCHACHA_TAG_SIZE, "tag");
+_Static_assert(SEAL_COMMITMENT_SIZE + XCHACHA_KEY_SIZE == 64, "split");
 
 void seal_split_key(const struct seal_job *job, const uint8_t *nonce, uint8_t out[64])
 {
@@ -67,8 +68,10 @@ static int fill_inner(const struct seal_job *job, struct bytes plain, uint8_t *i
 	return 0;
 }
 
+/* A body that is the plaintext itself is known by its hash: with the trailer that says the same as all of inner, a pass less. */
 static void make_nonce(const struct seal_job *job, struct bytes inner, uint8_t *nonce)
 {
+	struct bytes trailer = bytes_of(inner.p + inner.len - SEAL_TRAILER_SIZE, SEAL_TRAILER_SIZE);
 	crypto_generichash_blake2b_state st;
 	uint8_t key[KEY_SIZE], hash[32], be[8];
 
@@ -82,7 +85,12 @@ static void make_nonce(const struct seal_job *job, struct bytes inner, uint8_t *
 	crypto_generichash_blake2b_init(&st, key, sizeof key, sizeof hash);
 	crypto_generichash_blake2b_update(&st, be, sizeof be);
 	crypto_generichash_blake2b_update(&st, job->aad.p, job->aad.len);
-	crypto_generichash_blake2b_update(&st, inner.p, inner.len);
+	if (trailer.p[0] == SEAL_FLAG_RAW) {
+		crypto_generichash_blake2b_update(&st, job->plain_hash->b, sizeof job->plain_hash->b);
+		crypto_generichash_blake2b_update(&st, trailer.p, trailer.len);
+	} else {
+		crypto_generichash_blake2b_update(&st, inner.p, inner.len);
+	}
 	crypto_generichash_blake2b_final(&st, hash, sizeof hash);
 	memcpy(nonce, hash, SEAL_NONCE_SIZE);
 	sodium_memzero(key, sizeof key);
@@ -109,9 +117,8 @@ int seal_core(const struct seal_job *job, struct bytes plain, struct buf *b)
 	make_nonce(job, bytes_of(inner, len), p);
 	seal_split_key(job, p, keys);
 	memcpy(p + SEAL_NONCE_SIZE, keys, SEAL_COMMITMENT_SIZE);
-	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
-		inner, inner + len, NULL, inner, len, job->aad.p, job->aad.len, NULL, p, keys + SEAL_COMMITMENT_SIZE);
+	err = xchacha_seal(keys + SEAL_COMMITMENT_SIZE, p, job->aad, bytes_of(inner, len), inner, inner + len);
 	sodium_memzero(keys, sizeof keys);
-	b->len = start + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE + len + SEAL_TAG_SIZE;
-	return 0;
+	b->len = err < 0 ? start : start + SEAL_NONCE_SIZE + SEAL_COMMITMENT_SIZE + len + SEAL_TAG_SIZE;
+	return err;
 }

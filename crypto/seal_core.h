@@ -20,7 +20,8 @@ struct seal_job {
 	const char *label;
 	const uint8_t *key; /* K */
 	struct bytes aad;
-	const struct id16 *derived; /* derive the nonce, with this id as salt; NULL: random nonce */
+	const struct id16 *derived;      /* derive the nonce, with this id as salt; NULL: random nonce */
+	const struct id32 *plain_hash;   /* with derived, for sealing: keyed hash of just this plaintext */
 	size_t least;               /* pad at least to this */
 	bool squeeze;
 };

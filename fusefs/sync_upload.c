@@ -33,16 +33,20 @@ static int row_of(struct sync_space *ss, uint64_t row, struct chunk_row *ret_c)
 
 static int seal(struct sync_space *ss, const struct chunk_row *c, struct bytes plain, struct buf *blob)
 {
-	struct slice *slices = NULL;
+	const uint8_t *hash_key = secret_key(ss->space->hash_key);
+	const struct id16 *space = &ss->space->row.id;
+	struct slice *slices = NULL, entry = { .chunk = c->id };
 	size_t n = 0;
+	int err = OK;
 
-	if (!c->index)
-		return seal_chunk(&ss->space->row.id, &c->id, c->key, plain, blob);
-	struct slice entry = { .chunk = c->id };
 	memcpy(entry.key, c->key, sizeof entry.key);
-	int err = index_decode(plain, &slices, &n);
-	if (err == OK)
-		err = seal_index(&ss->space->row.id, secret_key(ss->space->hash_key), slices, n, &entry, blob);
+	if (!c->index)
+		err = seal_chunk(space, hash_key, plain, &entry, blob);
+	else if ((err = index_decode(plain, &slices, &n)) == OK)
+		err = seal_index(space, hash_key, slices, n, &entry, blob);
+	/* What no reader would take is not sent. */
+	if (err == OK && !id32_equal(&entry.hash, &c->hash))
+		err = ERR_CORRUPT;
 	if (slices)
 		secret_wipe(slices, n * sizeof *slices);
 	free(slices);

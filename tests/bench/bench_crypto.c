@@ -78,7 +78,7 @@ static int seal_one_chunk(struct data *d, unsigned i)
 {
 	(void)i;
 	buf_clear(&d->blob);
-	return seal_chunk(&d->space, &d->slice.chunk, d->slice.key, bytes_of(d->plain, MIB), &d->blob);
+	return seal_chunk(&d->space, d->slice.key, bytes_of(d->plain, MIB), &d->slice, &d->blob);
 }
 
 static int open_one_chunk(struct data *d, unsigned i)

@@ -60,12 +60,12 @@ def cbor(v):
     return head(5, len(v)) + b"".join(cbor(k) + cbor(v[k]) for k in sorted(v))
 
 
-def seal(label, key, nonce, aad, plain, least=0):
-    """`nonce` is 24 bytes, or the id that a derived nonce is salted with."""
+def seal(label, key, nonce, aad, plain, least=0, digest=b""):
+    """`nonce` is 24 bytes, or the id that a derived nonce is salted with; then `digest` is the keyed hash of the plaintext."""
     body = plain + bytes(max(padme(len(plain)), least) - len(plain))
     inner = body + b"\0" + struct.pack(">I", len(plain))
     if len(nonce) == 16:
-        nonce = blake(subkey(key, b"cof-nonc", nonce), struct.pack(">Q", len(aad)) + aad + inner)[:24]
+        nonce = blake(subkey(key, b"cof-nonc", nonce), struct.pack(">Q", len(aad)) + aad + digest + inner[-5:])[:24]
     both = blake(key, label + nonce, 64)
     return nonce + both[:32] + aead(both[32:], nonce, aad, inner)
 
@@ -87,10 +87,13 @@ def chunk():
     space, chunk_id, key, hash_key = run(0x10, 16), run(0x30, 16), run(0x50, 32), run(0x80, 32)
     plain = hashlib.shake_256(b"chunk").digest(1500)  # random: no zstd makes it shorter
     header = cbor({0: 1, 1: space, 2: chunk_id, 3: b""})
-    sealed = seal(b"coffer/chunk/1", key, chunk_id, b"coffer/chunk/1" + header, plain)
     digest = blake(hash_key, b"coffer/chunk-hash/1" + plain)
+    sealed = seal(b"coffer/chunk/1", key, chunk_id, b"coffer/chunk/1" + header, plain, digest=digest)
     blob = b"\x82" + header + cbor(sealed)
     line(kind="chunk", space=space, id=chunk_id, key=key, hashkey=hash_key, plain=plain, hash=digest, blob=blob)
+    # An opener does not ask how the nonce was chosen.
+    blob = b"\x82" + header + cbor(seal(b"coffer/chunk/1", key, run(0xa0, 24), b"coffer/chunk/1" + header, plain))
+    line(kind="chunk-other-nonce", space=space, id=chunk_id, key=key, hashkey=hash_key, plain=plain, hash=digest, blob=blob)
 
 
 def record():

@@ -66,14 +66,15 @@ void sealed_record(const struct party *p, const struct new_space *s, struct seal
 
 void sealed_chunk(const struct new_space *s, const struct id16 *id, size_t size, struct sealed *ret)
 {
-	uint8_t key[32], *plain = malloc(size);
+	struct slice slice = { .chunk = id ? *id : sealed_id() };
+	uint8_t *plain = malloc(size);
 
 	assert_non_null(plain);
 	fill(plain, size);
-	fill(key, sizeof key);
-	ret->id = id ? *id : sealed_id();
+	fill(slice.key, sizeof slice.key);
+	ret->id = slice.chunk;
 	ret->blob = (struct buf)BUF_INIT(CHUNK_MAX_BLOB);
-	assert_int_equal(seal_chunk(log_space(s->log), &ret->id, key, bytes_of(plain, size), &ret->blob), 0);
+	assert_int_equal(seal_chunk(log_space(s->log), slice.key, bytes_of(plain, size), &slice, &ret->blob), 0);
 	free(plain);
 }
 

@@ -166,16 +166,17 @@ static void no_nonce_of_the_seals_comes_twice(void **state)
 {
 	struct seen nonces = SEEN_INIT;
 	uint8_t key[KEY_SIZE] = { 9 };
-	const struct id16 space = { { 1 } }, id = { { 2 } };
+	const struct id16 space = { { 1 } };
 
 	(void)state;
 	for (uint32_t i = 0; i < WRITES; i++) {
+		struct slice s = { .chunk = { { 2 } }, .key = { 9 } };
 		CLEANUP(buf_release) struct buf chunk = BUF_INIT(CHUNK_MAX_BLOB);
 		CLEANUP(buf_release) struct buf small = BUF_INIT(1024);
 		struct chunk c;
 
 		/* The worst case: one key and id for all of them, which no program uses twice. */
-		assert_int_equal(seal_chunk(&space, &id, key, bytes_of(&i, sizeof i), &chunk), 0);
+		assert_int_equal(seal_chunk(&space, key, bytes_of(&i, sizeof i), &s, &chunk), 0);
 		assert_int_equal(chunk_decode(buf_bytes(&chunk), &c), 0);
 		assert_true(seen_add(&nonces, c.sealed.p, SEAL_NONCE_SIZE));
 		assert_int_equal(seal_small("coffer/test/1", key, bytes_of(NULL, 0), bytes_str("the same"), &small), 0);

@@ -21,9 +21,7 @@ static void fixture_init(struct fixture *f, struct bytes plain)
 	*f = (struct fixture){ .space = { { 1 } }, .hash_key = { 9 }, .blob = BUF_INIT(CHUNK_MAX_BLOB) };
 	f->slice.chunk.b[0] = 2;
 	f->slice.key[5] = 7;
-	f->slice.chunk_len = (uint32_t)plain.len;
-	chunk_hash(f->hash_key, plain, &f->slice.hash);
-	assert_int_equal(seal_chunk(&f->space, &f->slice.chunk, f->slice.key, plain, &f->blob), 0);
+	assert_int_equal(seal_chunk(&f->space, f->hash_key, plain, &f->slice, &f->blob), 0);
 	assert_int_equal(chunk_decode(buf_bytes(&f->blob), &f->parts), 0);
 }
 
@@ -138,11 +136,12 @@ static void too_large_or_empty(void **state)
 	struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
 	uint8_t *p = calloc(1, CHUNK_MAX_PLAIN + 1);
 	struct id16 id = { { 1 } };
+	struct slice s = { .chunk = id };
 
 	(void)state;
 	assert_non_null(p);
-	assert_int_equal(seal_chunk(&id, &id, p, bytes_of(p, CHUNK_MAX_PLAIN + 1), &b), ERR_RANGE);
-	assert_int_equal(seal_chunk(&id, &id, p, bytes_of(p, 0), &b), ERR_RANGE);
+	assert_int_equal(seal_chunk(&id, p, bytes_of(p, CHUNK_MAX_PLAIN + 1), &s, &b), ERR_RANGE);
+	assert_int_equal(seal_chunk(&id, p, bytes_of(p, 0), &s, &b), ERR_RANGE);
 	assert_int_equal(b.len, 0);
 	free(p);
 	buf_release(&b);
@@ -210,10 +209,8 @@ static void index_with_a_false_clear_list(void **state)
 	(void)state;
 	fill_slices(s, 9);
 	assert_int_equal(index_put(&plain, s, 9), 0);
-	f.slice.chunk_len = (uint32_t)plain.len;
-	chunk_hash(f.hash_key, buf_bytes(&plain), &f.slice.hash);
 	/* a malicious writer seals an index as content: its clear list is empty */
-	assert_int_equal(seal_chunk(&f.space, &f.slice.chunk, f.slice.key, buf_bytes(&plain), &f.blob), 0);
+	assert_int_equal(seal_chunk(&f.space, f.hash_key, buf_bytes(&plain), &f.slice, &f.blob), 0);
 	assert_int_equal(open_index_with(&f, buf_bytes(&f.blob)), ERR_TAMPERED);
 	buf_release(&f.blob);
 	buf_release(&plain);
@@ -228,12 +225,11 @@ static void *seal_many(void *arg)
 
 	for (unsigned i = 0; i < 50; i++) {
 		struct buf b = BUF_INIT(CHUNK_MAX_BLOB), out = BUF_INIT(CHUNK_MAX_PLAIN);
-		struct slice s = { .chunk_len = sizeof plain, .key = { (uint8_t)i } };
+		struct slice s = { .key = { (uint8_t)i } };
 		const struct id16 space = { { 1 } };
 
 		memset(plain, (int)((uintptr_t)arg + i), sizeof plain);
-		chunk_hash(s.key, bytes_of(plain, sizeof plain), &s.hash);
-		if (seal_chunk(&space, &s.chunk, s.key, bytes_of(plain, sizeof plain), &b) < 0 ||
+		if (seal_chunk(&space, s.key, bytes_of(plain, sizeof plain), &s, &b) < 0 ||
 			open_chunk(&space, &s, s.key, buf_bytes(&b), &out) < 0 ||
 			!bytes_equal(buf_bytes(&out), bytes_of(plain, sizeof plain)))
 			bad++;

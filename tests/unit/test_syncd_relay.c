@@ -228,14 +228,15 @@ static void a_push_reaches_the_other_device_with_its_record(void **state)
 
 static void make_chunk(const struct scene *s, uint8_t n, size_t size, struct id16 *ret_id, struct buf *ret_blob)
 {
-	uint8_t key[KEY_SIZE] = { n }, *plain = malloc(size);
+	struct slice slice = { .chunk = { { 0x50, n } }, .key = { n } };
+	uint8_t *plain = malloc(size);
 	uint64_t seed = n;
 
 	assert_non_null(plain);
 	for (size_t i = 0; i < size; i++)
 		plain[i] = (uint8_t)unit_random(&seed);
-	*ret_id = (struct id16){ { 0x50, n } };
-	assert_int_equal(seal_chunk(&s->id, ret_id, key, bytes_of(plain, size), ret_blob), OK);
+	*ret_id = slice.chunk;
+	assert_int_equal(seal_chunk(&s->id, slice.key, bytes_of(plain, size), &slice, ret_blob), OK);
 	free(plain);
 }
 
