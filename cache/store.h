@@ -43,8 +43,12 @@ enum node_flag {
 	NODE_CONFLICT = 1u << 4, /* an unresolved conflict copy */
 	NODE_PARTIAL = 1u << 5,  /* some content is only at the relay */
 	NODE_TOMBSTONE =
-		1u << 6 /* its record is a tombstone; a directory is shown all the same while something live is in it */
+		1u << 6, /* its record is a tombstone; a directory is shown all the same while something live is in it */
+	NODE_ACL = 1u << 7 /* it has one of the xattrs below; follows the xattrs */
 };
+
+#define NODE_ACL_ACCESS "system.posix_acl_access"
+#define NODE_ACL_DEFAULT "system.posix_acl_default"
 
 /* What of a node changed locally since the version it was last sealed from. */
 enum change_bit {
@@ -125,6 +129,8 @@ struct node_new {
 	uint64_t rdev;
 	struct bytes target; /* NODE_SYMLINK */
 	struct id32 owner;
+	const struct node_xattr *xattrs; /* that it begins with; names and sizes are the caller's care */
+	size_t n_xattrs;
 };
 
 enum attr_bit {
@@ -175,6 +181,9 @@ int store_getxattr(struct store *s, uint64_t ino, const char *name, struct buf *
 int store_setxattr(
 	struct store *s, uint64_t ino, const char *name, struct bytes value, int flags /* XATTR_* */) MUST_CHECK;
 int store_removexattr(struct store *s, uint64_t ino, const char *name) MUST_CHECK;
+/* Sets an xattr, or with value.p NULL sees to it that there is none, and the mode with it unless that is NULL. */
+int store_set_acl(
+	struct store *s, uint64_t ino, const char *name, struct bytes value, const uint32_t *mode) MUST_CHECK;
 int store_listxattr(struct store *s, uint64_t ino, struct buf *out) MUST_CHECK; /* NUL-separated */
 
 /* From now on the file-system calls refuse what would be sent from this space (ERR_READ_ONLY), or take it again: for a device that may
@@ -241,7 +250,7 @@ int txn_node_find(
 	struct store_txn *t, uint32_t space, const struct id16 *id, struct node *ret) MUST_CHECK; /* zero id: root */
 int txn_node_add(struct store_txn *t, struct node *node /* ino is set */, struct bytes target) MUST_CHECK;
 /* Every field but ino, space, id, kind (settable once while NODE_UNKNOWN), nlink (follows the links), change and change_bits
- * (txn_mark_*, txn_outbox_add), NODE_PARTIAL (follows the chunks). */
+ * (txn_mark_*, txn_outbox_add), NODE_PARTIAL (follows the chunks), NODE_ACL (follows the xattrs). */
 int txn_node_put(struct store_txn *t, const struct node *node) MUST_CHECK;
 int txn_node_set_target(struct store_txn *t, uint64_t ino, struct bytes target) MUST_CHECK;
 int txn_node_target(struct store_txn *t, uint64_t ino, struct buf *out) MUST_CHECK;

@@ -120,6 +120,8 @@ static int make_node(struct store_txn *t, const struct node_new *new, uint32_t s
 	store_random(t->s, n->id.b, sizeof n->id.b);
 	if (new->kind == NODE_SYMLINK)
 		n->size = new->target.len;
+	for (size_t i = 0; i < new->n_xattrs; i++)
+		n->flags |= txn_is_acl(new->xattrs[i].name) ? NODE_ACL : 0;
 	txn_touch(t, n, CHANGE_NEW | CHANGE_ATTR | CHANGE_LINKS | CHANGE_CONTENT);
 	return 0;
 }
@@ -138,6 +140,11 @@ static int stage_new(struct store_txn *t, const struct node_new *new, const stru
 	int err = txn_stage(t, &(struct op){ .type = OP_NODE_ADD, .node = n });
 	if (err == 0 && n->kind == NODE_SYMLINK)
 		err = txn_stage(t, &(struct op){ .type = OP_TARGET_PUT, .ino = n->ino, .value = new->target });
+	for (size_t i = 0; err == 0 && i < new->n_xattrs; i++)
+		err = txn_stage(t, &(struct op){ .type = OP_XATTR_PUT,
+					   .ino = n->ino,
+					   .key = new->xattrs[i].name,
+					   .value = new->xattrs[i].value });
 	return err;
 }
 
@@ -194,7 +201,7 @@ int store_create_unnamed(struct store *s, uint64_t dir, const struct node_new *n
 		err = make_node(t, new, parent.space, &n);
 	if (err == 0) {
 		n.nlink = 0;
-		n.flags = NODE_ORPHAN;
+		n.flags |= NODE_ORPHAN;
 		n.change = 0; /* nothing to send until it has a name */
 		err = stage_new(t, new, &n);
 	}

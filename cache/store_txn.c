@@ -84,7 +84,7 @@ int txn_node_add(struct store_txn *t, struct node *node, struct bytes target)
 	n.nlink = n.kind == NODE_DIR ? 2 : 0;
 	n.change = 0;
 	n.change_bits = 0;
-	n.flags &= ~(uint32_t)NODE_PARTIAL;
+	n.flags &= ~(uint32_t)(NODE_PARTIAL | NODE_ACL);
 	int err = txn_stage(t, &(struct op){ .type = OP_NODE_ADD, .node = &n });
 	if (err == 0 && n.kind == NODE_SYMLINK)
 		err = txn_node_set_target(t, n.ino, target);
@@ -106,7 +106,8 @@ int txn_node_put(struct store_txn *t, const struct node *node)
 	n.nlink = before.nlink;
 	n.change = before.change;
 	n.change_bits = before.change_bits;
-	n.flags = (n.flags & ~(uint32_t)NODE_PARTIAL) | (before.flags & NODE_PARTIAL);
+	const uint32_t derived = NODE_PARTIAL | NODE_ACL;
+	n.flags = (n.flags & ~derived) | (before.flags & derived);
 	err = txn_put_node(t, &n, &before);
 	bool dies = (n.flags & NODE_DELETED) && !(before.flags & NODE_DELETED) && !holds_has(&t->s->holds, n.ino);
 	return err < 0 || !dies ? err : txn_content_clear(t, n.ino);
@@ -370,9 +371,21 @@ int txn_xattrs(struct store_txn *t, uint64_t ino, struct node_xattr **ret_x, siz
 	return 0;
 }
 
+static int note_acl(struct store_txn *t, uint64_t ino, bool acl)
+{
+	struct node before, n;
+	int err = index_node_get(t->s->index, ino, &before);
+	if (err < 0 || acl == ((before.flags & NODE_ACL) != 0))
+		return err;
+	n = before;
+	n.flags ^= NODE_ACL;
+	return txn_put_node(t, &n, &before);
+}
+
 int txn_xattrs_replace(struct store_txn *t, uint64_t ino, const struct node_xattr *x, size_t n)
 {
 	CLEANUP(buf_release) struct buf name = BUF_INIT(NODE_MAX_NAME);
+	bool acl = false;
 	int err;
 	while ((err = index_xattr_next(t->s->index, ino, &name, NULL)) == 0) {
 		err = txn_stage(t, &(struct op){ .type = OP_XATTR_DEL, .ino = ino, .key = buf_bytes(&name) });
@@ -380,10 +393,12 @@ int txn_xattrs_replace(struct store_txn *t, uint64_t ino, const struct node_xatt
 			return err;
 	}
 	err = err == ERR_NOT_FOUND ? 0 : err;
-	for (size_t i = 0; err == 0 && i < n; i++)
+	for (size_t i = 0; err == 0 && i < n; i++) {
+		acl |= txn_is_acl(x[i].name);
 		err = txn_stage(
 			t, &(struct op){ .type = OP_XATTR_PUT, .ino = ino, .key = x[i].name, .value = x[i].value });
-	return err;
+	}
+	return err < 0 ? err : note_acl(t, ino, acl);
 }
 
 /* ---- spaces and their logs ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes: at most NODE_MAX_XATTR_BYTES of names and values per node.
+ * Extended attributes: at most NODE_MAX_XATTR_BYTES of names and values per node. Those of access control lists leave
+ * their trace in the node (NODE_ACL), so that nobody has to look for lists that are not there.
  */
 #include <sys/xattr.h>
 #include "base/cleanup.h"
@@ -39,20 +40,46 @@ static int sum(struct store *s, uint64_t ino, struct bytes except, size_t *ret_b
 	return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-static int changed(struct store_txn *t, uint64_t ino, const struct op *op)
+bool txn_is_acl(struct bytes name)
+{
+	return bytes_equal(name, bytes_str(NODE_ACL_ACCESS)) || bytes_equal(name, bytes_str(NODE_ACL_DEFAULT));
+}
+
+/* Whether a list other than `name` is there. */
+static int has_other_acl(struct store *s, uint64_t ino, struct bytes name, bool *ret_has)
+{
+	CLEANUP(buf_release) struct buf value = BUF_INIT(NODE_MAX_XATTR_BYTES);
+	bool access = bytes_equal(name, bytes_str(NODE_ACL_ACCESS));
+	int err = index_xattr_get(s->index, ino, bytes_str(access ? NODE_ACL_DEFAULT : NODE_ACL_ACCESS), &value);
+	*ret_has = err == 0;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* Stages a change of an xattr (op NULL: none) and of the mode (NULL: none). */
+static int changed(struct store_txn *t, uint64_t ino, const struct op *op, const uint32_t *mode)
 {
 	struct node before, n;
+	bool acl = false;
 	int err = index_node_get(t->s->index, ino, &before);
+	if (err == 0 && op && txn_is_acl(op->key))
+		err = op->type == OP_XATTR_PUT ? 0 : has_other_acl(t->s, ino, op->key, &acl);
 	if (err < 0)
 		return err;
 	n = before;
 	n.ctime = store_now(t->s);
-	txn_touch(t, &n, CHANGE_XATTR);
-	err = txn_stage(t, op);
+	if (op && txn_is_acl(op->key))
+		n.flags = acl || op->type == OP_XATTR_PUT ? n.flags | NODE_ACL : n.flags & ~(uint32_t)NODE_ACL;
+	if (op)
+		txn_touch(t, &n, CHANGE_XATTR);
+	if (mode && *mode != n.mode) {
+		n.mode = *mode & 07777;
+		txn_touch(t, &n, CHANGE_ATTR);
+	}
+	err = op ? txn_stage(t, op) : 0;
 	return err < 0 ? err : txn_put_node(t, &n, &before);
 }
 
-static int set(struct store_txn *t, uint64_t ino, struct bytes name, struct bytes value, int flags)
+static int set(struct store_txn *t, uint64_t ino, struct bytes name, struct bytes value, int flags, const uint32_t *mode)
 {
 	CLEANUP(buf_release) struct buf old = BUF_INIT(NODE_MAX_XATTR_BYTES);
 	size_t bytes, n;
@@ -68,7 +95,7 @@ static int set(struct store_txn *t, uint64_t ino, struct bytes name, struct byte
 		return err;
 	if (bytes + name.len + value.len > NODE_MAX_XATTR_BYTES || n >= NODE_MAX_XATTRS)
 		return ERR_NO_SPACE;
-	return changed(t, ino, &(struct op){ .type = OP_XATTR_PUT, .ino = ino, .key = name, .value = value });
+	return changed(t, ino, &(struct op){ .type = OP_XATTR_PUT, .ino = ino, .key = name, .value = value }, mode);
 }
 
 int store_setxattr(struct store *s, uint64_t ino, const char *name, struct bytes value, int flags)
@@ -79,16 +106,16 @@ int store_setxattr(struct store *s, uint64_t ino, const char *name, struct bytes
 		err = ERR_NO_SPACE;
 	if (err == 0)
 		err = txn_call(s, &t);
-	return err < 0 ? err : txn_end(t, set(t, ino, bytes_str(name), value, flags));
+	return err < 0 ? err : txn_end(t, set(t, ino, bytes_str(name), value, flags, NULL));
 }
 
-static int drop(struct store_txn *t, uint64_t ino, struct bytes name)
+static int drop(struct store_txn *t, uint64_t ino, struct bytes name, const uint32_t *mode)
 {
 	CLEANUP(buf_release) struct buf old = BUF_INIT(NODE_MAX_XATTR_BYTES);
 	int err = index_xattr_get(t->s->index, ino, name, &old);
 	if (err < 0)
 		return err == ERR_NOT_FOUND ? ERR_NO_DATA : err;
-	return changed(t, ino, &(struct op){ .type = OP_XATTR_DEL, .ino = ino, .key = name });
+	return changed(t, ino, &(struct op){ .type = OP_XATTR_DEL, .ino = ino, .key = name }, mode);
 }
 
 int store_removexattr(struct store *s, uint64_t ino, const char *name)
@@ -97,7 +124,22 @@ int store_removexattr(struct store *s, uint64_t ino, const char *name)
 	int err = check_name(name);
 	if (err == 0)
 		err = txn_call(s, &t);
-	return err < 0 ? err : txn_end(t, drop(t, ino, bytes_str(name)));
+	return err < 0 ? err : txn_end(t, drop(t, ino, bytes_str(name), NULL));
+}
+
+int store_set_acl(struct store *s, uint64_t ino, const char *name, struct bytes value, const uint32_t *mode)
+{
+	struct store_txn *t;
+	int err = value.len > NODE_MAX_XATTR_BYTES ? ERR_NO_SPACE : txn_call(s, &t);
+	if (err < 0)
+		return err;
+	if (value.p)
+		err = set(t, ino, bytes_str(name), value, 0, mode);
+	else
+		err = drop(t, ino, bytes_str(name), mode);
+	if (err == ERR_NO_DATA)
+		err = mode ? changed(t, ino, NULL, mode) : 0;
+	return txn_end(t, err);
 }
 
 int store_listxattr(struct store *s, uint64_t ino, struct buf *out)

@@ -114,6 +114,8 @@ void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits);
 /* Drops a node without names: for good if nobody has ever seen it, else what is left is a tombstone to be sent. */
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before) MUST_CHECK;
 
+bool txn_is_acl(struct bytes name); /* an xattr's */
+
 /* Gives a node one more link; nlink is the caller's. */
 int txn_add_name(struct store_txn *t, const struct node *n, const struct node *dir, struct bytes name) MUST_CHECK;
 /* Stages a directory whose entries changed. */

@@ -118,9 +118,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC |
 			   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
 			   FUSE_CAP_ASYNC_READ | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	/* The kernel checks access control lists and remembers which files have none. A default list overrides the
+	 * umask, so it is applied here (ops_acl_inherit). */
+	want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	/* The writeback cache hides remote size changes of open files. Version 2 of KILLPRIV is added by serve.c. */
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
-				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_POSIX_ACL);
+				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
 /* Node numbers are the store's row ids, so there is nothing that a forget could free. */

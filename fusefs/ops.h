@@ -97,6 +97,16 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi, fuse_ino_t to,
 	off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags);
 
+/* ops_acl.c: the xattrs that are access control lists */
+bool ops_is_acl(const char *name);
+int ops_acl_get(struct ops *o, uint64_t ino, const char *name, struct buf *out) MUST_CHECK;
+int ops_acl_set(fuse_req_t req, uint64_t ino, const char *name, struct bytes value) MUST_CHECK;
+int ops_acl_remove(struct ops *o, uint64_t ino, const char *name) MUST_CHECK;
+/* Takes from the mode of what is made in `dir` what the directory's default list or the caller's umask takes. Adds the
+ * lists that it begins with to n; they lie in x[2] and list (cap ACL_MAX). */
+int ops_acl_inherit(struct ops *o, const struct node *dir, uint32_t umask, struct node_new *n, struct node_xattr x[2],
+	struct buf *list) MUST_CHECK;
+
 /* ops_xattr.c */
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);

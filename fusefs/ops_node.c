@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include "base/cleanup.h"
+#include "fusefs/acl.h"
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -26,33 +28,33 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 }
 
 /* In a set-group-ID directory what is made belongs to the directory's group, and directories pass the bit on. */
-static int inherit_group(struct ops *o, uint64_t parent, struct node_new *n)
+static void inherit_group(const struct node *dir, struct node_new *n)
 {
-	struct node dir;
-	int err = store_getattr(o->config.store, parent, &dir);
-
-	if (err < 0)
-		return err;
-	if (!(dir.mode & S_ISGID))
-		return 0;
-	n->gid = dir.gid;
+	if (!(dir->mode & S_ISGID))
+		return;
+	n->gid = dir->gid;
 	if (n->kind == NODE_DIR)
 		n->mode |= S_ISGID;
-	return 0;
 }
 
 int ops_make(fuse_req_t req, uint64_t parent, const char *name, struct node_new *n, struct node *ret)
 {
 	struct ops *o = ops_of(req);
 	const struct fuse_ctx *caller = fuse_req_ctx(req);
+	CLEANUP(buf_release) struct buf list = BUF_INIT(ACL_MAX);
+	struct node_xattr x[2];
 	struct bytes view;
-	int err;
+	struct node dir;
+	int err = store_getattr(o->config.store, parent, &dir);
 
+	if (err < 0)
+		return err;
 	n->owner = o->config.person;
 	n->uid = caller->uid;
 	n->gid = caller->gid;
 	n->mode &= 07777;
-	err = inherit_group(o, parent, n);
+	inherit_group(&dir, n);
+	err = ops_acl_inherit(o, &dir, caller->umask, n, x, &list);
 	if (err < 0)
 		return err;
 	if (name[0] == '/') /* serve.c: a file without a name */

@@ -5,9 +5,8 @@
  * rsync -X would see differences for ever. Setting or removing one that cannot be set is accepted without effect,
  * for what was copied nevertheless. What could raise rights is stored, and shown only where it is the own person's
  * (owners.h).
- *
- * Until ACLs are there, system.posix_acl_* is "not supported", as is security.selinux where SELinux is not: ls -l
- * then asks once per file system instead of once per file.
+ * What else begins with system. than access control lists (ops_acl.c) is "not supported", as is security.selinux where
+ * SELinux is not: ls -l then asks once per file system instead of once per file.
  */
 #include "fusefs/ops.h"
 #include <errno.h>
@@ -26,7 +25,7 @@ static const char *own_name(const char *name)
 	return strncmp(name, OWN_PREFIX, n) == 0 ? name + n : NULL;
 }
 
-static bool is_acl(const char *name)
+static bool is_system(const char *name)
 {
 	return strncmp(name, "system.", 7) == 0;
 }
@@ -37,7 +36,7 @@ static int check_name(struct ops *o, uint64_t ino, const char *name)
 	struct node n;
 	int err;
 
-	if (is_acl(name))
+	if (is_system(name))
 		return ERR_UNSUPPORTED;
 	if (strncmp(name, "user.", 5) == 0 && !ops_is_top(ino))
 		return 0;
@@ -67,7 +66,9 @@ static int do_getxattr(struct ops *o, uint64_t ino, const char *name, struct buf
 
 	if (own)
 		return get_own(o, ino, own, out);
-	if (is_acl(name))
+	if (ops_is_acl(name))
+		return ops_acl_get(o, ino, name, out);
+	if (is_system(name))
 		return ERR_UNSUPPORTED;
 	if (ops_is_top(ino))
 		return ERR_NO_DATA;
@@ -165,6 +166,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 
 	if (own) {
 		err = set_own(o, node, own, bytes_of(value, size));
+	} else if (ops_is_acl(name)) {
+		err = ops_acl_set(req, node, name, bytes_of(value, size));
 	} else {
 		err = check_name(o, node, name);
 		if (err == 0)
@@ -179,7 +182,9 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	uint64_t node = ops_ino(o, ino);
 	int err = 0;
 
-	if (!own_name(name)) {
+	if (ops_is_acl(name)) {
+		err = ops_acl_remove(o, node, name);
+	} else if (!own_name(name)) {
 		err = check_name(o, node, name);
 		if (err == 0)
 			err = store_removexattr(o->config.store, node, name);

@@ -77,6 +77,9 @@ void owners_stat(const struct owners *o, const struct node *n, struct stat *ret_
 	bool trusted = !raises || owners_trusted(o, n);
 	uint32_t mode = n->ino == STORE_ROOT_INO ? 0755 : n->mode; /* who may mount may make spaces */
 
+	if ((n->flags & NODE_ACL) && !owners_trusted(o, n))
+		mode &= ~(uint32_t)S_IRWXG; /* they are a mask of what users and groups elsewhere may */
+
 	*ret_st = (struct stat){
 		.st_ino = n->ino,
 		.st_mode = type_of(n->kind) | (mode & (trusted ? 07777 : 01777)),

@@ -4,8 +4,8 @@
  *
  * Nodes of the own person show as stored if the mount keeps owners (runs as root, or owners_keep), else as the
  * mounting user's. Nodes of others always show as the mounting user's, or those of -o uid=,gid=. Setuid, setgid,
- * device numbers, security.* and trusted.* xattrs have effect only if the own person owns the node and one of the
- * own devices wrote it.
+ * device numbers, security.* and trusted.* xattrs and access control lists have effect only if the own person owns
+ * the node and one of the own devices wrote it.
  */
 #ifndef COFFER_FUSEFS_OWNERS_H
 #define COFFER_FUSEFS_OWNERS_H
