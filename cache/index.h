@@ -116,6 +116,7 @@ int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, 
 	size_t *ret_n) MUST_CHECK;
 /* Walks all pieces of all owners that lie in segments (not in chunks) after (*owner, off). */
 int index_extent_walk(struct index *ix, uint64_t *owner, struct piece *p) MUST_CHECK;
+int index_extent_sum(struct index *ix, uint64_t owner, uint64_t *ret_bytes) MUST_CHECK; /* that pieces cover */
 int index_chunk_used(
 	struct index *ix, uint64_t chunk, uint64_t *ret_owner) MUST_CHECK; /* an owner after *ret_owner that names it */
 

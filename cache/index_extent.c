@@ -219,6 +219,16 @@ int index_extent_walk(struct index *ix, uint64_t *owner, struct piece *p)
 	return 0;
 }
 
+int index_extent_sum(struct index *ix, uint64_t owner, uint64_t *ret_bytes)
+{
+	int err = query_row(ix, Q_EXTENT_SUM, "i", owner);
+	if (err < 0)
+		return err;
+	*ret_bytes = query_u64(ix, Q_EXTENT_SUM, 0);
+	query_done(ix, Q_EXTENT_SUM);
+	return 0;
+}
+
 int index_chunk_used(struct index *ix, uint64_t chunk, uint64_t *ret_owner)
 {
 	int err = query_row(ix, Q_EXTENT_CHUNK, "ii", chunk, *ret_owner);

@@ -71,6 +71,7 @@ static const char *const sql[Q_COUNT] = {
 		("SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) AND segment>0 "
 		 "ORDER BY owner, off LIMIT 1"),
 	[Q_EXTENT_CHUNK] = "SELECT owner FROM extent WHERE segment=0 AND pos=? AND owner>? ORDER BY owner LIMIT 1",
+	[Q_EXTENT_SUM] = "SELECT ifnull(sum(len), 0) FROM extent WHERE owner=?",
 	[Q_CHUNK_GET] = "SELECT data FROM chunk WHERE row=?",
 	[Q_CHUNK_PUT] = "REPLACE INTO chunk VALUES(?,?)",
 	[Q_CHUNK_DEL] = "DELETE FROM chunk WHERE row=?",

@@ -44,7 +44,8 @@ enum node_flag {
 	NODE_PARTIAL = 1u << 5,  /* some content is only at the relay */
 	NODE_TOMBSTONE =
 		1u << 6, /* its record is a tombstone; a directory is shown all the same while something live is in it */
-	NODE_ACL = 1u << 7 /* it has one of the xattrs below; follows the xattrs */
+	NODE_ACL = 1u << 7,  /* it has one of the xattrs below; follows the xattrs */
+	NODE_HOLES = 1u << 8 /* the content may have holes; without it, it has none */
 };
 
 #define NODE_ACL_ACCESS "system.posix_acl_access"
@@ -72,6 +73,7 @@ struct node {
 	struct id32 owner;  /* person */
 	struct id32 author; /* device of the current version; zero if never synced */
 	uint64_t rdev, size;
+	uint64_t allocated; /* bytes that are not holes; not kept: set by the file-system calls that return a node */
 	int64_t atime, mtime, ctime, btime; /* ns since 1970 */
 	uint32_t nlink;                     /* shown links; directories: 2 + subdirectories */
 	uint64_t version;                   /* of the base record below; 0: never sealed */

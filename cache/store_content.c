@@ -223,8 +223,9 @@ int store_read_chunk(struct store *s, uint64_t chunk, struct buf *out)
 
 /* ---- writing ---- */
 
-static void content_changed(struct store_txn *t, struct node *n)
+static void content_changed(struct store_txn *t, struct node *n, bool hole)
 {
+	n->flags |= hole ? NODE_HOLES : 0;
 	n->mtime = n->ctime = store_now(t->s);
 	txn_touch(t, n, CHANGE_CONTENT);
 }
@@ -261,7 +262,7 @@ int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size
 	if (err == 0 && len > 0) {
 		n = before;
 		n.size = off + len > n.size ? off + len : n.size;
-		content_changed(t, &n);
+		content_changed(t, &n, off > before.size);
 		t->data_view = bytes_of(p, len);
 		if (len < SEGMENT_UNIT && off == before.size)
 			note_append(s, ino, off);
@@ -376,7 +377,7 @@ int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint6
 	if (err == 0)
 		err = allocate(t, &n, mode, off, len);
 	if (err == 0 && (t->body.len > 0 || n.size != before.size)) {
-		content_changed(t, &n);
+		content_changed(t, &n, true);
 		err = txn_put_node(t, &n, &before);
 	}
 	return txn_end(t, err);
@@ -405,7 +406,7 @@ int store_copy_range(struct store *s, uint64_t from, uint64_t from_off, uint64_t
 	if (err == 0 && len > 0) {
 		n = before;
 		n.size = to_off + len > n.size ? to_off + len : n.size;
-		content_changed(t, &n);
+		content_changed(t, &n, to_off > before.size || source.flags & NODE_HOLES);
 		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_SHARE,
 					   .ino = from,
 					   .off = from_off,

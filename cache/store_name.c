@@ -184,9 +184,7 @@ int store_link(struct store *s, uint64_t ino, uint64_t parent, struct bytes name
 	if (err < 0)
 		return err;
 	err = txn_end(t, link_name(t, ino, parent, name, &n));
-	if (err == 0)
-		*ret = n;
-	return err;
+	return err < 0 ? err : store_show_node(s, &n, ret);
 }
 
 /* ---- rename ---- */

@@ -14,6 +14,26 @@ static int get_dir(struct store *s, uint64_t ino, struct node *ret)
 	return ret->flags & (NODE_DELETED | NODE_ORPHAN) ? ERR_NOT_FOUND : 0;
 }
 
+/* Completes a node that is returned. */
+static int show(struct store *s, struct node *n)
+{
+	n->allocated = n->size;
+	return n->flags & NODE_HOLES ? index_extent_sum(s->index, n->ino, &n->allocated) : 0;
+}
+
+static int get_shown(struct store *s, uint64_t ino, struct node *ret)
+{
+	int err = index_node_get(s->index, ino, ret);
+	return err < 0 ? err : show(s, ret);
+}
+
+int store_show_node(struct store *s, const struct node *n, struct node *ret)
+{
+	*ret = *n;
+	ret->allocated = n->size;
+	return n->flags & NODE_HOLES ? store_getattr(s, n->ino, ret) : 0;
+}
+
 int store_lookup(struct store *s, uint64_t parent, struct bytes name, struct node *ret)
 {
 	if (name.len > NODE_MAX_NAME)
@@ -24,7 +44,7 @@ int store_lookup(struct store *s, uint64_t parent, struct bytes name, struct nod
 		return err;
 	err = index_link_shown(s->index, parent, name, &l);
 	if (err == 0)
-		err = index_node_get(s->index, l.ino, ret);
+		err = get_shown(s, l.ino, ret);
 	store_unlock(s);
 	return err;
 }
@@ -34,7 +54,7 @@ int store_getattr(struct store *s, uint64_t ino, struct node *ret)
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
-	err = index_node_get(s->index, ino, ret);
+	err = get_shown(s, ino, ret);
 	store_unlock(s);
 	return err;
 }
@@ -51,6 +71,10 @@ static int set_size(struct store_txn *t, struct node *n, uint64_t size)
 		if (err < 0)
 			return err;
 	}
+	if (size > n->size)
+		n->flags |= NODE_HOLES;
+	else if (size == 0)
+		n->flags &= ~(uint32_t)NODE_HOLES;
 	n->size = size;
 	txn_touch(t, n, CHANGE_CONTENT);
 	return 0;
@@ -94,9 +118,7 @@ int store_setattr(struct store *s, uint64_t ino, unsigned mask, const struct nod
 		err = txn_put_node(t, &n, &before);
 	}
 	err = txn_end(t, err);
-	if (err == 0)
-		*ret = n;
-	return err;
+	return err < 0 ? err : store_show_node(s, &n, ret);
 }
 
 /* ---- creation ---- */
@@ -180,9 +202,7 @@ int store_create(struct store *s, uint64_t parent, struct bytes name, const stru
 	if (err < 0)
 		return err;
 	err = txn_end(t, create(t, parent, name, new, &n));
-	if (err == 0)
-		*ret = n;
-	return err;
+	return err < 0 ? err : store_show_node(s, &n, ret);
 }
 
 int store_create_unnamed(struct store *s, uint64_t dir, const struct node_new *new, struct node *ret)
@@ -206,9 +226,7 @@ int store_create_unnamed(struct store *s, uint64_t dir, const struct node_new *n
 		err = stage_new(t, new, &n);
 	}
 	err = txn_end(t, err);
-	if (err == 0)
-		*ret = n;
-	return err;
+	return err < 0 ? err : store_show_node(s, &n, ret);
 }
 
 int store_readlink(struct store *s, uint64_t ino, struct buf *out)
@@ -237,7 +255,7 @@ int store_readdir(struct store *s, uint64_t dir, uint64_t cookie, store_dirent_f
 	if (err == 0 && n.kind != NODE_DIR)
 		err = ERR_NOT_DIR;
 	while (err == 0 && (err = index_link_next(s->index, dir, &cookie, &l)) == 0) {
-		err = index_node_get(s->index, l.ino, &n);
+		err = get_shown(s, l.ino, &n);
 		if (err == 0 && fn(ctx, bytes_of(l.shown, l.shown_len), cookie, &n) == 0)
 			break;
 	}

@@ -111,6 +111,8 @@ void store_random(struct store *s, void *p, size_t n);
 int txn_put_node(struct store_txn *t, const struct node *now, const struct node *before) MUST_CHECK;
 /* Marks a local change on the copy; the caller stages it. */
 void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits);
+/* A node after a call that changed it, as the call returns it; no lock held. */
+int store_show_node(struct store *s, const struct node *n, struct node *ret) MUST_CHECK;
 /* Drops a node without names: for good if nobody has ever seen it, else what is left is a tombstone to be sent. */
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before) MUST_CHECK;
 

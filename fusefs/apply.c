@@ -61,6 +61,8 @@ static int put_body(struct apply *a, struct node *node, bool fresh, const struct
 		node->flags |= NODE_ORPHAN;
 	if (content && !gone && !all_here(r))
 		node->flags |= NODE_PARTIAL;
+	if (content)
+		node->flags = content_has_holes(body, &r->flat) ? node->flags | NODE_HOLES : node->flags & ~(uint32_t)NODE_HOLES;
 	node->ctime = a->now_wall;
 	int err;
 	if (fresh) {

@@ -89,6 +89,9 @@ void content_flat_release(struct content_flat *f);
  * that is known with another key, length or hash. */
 int content_apply(struct store_txn *t, uint32_t space, uint64_t ino, const struct node_body *body, const struct content_flat *f) MUST_CHECK;
 
+/* Whether zeros stand in the content that no byte is kept for. */
+bool content_has_holes(const struct node_body *body, const struct content_flat *f);
+
 /* 1 if two bodies hold the same content as far as their slices tell (chunks may differ, plaintext hashes may not). */
 int content_equal(const struct node_body *a, const struct node_body *b);
 

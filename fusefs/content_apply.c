@@ -134,6 +134,15 @@ int content_apply(struct store_txn *t, uint32_t space, uint64_t ino, const struc
 	return err;
 }
 
+bool content_has_holes(const struct node_body *body, const struct content_flat *f)
+{
+	uint64_t covered = body->form == CONTENT_INLINE ? body->inline_data.len : 0;
+
+	for (size_t i = 0; i < f->n_slices; i++)
+		covered += f->slices[i].len;
+	return covered < body->size;
+}
+
 int content_equal(const struct node_body *a, const struct node_body *b)
 {
 	if (a->size != b->size || a->form != b->form)

@@ -89,7 +89,7 @@ void owners_stat(const struct owners *o, const struct node *n, struct stat *ret_
 		.st_rdev = trusted ? (dev_t)n->rdev : 0,
 		.st_size = (off_t)n->size,
 		.st_blksize = 4096,
-		.st_blocks = (blkcnt_t)((n->size + 511) / 512),
+		.st_blocks = (blkcnt_t)((n->allocated + 511) / 512),
 		.st_atim = time_of(n->atime),
 		.st_mtim = time_of(n->mtime),
 		.st_ctim = time_of(n->ctime),

@@ -124,17 +124,21 @@ static void compare(struct run *r, const struct model *m, size_t off, size_t len
 	assert_memory_equal(r->scratch, m->data + off, want);
 }
 
-/* Data never hides in a hole; where seek says hole there are zeros. */
+/* Data never hides in a hole; where seek says hole there are zeros. What is allocated is what is data. */
 static void check_seek(struct run *r, const struct model *m)
 {
-	uint64_t at = 0, data, hole;
+	uint64_t at = 0, data, hole, sum = 0;
+	struct node n;
 	while (at < m->size && store_seek(r->f->store, m->ino, at, SEEK_DATA, &data) == 0) {
 		for (uint64_t i = at; i < data; i++)
 			assert_int_equal(m->data[i], 0);
 		assert_int_equal(store_seek(r->f->store, m->ino, data, SEEK_HOLE, &hole), 0);
 		assert_true(hole > data);
+		sum += hole - data;
 		at = hole;
 	}
+	assert_int_equal(store_getattr(r->f->store, m->ino, &n), 0);
+	assert_int_equal(n.allocated, sum);
 	for (uint64_t i = at; i < m->size; i++)
 		assert_int_equal(m->data[i], 0);
 }
