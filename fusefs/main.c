@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/allocator.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "crypto/hash.h"
@@ -225,6 +226,7 @@ int main(int argc, char **argv)
 		return EX_OSERR;
 	}
 	log_init("coffer-fs", LOG_LEVEL_INFO);
+	allocator_keep_blocks();
 	int stop_fd = signal_fd();
 	if (stop_fd < 0 || crypto_init() < 0) {
 		tell("the crypto library cannot be started");

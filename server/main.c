@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include "base/allocator.h"
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "server/net.h"
@@ -239,6 +240,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init("coffer-relay", LOG_LEVEL_INFO);
+	allocator_keep_blocks();
 	signal(SIGPIPE, SIG_IGN);
 	set_limits();
 	if (crypto_init() < 0) {

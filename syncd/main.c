@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/allocator.h"
 #include "base/log.h"
 #include "syncd/carrier.h"
 #include "syncd/sandbox.h"
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	log_init("coffer-syncd", LOG_LEVEL_INFO);
+	allocator_keep_blocks();
 	/* The relay is reached directly; libraries must not pick up a proxy from the environment. */
 	unsetenv("http_proxy");
 	unsetenv("https_proxy");
