@@ -52,9 +52,10 @@ wait "${PIDS[0]}" || rc=$?
 [ $rc = 0 ] || fail "SIGTERM: exit $rc"
 
 # Of another version, damaged, not a directory, not writable.
+format=$(sqlite3 "$T/one/relay.db" 'SELECT format FROM meta')
 sqlite3 "$T/one/relay.db" 'UPDATE meta SET format = 99'
 refused 78 "another version" --listen 127.0.0.1:0 --data "$T/one"
-sqlite3 "$T/one/relay.db" 'UPDATE meta SET format = 1'
+sqlite3 "$T/one/relay.db" "UPDATE meta SET format = $format"
 start "$T/one"
 mkdir "$T/damaged"
 head -c 20000 /dev/urandom > "$T/damaged/relay.db"
