@@ -8,6 +8,8 @@
 #ifndef COFFER_BASE_LOG_H
 #define COFFER_BASE_LOG_H
 
+#include <stdbool.h>
+#include "base/err.h"
 #include "base/id.h"
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
@@ -18,6 +20,11 @@ struct log_short {
 
 /* Sets the program's name and the highest level printed (from COFFER_LOG=error|warn|info|debug if set). Call once in main. */
 void log_init(const char *program, enum log_level max);
+/* Changes the highest level / writes lines as JSON objects {time, level, program, message} from now on. Any thread. */
+void log_set_level(enum log_level max);
+void log_set_json(bool json);
+/* ERR_NOT_FOUND if `name` is none of error, warn, info, debug. */
+int log_level_parse(const char *name, enum log_level *ret_level) MUST_CHECK;
 
 void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define log_error(...) log_msg(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -99,7 +99,7 @@ static int remove_chunk(struct relay *r, const struct found *f)
  * same id takes over. */
 static int remove_chunks(struct relay *r, struct list *l)
 {
-	int64_t before = relay_now(r) - CHUNK_UNNAMED_DAYS * 86400;
+	int64_t before = relay_now(r) - (int64_t)relay_config(r)->storage.unnamed_chunk_days * 86400;
 	int err = depot_chunks_stale(r->store, before, STEP_MAX, collect_chunk, l);
 
 	for (size_t i = 0; i < l->n && err == OK; i++)

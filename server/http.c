@@ -22,6 +22,7 @@ struct request {
 	enum phase phase;
 	int64_t started;
 	struct caller *caller;
+	bool counted; /* among those of its address */
 	struct id16 space, chunk;
 	bool has_range;
 	uint64_t range_from, range_to;
@@ -178,6 +179,11 @@ static int complete(struct request *r)
 	return ends || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+static int pause_seconds(const struct request *r)
+{
+	return (int)relay_config(r->net->relay)->limits.http_pause_seconds;
+}
+
 static int request_writable(struct request *r)
 {
 	if (r->phase == PHASE_HEADERS) {
@@ -203,7 +209,7 @@ static int request_writable(struct request *r)
 	if (r->sent < r->out.len && r->net->relay->env->mono_ns(r->net->relay->env->ctx) - r->started > BODY_NS)
 		return -1;
 	if (r->sent < r->out.len) {
-		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
+		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
 		lws_callback_on_writable(r->wsi);
 		return 0;
 	}
@@ -305,7 +311,7 @@ static const char *authenticate(struct request *r)
 
 	if (no)
 		return no;
-	net_address(r->wsi, addr, sizeof addr);
+	r->counted = net_address(r->wsi, addr, sizeof addr);
 	r->caller = caller_new(&t.person, &t.device, addr);
 	return r->caller ? NULL : "out of memory";
 }
@@ -348,21 +354,22 @@ static void send_continue(struct request *r)
 /* Whether the client's address has as many requests under way (or uploads) as one may have. */
 static bool address_is_full(const struct request *r, bool uploads)
 {
+	const struct config *c = relay_config(r->net->relay);
 	size_t count = 0;
 
-	for (size_t i = 0; i < NET_BUCKETS; i++)
+	for (size_t i = 0; r->counted && i < NET_BUCKETS; i++)
 		for (const struct request *o = r->net->requests[i]; o; o = o->next)
 			count += o != r && o->caller && (o->uploading || !uploads) &&
 				 strcmp(o->caller->addr, r->caller->addr) == 0;
-	return count >= (uploads ? HTTP_MAX_ADDRESS_UPLOADS : HTTP_MAX_ADDRESS_REQUESTS) &&
-	       !net_is_local(r->caller->addr);
+	return r->counted &&
+	       count >= (uploads ? c->limits.http_uploads_per_address : c->limits.http_requests_per_address);
 }
 
 static int start_upload(struct request *r)
 {
 	const char *no;
 
-	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= HTTP_MAX_UPLOADS) {
+	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
 		r->close = true;
 		respond_error(r,
 			!r->length                   ? 400
@@ -386,7 +393,7 @@ static int start_upload(struct request *r)
 	r->phase = PHASE_BODY;
 	if (buf_reserve(&r->in, r->length) < 0)
 		return -1;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
 	send_continue(r);
 	return 0;
 }
@@ -450,7 +457,7 @@ static int request_body(struct request *r, const void *p, size_t n)
 	if (buf_put(&r->in, p, n) < 0 || r->in.len > r->length ||
 		net->relay->env->mono_ns(net->relay->env->ctx) - r->started > BODY_NS)
 		return -1;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_BODY_SECONDS);
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
 	return 0;
 }
 
@@ -517,11 +524,6 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	struct request **slot = user;
 
 	switch (reason) {
-	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION: {
-		struct net *n = lws_context_user(lws_get_context(wsi));
-
-		return n->n_conns >= NET_MAX_CONNECTIONS || n->draining;
-	}
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
 		return confirm_upgrade(wsi, in);
 	case LWS_CALLBACK_HTTP:

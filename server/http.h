@@ -12,11 +12,6 @@
 
 #include "server/net.h"
 
-#define HTTP_MAX_UPLOADS 128        /* bodies in memory at once */
-#define HTTP_MAX_ADDRESS_UPLOADS 32 /* of one address: a slow sender must not hold all places */
-#define HTTP_MAX_ADDRESS_REQUESTS 128
-#define HTTP_BODY_SECONDS 20 /* between two pieces of a body */
-
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
 /* A job of a request came back. Takes it. */

@@ -64,7 +64,7 @@ int hub_subscribe(struct hub *h, struct subscriber *s, struct space *sp)
 
 	if (find_own(s, &sp->id))
 		return OK;
-	if (s->n >= SUBSCRIBER_MAX_SPACES)
+	if (s->n >= s->max)
 		return ERR_RANGE;
 	if (!(p = calloc(1, sizeof *p)))
 		return ERR_NOMEM;

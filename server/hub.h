@@ -2,7 +2,7 @@
 /*
  * hub: who listens to which space. Network thread only.
  *
- *	struct subscriber me = { .id = 7, .device = d, .deliver = f, .revoked = g, .ctx = c };
+ *	struct subscriber me = { .id = 7, .device = d, .max = 100, .deliver = f, .revoked = g, .ctx = c };
  *	hub_subscribe(h, &me, space);
  *	hub_publish(h, space, message, 7);     // to everybody but number 7
  *	hub_leave(h, &me);
@@ -17,13 +17,12 @@
 #include "server/message.h"
 #include "server/spaces.h"
 
-#define SUBSCRIBER_MAX_SPACES 4096
-
 struct subscription;
 
 struct subscriber {
 	uint64_t id;
 	struct id32 device;
+	size_t max; /* spaces */
 	void (*deliver)(void *ctx, struct message *m);
 	void (*revoked)(void *ctx, const struct id16 *space);
 	void *ctx;
@@ -36,7 +35,7 @@ struct hub;
 int hub_new(struct spaces *spaces, struct hub **ret_h) MUST_CHECK;
 void hub_free(struct hub *h); /* nobody may be subscribed */
 
-/* Again is harmless. ERR_RANGE over SUBSCRIBER_MAX_SPACES. */
+/* Again is harmless. ERR_RANGE over s->max. */
 int hub_subscribe(struct hub *h, struct subscriber *s, struct space *sp) MUST_CHECK;
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *space);
 void hub_leave(struct hub *h, struct subscriber *s);

@@ -44,6 +44,8 @@ void job_free(struct relay *relay, struct job *j)
 {
 	if (!j)
 		return;
+	if (j->started)
+		metrics_add(&relay->metrics, queued, -1);
 	job_drop_results(relay, j);
 	if (j->state && j->method->state_free)
 		j->method->state_free(j->state);

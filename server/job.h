@@ -53,6 +53,7 @@ struct watch {
 struct job {
 	struct job *next;
 	const struct method *method;
+	int64_t started;       /* monotonic ns; network thread */
 	uint64_t conn;         /* connection or HTTP request it belongs to */
 	struct caller *caller; /* a reference */
 	struct buf in;         /* the message that came, or the body of an upload; id and params point into it */

@@ -13,13 +13,11 @@
 #define SECOND 1000000000ll
 #define BACKOFF_MAX (3600 * SECOND)
 
-static const struct {
+#define LIMITS 3
+
+struct rule {
 	int64_t burst, miss_burst;
 	int64_t every, miss_every; /* ns for one token to come back */
-} rules[] = {
-	[LIMIT_INVITE] = { 10, 3, 6 * SECOND, 20 * SECOND },
-	[LIMIT_GENESIS] = { 100, 1, SECOND, SECOND },
-	[LIMIT_ENTRY] = { 1000, 1, SECOND / 20, SECOND },
 };
 
 struct bucket {
@@ -33,17 +31,35 @@ struct bucket {
 };
 
 struct limits {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of all below */
+	struct rule rules[LIMITS];
 	struct bucket slots[SLOTS];
 };
 
-int limits_new(struct limits **ret_l)
+static struct rule rule_of(uint64_t burst, uint64_t per_minute)
+{
+	return (struct rule){ (int64_t)burst, 1, 60 * SECOND / (int64_t)per_minute, SECOND };
+}
+
+void limits_configure(struct limits *l, const struct config *c)
+{
+	pthread_mutex_lock(&l->lock);
+	l->rules[LIMIT_INVITE] = rule_of(c->limits.invite_lookups_per_minute, c->limits.invite_lookups_per_minute);
+	l->rules[LIMIT_INVITE].miss_burst = (int64_t)c->limits.invite_misses_per_minute;
+	l->rules[LIMIT_INVITE].miss_every = 60 * SECOND / (int64_t)c->limits.invite_misses_per_minute;
+	l->rules[LIMIT_GENESIS] = rule_of(c->limits.spaces_burst, c->limits.spaces_per_minute);
+	l->rules[LIMIT_ENTRY] = rule_of(c->limits.entries_burst, c->limits.entries_per_minute);
+	pthread_mutex_unlock(&l->lock);
+}
+
+int limits_new(const struct config *c, struct limits **ret_l)
 {
 	struct limits *l = calloc(1, sizeof *l);
 
 	if (!l)
 		return ERR_NOMEM;
 	pthread_mutex_init(&l->lock, NULL);
+	limits_configure(l, c);
 	*ret_l = l;
 	return OK;
 }
@@ -94,10 +110,10 @@ int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now
 	b->used = now;
 	if (b->take < now)
 		b->take = now;
-	if (now < b->blocked_until || b->take - now > (rules[what].burst - 1) * rules[what].every)
+	if (now < b->blocked_until || b->take - now > (l->rules[what].burst - 1) * l->rules[what].every)
 		err = ERR_RATE_LIMITED;
 	else
-		b->take += rules[what].every;
+		b->take += l->rules[what].every;
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }
@@ -112,9 +128,9 @@ void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t no
 	b->used = now;
 	if (b->miss < now)
 		b->miss = now;
-	b->miss += rules[what].miss_every;
-	if (b->miss - now >= rules[what].miss_burst * rules[what].miss_every) {
-		wait = rules[what].miss_every << (b->misses < 16 ? b->misses : 16);
+	b->miss += l->rules[what].miss_every;
+	if (b->miss - now >= l->rules[what].miss_burst * l->rules[what].miss_every) {
+		wait = l->rules[what].miss_every << (b->misses < 16 ? b->misses : 16);
 		b->blocked_until = now + (wait < BACKOFF_MAX ? wait : BACKOFF_MAX);
 		b->misses++;
 	}

@@ -16,16 +16,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "server/config.h"
 
 enum limit {
-	LIMIT_INVITE,  /* 10 look-ups a minute, 3 misses a minute with back-off */
-	LIMIT_GENESIS, /* new spaces: 100 at once, then one a second */
-	LIMIT_ENTRY    /* log entries, good or bad, which cost the writer signatures: 1,000 at once, then 20 a second */
+	LIMIT_INVITE,  /* look-ups, and misses with back-off */
+	LIMIT_GENESIS, /* new spaces */
+	LIMIT_ENTRY    /* log entries, good or bad, which cost the writer signatures */
 };
 
 struct limits;
 
-int limits_new(struct limits **ret_l) MUST_CHECK;
+int limits_new(const struct config *c, struct limits **ret_l) MUST_CHECK;
+/* Other rates from now on. */
+void limits_configure(struct limits *l, const struct config *c);
 void limits_free(struct limits *l);
 int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now) MUST_CHECK;
 void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now);

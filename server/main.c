@@ -1,149 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* coffer-relay: arguments, signals, and one clear line for whatever keeps it from starting. */
-#include <errno.h>
-#include <getopt.h>
+/* coffer-relay: starts and ends it, reloads, and says in one clear line whatever keeps it from starting. */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include "base/allocator.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "server/net.h"
+#include "server/service.h"
+#include "server/settings.h"
 #include "wire/relay_url.h"
 
-#define VERSION "0.1"
-
-static const char usage[] =
-	"Usage: coffer-relay [--listen ADDRESS:PORT] [--data DIR] [--origin URL]...\n"
-	"Keeps sealed records and chunks of Coffer spaces and passes them on.\n"
-	"\n"
-	"  --listen ADDRESS:PORT  where to listen (default 127.0.0.1:5379; port 0: any free one)\n"
-	"  --data DIR             where everything is kept (default ./coffer-relay-data)\n"
-	"  --origin URL           how clients reach this relay, for example https://relay.example.org; again for more\n"
-	"                         (default: the address of --listen)\n"
-	"  --version, --help\n"
-	"\n"
-	"Example: coffer-relay --listen 127.0.0.1:5379 --data /var/lib/coffer-relay --origin "
-	"https://relay.example.org\n";
-
-/* The handler has no argument. Written once before the handler is set. */
+/* The handlers have no argument. Written once before they are set. */
 static struct net *running;
 
-static void on_signal(int signo)
+static void on_stop(int signo)
 {
 	(void)signo;
 	net_stop(running);
 }
 
-struct options {
-	const char *data;
-	char host[64];
-	int port;
+static void on_hangup(int signo)
+{
+	(void)signo;
+	net_reload(running);
+}
+
+struct daemon {
+	struct settings settings;
+	struct relay relay;
+	struct listener listener;
+	struct net *net;
 	char origins[RELAY_MAX_ORIGINS][RELAY_HOST_MAX + 20];
 	size_t n_origins;
 	bool wildcard; /* listens on all addresses, and nobody said how clients call it */
 };
 
-static int parse_listen(struct options *o, const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	char *end;
-	long port;
-	size_t len;
-
-	if (!colon || !colon[1])
-		return ERR_INVALID;
-	port = strtol(colon + 1, &end, 10);
-	if (*end || port < 0 || port > 65535)
-		return ERR_INVALID;
-	len = (size_t)(colon - text);
-	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
-		text++;
-		len -= 2;
-	}
-	if (!len || len >= sizeof o->host)
-		return ERR_INVALID;
-	memcpy(o->host, text, len);
-	o->host[len] = '\0';
-	o->port = (int)port;
-	return OK;
-}
-
-static int add_origin(struct options *o, const char *text)
+static int add_origin(struct daemon *d, const char *text)
 {
 	struct relay_url url;
 	int err = relay_url_parse(bytes_str(text), &url);
 
 	if (err < 0)
 		return err;
-	if (o->n_origins == RELAY_MAX_ORIGINS)
+	if (d->n_origins == RELAY_MAX_ORIGINS)
 		return ERR_RANGE;
-	for (size_t i = 0; i < o->n_origins; i++)
-		if (strcmp(o->origins[i], url.origin) == 0)
+	for (size_t i = 0; i < d->n_origins; i++)
+		if (strcmp(d->origins[i], url.origin) == 0)
 			return OK;
-	snprintf(o->origins[o->n_origins++], sizeof o->origins[0], "%s", url.origin);
+	snprintf(d->origins[d->n_origins++], sizeof d->origins[0], "%s", url.origin);
 	return OK;
 }
 
-static int default_origins(struct options *o, int port)
+static int own_origins(struct daemon *d, const char *scheme)
 {
 	static const char *const loopback[] = { "127.0.0.1", "localhost", "[::1]" };
+	const struct listener *l = &d->listener;
 	char text[128];
 	int err;
 
-	if (o->n_origins)
-		return OK;
-	o->wildcard = strcmp(o->host, "0.0.0.0") == 0 || strcmp(o->host, "::") == 0;
-	snprintf(text, sizeof text, strchr(o->host, ':') ? "http://[%s]:%d" : "http://%s:%d", o->host, port);
-	err = add_origin(o, text);
+	d->wildcard = strcmp(l->host, "0.0.0.0") == 0 || strcmp(l->host, "::") == 0;
+	snprintf(text, sizeof text, strchr(l->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, l->host, (unsigned)l->port);
+	err = add_origin(d, text);
 	for (size_t i = 0; i < 3 && err == OK; i++) {
-		snprintf(text, sizeof text, "http://%s:%d", loopback[i], port);
-		err = add_origin(o, text);
+		snprintf(text, sizeof text, "%s://%s:%u", scheme, loopback[i], (unsigned)l->port);
+		err = add_origin(d, text);
 	}
 	return err;
 }
 
-/* Returns -1 to go on, else the exit status. */
-static int parse_options(struct options *o, int argc, char **argv)
+/* An exit status, or OK. */
+static int set_origins(struct daemon *d, const struct config *c)
 {
-	static const struct option longs[] = {
-		{ "listen", required_argument, NULL, 'l' },
-		{ "data", required_argument, NULL, 'd' },
-		{ "origin", required_argument, NULL, 'o' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "l:d:o:Vh", longs, NULL)) != -1) {
-		if (c == 'l' && parse_listen(o, optarg) < 0) {
-			fprintf(stderr, "coffer-relay: --listen wants ADDRESS:PORT, for example 127.0.0.1:5379\n");
+	for (size_t i = 0; i < c->server.origins.n; i++)
+		if (add_origin(d, c->server.origins.items[i]) < 0) {
+			fprintf(stderr,
+				"coffer-relay: --origin wants a URL, for example https://relay.example.org, %d at most; not %s\n",
+				RELAY_MAX_ORIGINS, c->server.origins.items[i]);
 			return EX_USAGE;
 		}
-		if (c == 'o' && add_origin(o, optarg) < 0) {
-			fprintf(stderr, "coffer-relay: --origin wants a URL, for example https://relay.example.org\n");
-			return EX_USAGE;
-		}
-		if (c == 'd')
-			o->data = optarg;
-		if (c == 'V')
-			return printf("coffer-relay %s\n", VERSION) < 0 ? EX_IOERR : EX_OK;
-		if (c == 'h')
-			return fputs(usage, stdout) < 0 ? EX_IOERR : EX_OK;
-		if (c == '?') {
-			fputs("Try: coffer-relay --help\n", stderr);
-			return EX_USAGE;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "coffer-relay: unexpected argument. Try: coffer-relay --help\n");
+	if (!d->n_origins && own_origins(d, *c->server.tls_certificate ? "https" : "http") < 0) {
+		fputs("coffer-relay: where it listens cannot stand in a URL; give --origin\n", stderr);
 		return EX_USAGE;
 	}
-	return -1;
+	return OK;
 }
 
 static int explain_data(const char *dir, int err)
@@ -174,19 +120,25 @@ static int explain_data(const char *dir, int err)
 	}
 }
 
-static int explain_listen(const struct options *o, int err)
+static int explain_listen(const char *where, int err)
 {
-	if (err == ERR_BUSY)
-		fprintf(stderr,
-			"coffer-relay: port %d on %s is in use; stop what listens there, or give another --listen\n",
-			o->port, o->host);
-	else if (err == ERR_NOT_FOUND)
-		fprintf(stderr, "coffer-relay: %s is no address of this machine; give another --listen\n", o->host);
-	else if (err == ERR_INVALID)
-		fprintf(stderr, "coffer-relay: --listen wants an IP address, not %s\n", o->host);
-	else
-		fprintf(stderr, "coffer-relay: cannot listen on %s:%d: %s\n", o->host, o->port, err_str(err));
-	return EX_UNAVAILABLE;
+	switch (err) {
+	case ERR_BUSY:
+		fprintf(stderr, "coffer-relay: the port of %s is in use; stop what listens there, or give another --listen\n", where);
+		return EX_UNAVAILABLE;
+	case ERR_NOT_FOUND:
+		fprintf(stderr, "coffer-relay: %s is no address of this machine; give another --listen\n", where);
+		return EX_UNAVAILABLE;
+	case ERR_PERMISSION:
+		fprintf(stderr, "coffer-relay: may not listen on %s; ports below 1024 need a right of their own\n", where);
+		return EX_NOPERM;
+	case ERR_INVALID:
+		fprintf(stderr, "coffer-relay: --listen wants ADDRESS:PORT, for example 127.0.0.1:5379, not %s\n", where);
+		return EX_USAGE;
+	default:
+		fprintf(stderr, "coffer-relay: cannot listen on %s: %s\n", where, err_str(err));
+		return EX_UNAVAILABLE;
+	}
 }
 
 static void set_limits(void)
@@ -201,56 +153,139 @@ static void set_limits(void)
 	umask(077);
 }
 
-static int serve(struct relay *relay, struct options *o)
+static void say_kept(void *ctx, const char *name)
 {
-	struct sigaction act = { .sa_handler = on_signal };
-	struct net *net;
-	int err = net_new(relay, o->host, o->port, &net);
+	(void)ctx;
+	log_warn("reload: %s changes with a restart only", name);
+}
 
-	if (err < 0)
-		return explain_listen(o, err);
-	if (default_origins(o, net_port(net)) < 0) {
-		fprintf(stderr, "coffer-relay: %s cannot stand in a URL; give --origin\n", o->host);
-		net_free(net);
-		return EX_USAGE;
+/* Network thread. A file that is not good changes nothing. */
+static void reload(void *ctx)
+{
+	struct daemon *d = ctx;
+	struct config_fault fault;
+	struct config *c;
+	struct timespec now;
+	char state[64];
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+		(int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	service_notify(state);
+	if (settings_load(&d->settings, &c, &fault) < 0) {
+		log_error("reload: %s; the old settings stay", fault.text);
+	} else if (config_keep(c, relay_config(&d->relay), say_kept, NULL) < 0) {
+		config_free(c);
+		log_error("reload: out of memory; the old settings stay");
+	} else {
+		relay_configure(&d->relay, c);
+		if (net_reload_tls(d->net) < 0)
+			log_error("reload: the TLS certificate and key cannot be read or do not fit; the old ones stay");
+		log_info("reloaded");
 	}
-	for (relay->n_origins = 0; relay->n_origins < o->n_origins; relay->n_origins++)
-		relay->origins[relay->n_origins] = o->origins[relay->n_origins];
-	running = net;
-	sigemptyset(&act.sa_mask);
-	sigaction(SIGTERM, &act, NULL);
-	sigaction(SIGINT, &act, NULL);
-	if (o->wildcard)
+	service_notify("READY=1");
+}
+
+static void set_handlers(bool on)
+{
+	struct sigaction stop = { .sa_handler = on ? on_stop : SIG_DFL };
+	struct sigaction hangup = { .sa_handler = on ? on_hangup : SIG_IGN, .sa_flags = SA_RESTART };
+
+	sigemptyset(&stop.sa_mask);
+	sigemptyset(&hangup.sa_mask);
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGHUP, &hangup, NULL);
+}
+
+static int serve(struct daemon *d)
+{
+	struct listener l = d->listener;
+	int err = net_new(&d->relay, &d->listener, &d->net);
+
+	if (err == ERR_INVALID) {
+		fputs("coffer-relay: server.tls_certificate and server.tls_key cannot be read, or do not belong together\n", stderr);
+		return EX_CONFIG;
+	}
+	if (err < 0) {
+		fprintf(stderr, "coffer-relay: cannot start: %s\n", err_str(err));
+		return EX_OSERR;
+	}
+	for (size_t i = 0; i < d->n_origins; i++)
+		d->relay.origins[d->relay.n_origins++] = d->origins[i];
+	net_on_reload(d->net, reload, d);
+	running = d->net;
+	set_handlers(true);
+	if (d->wildcard)
 		log_warn("no --origin given: only clients on this machine will be let in");
-	log_info("listening on %s:%d for %s", o->host, net_port(net), o->origins[0]);
-	net_run(net);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	net_free(net);
+	log_info("listening on %s:%u for %s", l.host, (unsigned)l.port, d->origins[0]);
+	net_run(d->net);
+	set_handlers(false);
+	net_free(d->net);
 	log_info("stopped");
 	return EX_OK;
 }
 
+static int start(struct daemon *d, struct config *c)
+{
+	int err = listener_passed(&d->listener), status;
+
+	if (err < 0) {
+		config_free(c);
+		fputs("coffer-relay: what was passed as LISTEN_FDS is no listening stream socket\n", stderr);
+		return EX_CONFIG;
+	}
+	if (!d->listener.n && (err = listener_open(&d->listener, c->server.listen)) < 0) {
+		status = explain_listen(c->server.listen, err);
+		config_free(c);
+		return status;
+	}
+	if ((status = set_origins(d, c)) != OK) {
+		config_free(c);
+		listener_close(&d->listener);
+		return status;
+	}
+	FREE_AFTER char *dir = strdup(c->storage.data);
+	if ((err = relay_open(&d->relay, env_system(), c)) < 0) {
+		listener_close(&d->listener);
+		return explain_data(dir ? dir : "the data", err);
+	}
+	d->relay.metrics.started = relay_now(&d->relay);
+	status = serve(d);
+	relay_close(&d->relay);
+	listener_close(&d->listener);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
-	struct options o = { .data = "coffer-relay-data", .host = "127.0.0.1", .port = 5379 };
-	struct relay relay;
-	int err, status = parse_options(&o, argc, argv);
+	struct daemon d = { 0 };
+	struct config_fault fault;
+	struct config *c;
+	int status;
 
-	if (status >= 0)
-		return status;
 	log_init("coffer-relay", LOG_LEVEL_INFO);
-	allocator_keep_blocks();
-	signal(SIGPIPE, SIG_IGN);
-	set_limits();
-	if (crypto_init() < 0) {
-		fprintf(stderr, "coffer-relay: the cryptographic library does not start\n");
-		return EX_OSERR;
+	status = settings_parse(&d.settings, argc, argv);
+	if (status < 0 && d.settings.n) {
+		fprintf(stderr, "coffer-relay: unexpected argument. Try: coffer-relay --help\n");
+		status = EX_USAGE;
 	}
-	if ((err = relay_open(&relay, env_system(), o.data)) < 0)
-		return explain_data(o.data, err);
-	relay.metrics.started = relay_now(&relay);
-	status = serve(&relay, &o);
-	relay_close(&relay);
+	if (status < 0 && settings_load(&d.settings, &c, &fault) < 0) {
+		fprintf(stderr, "coffer-relay: %s\n", fault.text);
+		status = EX_CONFIG;
+	}
+	if (status < 0) {
+		signal(SIGPIPE, SIG_IGN);
+		allocator_keep_blocks();
+		set_limits();
+		if (crypto_init() < 0) {
+			fprintf(stderr, "coffer-relay: the cryptographic library does not start\n");
+			config_free(c);
+			status = EX_OSERR;
+		} else {
+			status = start(&d, c);
+		}
+	}
+	settings_release(&d.settings);
 	return status;
 }

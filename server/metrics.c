@@ -21,6 +21,25 @@ int metrics_sizes(struct metrics *m, struct depot *store, int64_t now, struct de
 	return err;
 }
 
+static int put_times(struct buf *b, const struct metrics *m)
+{
+	static const char *const labels[METRICS_KINDS] = {
+		[METRICS_WRITE] = "kind=\"write\"",
+		[METRICS_READ] = "kind=\"read\"",
+		[METRICS_UPLOAD] = "kind=\"upload\"",
+		[METRICS_DOWNLOAD] = "kind=\"download\"",
+	};
+	int err = buf_printf(b, "# HELP coffer_relay_request_seconds From a whole request to its whole answer.\n"
+				"# TYPE coffer_relay_request_seconds histogram\n");
+
+	for (size_t i = 0; i < METRICS_KINDS && err == OK; i++)
+		err = histogram_put(b, &m->request_time[i], "request_seconds", labels[i]);
+	if (err == OK)
+		err = buf_printf(b, "# HELP coffer_relay_commit_seconds A transaction with all its requests, made durable.\n"
+				    "# TYPE coffer_relay_commit_seconds histogram\n");
+	return err < 0 ? err : histogram_put(b, &m->commit_time, "commit_seconds", "");
+}
+
 int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now)
 {
 	const struct {
@@ -28,6 +47,7 @@ int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes
 		unsigned long long v;
 	} rows[] = {
 		{ "connections_total", "counter", "WebSocket connections accepted.", m->connections },
+		{ "requests_queued", "gauge", "Requests waiting or being worked on.", m->queued },
 		{ "connections_active", "gauge", "WebSocket connections open.", m->connections_active },
 		{ "auth_failures_total", "counter", "Connections refused at authentication.", m->auth_failures },
 		{ "requests_total", "counter", "RPC requests.", m->requests },
@@ -57,9 +77,11 @@ int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes
 		{ "database_bytes", "gauge", "Size of the database.", sizes->pages_bytes },
 		{ "uptime_seconds", "gauge", "Time since start.", (unsigned long long)(now - m->started) },
 	};
-	int err = OK;
+	int err = buf_printf(b, "# HELP coffer_relay_build_info Version of this relay.\n"
+				"# TYPE coffer_relay_build_info gauge\n"
+				"coffer_relay_build_info{version=\"" RELAY_VERSION "\"} 1\n");
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0] && err == OK; i++)
 		err = put(b, rows[i].name, rows[i].type, rows[i].help, rows[i].v);
-	return err;
+	return err < 0 ? err : put_times(b, m);
 }

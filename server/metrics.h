@@ -10,12 +10,20 @@
 #include <stdatomic.h>
 #include "base/buf.h"
 #include "server/depot.h"
+#include "server/histogram.h"
+
+#define RELAY_VERSION "0.1"
+
+/* What a request is, for its time from the socket to its answer. */
+enum metrics_kind { METRICS_WRITE, METRICS_READ, METRICS_UPLOAD, METRICS_DOWNLOAD, METRICS_KINDS };
 
 struct metrics {
 	atomic_ullong connections, connections_active, requests, requests_refused, pushes, conflicts, records, entries;
 	atomic_ullong chunks_in, chunk_bytes_in, chunks_out, chunk_bytes_out, notices, commits, commit_jobs;
 	atomic_ullong invite_misses, slow_consumers, auth_failures, bytes_in, bytes_out, cleaned_chunks,
 		cleaned_versions;
+	atomic_ullong queued; /* requests under way: waiting, or being worked on */
+	struct histogram request_time[METRICS_KINDS], commit_time;
 	int64_t started; /* unix s */
 
 	pthread_mutex_t sizes_lock; /* both below */

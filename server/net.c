@@ -2,23 +2,30 @@
 #include "server/net.h"
 
 #include <errno.h>
-#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/http.h"
 #include "server/rpc.h"
+#include "server/service.h"
 #include "server/subscribe.h"
 #include "server/ws.h"
 
-#define DRAIN_NS 4000000000ll
-
 static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+static int callback_accept(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
 static const struct lws_protocols protocols[] = {
 	{ "http", callback_http, sizeof(void *), 0, 0, NULL, 0 },
 	{ FRAME_SUBPROTOCOL, ws_callback, sizeof(void *), 65536, 0, NULL, 0 },
+	{ "accept", callback_accept, 0, 0, 0, NULL, 0 },
 	{ 0 },
 };
+
+static int64_t mono(const struct net *n)
+{
+	return n->relay->env->mono_ns(n->relay->env->ctx);
+}
 
 static void job_came_back(void *ctx, struct job *j)
 {
@@ -43,6 +50,14 @@ static void tell_subscribers(struct net *n, struct job *j)
 	}
 }
 
+static void note_time(struct net *n, const struct job *j)
+{
+	bool write = j->method->lane == LANE_WRITE, http = j->method->name[0] == '/';
+	enum metrics_kind kind = http ? (write ? METRICS_UPLOAD : METRICS_DOWNLOAD) : write ? METRICS_WRITE : METRICS_READ;
+
+	histogram_add(&n->relay->metrics.request_time[kind], mono(n) - j->started);
+}
+
 static void take_done(struct net *n)
 {
 	struct job *j = job_queue_take_all(&n->done), *next;
@@ -51,6 +66,8 @@ static void take_done(struct net *n)
 		next = j->next;
 		j->next = NULL;
 		tell_subscribers(n, j);
+		if (!j->more)
+			note_time(n, j);
 		if (j->method->name[0] == '/')
 			http_done(n, j);
 		else
@@ -58,84 +75,174 @@ static void take_done(struct net *n)
 	}
 }
 
+static bool is_proxy(const struct net *n, const char *addr)
+{
+	const struct config *c = relay_config(n->relay);
+	bool is = false;
+
+	for (size_t i = 0; i < c->server.trusted_proxies.n && !is; i++)
+		is = network_has(&c->proxies[i], addr);
+	return is;
+}
+
+/* Every socket is counted, also one that says nothing: whoever opens many and is slow must not take all. */
+static int count_socket(struct net *n, struct lws *wsi)
+{
+	char text[CALLER_ADDR], addr[PEER_ADDR] = "unknown";
+	struct peer *peer;
+	uint64_t max;
+
+	lws_get_peer_simple(wsi, text, sizeof text);
+	if (limits_address(text, addr, sizeof addr) < 0)
+		snprintf(addr, sizeof addr, "unknown");
+	max = is_proxy(n, text) ? 0 : relay_config(n->relay)->limits.sockets_per_address;
+	if (n->draining || peers_open(n->peers, addr, max, &peer) < 0)
+		return -1;
+	lws_set_opaque_user_data(wsi, peer);
+	return 0;
+}
+
 static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
-	if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
-		struct net *n = lws_context_user(lws_get_context(wsi));
+	struct net *n = lws_context_user(lws_get_context(wsi));
 
+	switch (reason) {
+	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		take_done(n);
 		return 0;
+	case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+		return count_socket(n, wsi);
+	case LWS_CALLBACK_WSI_DESTROY:
+		peers_close(n->peers, lws_get_opaque_user_data(wsi));
+		lws_set_opaque_user_data(wsi, NULL);
+		return 0;
+	default:
+		return http_callback(wsi, reason, user, in, len);
 	}
-	return http_callback(wsi, reason, user, in, len);
+}
+
+static void adopt(struct net *n, int fd)
+{
+	int one = 1;
+
+	/* Answers are written whole; nothing is gained by waiting for more. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	lws_adopt_socket_vhost(n->vhost, fd); /* closes it on failure */
+}
+
+static void accept_some(struct net *n, int listening)
+{
+	for (int i = 0; i < NET_MAX_ACCEPTS; i++) {
+		int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			adopt(n, fd);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_warn("no descriptors or memory left for connections; raise the limit of open files");
+			n->full = true; /* the socket stays readable: without a pause this would spin */
+			for (size_t k = 0; k < n->listener.n; k++)
+				lws_rx_flow_control(n->accepting[k], 0);
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			return;
+		}
+	}
+}
+
+static int callback_accept(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct net *n = lws_context_user(lws_get_context(wsi));
+
+	(void)user, (void)in, (void)len;
+	for (size_t i = 0; reason == LWS_CALLBACK_RAW_RX_FILE && i < n->listener.n; i++)
+		if (n->accepting[i] == wsi)
+			accept_some(n, n->listener.fds[i]);
+	return 0;
 }
 
 void net_dispatch(struct net *n, struct job *j)
 {
+	if (!j->started) {
+		j->started = mono(n);
+		metrics_add(&n->relay->metrics, queued, 1);
+	}
 	if (j->method->lane == LANE_WRITE)
 		writer_put(n->writer, j);
 	else
 		reader_put(n->reader, j);
 }
 
-/* libwebsockets retries a port in use in silence, so it is tried first. */
-static int probe_port(const char *host, int port)
+static int make_vhost(struct net *n, const char *name, struct lws_vhost **ret_v)
 {
-	char service[8];
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *list;
-	int fd, err = OK, one = 1;
+	const struct config *c = relay_config(n->relay);
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
+		.protocols = protocols,
+		.vhost_name = name,
+		.timeout_secs = 20,
+		.keepalive_timeout = 60,
+		.timeout_secs_ah_idle = 10,
+		.alpn = "http/1.1",
+	};
 
-	if (!port)
-		return OK;
-	snprintf(service, sizeof service, "%d", port);
-	if (getaddrinfo(host, service, &hints, &list))
-		return ERR_INVALID;
-	fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		err = err_from_errno(errno);
-	else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-		 bind(fd, list->ai_addr, list->ai_addrlen) < 0 || listen(fd, 1) < 0)
-		err = errno == EADDRINUSE ? ERR_BUSY : errno == EADDRNOTAVAIL ? ERR_NOT_FOUND : err_from_errno(errno);
-	if (fd >= 0)
-		close(fd);
-	freeaddrinfo(list);
-	return err;
+	if (*c->server.tls_certificate) {
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		info.ssl_cert_filepath = c->server.tls_certificate;
+		info.ssl_private_key_filepath = c->server.tls_key;
+		info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
+	}
+	*ret_v = lws_create_vhost(n->lws, &info);
+	return *ret_v ? OK : ERR_INVALID;
 }
 
-static int start_lws(struct net *n, const char *host, int port)
+static int start_lws(struct net *n)
 {
+	const struct config *c = relay_config(n->relay);
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.user = n,
 		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8,
 		.pt_serv_buf_size = 65536,
-		.fd_limit_per_thread = NET_MAX_CONNECTIONS + 64,
+		.fd_limit_per_thread = (unsigned)c->limits.connections + 1024,
 		.max_http_header_data = 8192,
 		.max_http_header_pool = 256,
 		.count_threads = 1,
 	};
+	int err;
 
 	lws_set_log_level(0, NULL);
+	if (*c->server.tls_certificate)
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
 	n->lws = lws_create_context(&info);
 	if (!n->lws)
 		return ERR_NOMEM;
-	info.port = port ? port : 0;
-	info.iface = host;
-	info.protocols = protocols;
-	info.vhost_name = "relay";
-	info.timeout_secs = 20;
-	info.keepalive_timeout = 60;
-	info.timeout_secs_ah_idle = 10;
-	info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
-	/* With IPv6 on, the library takes an IPv4 address for an unknown interface, and listens on all of them. */
-	if (!strchr(host, ':'))
-		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
-	else
-		info.options |= LWS_SERVER_OPTION_IPV6_V6ONLY_MODIFY | LWS_SERVER_OPTION_IPV6_V6ONLY_VALUE;
-	n->vhost = lws_create_vhost(n->lws, &info);
-	return n->vhost ? OK : ERR_BUSY;
+	if ((err = make_vhost(n, "relay", &n->vhost)) < 0)
+		return err;
+	for (size_t i = 0; i < n->listener.n; i++) {
+		lws_sock_file_fd_type fd = { .filefd = n->listener.fds[i] };
+
+		n->accepting[i] = lws_adopt_descriptor_vhost(n->vhost, LWS_ADOPT_RAW_FILE_DESC, fd, "accept", NULL);
+		if (!n->accepting[i])
+			return ERR_NOMEM;
+	}
+	return OK;
 }
 
-int net_new(struct relay *relay, const char *host, int port, struct net **ret_n)
+int net_reload_tls(struct net *n)
+{
+	const struct config *c = relay_config(n->relay);
+	struct lws_vhost *trial;
+
+	if (!*c->server.tls_certificate)
+		return OK;
+	/* A certificate without its key would leave the running ones half changed: they are tried apart first. */
+	if (make_vhost(n, "trial", &trial) < 0)
+		return ERR_INVALID;
+	lws_vhost_destroy(trial);
+	return lws_tls_cert_updated(n->lws, c->server.tls_certificate, c->server.tls_key, NULL, 0, NULL, 0) ? ERR_INVALID : OK;
+}
+
+int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 {
 	struct net *n = calloc(1, sizeof *n);
 	int err;
@@ -144,20 +251,24 @@ int net_new(struct relay *relay, const char *host, int port, struct net **ret_n)
 		return ERR_NOMEM;
 	n->relay = relay;
 	n->next_id = 1;
+	n->listener = *listener;
 	job_queue_init(&n->done);
-	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = probe_port(host, port)) < 0 ||
-		(err = start_lws(n, host, port)) < 0 || (err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
+	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = peers_new(&n->peers)) < 0 || (err = start_lws(n)) < 0 ||
+		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
 		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0) {
 		net_free(n);
+		*listener = (struct listener){ 0 };
 		return err;
 	}
+	*listener = (struct listener){ 0 };
 	*ret_n = n;
 	return OK;
 }
 
-int net_port(const struct net *n)
+void net_on_reload(struct net *n, void (*reload)(void *ctx), void *ctx)
 {
-	return lws_get_vhost_listen_port(n->vhost);
+	n->on_reload = reload;
+	n->on_reload_ctx = ctx;
 }
 
 void net_stop(struct net *n)
@@ -166,30 +277,65 @@ void net_stop(struct net *n)
 	lws_cancel_service(n->lws);
 }
 
+void net_reload(struct net *n)
+{
+	n->reload = 1;
+	lws_cancel_service(n->lws);
+}
+
+/* The service manager hears of a relay that lives: this thread turns, and the writer is not stuck on its disk. */
+static void feed_watchdog(struct net *n, int64_t now)
+{
+	int64_t every = service_watchdog_ns();
+
+	if (!every || now < n->watchdog_at || writer_busy_ns(n->writer, now) > 2 * every)
+		return;
+	n->watchdog_at = now + every;
+	service_notify("WATCHDOG=1");
+}
+
 static void on_timer(lws_sorted_usec_list_t *timer)
 {
 	struct net *n = lws_container_of(timer, struct net, timer);
 	const struct env *env = n->relay->env;
+	int64_t now = env->mono_ns(env->ctx);
 
-	ws_tick(n, env->mono_ns(env->ctx));
+	ws_tick(n, now);
+	feed_watchdog(n, now);
+	for (size_t i = 0; n->full && i < n->listener.n; i++)
+		lws_rx_flow_control(n->accepting[i], 1);
+	n->full = false;
 	lws_sul_schedule(n->lws, 0, &n->timer, on_timer, n->draining ? LWS_US_PER_SEC / 10 : LWS_US_PER_SEC);
+}
+
+/* Nobody new is let in; who is in gets what is under way, and is then told to connect again. */
+static void start_draining(struct net *n)
+{
+	const struct env *env = n->relay->env;
+
+	service_notify("STOPPING=1");
+	n->draining = true;
+	n->drain_until = env->mono_ns(env->ctx) + (int64_t)relay_config(n->relay)->server.drain_seconds * 1000000000;
+	for (size_t i = 0; i < n->listener.n; i++)
+		lws_set_timeout(n->accepting[i], PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+	on_timer(&n->timer);
 }
 
 void net_run(struct net *n)
 {
 	const struct env *env = n->relay->env;
-	int64_t until = 0;
 
 	on_timer(&n->timer);
-	while (!n->draining || (env->mono_ns(env->ctx) < until && (n->n_conns || n->n_requests))) {
+	service_notify("READY=1");
+	/* After the last second those that do not read their close are left behind. */
+	while (!n->draining || (env->mono_ns(env->ctx) < n->drain_until + 1000000000 && (n->n_conns || n->n_requests))) {
 		if (lws_service(n->lws, 0) < 0)
 			break;
-		if (n->stop && !n->draining) {
-			n->draining = true;
-			until = env->mono_ns(env->ctx) + DRAIN_NS;
-			ws_close_all(n);
-			on_timer(&n->timer);
-		}
+		if (n->reload && n->on_reload)
+			n->on_reload(n->on_reload_ctx);
+		n->reload = 0;
+		if (n->stop && !n->draining)
+			start_draining(n);
 	}
 	lws_sul_schedule(n->lws, 0, &n->timer, NULL, LWS_SET_TIMER_USEC_CANCEL);
 }
@@ -210,38 +356,37 @@ void net_free(struct net *n)
 	}
 	ws_forget_all(n);
 	hub_free(n->hub);
+	peers_free(n->peers);
 	job_queue_release(&n->done);
 	free(n);
 }
 
-bool net_is_local(const char *addr)
-{
-	return strcmp(addr, "127.0.0.1") == 0 || strcmp(addr, "::1") == 0;
-}
-
 /* Of a header that proxies append to, only the last address is the proxy's own word; the rest is what the client said. A
  * header that cannot be read is nobody's word, and no other is asked in its place. */
-void net_address(struct lws *wsi, char *out, size_t size)
+bool net_address(struct lws *wsi, char *out, size_t size)
 {
 	static const enum lws_token_indexes said[] = { WSI_TOKEN_X_FORWARDED_FOR, WSI_TOKEN_HTTP_X_REAL_IP };
+	const struct net *n = lws_context_user(lws_get_context(wsi));
 	char text[1024];
 
 	lws_get_peer_simple(wsi, text, sizeof text);
 	if (limits_address(text, out, size) < 0)
 		snprintf(out, size, "unknown");
-	if (!net_is_local(out))
-		return;
+	if (!is_proxy(n, text))
+		return true;
 	for (size_t i = 0; i < 2; i++) {
 		const char *last;
 
 		if (lws_hdr_total_length(wsi, said[i]) <= 0)
 			continue;
 		if (lws_hdr_copy(wsi, text, sizeof text, said[i]) <= 0)
-			return;
+			return false;
 		last = strrchr(text, ',');
 		last = last ? last + 1 : text;
-		if (limits_address(last + strspn(last, " "), out, size) < 0)
-			log_debug("a proxy names a client by no address");
-		return;
+		if (limits_address(last + strspn(last, " "), out, size) == OK)
+			return true;
+		log_debug("a proxy names a client by no address");
+		return false;
 	}
+	return false;
 }

@@ -4,8 +4,9 @@
  * way to and from writer and readers. Nothing here waits for the disk.
  *
  *	struct net *n;
- *	if ((err = net_new(relay, "127.0.0.1", 5379, &n)) < 0) ...    // ERR_BUSY: the port is in use
- *	net_run(n);        // until net_stop, then drains for at most 5 s
+ *	if ((err = net_new(relay, &listener, &n)) < 0) ...    // takes the sockets over on success; ERR_INVALID: the TLS files
+ *	net_on_reload(n, reload, ctx);
+ *	net_run(n);        // until net_stop, then drains for at most server.drain_seconds
  *	net_free(n);
  */
 #ifndef COFFER_SERVER_NET_H
@@ -13,12 +14,13 @@
 
 #include <libwebsockets.h>
 #include "server/hub.h"
+#include "server/listener.h"
+#include "server/peers.h"
 #include "server/reader.h"
 #include "server/relay.h"
 
-#define NET_MAX_CONNECTIONS 4096
 #define NET_BUCKETS 4096
-#define NET_MAX_BYTES (512u << 20) /* of messages on their way in, all connections together */
+#define NET_MAX_ACCEPTS 64 /* in a row, before others get their turn */
 
 struct conn;
 struct request;
@@ -37,24 +39,34 @@ struct net {
 	size_t n_conns, n_requests;   /* open; uploads under way */
 	size_t in_bytes;              /* held by messages that come in or are worked on */
 	lws_sorted_usec_list_t timer; /* once a second */
-	volatile int stop;            /* set by net_stop */
+	struct listener listener;
+	struct lws *accepting[LISTENER_MAX];
+	struct peers *peers;
+	bool full;                   /* no descriptors left: nothing is accepted until the next tick */
+	volatile int stop, reload;   /* set by net_stop, net_reload */
+	void (*on_reload)(void *ctx);
+	void *on_reload_ctx;
+	int64_t drain_until;         /* monotonic ns */
+	int64_t watchdog_at;
 	bool draining;
 };
 
-/* Listens on `host` (an address, or NULL for all) and `port` (0: any; net_port says which). */
-int net_new(struct relay *relay, const char *host, int port, struct net **ret_n) MUST_CHECK;
-int net_port(const struct net *n);
+int net_new(struct relay *relay, struct listener *listener, struct net **ret_n) MUST_CHECK;
+/* What net_reload has the network thread call. */
+void net_on_reload(struct net *n, void (*reload)(void *ctx), void *ctx);
+/* Reads the TLS files again; ERR_INVALID: they do not fit, and the old ones stay. Network thread. */
+int net_reload_tls(struct net *n) MUST_CHECK;
 void net_run(struct net *n);
 /* Async-signal-safe. */
 void net_stop(struct net *n);
+void net_reload(struct net *n);
 void net_free(struct net *n);
 
 /* Hands a job to its lane. */
 void net_dispatch(struct net *n, struct job *j);
 
-/* The address of the client, as limits_address makes it: of the socket, or as a proxy on this machine says. */
-void net_address(struct lws *wsi, char *out, size_t size);
-/* Whether such an address is this machine's: then caps by address do not apply, because a proxy may stand there. */
-bool net_is_local(const char *addr);
+/* The address of the client, as limits_address makes it: of the socket, or as a trusted proxy says. False: it is such a
+ * proxy's own, to which caps by address do not apply. */
+bool net_address(struct lws *wsi, char *out, size_t size);
 
 #endif

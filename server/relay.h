@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay: what the parts of a running relay share. Made once by main (or a test), never changed after.
+ * relay: what the parts of a running relay share. Made once by main (or a test); only its config changes after.
  *
  *	struct relay r;
- *	if ((err = relay_open(&r, env_system(), dir)) < 0) ...
+ *	if ((err = relay_open(&r, env_system(), config)) < 0) ...      // takes config over, also on failure
  *	... writer_start, reader_start, net_run ...
  *	relay_close(&r);
  */
@@ -12,6 +12,7 @@
 
 #include "base/env.h"
 #include "server/blob.h"
+#include "server/config.h"
 #include "server/job.h"
 #include "server/limits.h"
 #include "server/metrics.h"
@@ -19,10 +20,10 @@
 #include "server/depot.h"
 
 #define RELAY_MAX_ORIGINS 8
-#define CHUNK_UNNAMED_DAYS 7
 
 struct relay {
 	const struct env *env;
+	struct config *_Atomic config; /* relay_config */
 	struct depot *store; /* the writer's; readers open their own from it */
 	struct blobs *blobs;
 	struct spaces *spaces;
@@ -34,8 +35,17 @@ struct relay {
 };
 
 /* ERR_BUSY: another relay uses the directory; ERR_VERSION: of another format; ERR_PERMISSION, ERR_READ_ONLY, ERR_IO. */
-int relay_open(struct relay *r, const struct env *env, const char *dir) MUST_CHECK;
+int relay_open(struct relay *r, const struct env *env, struct config *config) MUST_CHECK;
+/* Puts a newer config in place and takes it over. Old ones are kept to the end, since any thread may be reading them: a
+ * few KiB for each reload. */
+void relay_configure(struct relay *r, struct config *config);
 void relay_close(struct relay *r);
+
+/* The settings of this moment; valid as long as the relay. Any thread. */
+static inline const struct config *relay_config(const struct relay *r)
+{
+	return atomic_load_explicit(&r->config, memory_order_acquire);
+}
 
 static inline int64_t relay_now(const struct relay *r)
 {

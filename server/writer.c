@@ -22,6 +22,7 @@ struct writer {
 	pthread_t thread, verifiers[VERIFIERS_MAX];
 	size_t n_verifiers;
 	bool running; /* thread was started */
+	atomic_llong busy_since; /* monotonic ns; 0: waiting */
 
 	pthread_mutex_t lock; /* all below, and the jobs' next and prepared */
 	pthread_cond_t to_verify, verified;
@@ -168,6 +169,18 @@ static void keep_house(struct writer *w, struct timespec *due)
 	*due = seconds_from_now(err > 0 ? 1 : HOUSEKEEPING_SECONDS);
 }
 
+static long long mono(const struct writer *w)
+{
+	return w->relay->env->mono_ns(w->relay->env->ctx);
+}
+
+int64_t writer_busy_ns(const struct writer *w, int64_t now)
+{
+	long long since = w->busy_since;
+
+	return since ? now - since : 0;
+}
+
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
@@ -183,12 +196,15 @@ static void *writer_main(void *arg)
 			break;
 		n = work ? take_batch(w, jobs) : 0;
 		pthread_mutex_unlock(&w->lock);
+		w->busy_since = mono(w);
 		if (work) {
 			run_batch(w->relay, jobs, n);
+			histogram_add(&w->relay->metrics.commit_time, mono(w) - w->busy_since);
 			for (size_t i = 0; i < n; i++)
 				w->done(w->ctx, jobs[i]);
 		}
 		keep_house(w, &due);
+		w->busy_since = 0;
 		pthread_mutex_lock(&w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);

@@ -19,6 +19,8 @@ typedef void job_done(void *ctx, struct job *j);
 
 int writer_start(struct relay *relay, job_done *done, void *ctx, struct writer **ret_w) MUST_CHECK;
 void writer_put(struct writer *w, struct job *j);
+/* How long, in ns at the monotonic time `now`, it has been at one batch; 0 if it waits for work. Any thread. */
+int64_t writer_busy_ns(const struct writer *w, int64_t now);
 /* Finishes what it has, then ends. */
 void writer_stop(struct writer *w);
 

@@ -15,6 +15,8 @@
 #include "server/rpc.h"
 #include "server/subscribe.h"
 
+#define SECOND 1000000000ll
+
 enum {
 	CLOSE_GOING_AWAY = 1001,
 	CLOSE_TOO_BIG = 1009,
@@ -31,6 +33,7 @@ struct conn {
 	struct lws *wsi;
 	uint64_t id;
 	char addr[CALLER_ADDR];
+	bool counted; /* among those of its address */
 	struct caller *caller; /* NULL before authentication */
 	struct subscriber subscriber;
 	struct buf in;
@@ -51,6 +54,11 @@ struct conn {
 	bool reading;                   /* a read is under way */
 	struct job *parked;             /* a read that waits for room */
 };
+
+static const struct config *config_of(const struct conn *c)
+{
+	return relay_config(c->net->relay);
+}
 
 static struct conn **find_conn(struct net *n, uint64_t id)
 {
@@ -84,8 +92,9 @@ static int conn_close_now(struct conn *c, int code, const char *reason)
 /* A client that asks and does not read would have its answers pile up without end. */
 static void flow_control(struct conn *c)
 {
-	bool full = c->jobs >= WS_MAX_JOBS || c->job_bytes >= WS_MAX_JOB_BYTES || c->out.bytes > WS_MAX_OUT ||
-		    c->out.count > WS_MAX_OUT_COUNT;
+	const struct config *f = config_of(c);
+	bool full = c->jobs >= f->limits.requests || c->job_bytes >= f->limits.request_bytes ||
+		    c->out.bytes > f->limits.queue_bytes || c->out.count > f->limits.queue_messages || c->net->draining;
 
 	if (full == c->paused)
 		return;
@@ -110,7 +119,7 @@ static void conn_deliver(void *ctx, struct message *m)
 {
 	struct conn *c = ctx;
 
-	if (c->out.bytes > WS_MAX_OUT) {
+	if (c->out.bytes > config_of(c)->limits.queue_bytes) {
 		metrics_add(&c->net->relay->metrics, slow_consumers, c->close_code == 0);
 		conn_close(c, CLOSE_SLOW, "slow consumer");
 		return;
@@ -141,7 +150,7 @@ static size_t count_address(const struct net *n, const char *addr)
 
 	for (size_t i = 0; i < NET_BUCKETS; i++)
 		for (const struct conn *c = n->conns[i]; c; c = c->next)
-			count += strcmp(c->addr, addr) == 0;
+			count += c->counted && strcmp(c->addr, addr) == 0;
 	return count;
 }
 
@@ -149,13 +158,15 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 {
 	struct net *n = lws_context_user(lws_get_context(wsi));
 	const struct env *env = n->relay->env;
+	const struct config *limits = relay_config(n->relay);
 	struct conn *c = calloc(1, sizeof *c);
 	uint16_t jitter;
 
 	if (!c)
 		return -1;
-	net_address(wsi, c->addr, sizeof c->addr);
-	if (!net_is_local(c->addr) && count_address(n, c->addr) >= WS_MAX_PER_ADDRESS) {
+	c->counted = net_address(wsi, c->addr, sizeof c->addr);
+	if (n->draining || n->n_conns >= limits->limits.connections ||
+		(c->counted && count_address(n, c->addr) >= limits->limits.connections_per_address)) {
 		free(c);
 		return -1;
 	}
@@ -165,11 +176,10 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 	c->id = n->next_id++;
 	c->in = (struct buf)BUF_INIT(FRAME_MAX);
 	c->opened = env->mono_ns(env->ctx);
-	c->keepalive_at = c->opened + WS_KEEPALIVE_SECONDS * 1000000000ll;
-	/* 3600 s, give or take 10 %, so that many clients do not come back at once. */
-	c->ends_at =
-		c->opened + (int64_t)(WS_LIFE_SECONDS * 900000000.0 + jitter * (WS_LIFE_SECONDS * 200000000.0 / 65536));
-	c->subscriber = (struct subscriber){ .id = c->id, .deliver = conn_deliver, .revoked = conn_revoked, .ctx = c };
+	c->keepalive_at = c->opened + (int64_t)limits->limits.keepalive_seconds * SECOND;
+	/* Give or take 10 %, so that many clients do not come back at once. */
+	c->ends_at = c->opened + (int64_t)((double)limits->limits.life_seconds * (0.9 + 0.2 * jitter / 65536) * SECOND);
+	c->subscriber = (struct subscriber){ .id = c->id, .max = limits->limits.subscriptions, .deliver = conn_deliver, .revoked = conn_revoked, .ctx = c };
 	c->next = n->conns[c->id % NET_BUCKETS];
 	n->conns[c->id % NET_BUCKETS] = c;
 	n->n_conns++;
@@ -328,7 +338,7 @@ static void unsubscribe(struct conn *c, struct bytes params)
 	struct id16 id;
 	size_t n;
 
-	if (param_array(params, "spaces", SUBSCRIBER_MAX_SPACES, &d, &n) < 0)
+	if (param_array(params, "spaces", config_of(c)->limits.subscriptions, &d, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		struct bytes text = cbor_get_text(&d, 36);
@@ -340,7 +350,7 @@ static void unsubscribe(struct conn *c, struct bytes params)
 	}
 }
 
-/* A device has at most WS_MAX_PER_DEVICE connections; a new one replaces the oldest. */
+/* A device has at most so many connections; a new one replaces the oldest. */
 static void replace_oldest(struct conn *c)
 {
 	struct conn *oldest = NULL;
@@ -354,7 +364,7 @@ static void replace_oldest(struct conn *c)
 			if (!oldest || o->id < oldest->id)
 				oldest = o;
 		}
-	if (count > WS_MAX_PER_DEVICE)
+	if (count > config_of(c)->limits.connections_per_device)
 		conn_close(oldest, CLOSE_SLOW, "replaced by a newer connection");
 }
 
@@ -434,7 +444,7 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 	if ((err = buf_put(&c->in, p, n)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
 	count_in(c);
-	if (c->net->in_bytes > NET_MAX_BYTES)
+	if (c->net->in_bytes > config_of(c)->limits.incoming_bytes)
 		return conn_close_now(c, CLOSE_RATE_LIMITED, "relay is busy");
 	if (lws_remaining_packet_payload(wsi) || !lws_is_final_fragment(wsi))
 		return 0;
@@ -525,15 +535,21 @@ void ws_done(struct net *n, struct job *j)
 
 static void tick(struct conn *c, int64_t now)
 {
-	if (!c->caller && now >= c->opened + WS_AUTH_SECONDS * 1000000000ll) {
+	const struct config *limits = config_of(c);
+
+	if (c->net->draining) {
+		flow_control(c);
+		if ((!c->jobs && !c->out.first) || now >= c->net->drain_until)
+			conn_close(c, CLOSE_GOING_AWAY, "relay is stopping");
+	} else if (!c->caller && now >= c->opened + (int64_t)limits->limits.auth_seconds * SECOND) {
 		metrics_add(&c->net->relay->metrics, auth_failures, c->close_code == 0);
 		conn_close(c, CLOSE_AUTH, "auth timeout");
-	} else if (c->in.len && now >= c->in_since + WS_FRAME_SECONDS * 1000000000ll) {
+	} else if (c->in.len && now >= c->in_since + (int64_t)limits->limits.message_seconds * SECOND) {
 		conn_close(c, CLOSE_SLOW, "message not finished");
 	} else if (now >= c->ends_at) {
 		conn_close(c, CLOSE_LIFETIME, "connection timeout");
 	} else if (now >= c->keepalive_at) {
-		c->keepalive_at = now + WS_KEEPALIVE_SECONDS * 1000000000ll;
+		c->keepalive_at = now + (int64_t)limits->limits.keepalive_seconds * SECOND;
 		c->keepalive_due = true;
 		lws_callback_on_writable(c->wsi);
 	}
@@ -544,13 +560,6 @@ void ws_tick(struct net *n, int64_t now)
 	for (size_t i = 0; i < NET_BUCKETS; i++)
 		for (struct conn *c = n->conns[i]; c; c = c->next)
 			tick(c, now);
-}
-
-void ws_close_all(struct net *n)
-{
-	for (size_t i = 0; i < NET_BUCKETS; i++)
-		for (struct conn *c = n->conns[i]; c; c = c->next)
-			conn_close(c, CLOSE_GOING_AWAY, "relay is stopping");
 }
 
 void ws_forget_all(struct net *n)

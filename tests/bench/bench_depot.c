@@ -91,12 +91,16 @@ int main(void)
 	struct depot_space sp = { .id = { { 1 } } };
 	char dir[] = "/tmp/bench-depot.XXXXXX", command[64];
 	uint8_t data[CHUNK_BYTES];
+	struct config_fault fault;
+	struct config *c;
 	struct relay r;
 
 	must(crypto_init());
 	if (!mkdtemp(dir))
 		return 1;
-	must(relay_open(&r, env_system(), dir));
+	must(config_new(&c));
+	must(config_set(c, "storage.data", dir, &fault));
+	must(relay_open(&r, env_system(), c));
 	r.env->random(r.env->ctx, data, sizeof data);
 	must(depot_begin(r.store));
 	must(depot_space_create(r.store, &sp));

@@ -35,11 +35,14 @@ static struct world *open_world(void)
 {
 	static struct world w; /* one per process: a store is slow to make */
 	const struct id32 device = { { 1 } };
+	struct config_fault fault;
+	struct config *c;
 
 	if (w.caller)
 		return &w;
 	snprintf(dir, sizeof dir, "/tmp/fuzz-rpc.XXXXXX");
-	if (crypto_init() < 0 || !mkdtemp(dir) || relay_open(&w.relay, env_system(), dir) < 0 ||
+	if (crypto_init() < 0 || !mkdtemp(dir) || config_new(&c) < 0 ||
+		config_set(c, "storage.data", dir, &fault) < 0 || relay_open(&w.relay, env_system(), c) < 0 ||
 		depot_open_reader(w.relay.store, &w.reader) < 0)
 		abort();
 	atexit(remove_dir);

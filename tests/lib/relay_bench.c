@@ -7,9 +7,20 @@
 #include "server/rpc.h"
 #include "server/writer.h"
 
+struct config *bench_config(const char *dir)
+{
+	struct config_fault fault;
+	struct config *c;
+
+	assert_int_equal(config_new(&c), 0);
+	assert_int_equal(config_set(c, "storage.data", dir, &fault), 0);
+	assert_int_equal(config_finish(c, &fault), 0);
+	return c;
+}
+
 static void open_relay(struct relay_bench *r)
 {
-	assert_int_equal(relay_open(&r->relay, fake_env_get(r->env), r->dir), 0);
+	assert_int_equal(relay_open(&r->relay, fake_env_get(r->env), bench_config(r->dir)), 0);
 	assert_int_equal(depot_open_reader(r->relay.store, &r->reader), 0);
 }
 

@@ -16,6 +16,9 @@
 #include "tests/lib/fake_env.h"
 #include "tests/lib/sealed.h"
 
+/* The default config, with its data in `dir`. */
+struct config *bench_config(const char *dir);
+
 struct relay_bench {
 	struct fake_env *env;
 	char dir[64];

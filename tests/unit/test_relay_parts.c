@@ -8,6 +8,14 @@
 
 #define SECOND 1000000000ll
 
+static void new_limits(struct limits **ret_l)
+{
+	struct config *c = bench_config("unused");
+
+	assert_int_equal(limits_new(c, ret_l), 0);
+	config_free(c);
+}
+
 static void test_number_set(void **state)
 {
 	struct number_set *s = calloc(1, sizeof *s);
@@ -49,7 +57,7 @@ static void test_limits(void **state)
 	int64_t now = SECOND;
 
 	(void)state;
-	assert_int_equal(limits_new(&l), 0);
+	new_limits(&l);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), 0);
 	assert_int_equal(limits_take(l, LIMIT_INVITE, "a", now), ERR_RATE_LIMITED);
@@ -67,7 +75,7 @@ static void test_misses_back_off(void **state)
 	int64_t now = SECOND, waited = 0, last = 0;
 
 	(void)state;
-	assert_int_equal(limits_new(&l), 0);
+	new_limits(&l);
 	for (int i = 0; i < 12; i++) {
 		int64_t start = now;
 
@@ -134,7 +142,7 @@ static void test_hub(void **state)
 	assert_int_equal(buf_put(&b, "\xa0", 1), 0);
 	m = message_take(&b);
 	for (uint64_t i = 0; i < 3; i++) {
-		ears[i] = (struct ear){ .s = { .id = i, .deliver = hear, .revoked = lose, .ctx = &ears[i] } };
+		ears[i] = (struct ear){ .s = { .id = i, .max = 10, .deliver = hear, .revoked = lose, .ctx = &ears[i] } };
 		ears[i].s.device = *identity_device(i == 2 ? bob.id : alice.id); /* the third may not read */
 		assert_int_equal(hub_subscribe(h, &ears[i].s, sp), 0);
 		assert_int_equal(hub_subscribe(h, &ears[i].s, sp), 0);
@@ -215,7 +223,7 @@ static void test_directory_in_use(void **state)
 
 	(void)state;
 	relay_bench_open(&r);
-	assert_int_equal(relay_open(&second, fake_env_get(r.env), r.dir), ERR_BUSY);
+	assert_int_equal(relay_open(&second, fake_env_get(r.env), bench_config(r.dir)), ERR_BUSY);
 	relay_bench_close(&r);
 }
 

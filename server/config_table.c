@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every setting. A new one needs a line here and a field in struct config, nothing else. */
+#include "server/config.h"
+
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+#define AT(f) offsetof(struct config, f)
+
+/* clang-format off */
+#define TEXT(section_, key_, standard_, ...) \
+	{ .section = #section_, .key = #key_, .kind = SETTING_TEXT, .at = AT(section_.key_), .standard = standard_, __VA_ARGS__ }
+#define LIST(section_, key_, standard_, ...) \
+	{ .section = #section_, .key = #key_, .kind = SETTING_LIST, .at = AT(section_.key_), .standard = standard_, __VA_ARGS__ }
+#define NUMBER(section_, key_, standard_, min_, max_, ...) \
+	{ .section = #section_, .key = #key_, .kind = SETTING_NUMBER, .at = AT(section_.key_), .standard = #standard_, \
+	  .min = min_, .max = max_, __VA_ARGS__ }
+
+const struct setting config_table[] = {
+	TEXT(server, listen, "127.0.0.1:5379", .env = "LISTEN_ADDR", .restart = true, .about =
+		"Where to listen: ADDRESS:PORT, [::1]:PORT for IPv6; port 0 takes a free one. A socket that systemd passes\n"
+		"(LISTEN_FDS) is used instead."),
+	LIST(server, origins, "", .restart = true, .about =
+		"How clients call this relay, as they write it after --relay: [\"https://relay.example.org\"]. Tokens are made\n"
+		"out for one of these. Up to 8; none: the address of `listen`, and loopback."),
+	LIST(server, trusted_proxies, "127.0.0.1, ::1", .about =
+		"Addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For (its last address) or X-Real-IP names\n"
+		"the client. From anybody else these headers are ignored."),
+	TEXT(server, tls_certificate, "", .restart = true, .about =
+		"PEM files of the certificate chain and its key. Without them the relay speaks plain HTTP and a proxy has to\n"
+		"end TLS. SIGHUP reads them again."),
+	TEXT(server, tls_key, "", .restart = true),
+	NUMBER(server, drain_seconds, 4, 0, 600, .about =
+		"At SIGTERM clients are told to connect again elsewhere; this long answers under way may take."),
+
+	TEXT(log, level, "info", .words = "error|warn|info|debug", .env = "COFFER_LOG", .about =
+		"How much to say: error, warn, info or debug. Never content, keys or whole ids."),
+	TEXT(log, format, "text", .words = "text|json", .about = "text, or json: one object a line."),
+
+	TEXT(storage, data, "coffer-relay-data", .restart = true, .about =
+		"The directory where everything is kept. Made if absent; one relay at a time."),
+	NUMBER(storage, unnamed_chunk_days, 7, 1, 3650, .about =
+		"Chunks that nothing names are removed so long after their upload."),
+
+	NUMBER(limits, connections, 16384, 1, 1000000, .restart = true, .about = "WebSocket connections at once."),
+	NUMBER(limits, sockets_per_address, 512, 1, 1000000, .about =
+		"Connections of any kind, also those that say nothing, of one client address (IPv6: a /64). The proxies' own\n"
+		"addresses are not counted, neither here nor below."),
+	NUMBER(limits, connections_per_address, 256, 1, 1000000, .about =
+		"WebSocket connections of one client address."),
+	NUMBER(limits, connections_per_device, 3, 1, 1000, .about = "Of one device; a further one replaces the oldest (4006)."),
+	NUMBER(limits, auth_seconds, 5, 1, 600, .about = "For a connection to authenticate, else 4000."),
+	NUMBER(limits, keepalive_seconds, 30, 1, 3600, .about =
+		"Between keep-alives to a client. Coffer's clients give a relay up that is silent for 75 s."),
+	NUMBER(limits, life_seconds, 3600, 10, 604800, .about =
+		"Of a connection, give or take 10 %; then the client comes back with a new token (4001)."),
+	NUMBER(limits, message_seconds, 300, 1, 3600, .about = "For one message to come in, else 4006."),
+	NUMBER(limits, incoming_bytes, 536870912, 8 * MIB, 1024 * GIB, .about =
+		"Held by messages that come in or are worked on, all connections together, else 4007."),
+	NUMBER(limits, queue_bytes, 25165824, 8 * MIB, GIB, .about =
+		"Waiting to be sent to one connection; a client that reads more slowly is closed (4006)."),
+	NUMBER(limits, queue_messages, 8192, 16, 1000000, .about =
+		"Messages waiting to be sent to one connection, before it is not read any more."),
+	NUMBER(limits, requests, 256, 1, 100000, .about = "Under way for one connection, before it is not read any more."),
+	NUMBER(limits, request_bytes, 16777216, 8 * MIB, GIB, .about = "The same in bytes."),
+	NUMBER(limits, subscriptions, 4096, 1, 1000000, .about = "Spaces that one connection may listen to."),
+	NUMBER(limits, http_uploads, 128, 1, 100000, .about = "Bodies coming in at once, else 503."),
+	NUMBER(limits, http_uploads_per_address, 32, 1, 100000),
+	NUMBER(limits, http_requests_per_address, 128, 1, 100000),
+	NUMBER(limits, http_pause_seconds, 20, 1, 3600, .about = "Between two pieces of a body."),
+	NUMBER(limits, invite_lookups_per_minute, 10, 1, 100000, .about = "By one address, and how many of them may miss."),
+	NUMBER(limits, invite_misses_per_minute, 3, 1, 100000),
+	NUMBER(limits, spaces_burst, 100, 1, 1000000, .about = "New spaces by one address: at once, and after that."),
+	NUMBER(limits, spaces_per_minute, 60, 1, 1000000),
+	NUMBER(limits, entries_burst, 1000, 1, 1000000, .about = "Log entries by one address: at once, and after that."),
+	NUMBER(limits, entries_per_minute, 1200, 1, 1000000),
+};
+/* clang-format on */
+
+const size_t config_table_size = sizeof config_table / sizeof config_table[0];

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/peers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 4096
+
+struct peers {
+	struct peer *buckets[BUCKETS];
+};
+
+int peers_new(struct peers **ret_p)
+{
+	struct peers *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return ERR_NOMEM;
+	*ret_p = p;
+	return OK;
+}
+
+void peers_free(struct peers *p)
+{
+	for (size_t i = 0; p && i < BUCKETS; i++)
+		for (struct peer *peer = p->buckets[i], *next; peer; peer = next) {
+			next = peer->next;
+			free(peer);
+		}
+	free(p);
+}
+
+static struct peer **find(struct peers *p, const char *addr)
+{
+	uint64_t h = 1469598103934665603ull;
+	struct peer **at;
+
+	for (const char *c = addr; *c; c++)
+		h = (h ^ (uint8_t)*c) * 1099511628211ull;
+	for (at = &p->buckets[(h ^ h >> 32) % BUCKETS]; *at && strcmp((*at)->addr, addr) != 0;)
+		at = &(*at)->next;
+	return at;
+}
+
+int peers_open(struct peers *p, const char *addr, uint64_t max, struct peer **ret_peer)
+{
+	struct peer **at = find(p, addr);
+
+	if (!*at) {
+		if (!(*at = calloc(1, sizeof **at)))
+			return ERR_NOMEM;
+		snprintf((*at)->addr, sizeof (*at)->addr, "%s", addr);
+	}
+	if (max && (*at)->sockets >= max)
+		return ERR_RANGE;
+	(*at)->sockets++;
+	*ret_peer = *at;
+	return OK;
+}
+
+void peers_close(struct peers *p, struct peer *peer)
+{
+	struct peer **at;
+
+	if (!peer || --peer->sockets)
+		return;
+	at = find(p, peer->addr);
+	*at = peer->next;
+	free(peer);
+}
