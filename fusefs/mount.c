@@ -63,7 +63,8 @@ static int session_mount(struct mount *m)
 		.read_only = c->read_only,
 		.exec_off = c->exec_off,
 		.suid = c->suid,
-		.dev = c->dev };
+		.dev = c->dev,
+		.read_ahead_kib = OPS_READ_AHEAD / 1024 };
 	int fd, err = mountpoint_mount(m->dir, &options, &fd);
 
 	if (err < 0)

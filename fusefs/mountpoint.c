@@ -93,6 +93,22 @@ static unsigned long mount_flags(const struct mountpoint_options *o)
 	       (o->dev ? 0ul : MS_NODEV);
 }
 
+/* Without it the kernel asks for 128 KiB at a time. Asked for of the mount without a request to it, which nobody would
+ * answer yet. Where it does not work (a container without sysfs), reading is slower, nothing else. */
+static void set_read_ahead(const char *dir, unsigned kib)
+{
+	struct statx st;
+	char path[64], text[16];
+
+	if (statx(AT_FDCWD, dir, AT_STATX_DONT_SYNC, 0, &st) < 0)
+		return;
+	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major, st.stx_dev_minor);
+	int n = snprintf(text, sizeof text, "%u", kib);
+	CLOSE_AFTER int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, text, (size_t)n);
+}
+
 static int mount_directly(const char *dir, const struct mountpoint_options *o, int *ret_fd)
 {
 	char data[160];
@@ -107,6 +123,7 @@ static int mount_directly(const char *dir, const struct mountpoint_options *o, i
 		close(fd);
 		return err;
 	}
+	set_read_ahead(dir, o->read_ahead_kib);
 	*ret_fd = fd;
 	return 0;
 }

@@ -24,6 +24,7 @@ int mountpoint_prepare(const char *dir) MUST_CHECK;
 struct mountpoint_options {
 	const char *source; /* what the kernel's table shows as mounted; at most MOUNTPOINT_SOURCE_MAX bytes */
 	bool allow_other, read_only, exec_off, suid, dev;
+	unsigned read_ahead_kib; /* what the kernel reads ahead of a sequential reader; only root can set it */
 };
 
 /* Closing *ret_fd ends the connection. ERR_PERMISSION (no /dev/fuse, no fusermount3, not allowed), ERR_NOT_FOUND,

@@ -110,6 +110,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
 	conn->max_write = SERVE_MAX_IO;
+	conn->max_readahead = OPS_READ_AHEAD; /* the kernel takes the lower of this and what the mount is set to */
 	/* Remote changes are told to the kernel (inval.h): it must not guess them from times, which local writes
 	 * move too. */
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);

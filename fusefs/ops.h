@@ -38,6 +38,10 @@ extern const struct fuse_lowlevel_ops ops_table;
 /* What the kernel caches for as long: everything; inval.h says what ceases to hold. */
 #define OPS_CACHE_SECONDS 86400.0
 
+/* Bytes asked for at once when a file is read in sequence: four times the kernel's own choice, as each answer costs a
+ * wake-up of the reader. More gains little, and costs those who read mapped files here and there. */
+#define OPS_READ_AHEAD (512u * 1024)
+
 struct ops *ops_of(fuse_req_t req);
 /* Kernel's node number <-> the store's. They differ for the root of a mount of one space. */
 uint64_t ops_ino(const struct ops *o, fuse_ino_t ino);

@@ -79,12 +79,16 @@ static bool others_run(struct serve *s, const struct worker *self)
 	return false;
 }
 
-/* Nothing to read: spins for a while, then sleeps. */
-static void idle(struct serve *s, int64_t *spin_until)
+/* Nothing to read: spins for a while, then sleeps. While another thread works, and the reader with it, spinning would
+ * take the CPU that one of them needs. */
+static void idle(struct serve *s, const struct worker *self, int64_t *spin_until)
 {
 	int64_t now = mono_ns();
 
-	if (*spin_until == 0) {
+	if (others_run(s, self)) {
+		wait_readable(s);
+		*spin_until = 0;
+	} else if (*spin_until == 0) {
 		*spin_until = now + SPIN_NS;
 	} else if (now >= *spin_until) {
 		wait_readable(s);
@@ -111,7 +115,7 @@ static size_t receive(struct serve *s, struct worker *w)
 			continue;
 		if (errno != EAGAIN || last)
 			return 0;
-		idle(s, &spin_until);
+		idle(s, w, &spin_until);
 	}
 	return 0;
 }
