@@ -198,6 +198,9 @@ int store_may_change(struct store *s, uint64_t ino) MUST_CHECK;
 /* Open handles keep an unlinked node alive in this run. Counted. */
 void store_hold_open(struct store *s, uint64_t ino);
 void store_release_open(struct store *s, uint64_t ino);
+/* Nobody can reach the node by its number any more. For directories and special files, which are opened without store_hold_open: one that
+ * was removed stays until then, like a file that is open. Cheap for every other node. */
+void store_forget(struct store *s, uint64_t ino);
 /* Notes that the application asked for durability of this node (settle takes it as finished). */
 int store_mark_fsynced(struct store *s, uint64_t ino) MUST_CHECK;
 /* NODE_PINNED on a node (not a local change that syncs). */

@@ -293,6 +293,12 @@ void store_hold_open(struct store *s, uint64_t ino)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* What the kernel opens by itself is held from its removal on, by nothing else. */
+static bool waits_to_be_forgotten(enum node_kind kind)
+{
+	return kind != NODE_FILE && kind != NODE_SYMLINK;
+}
+
 /* The last handle of an unlinked node is gone: so is its content. */
 static int release_orphan(struct store_txn *t, uint64_t ino)
 {
@@ -321,9 +327,29 @@ void store_release_open(struct store *s, uint64_t ino)
 	(void)!txn_end(t, err);
 }
 
+void store_forget(struct store *s, uint64_t ino)
+{
+	struct node n;
+
+	pthread_mutex_lock(&s->lock);
+	bool drop = holds_has(&s->holds, ino) && index_node_get(s->index, ino, &n) == 0 && waits_to_be_forgotten(n.kind);
+	pthread_mutex_unlock(&s->lock);
+	if (drop)
+		store_release_open(s, ino);
+}
+
+/* Whether the node stays without a name, because somebody may still use it. */
+static bool stays(struct store_txn *t, const struct node *n)
+{
+	struct holds *h = &t->s->holds;
+
+	return holds_has(h, n->ino) ||
+	       (n->version == 0 && waits_to_be_forgotten(n->kind) && holds_add(h, n->ino) == 0);
+}
+
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before)
 {
-	bool held = holds_has(&t->s->holds, n->ino);
+	bool held = stays(t, n);
 	int err = 0;
 	if (n->version == 0 && !held)
 		return txn_stage(t, &(struct op){ .type = OP_NODE_DEL, .ino = n->ino });

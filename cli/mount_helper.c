@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -25,7 +26,7 @@ struct request {
 	const char *space, *dir;
 	char *profile, *passphrase_file; /* point into the text of the options */
 	bool fake, remount;
-	unsigned long flags;     /* MS_*, for a remount */
+	unsigned long flags, unset;/* MS_*: asked for; not to be kept by a remount */
 	char agent[OPTIONS_MAX]; /* the options that the agent is to judge */
 };
 
@@ -82,19 +83,26 @@ static void note_flag(struct request *r, const char *o)
 		const char *name;
 		unsigned long flag;
 		bool on;
-	} flags[] = { { "ro", MS_RDONLY, true }, { "rw", MS_RDONLY, false }, { "nosuid", MS_NOSUID, true },
-		{ "suid", MS_NOSUID, false }, { "nodev", MS_NODEV, true }, { "dev", MS_NODEV, false },
-		{ "noexec", MS_NOEXEC, true }, { "exec", MS_NOEXEC, false } };
+	} flags[] = { { "ro", MS_RDONLY, true }, { "noexec", MS_NOEXEC, true }, { "nosuid", MS_NOSUID, true },
+		{ "nodev", MS_NODEV, true }, { "allow_suid", MS_NOSUID, false }, { "allow_dev", MS_NODEV, false } };
 
 	for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
 		if (strcmp(o, flags[i].name) == 0)
-			r->flags = flags[i].on ? r->flags | flags[i].flag : r->flags & ~flags[i].flag;
+			*(flags[i].on ? &r->flags : &r->unset) |= flags[i].flag;
+}
+
+static int add_for_agent(struct request *r, const char *o)
+{
+	size_t used = strlen(r->agent);
+
+	if (used + strlen(o) + 2 > sizeof r->agent)
+		return fail(MOUNT_USAGE, "the mount options are too long", "1000 bytes are the most");
+	snprintf(r->agent + used, sizeof r->agent - used, "%s%s", used ? "," : "", o);
+	return MOUNT_OK;
 }
 
 static int take_option(struct request *r, char *o)
 {
-	size_t used = strlen(r->agent);
-
 	if (strncmp(o, "profile=", 8) == 0)
 		r->profile = o + 8;
 	else if (strncmp(o, "passphrase-file=", 16) == 0)
@@ -103,9 +111,7 @@ static int take_option(struct request *r, char *o)
 		r->remount = true;
 	else if (!is_for_others(o)) {
 		note_flag(r, o);
-		if (used + strlen(o) + 2 > sizeof r->agent)
-			return fail(MOUNT_USAGE, "the mount options are too long", "1000 bytes are the most");
-		snprintf(r->agent + used, sizeof r->agent - used, "%s%s", used ? "," : "", o);
+		return add_for_agent(r, o);
 	}
 	return MOUNT_OK;
 }
@@ -135,6 +141,9 @@ static int parse(struct request *r, int argc, char **argv)
 	}
 	if (optind + 2 != argc)
 		return usage();
+	/* The last word counts, and mount(8) puts its own first: what forbids goes to the end. */
+	if ((r->flags & MS_NOSUID && add_for_agent(r, "nosuid")) || (r->flags & MS_NODEV && add_for_agent(r, "nodev")))
+		return MOUNT_USAGE;
 	r->space = argv[optind];
 	r->dir = argv[optind + 1];
 	return MOUNT_OK;
@@ -142,11 +151,14 @@ static int parse(struct request *r, int argc, char **argv)
 
 /* ---- what is done ---- */
 
+/* nosuid and nodev stay unless they are taken away by name: they are this type's default, which mount(8) does not know. */
 static int remount(const struct request *r)
 {
 	char message[512];
+	struct statvfs now;
 
-	if (mount(NULL, r->dir, NULL, MS_REMOUNT | r->flags, NULL) == 0)
+	unsigned long keep = statvfs(r->dir, &now) == 0 ? now.f_flag & (ST_NOSUID | ST_NODEV) & ~r->unset : 0;
+	if (mount(NULL, r->dir, NULL, MS_REMOUNT | keep | r->flags, NULL) == 0)
 		return MOUNT_OK;
 	snprintf(message, sizeof message, "%.300s cannot be remounted: %s", r->dir, strerror(errno));
 	switch (errno) {
@@ -221,7 +233,7 @@ static int ask_agent(const struct request *r, const struct context *ctx)
 
 int mount_helper_main(int argc, char **argv)
 {
-	struct request r = { .flags = MS_NOSUID | MS_NODEV };
+	struct request r = { 0 };
 	int code = parse(&r, argc, argv);
 
 	if (code || r.fake)

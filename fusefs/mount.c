@@ -19,7 +19,6 @@
 struct mount {
 	struct ops ops;
 	char *dir, *source;
-	struct fuse_session *se;
 	pthread_mutex_t lock; /* below */
 	bool stopping;        /* mount_stop is unmounting: the end of the connection is no news */
 	bool gone;            /* the connection has ended */
@@ -47,8 +46,8 @@ static int session_open(struct mount *m)
 	int err = fuse_opt_add_arg(&args, "coffer") < 0 ? ERR_NOMEM : 0;
 
 	if (err == 0) {
-		m->se = fuse_session_new(&args, &ops_table, sizeof ops_table, &m->ops);
-		if (!m->se)
+		m->ops.se = fuse_session_new(&args, &ops_table, sizeof ops_table, &m->ops);
+		if (!m->ops.se)
 			err = ERR_NOMEM;
 	}
 	fuse_opt_free_args(&args);
@@ -69,7 +68,7 @@ static int session_mount(struct mount *m)
 
 	if (err < 0)
 		return err;
-	int rc = fuse_session_custom_io(m->se, &io, fd);
+	int rc = fuse_session_custom_io(m->ops.se, &io, fd);
 	if (rc == 0)
 		return 0;
 	close(fd);
@@ -101,8 +100,8 @@ static void mount_free(struct mount *m)
 	late_read_stop(&m->ops.late); /* the last replies */
 	serve_free(m->ops.serve);
 	early_free(m->ops.early);
-	if (m->se)
-		fuse_session_destroy(m->se); /* closes the descriptor */
+	if (m->ops.se)
+		fuse_session_destroy(m->ops.se); /* closes the descriptor */
 	pthread_mutex_destroy(&m->lock);
 	free(m->dir);
 	free(m->source);
@@ -147,9 +146,9 @@ int mount_start(const struct mount_config *config, struct mount **ret_m)
 		mount_free(m);
 		return err;
 	}
-	err = inval_start(m->se, config->root_ino, &m->ops.inval);
+	err = inval_start(m->ops.se, config->root_ino, &m->ops.inval);
 	if (err == 0)
-		err = serve_start(m->se, fuse_session_fd(m->se), on_ended, m, &m->ops.serve);
+		err = serve_start(m->ops.se, fuse_session_fd(m->ops.se), on_ended, m, &m->ops.serve);
 	if (err < 0) {
 		(void)!mountpoint_unmount(m->dir, true);
 		mount_free(m);

@@ -118,7 +118,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC |
 			   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
-			   FUSE_CAP_ASYNC_READ | FUSE_CAP_NO_OPENDIR_SUPPORT);
+			   FUSE_CAP_ASYNC_READ | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPORT_SUPPORT);
 	/* The kernel checks access control lists and remembers which files have none. A default list overrides the
 	 * umask, so it is applied here (ops_acl_inherit). */
 	want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
@@ -127,18 +127,22 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
-/* Node numbers are the store's row ids, so there is nothing that a forget could free. */
+/* The kernel forgets a node at once, however often it looked it up. */
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	(void)ino;
+	const struct ops *o = ops_of(req);
+
 	(void)nlookup;
+	store_forget(o->config.store, ops_ino(o, ino));
 	fuse_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-	(void)count;
-	(void)forgets;
+	const struct ops *o = ops_of(req);
+
+	for (size_t i = 0; i < count; i++)
+		store_forget(o->config.store, ops_ino(o, forgets[i].ino));
 	fuse_reply_none(req);
 }
 

@@ -24,6 +24,7 @@
 /* Set before the first request, constant then. */
 struct ops {
 	struct mount_config config;
+	struct fuse_session *se;
 	struct owners owners;
 	struct serve *serve;
 	struct late_read *late;

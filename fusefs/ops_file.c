@@ -138,21 +138,27 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		fuse_reply_buf(req, (const char *)call->reply, len);
 }
 
-static int do_write(struct ops *o, uint64_t ino, const char *p, size_t size, off_t off)
+/* Before a write by somebody without the right to keep them, setuid and setgid go. After a direct write the kernel
+ * does not look at the mode again by itself; told about attributes alone it waits for no lock. */
+static int kill_before_write(struct ops *o, fuse_ino_t ino)
 {
-	struct node n;
-	int err = store_write(o->config.store, ino, (uint64_t)off, p, size);
+	struct node n = { 0 };
 
-	if (err < 0 || !ops_kills_privileges(o))
-		return err;
-	err = store_getattr(o->config.store, ino, &n);
-	return err < 0 ? err : ops_kill_privileges(o, &n);
+	if (!ops_kills_privileges(o))
+		return 0;
+	int err = store_getattr(o->config.store, ops_ino(o, ino), &n);
+	uint32_t mode = n.mode;
+	if (err == 0)
+		err = ops_kill_privileges(o, &n);
+	if (err == 0 && n.mode != mode)
+		fuse_lowlevel_notify_inval_inode(o->se, ino, -1, 0);
+	return err;
 }
 
 static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char *p, size_t size, off_t off)
 {
 	fuse_reply_write(req, size);
-	int err = do_write(o, ino, p, size, off); /* p is the thread's until it reads the next request */
+	int err = store_write(o->config.store, ino, (uint64_t)off, p, size); /* p is the thread's until it reads the next request */
 	if (err < 0) {
 		early_failed(o->early, ino, err);
 		inval_add(o->inval, &(struct invalidation){ .ino = ino },
@@ -170,13 +176,15 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 		ops_reply_err(req, ERR_INVALID);
 		return;
 	}
-	if (early_may(o->early, size)) {
+	int err = kill_before_write(o, ino);
+	if (err == 0 && early_may(o->early, size)) {
 		write_early(req, o, node, p, size, off);
 		return;
 	}
-	int err = early_take(o->early, node);
 	if (err == 0)
-		err = do_write(o, node, p, size, off);
+		err = early_take(o->early, node);
+	if (err == 0)
+		err = store_write(o->config.store, node, (uint64_t)off, p, size);
 	if (err < 0) {
 		ops_reply_err(req, err);
 		return;
@@ -213,10 +221,10 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 	uint64_t node = ops_ino(o, ino);
 
 	(void)fi;
-	if (off < 0 || len <= 0)
-		ops_reply_err(req, ERR_INVALID);
-	else
-		ops_reply_err(req, store_fallocate(o->config.store, node, mode, (uint64_t)off, (uint64_t)len));
+	int err = off < 0 || len <= 0 ? ERR_INVALID : kill_before_write(o, ino);
+	if (err == 0)
+		err = store_fallocate(o->config.store, node, mode, (uint64_t)off, (uint64_t)len);
+	ops_reply_err(req, err);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -252,8 +260,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct 
 	}
 	if (len > UINT32_MAX) /* what a reply can say */
 		len = UINT32_MAX & ~(size_t)4095;
-	int err = store_copy_range(
-		o->config.store, ops_ino(o, from), (uint64_t)from_off, ops_ino(o, to), (uint64_t)to_off, len, &copied);
+	int err = kill_before_write(o, to);
+	if (err == 0)
+		err = store_copy_range(o->config.store, ops_ino(o, from), (uint64_t)from_off, ops_ino(o, to),
+			(uint64_t)to_off, len, &copied);
 	if (err < 0)
 		ops_reply_err(req, err);
 	else

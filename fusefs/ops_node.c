@@ -10,13 +10,39 @@
 #include "base/cleanup.h"
 #include "fusefs/acl.h"
 
+/* "." and "..": the kernel has a file handle of a node that it has forgotten (open_by_handle_at(2), a server of
+ * files), or of a directory whose place it does not know. Nothing outside of what is mounted can be named so. */
+static int lookup_handle(struct ops *o, uint64_t ino, bool parent, struct node *n)
+{
+	uint64_t dir = ino;
+	struct node root;
+	int err = store_getattr(o->config.store, o->config.root_ino, &root);
+
+	if (err == 0 && parent)
+		err = ino == o->config.root_ino ? ERR_NOT_FOUND : store_parent(o->config.store, ino, &dir);
+	if (err == 0 && parent && dir == ino) /* of a space */
+		dir = STORE_ROOT_INO;
+	if (err == 0)
+		err = store_getattr(o->config.store, dir, n);
+	if (err < 0)
+		return err;
+	if (n->flags & (NODE_DELETED | NODE_ORPHAN) || (!ops_is_top(root.ino) && n->space != root.space))
+		return ERR_NOT_FOUND;
+	return 0;
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ops *o = ops_of(req);
+	bool self = strcmp(name, ".") == 0, up = strcmp(name, "..") == 0;
 	struct bytes view;
 	struct node n;
-	int err = ops_name(name, &view);
 
+	if (self || up) {
+		ops_reply_entry(req, lookup_handle(o, ops_ino(o, parent), up, &n), &n);
+		return;
+	}
+	int err = ops_name(name, &view);
 	if (err == 0)
 		err = store_lookup(o->config.store, ops_ino(o, parent), view, &n);
 	if (err == ERR_NOT_FOUND) { /* the kernel may remember that there is nothing */

@@ -147,6 +147,9 @@ static bool kills_privileges(const struct fuse_in_header *h, const void *arg)
 		return ((const struct fuse_open_in *)arg)->open_flags & FUSE_OPEN_KILL_SUIDGID;
 	case FUSE_CREATE:
 		return ((const struct fuse_create_in *)arg)->open_flags & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_FALLOCATE: /* no flag tells of these two, and the kernel leaves them to the file system as well */
+	case FUSE_COPY_FILE_RANGE:
+		return h->uid != 0;
 	default:
 		return false;
 	}

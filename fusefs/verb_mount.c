@@ -111,6 +111,10 @@ static int apply_option(struct mount_config *m, const char *o)
 		m->exec_off = true;
 	else if (strcmp(o, "owners=keep") == 0)
 		m->owners_keep = true;
+	else if (strcmp(o, "nosuid") == 0)
+		m->suid = false;
+	else if (strcmp(o, "nodev") == 0)
+		m->dev = false;
 	else if (strcmp(o, "suid") == 0 || strcmp(o, "allow_suid") == 0)
 		m->suid = true;
 	else if (strcmp(o, "dev") == 0 || strcmp(o, "allow_dev") == 0)
@@ -119,7 +123,7 @@ static int apply_option(struct mount_config *m, const char *o)
 		return m->has_uid = true, parse_id(o + 4, &m->uid);
 	else if (strncmp(o, "gid=", 4) == 0)
 		return m->has_gid = true, parse_id(o + 4, &m->gid);
-	else if (strcmp(o, "rw") != 0 && strcmp(o, "nosuid") != 0 && strcmp(o, "nodev") != 0 && strcmp(o, "exec") != 0 && o[0])
+	else if (strcmp(o, "rw") != 0 && strcmp(o, "exec") != 0 && o[0])
 		return ERR_UNSUPPORTED;
 	return OK;
 }

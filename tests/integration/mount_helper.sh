@@ -100,6 +100,13 @@ expect 32 "is it mounted" mount -t fuse.coffer -o remount,ro coffer "$W/dir"
 mkdir "$W/here" && touch "$W/here/My Photos"
 (cd "$W/here" && expect 0 "" mount -t fuse.coffer "My Photos" "$W/dir" -o "$P,allow_suid,allow_dev") || exit 1
 ! grep -q " $W/dir fuse.coffer .*\(nosuid\|nodev\)" /proc/mounts || fail "allow_suid, allow_dev: $(grep "$W/dir" /proc/mounts)"
+expect 0 "" mount -o remount,ro,nosuid "$W/dir"
+grep -q " $W/dir fuse.coffer ro,nosuid,relatime" /proc/mounts || fail "remount kept other options: $(grep "$W/dir" /proc/mounts)"
+expect 0 "" mount -o remount,rw "$W/dir"
+grep -q " $W/dir fuse.coffer rw,nosuid,relatime" /proc/mounts || fail "nosuid went: $(grep "$W/dir" /proc/mounts)"
+expect 0 "" umount "$W/dir"
+expect 0 "" mount -t fuse.coffer "My Photos" "$W/dir" -o "$P,allow_suid,nosuid"
+grep -q " $W/dir fuse.coffer rw,nosuid,nodev" /proc/mounts || fail "allow_suid beat nosuid"
 expect 0 "" umount "$W/dir"
 
 # Root mounts what another user's agent holds.

@@ -523,6 +523,72 @@ def check_setgid_directory():
     equal(stat.S_IMODE(os.stat("d/f").st_mode) & 0o2000, 0)
 
 
+def check_removed_directories():
+    """What is open, or where somebody stands, is there until they leave."""
+    for remove in lambda: os.rmdir("d"), lambda: os.rename("e", "d"):
+        os.mkdir("d")
+        os.mkdir("e")
+        fd = os.open("d", os.O_RDONLY)
+        remove()
+        equal((os.fstat(fd).st_nlink, stat.S_ISDIR(os.fstat(fd).st_mode)), (0, True))
+        os.fchmod(fd, 0o700)
+        equal(stat.S_IMODE(os.fstat(fd).st_mode), 0o700)
+        equal(os.listdir(fd), [])
+        fails(errno.ENOENT, os.open, "x", os.O_CREAT, dir_fd=fd)
+        os.close(fd)
+        os.rmdir("d" if os.path.exists("d") else "e")
+    os.mkdir("d")
+    here = os.getcwd()
+    os.chdir("d")
+    os.rmdir("../d")
+    equal(os.stat(".").st_nlink, 0)
+    fails(errno.ENOENT, os.mkdir, "x")
+    os.chdir(here)
+    os.mkfifo("p")
+    fd = os.open("p", os.O_RDWR)
+    os.unlink("p")
+    equal(os.fstat(fd).st_nlink, 0)
+    os.close(fd)
+
+
+def check_handles():
+    """A file handle leads to its node wherever that moves, also when the kernel has forgotten it, and nowhere when it is gone."""
+    if os.geteuid() != 0:
+        return
+
+    def handle_of(path):
+        buf, mount_id = ctypes.create_string_buffer(8 + 128), ctypes.c_int()
+        struct.pack_into("=I", buf, 0, 128)
+        if libc.name_to_handle_at(AT_FDCWD, os.fsencode(path), buf, ctypes.byref(mount_id), 0) < 0:
+            raise OSError(ctypes.get_errno(), "name_to_handle_at")
+        return buf
+
+    def open_handle(handle):
+        fd = libc.open_by_handle_at(root, handle, os.O_RDONLY)
+        if fd < 0:
+            raise OSError(ctypes.get_errno(), "open_by_handle_at")
+        return fd
+
+    root = os.open(".", os.O_RDONLY)
+    os.makedirs("a/b/c")
+    put("a/b/f", b"text")
+    handles = [handle_of(p) for p in ("a/b/f", "a/b/c", ".")]
+    os.rename("a/b", "z")
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("2")
+    for handle, path in zip(handles, ("z/f", "z/c", ".")):
+        fd = open_handle(handle)
+        equal(os.fstat(fd).st_ino, os.stat(path).st_ino)
+        if os.path.isdir(path):
+            equal(os.readlink(f"/proc/self/fd/{fd}"), os.path.abspath(path))
+        os.close(fd)
+    os.unlink("z/f")
+    os.rmdir("z/c")
+    for handle in handles[:2]:
+        fails(errno.ESTALE, open_handle, handle)
+    os.close(root)
+
+
 def check_privileges_go():
     """What another user writes to loses setuid, setgid (if the group may execute) and capabilities."""
     if os.geteuid() != 0:
@@ -550,8 +616,27 @@ def check_privileges_go():
         os.write(fd, b"y")
         os.close(fd)
 
-    as_user(4711, write)
-    equal(bits(), 0)
+    def write_direct():
+        fd = os.open("f", os.O_WRONLY | os.O_DIRECT)
+        os.write(fd, mmap.mmap(-1, 4096))
+        os.close(fd)
+
+    def allocate(mode):
+        fd = os.open("f", os.O_WRONLY)
+        fallocate(fd, mode, 0, 100)
+        os.close(fd)
+
+    def copy():
+        fd = os.open("f", os.O_RDWR)
+        os.copy_file_range(fd, fd, 5, 0, 5)
+        os.close(fd)
+
+    for change in write, write_direct, lambda: allocate(KEEP), lambda: allocate(KEEP | PUNCH), copy:
+        prepared()
+        change()
+        equal(bits(), 0o6000)
+        as_user(4711, change)
+        equal(bits(), 0)
     prepared()
     as_user(4711, lambda: os.truncate("f", 3))
     equal(bits(), 0)

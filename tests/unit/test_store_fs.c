@@ -284,6 +284,33 @@ static void an_open_file_outlives_its_name(void **state)
 	store_fixture_free(f);
 }
 
+static void a_removed_directory_lives_until_it_is_forgotten(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	uint64_t before = count_nodes(f), dir = store_fixture_make(f, f->root, "d", NODE_DIR), got;
+	uint64_t fifo = store_fixture_make(f, f->root, "p", NODE_FIFO);
+	uint64_t file = store_fixture_make(f, f->root, "f", NODE_FILE);
+	struct node n;
+	(void)state;
+	store_forget(f->store, dir);
+	assert_int_equal(store_unlink(f->store, f->root, bytes_str("d"), true, &got), 0);
+	assert_int_equal(store_unlink(f->store, f->root, bytes_str("p"), false, &got), 0);
+	assert_int_equal(store_getattr(f->store, dir, &n), 0);
+	assert_int_equal(n.nlink, 0);
+	assert_int_equal(n.change, 0);
+	store_forget(f->store, dir);
+	assert_int_equal(store_getattr(f->store, dir, &n), ERR_NOT_FOUND);
+	store_forget(f->store, dir);
+	assert_int_equal(store_getattr(f->store, fifo, &n), 0);
+	store_hold_open(f->store, file);
+	assert_int_equal(store_unlink(f->store, f->root, bytes_str("f"), false, &got), 0);
+	store_forget(f->store, file); /* by another mount: it is open here */
+	assert_int_equal(store_getattr(f->store, file, &n), 0);
+	store_fixture_crash(f, FAKE_KEEP_ALL);
+	assert_int_equal(count_nodes(f), before);
+	store_fixture_free(f);
+}
+
 static void a_file_without_a_name_can_get_one(void **state)
 {
 	struct store_fixture *f = store_fixture_new(1);
@@ -523,7 +550,8 @@ static void a_read_only_space_takes_no_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(names_equal_the_model),
-		cmocka_unit_test(an_open_file_outlives_its_name), cmocka_unit_test(a_file_without_a_name_can_get_one),
+		cmocka_unit_test(an_open_file_outlives_its_name),
+		cmocka_unit_test(a_removed_directory_lives_until_it_is_forgotten), cmocka_unit_test(a_file_without_a_name_can_get_one),
 		cmocka_unit_test(what_was_born_and_died_leaves_no_trace),
 		cmocka_unit_test(a_sealed_node_leaves_a_tombstone_and_a_safe_save),
 		cmocka_unit_test(a_rename_away_is_remembered_by_the_synced_name_alone),
