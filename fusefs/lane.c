@@ -19,14 +19,18 @@ struct node_state {
 	int64_t cut;           /* when it was last cut; 0: never */
 	int64_t delay;         /* 0: cold */
 	unsigned spent;        /* of LANE_BURST versions that may go at once; one comes back per LANE_REFILL_NS */
+	int64_t again, patience; /* after a failure: not before `again`, and that later each time; 0: none */
 	bool waiting, in_flight, growing, forced;
 };
 
 struct lane {
 	uint64_t id;
-	uint64_t group;        /* id of the lane that this one is joined to; its own if none */
+	size_t group;          /* index of the lane that this one is joined to; its own if none */
 	size_t *waiting;       /* indices into nodes */
 	size_t n, alloc;
+	struct plan {          /* when the lanes of the group of this index are due together; scratch of plan_all */
+		int64_t soonest, hold, first;
+	} plan;
 };
 
 struct lanes {
@@ -34,7 +38,8 @@ struct lanes {
 	size_t n_nodes, alloc_nodes;
 	struct table by_ino;   /* ino -> index + 1 */
 	struct lane *lanes;
-	size_t n_lanes;
+	size_t n_lanes, alloc_lanes;
+	struct table by_id;    /* lane id + 1 -> index + 1 */
 	size_t waiting;
 };
 
@@ -51,6 +56,7 @@ void lanes_free(struct lanes *l)
 	for (size_t i = 0; i < l->n_lanes; i++)
 		free(l->lanes[i].waiting);
 	table_release(&l->by_ino);
+	table_release(&l->by_id);
 	free(l->lanes);
 	free(l->nodes);
 	free(l);
@@ -64,24 +70,26 @@ static struct node_state *find_node(const struct lanes *l, uint64_t ino)
 
 static struct lane *find_lane(const struct lanes *l, uint64_t id)
 {
-	for (size_t i = 0; i < l->n_lanes; i++) {
-		if (l->lanes[i].id == id)
-			return &l->lanes[i];
-	}
-	return NULL;
+	uint64_t at;
+	return table_get(&l->by_id, id + 1, &at) ? &l->lanes[at - 1] : NULL;
 }
 
+/* Pointers to lanes are good until another one is got. */
 static int get_lane(struct lanes *l, uint64_t id, struct lane **ret_lane)
 {
 	*ret_lane = find_lane(l, id);
 	if (*ret_lane)
 		return OK;
-	struct lane *more = realloc(l->lanes, (l->n_lanes + 1) * sizeof *more);
+	struct lane *more = array_room(l->lanes, &l->alloc_lanes, l->n_lanes + 1, sizeof *more);
 	if (!more)
 		return ERR_NOMEM;
 	l->lanes = more;
-	*ret_lane = &l->lanes[l->n_lanes++];
-	**ret_lane = (struct lane){ .id = id, .group = id };
+	int err = table_put(&l->by_id, id + 1, l->n_lanes + 1);
+	if (err < 0)
+		return err;
+	*ret_lane = &l->lanes[l->n_lanes];
+	**ret_lane = (struct lane){ .id = id, .group = l->n_lanes };
+	l->n_lanes++;
 	return OK;
 }
 
@@ -151,9 +159,9 @@ static void sweep(struct lanes *l, int64_t now)
 	l->n_nodes = out;
 }
 
-static void join(struct lanes *l, uint64_t a, uint64_t b)
+static void join(struct lanes *l, size_t a, size_t b)
 {
-	for (size_t i = 0; i < l->n_lanes; i++) {
+	for (size_t i = 0; i < l->n_lanes && a != b; i++) {
 		if (l->lanes[i].group == b)
 			l->lanes[i].group = a;
 	}
@@ -210,13 +218,52 @@ int lanes_changed(struct lanes *l, const struct lane_change *c, int64_t now)
 		l->waiting++;
 	}
 	n->last = now;
+	n->again = 0;
 	n->growing = c->growing;
+	return OK;
+}
+
+int lanes_sent(struct lanes *l, uint64_t ino)
+{
+	struct node_state *n = find_node(l, ino);
+	int err = n ? OK : add_node(l, ino, &n);
+
+	if (err == OK)
+		n->in_flight = true;
+	return err;
+}
+
+int lanes_again(struct lanes *l, uint64_t ino, int64_t now)
+{
+	struct node_state *n = find_node(l, ino);
+	struct lane *lane = n ? find_lane(l, n->lane) : NULL;
+
+	if (!lane)
+		return ERR_NOT_FOUND;
+	n->in_flight = false;
+	if (!n->waiting) {
+		int err = list(lane, (size_t)(n - l->nodes));
+
+		if (err < 0)
+			return err;
+		n->waiting = true;
+		l->waiting++;
+	}
+	n->first = n->last = now;
+	n->patience = n->patience ? n->patience * 2 : LANE_AGAIN_MIN_NS;
+	if (n->patience > LANE_AGAIN_MAX_NS)
+		n->patience = LANE_AGAIN_MAX_NS;
+	n->again = now + n->patience;
 	return OK;
 }
 
 /* When this node alone would be due. */
 static int64_t settled_at(const struct node_state *n)
 {
+	if (n->in_flight)
+		return INT64_MAX; /* its answer comes first */
+	if (n->again)
+		return n->again;
 	if (n->forced)
 		return 0;
 	int64_t at = n->last + LANE_SETTLE_NS;
@@ -232,34 +279,42 @@ static int64_t holds_until(const struct node_state *n)
 {
 	if (n->in_flight)
 		return n->first + LANE_HOLD_NS;
-	if (n->delay == 0 || n->forced)
+	if (n->delay == 0 || n->forced || n->again)
 		return 0;
 	return n->cut + n->delay;
 }
 
-static int64_t group_due(const struct lanes *l, uint64_t group)
+static void plan_node(struct plan *p, const struct node_state *n)
 {
-	int64_t soonest = INT64_MAX, hold = 0, first = INT64_MAX;
+	int64_t at = settled_at(n), until = holds_until(n);
 
+	p->soonest = at < p->soonest ? at : p->soonest;
+	p->hold = until > p->hold ? until : p->hold;
+	p->first = n->first < p->first ? n->first : p->first;
+}
+
+/* Fills the plans of all lanes: that of a group's index says when it is due. */
+static void plan_all(const struct lanes *l)
+{
+	for (size_t i = 0; i < l->n_lanes; i++)
+		l->lanes[i].plan = (struct plan){ .soonest = INT64_MAX, .first = INT64_MAX };
 	for (size_t i = 0; i < l->n_lanes; i++) {
 		const struct lane *lane = &l->lanes[i];
 
-		for (size_t k = 0; lane->group == group && k < lane->n; k++) {
-			const struct node_state *n = &l->nodes[lane->waiting[k]];
-			int64_t at = settled_at(n), until = holds_until(n);
-
-			if (n->in_flight)
-				at = n->first + LANE_HOLD_NS;
-			soonest = at < soonest ? at : soonest;
-			hold = until > hold ? until : hold;
-			first = n->first < first ? n->first : first;
-		}
+		for (size_t k = 0; k < lane->n; k++)
+			plan_node(&l->lanes[lane->group].plan, &l->nodes[lane->waiting[k]]);
 	}
-	if (soonest == INT64_MAX)
+}
+
+static int64_t plan_due(const struct plan *p)
+{
+	int64_t hold = p->hold;
+
+	if (p->soonest == INT64_MAX)
 		return INT64_MAX;
-	if (hold > first + LANE_HOLD_NS)
-		hold = first + LANE_HOLD_NS;
-	return soonest > hold ? soonest : hold;
+	if (hold > p->first + LANE_HOLD_NS)
+		hold = p->first + LANE_HOLD_NS;
+	return p->soonest > hold ? p->soonest : hold;
 }
 
 int64_t lanes_due(const struct lanes *l)
@@ -268,10 +323,9 @@ int64_t lanes_due(const struct lanes *l)
 
 	if (l->waiting == 0)
 		return due;
+	plan_all(l);
 	for (size_t i = 0; i < l->n_lanes; i++) {
-		if (l->lanes[i].group != l->lanes[i].id)
-			continue;
-		int64_t at = group_due(l, l->lanes[i].id);
+		int64_t at = plan_due(&l->lanes[i].plan);
 		due = at < due ? at : due;
 	}
 	return due;
@@ -285,13 +339,14 @@ static size_t cut_lane(struct lanes *l, struct lane *lane, int64_t now, uint64_t
 	for (size_t i = 0; i < lane->n; i++) {
 		struct node_state *n = &l->nodes[lane->waiting[i]];
 
-		if (taken == room || n->in_flight || (n->growing && settled_at(n) > now)) {
+		if (taken == room || ((n->in_flight || n->again || n->growing) && settled_at(n) > now)) {
 			lane->waiting[left++] = lane->waiting[i];
 			continue;
 		}
 		inos[taken++] = n->ino;
 		n->waiting = n->forced = false;
 		n->in_flight = true;
+		n->again = 0;
 		n->cut = now;
 		l->waiting--;
 	}
@@ -299,58 +354,59 @@ static size_t cut_lane(struct lanes *l, struct lane *lane, int64_t now, uint64_t
 	return taken;
 }
 
+static size_t cut_group(struct lanes *l, size_t group, int64_t now, uint64_t inos[LANE_CUT_MAX], bool *ret_joined)
+{
+	size_t n = 0, left = 0;
+
+	*ret_joined = false;
+	for (size_t i = 0; i < l->n_lanes; i++) {
+		if (l->lanes[i].group != group)
+			continue;
+		*ret_joined = *ret_joined || i != group;
+		n += cut_lane(l, &l->lanes[i], now, inos + n, LANE_CUT_MAX - n);
+		left += l->lanes[i].n;
+	}
+	for (size_t i = 0; i < l->n_lanes && left == 0 && *ret_joined; i++) {
+		if (l->lanes[i].group == group)
+			l->lanes[i].group = i;
+	}
+	return n;
+}
+
 size_t lanes_cut(struct lanes *l, int64_t now, uint64_t inos[LANE_CUT_MAX], uint64_t *ret_lane, bool *ret_joined)
 {
+	if (l->waiting == 0)
+		return 0;
+	plan_all(l);
 	for (size_t i = 0; i < l->n_lanes; i++) {
-		uint64_t group = l->lanes[i].id;
-		size_t n = 0, left = 0;
-
-		if (l->lanes[i].group != group || group_due(l, group) > now)
+		if (plan_due(&l->lanes[i].plan) > now)
 			continue;
-		*ret_joined = false;
-		*ret_lane = group;
-		for (size_t k = 0; k < l->n_lanes; k++) {
-			if (l->lanes[k].group != group)
-				continue;
-			if (k != i)
-				*ret_joined = true;
-			n += cut_lane(l, &l->lanes[k], now, inos + n, LANE_CUT_MAX - n);
-			left += l->lanes[k].n;
-		}
-		for (size_t k = 0; left == 0 && k < l->n_lanes; k++) {
-			if (l->lanes[k].group == group)
-				l->lanes[k].group = l->lanes[k].id;
-		}
+		size_t n = cut_group(l, i, now, inos, ret_joined);
+		*ret_lane = l->lanes[i].id;
 		if (n > 0)
 			return n;
 	}
 	return 0;
 }
 
-void lanes_done(struct lanes *l, uint64_t ino, int64_t now)
+void lanes_done(struct lanes *l, uint64_t ino)
 {
 	struct node_state *n = find_node(l, ino);
 
-	(void)now;
-	if (n)
-		n->in_flight = false;
-}
-
-void lanes_clean(struct lanes *l, uint64_t ino)
-{
-	struct node_state *n = find_node(l, ino);
-
-	if (!n || !n->waiting)
+	if (!n)
 		return;
-	unlist(find_lane(l, n->lane), (size_t)(n - l->nodes));
-	n->waiting = false;
-	l->waiting--;
+	n->in_flight = false;
+	n->patience = 0;
 }
 
 void lanes_force(struct lanes *l)
 {
-	for (size_t i = 0; i < l->n_nodes; i++)
-		l->nodes[i].forced = l->nodes[i].waiting;
+	for (size_t i = 0; i < l->n_nodes; i++) {
+		struct node_state *n = &l->nodes[i];
+
+		n->forced = n->waiting;
+		n->again = 0;
+	}
 }
 
 size_t lanes_waiting(const struct lanes *l)

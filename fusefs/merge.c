@@ -169,7 +169,7 @@ static void merge_content(const struct merge *in, const struct node_body *base, 
 	m->body.mtime_sec = time->mtime_sec;
 	m->body.mtime_nsec = time->mtime_nsec;
 	m->body.size = from->size;
-	if (from == in->local)
+	if (m->content == MERGE_CONTENT_LOCAL)
 		return;
 	m->body.form = from->form;
 	m->body.inline_data = from->inline_data;

@@ -322,15 +322,24 @@ static int64_t next_due(struct sync *s, int64_t now)
 	return due;
 }
 
+/* A poke that woke nobody, because a moment ago all was calm. */
+static bool poked(struct sync *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool any = s->poked.n > 0;
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
 static void wait_for_events(struct sync *s, int64_t now)
 {
 	struct pollfd fds[PEERS_MAX + 1] = { { .fd = s->wake_fd, .events = POLLIN } };
 	struct sync_peer *of[PEERS_MAX + 1];
 	nfds_t n = 1;
-	int64_t due = next_due(s, now);
+	int64_t due = next_due(s, now), calm = poked(s) && s->calm_until < now ? now : s->calm_until;
 
-	if (s->calm_until > now && s->calm_until < due)
-		due = s->calm_until; /* written by this thread alone */
+	if (calm >= now && calm < due)
+		due = calm;
 	for (struct sync_peer *p = s->peers; p && n <= PEERS_MAX; p = p->next) {
 		if (peer_fd(p->peer) < 0)
 			continue;

@@ -29,6 +29,9 @@ static int note(void *ctx, const struct node *node)
 {
 	struct scan *sc = ctx;
 
+	/* What one transaction changed has one number: it is taken whole, since the next scan begins after that number. */
+	if (sc->n >= SCAN_MAX && node->change != sc->d[sc->n - 1].change)
+		return 0;
 	struct dirty *more = array_room(sc->d, &sc->alloc, sc->n + 1, sizeof *more);
 
 	if (!more) {
@@ -38,7 +41,7 @@ static int note(void *ctx, const struct node *node)
 	sc->d = more;
 	sc->d[sc->n++] = (struct dirty){ .ino = node->ino, .change = node->change, .kind = node->kind, .bits = node->change_bits,
 					 .flags = node->flags, .id = node->id };
-	return sc->n < SCAN_MAX;
+	return 1;
 }
 
 /* The lane of what is directly in `dir`. */

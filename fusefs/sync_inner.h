@@ -130,7 +130,8 @@ struct sync_space {
 	/* outbox */
 	struct out_item *items, **items_tail;
 	struct table item_of;   /* ino -> struct out_item * (the newest) */
-	size_t n_items, item_bytes;
+	size_t n_items;
+	bool items_lost;        /* the list is not what the store has: it is loaded again before anything is sent */
 	struct push *pushes, **pushes_tail;
 	struct put *put_list;   /* sync_upload.c */
 	size_t puts, put_bytes;
@@ -191,7 +192,7 @@ int sync_dirty_scan(struct sync_space *ss, int64_t now) MUST_CHECK;
 int sync_seal_due(struct sync_space *ss, int64_t now) MUST_CHECK;
 
 /* sync_push.c */
-int sync_push_load(struct sync_space *ss) MUST_CHECK; /* the outbox as the store has it */
+int sync_push_load(struct sync_space *ss) MUST_CHECK; /* the outbox as the store has it; nothing of it is in flight then */
 struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o, const struct out_chunk *chunks, size_t n) MUST_CHECK;
 void sync_push_pump(struct sync_space *ss, int64_t now);
 void sync_push_reset(struct sync_space *ss); /* the connection is gone: nothing is in flight */

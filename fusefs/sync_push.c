@@ -79,7 +79,7 @@ static void free_item(struct out_item *item)
 void sync_push_drop(struct sync_space *ss, struct out_item *item)
 {
 	unlist(ss, item);
-	lanes_done(ss->lanes, item->o.ino, sync_now(ss->sync));
+	lanes_done(ss->lanes, item->o.ino);
 	if (item->push)
 		item->dropped = true; /* freed with its push */
 	else
@@ -144,20 +144,25 @@ static int load_row(void *ctx, const struct outbox_row *o, struct bytes blob)
 	/* What was joined then is not known any more: lanes wait for each other. */
 	item->barrier = before && before->o.lane != o->lane;
 	l->err = load_chunks(l, o, item);
+	if (l->err == OK)
+		l->err = lanes_sent(l->ss->lanes, o->ino);
 	return l->err == OK;
 }
 
 int sync_push_load(struct sync_space *ss)
 {
 	struct store_txn *t = NULL;
-	int err = store_begin(ss->sync->config.store, &t);
 
+	sync_push_free(ss);
+	int err = store_begin(ss->sync->config.store, &t);
 	if (err < 0)
 		return err;
 	struct loading l = { .ss = ss, .t = t };
 	err = txn_outbox_each(t, ss->row, 0, load_row, &l);
 	store_abort(&t);
-	return err < 0 ? err : l.err;
+	err = err < 0 ? err : l.err;
+	ss->items_lost = err < 0;
+	return err;
 }
 
 void sync_push_reset(struct sync_space *ss)
@@ -186,6 +191,7 @@ void sync_push_free(struct sync_space *ss)
 		free_item(item);
 	}
 	ss->items_tail = &ss->items;
+	ss->n_items = 0;
 	table_release(&ss->item_of);
 }
 

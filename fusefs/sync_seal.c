@@ -2,7 +2,7 @@
 /*
  * Cuts. All nodes of a cut are read in one transaction, so that they are one state of the past; hashed, sealed and signed outside of
  * it while a store_keep holds their bytes; and queued in a second transaction together with their chunks. A crash before that one
- * leaves them changed as they were; after it they are sent again byte for byte.
+ * leaves them changed as they were; after it they are sent again byte for byte. A node that cannot be sealed goes back to its lane.
  */
 #include <stdlib.h>
 
@@ -15,6 +15,13 @@
 #define PLAIN_KEEP_MAX (16u << 20)
 #define TOMBSTONE_LINKS 4 /* last links that a tombstone keeps */
 
+enum fate {
+	FATE_SEND,
+	FATE_NOTHING, /* it is gone, or has no changes any more */
+	FATE_FORGET,  /* it has no name and nobody has ever seen it: its changes are not to be sent */
+	FATE_AGAIN    /* it could not be sealed now: it stays changed */
+};
+
 struct sealed {
 	struct image img;
 	struct content c;
@@ -26,7 +33,8 @@ struct sealed {
 	struct out_chunk *chunks;
 	size_t n_chunks;
 	uint64_t version;
-	bool skip;
+	bool dead;  /* a tombstone is made of it */
+	enum fate fate;
 };
 
 static void sealed_release(struct sealed *x)
@@ -56,8 +64,27 @@ static bool needs_before(const struct sealed *x)
 
 	if (n->version == 0)
 		return false;
-	return (n->flags & NODE_DELETED) || (n->change_bits & (CHANGE_LINKS | CHANGE_DELETED)) ||
+	return x->dead || (n->change_bits & (CHANGE_LINKS | CHANGE_DELETED)) ||
 	       x->img.n_extents > NODE_MAX_SLICES;
+}
+
+/* What has no name is deleted or about to be. */
+static bool is_dead(const struct node *n, size_t n_links)
+{
+	if (n->flags & NODE_DELETED)
+		return true;
+	return n_links == 0 && n->kind != NODE_PROFILE && !id16_is_zero(&n->id);
+}
+
+static enum fate fate_of(const struct sealed *x)
+{
+	const struct node *n = &x->img.node;
+
+	if (n->change == 0)
+		return FATE_NOTHING;
+	if (n->flags & NODE_UNKNOWN)
+		return FATE_AGAIN;
+	return x->dead && n->version == 0 ? FATE_FORGET : FATE_SEND;
 }
 
 static int snapshot_node(struct cut *cut, struct store_txn *t, uint64_t ino, struct sealed *x)
@@ -67,21 +94,18 @@ static int snapshot_node(struct cut *cut, struct store_txn *t, uint64_t ino, str
 	int err = image_load(t, ino, &x->img);
 
 	if (err == ERR_NOT_FOUND) {
-		x->skip = true;
-		x->img.node.ino = ino;
+		x->fate = FATE_NOTHING;
 		return OK;
 	}
 	if (err < 0)
 		return err;
-	const struct node *n = &x->img.node;
-	bool nameless = x->img.n_links == 0 && n->kind != NODE_PROFILE && !id16_is_zero(&n->id) && !(n->flags & NODE_DELETED);
-	if (n->change == 0 || nameless || (n->flags & NODE_UNKNOWN) || ((n->flags & NODE_DELETED) && n->version == 0)) {
-		x->skip = true;
+	x->dead = is_dead(&x->img.node, x->img.n_links);
+	x->fate = fate_of(x);
+	if (x->fate != FATE_SEND)
 		return OK;
-	}
-	err = content_snapshot(t, &x->img, &x->c);
+	err = x->dead ? OK : content_snapshot(t, &x->img, &x->c);
 	if (err == OK && needs_before(x)) {
-		err = txn_record_get(t, cut->ss->row, &n->id, &hash, &cursor, &x->before_blob);
+		err = txn_record_get(t, cut->ss->row, &x->img.node.id, &hash, &cursor, &x->before_blob);
 		x->has_before = err == OK;
 		if (err == ERR_NOT_FOUND)
 			err = OK;
@@ -141,6 +165,7 @@ static int make_tombstone(struct sealed *x)
 	struct node_body *b = &x->img.body;
 	size_t n = x->has_before ? x->before.body.n_links : 0;
 
+	node_body_release(b);
 	*b = (struct node_body){ .kind = x->img.node.kind, .mode = x->img.node.mode, .deleted = true };
 	if (n > TOMBSTONE_LINKS)
 		n = TOMBSTONE_LINKS;
@@ -165,7 +190,7 @@ static int seal_node(struct cut *cut, struct sealed *x)
 		if (err < 0)
 			x->has_before = false; /* what it would tell is left out */
 	}
-	if (n->flags & NODE_DELETED) {
+	if (x->dead) {
 		err = make_tombstone(x);
 	} else {
 		if (n->version == 0 || x->has_before)
@@ -225,19 +250,19 @@ static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, st
 				  .change = x->img.node.change, .group = cut->group };
 	struct node now;
 	int err = txn_node_get(t, o->ino, &now);
-	if (err == ERR_NOT_FOUND) {
-		/* Gone before it was ever sealed. */
-		x->skip = true;
+	if (err == ERR_NOT_FOUND || (err == OK && now.version == 0 && (now.flags & NODE_ORPHAN))) {
+		/* Unlinked before it was ever sealed: nobody will see it, or a tombstone of it. */
+		x->fate = FATE_NOTHING;
 		return OK;
 	}
-	if (err == OK && !(x->img.node.flags & NODE_DELETED))
+	if (err == OK && !x->dead)
 		err = content_store(t, &x->img, &x->c);
 	if (err == OK)
 		err = txn_node_get(t, o->ino, &now); /* content_store may have changed it */
 	if (err == OK) {
 		now.author = *identity_device(cut->ss->sync->config.who);
-		if (x->img.node.flags & NODE_DELETED)
-			now.flags |= NODE_TOMBSTONE;
+		if (x->dead)
+			now.flags |= NODE_DELETED | NODE_ORPHAN | NODE_TOMBSTONE;
 		else
 			now.flags &= ~(uint32_t)NODE_TOMBSTONE; /* it lives again, by a record too */
 		err = txn_node_put(t, &now);
@@ -251,6 +276,16 @@ static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, st
 	return err;
 }
 
+static int forget_node(struct store_txn *t, const struct sealed *x)
+{
+	struct node now;
+	int err = txn_node_get(t, x->img.node.ino, &now);
+
+	if (err == ERR_NOT_FOUND || (err == OK && now.change != x->img.node.change))
+		return OK;
+	return err < 0 ? err : txn_mark_clean(t, now.ino);
+}
+
 /* One transaction for the whole cut. ERR_CONFLICT: *ret_at changed meanwhile. */
 static int queue(struct cut *cut, struct outbox_row *rows, size_t *ret_at)
 {
@@ -259,8 +294,10 @@ static int queue(struct cut *cut, struct outbox_row *rows, size_t *ret_at)
 
 	for (size_t i = 0; i < cut->n && err == OK; i++) {
 		*ret_at = i;
-		if (!cut->x[i].skip)
+		if (cut->x[i].fate == FATE_SEND)
 			err = queue_node(cut, t, &cut->x[i], &rows[i]);
+		else if (cut->x[i].fate == FATE_FORGET)
+			err = forget_node(t, &cut->x[i]);
 	}
 	if (err == OK)
 		return store_commit(&t);
@@ -280,16 +317,18 @@ static int queue_all(struct cut *cut)
 		/* Its bytes as they were at the cut; a file too large for that is left for the next cut. */
 		err = content_keep_plain(&cut->maker, &cut->x[at].img, &cut->x[at].c, PLAIN_KEEP_MAX);
 		if (err < 0)
-			cut->x[at].skip = true;
+			cut->x[at].fate = FATE_AGAIN;
 	}
 	for (size_t i = 0; i < cut->n && err == OK; i++) {
 		struct sealed *x = &cut->x[i];
 
-		if (x->skip)
+		if (x->fate != FATE_SEND)
 			continue;
 		struct out_item *item = sync_push_add(cut->ss, &rows[i], x->chunks, x->n_chunks);
-		if (!item)
+		if (!item) {
+			cut->ss->items_lost = true; /* they stand in the store */
 			return ERR_NOMEM;
+		}
 		item->bytes = x->blob.len;
 		/* Lanes that were joined go after everything that any of them has under way; and what follows, after them. */
 		item->barrier = cut->joined;
@@ -301,14 +340,14 @@ static int seal_all(struct cut *cut)
 {
 	for (size_t i = 0; i < cut->n; i++) {
 		struct sealed *x = &cut->x[i];
-		int err = x->skip ? OK : seal_node(cut, x);
+		int err = x->fate == FATE_SEND ? seal_node(cut, x) : OK;
 
 		if (err == ERR_NOMEM || err == ERR_STALE)
 			return err;
 		if (err < 0) {
 			/* It stays changed; what it depends on goes without it. */
 			log_warn("sync: node %s not sealed: %s", log_id16(&x->img.node.id).s, err_str(err));
-			x->skip = true;
+			x->fate = FATE_AGAIN;
 		}
 	}
 	return OK;
@@ -328,9 +367,15 @@ static int seal_cut(struct sync_space *ss, const uint64_t *inos, size_t n, uint6
 		err = seal_all(&cut);
 	if (err == OK)
 		err = queue_all(&cut);
-	for (size_t i = 0; i < n; i++) {
-		if (err < 0 || i >= cut.n || cut.x[i].skip)
-			lanes_done(ss->lanes, inos[i], sync_now(ss->sync));
+	for (size_t i = 0; i < n && err == OK; i++) {
+		if (cut.x[i].fate == FATE_AGAIN)
+			err = lanes_again(ss->lanes, inos[i], sync_now(ss->sync));
+		else if (cut.x[i].fate != FATE_SEND)
+			lanes_done(ss->lanes, inos[i]);
+	}
+	for (size_t i = 0; i < n && err < 0; i++) {
+		if (!sync_push_find(ss, inos[i]))
+			lanes_done(ss->lanes, inos[i]);
 	}
 	for (size_t i = 0; i < cut.n; i++)
 		sealed_release(&cut.x[i]);
@@ -356,7 +401,9 @@ int sync_seal_due(struct sync_space *ss, int64_t now)
 	log_debug("sync: space %s: a cut of %zu nodes", log_id16(&ss->space->row.id).s, n);
 	int err = seal_cut(ss, inos, n, lane, joined);
 	sync_space_stored(ss, err);
-	if (err < 0)
+	if (err < 0) {
 		ss->seen_change = 0; /* they are told to the lanes again */
+		ss->poked = true;
+	}
 	return err;
 }

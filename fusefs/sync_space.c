@@ -104,7 +104,7 @@ void sync_space_retry(struct sync_space *ss, int64_t now)
 
 bool sync_space_may_push(const struct sync_space *ss)
 {
-	return ss->phase == PHASE_LIVE && ss->caught_up && !ss->may_not_write;
+	return ss->phase == PHASE_LIVE && ss->caught_up && !ss->may_not_write && !ss->items_lost;
 }
 
 struct tree sync_space_tree(struct sync_space *ss, struct store_txn *t)
@@ -236,7 +236,9 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 {
 	int err = OK;
 
-	if (ss->poked) {
+	if (ss->items_lost && now >= ss->retry_at)
+		err = sync_push_load(ss);
+	if (ss->poked && err == OK) {
 		ss->poked = false;
 		err = sync_dirty_scan(ss, now);
 	}

@@ -98,14 +98,14 @@ static void a_node_rewritten_again_and_again_backs_off_to_ten_seconds(void **sta
 		cuts++;
 		assert_true(now - last <= LANE_HOLD_NS + SECOND);
 		last = now;
-		lanes_done(l, 5, now);
+		lanes_done(l, 5);
 	}
 	assert_true(cuts > 5 && cuts < 60);
 	/* Quiet for long: the next change goes at once again. */
 	now += 60 * SECOND;
 	change(5, 1, false, now);
 	(void)cut(now + 20 * MS, 1);
-	lanes_done(l, 5, now);
+	lanes_done(l, 5);
 	now += 60 * SECOND;
 	change(5, 1, false, now);
 	assert_true(lanes_due(l) <= now + 20 * MS);
@@ -119,7 +119,7 @@ static void a_hot_node_holds_its_lane_but_not_another(void **state)
 	for (; now < 20 * SECOND; now += 5 * MS) {
 		change(5, 1, false, now);
 		if (cut(now, 1) > 0)
-			lanes_done(l, 5, now);
+			lanes_done(l, 5);
 	}
 	change(6, 1, false, now);
 	change(7, 2, false, now);
@@ -138,7 +138,7 @@ static void a_node_in_flight_is_not_cut_again(void **state)
 	assert_int_equal(cut(20 * MS, 1), 1);
 	change(5, 1, false, 3 * SECOND);
 	assert_int_equal(cut(4 * SECOND, 1), 0);
-	lanes_done(l, 5, 4 * SECOND);
+	lanes_done(l, 5);
 	assert_int_equal(cut(4 * SECOND, 1), 1);
 }
 
@@ -170,7 +170,7 @@ static void a_barrier_makes_everything_due(void **state)
 	(void)state;
 	change(5, 1, false, 0);
 	assert_int_equal(cut(20 * MS, 1), 1);
-	lanes_done(l, 5, 20 * MS);
+	lanes_done(l, 5);
 	for (int64_t t = 21 * MS; t < 40 * MS; t += MS)
 		change(5, 1, true, t);
 	lanes_force(l);
@@ -178,14 +178,101 @@ static void a_barrier_makes_everything_due(void **state)
 	assert_int_equal(cut(40 * MS, 1), 1);
 }
 
-static void what_was_undone_is_not_cut(void **state)
+static void what_could_not_be_sealed_is_tried_again_and_holds_nothing_up(void **state)
 {
+	int64_t now = 20 * MS;
+
 	(void)state;
 	change(5, 1, false, 0);
-	lanes_clean(l, 5);
+	assert_int_equal(cut(now, 1), 1);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(lanes_again(l, 5, now), 0);
+		assert_true(lanes_dirty(l, 5));
+		assert_false(lanes_in_flight(l, 5));
+		int64_t due = lanes_due(l);
+		assert_true(due > now && due <= now + LANE_AGAIN_MAX_NS);
+		change(6, 1, false, now);
+		assert_int_equal(cut(now + 20 * MS, 1), 1);
+		assert_int_equal(inos[0], 6);
+		lanes_done(l, 6);
+		now = due > now + 20 * MS ? due : now + 20 * MS;
+		assert_int_equal(cut(now, 1), 1);
+		assert_int_equal(inos[0], 5);
+	}
+	/* A barrier tries it at once, and so does a change of its own. */
+	assert_int_equal(lanes_again(l, 5, now), 0);
+	lanes_force(l);
+	assert_int_equal(cut(now, 1), 1);
+	assert_int_equal(lanes_again(l, 5, now), 0);
+	change(5, 1, false, now);
+	assert_int_equal(cut(now + 20 * MS, 1), 1);
+	lanes_done(l, 5);
 	assert_int_equal(lanes_waiting(l), 0);
+}
+
+static void a_lane_whose_nodes_are_all_in_flight_is_not_due(void **state)
+{
+	(void)state;
+	assert_int_equal(lanes_sent(l, 5), 0);
+	change(5, 1, false, 0);
 	assert_int_equal(lanes_due(l), INT64_MAX);
-	assert_int_equal(cut(SECOND, 1), 0);
+	assert_int_equal(cut(100 * SECOND, 1), 0);
+	lanes_done(l, 5);
+	assert_true(lanes_due(l) <= 20 * MS);
+	assert_int_equal(cut(20 * MS, 1), 1);
+}
+
+/* Whatever happens: what is changed is in a lane until it is cut, and a lane is due, or all that waits in it is in flight. */
+static void at_random_nothing_changed_is_left_without_a_time(void **state)
+{
+	enum { NODES = 40 };
+	bool changed[NODES + 1] = { false }, flying[NODES + 1] = { false };
+	uint64_t seed = 7;
+	int64_t now = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		uint64_t ino = 1 + unit_random(&seed) % NODES, lane;
+		struct lane_change c = { .ino = ino, .lane = unit_random(&seed) % 5, .growing = unit_random(&seed) % 2 };
+		bool joined, startable = false;
+
+		now += (int64_t)(unit_random(&seed) % 30) * MS;
+		c.other = unit_random(&seed) % 4 ? c.lane : unit_random(&seed) % 5;
+		switch (unit_random(&seed) % 4) {
+		case 0:
+			assert_int_equal(lanes_changed(l, &c, now), 0);
+			changed[ino] = true;
+			break;
+		case 1:
+			for (size_t n = lanes_cut(l, now, inos, &lane, &joined); n > 0; n--) {
+				ino = inos[n - 1];
+				assert_true(changed[ino] && !flying[ino]);
+				flying[ino] = true;
+				changed[ino] = false;
+			}
+			break;
+		case 2:
+			if (!flying[ino])
+				break;
+			lanes_done(l, ino);
+			flying[ino] = false;
+			break;
+		case 3:
+			if (!flying[ino])
+				break;
+			assert_int_equal(lanes_again(l, ino, now), 0);
+			flying[ino] = false;
+			changed[ino] = true;
+			break;
+		}
+		for (ino = 1; ino <= NODES; ino++) {
+			assert_int_equal(lanes_dirty(l, ino), changed[ino]);
+			assert_int_equal(lanes_in_flight(l, ino), flying[ino]);
+			startable = startable || (changed[ino] && !flying[ino]);
+		}
+		assert_true(startable == (lanes_due(l) < INT64_MAX));
+		assert_true(!startable || lanes_due(l) <= now + LANE_HOLD_NS + LANE_AGAIN_MAX_NS);
+	}
 }
 
 static void many_nodes_come_in_several_cuts_and_are_forgotten_later(void **state)
@@ -199,7 +286,7 @@ static void many_nodes_come_in_several_cuts_and_are_forgotten_later(void **state
 	while ((n = cut(SECOND, 1)) > 0) {
 		total += n;
 		for (size_t i = 0; i < n; i++)
-			lanes_done(l, inos[i], SECOND);
+			lanes_done(l, inos[i]);
 	}
 	assert_int_equal(total, 3 * LANE_CUT_MAX);
 	now = 100 * SECOND;
@@ -221,7 +308,9 @@ int main(void)
 		T(a_node_in_flight_is_not_cut_again),
 		T(a_rename_between_lanes_cuts_both_together),
 		T(a_barrier_makes_everything_due),
-		T(what_was_undone_is_not_cut),
+		T(what_could_not_be_sealed_is_tried_again_and_holds_nothing_up),
+		T(a_lane_whose_nodes_are_all_in_flight_is_not_due),
+		T(at_random_nothing_changed_is_left_without_a_time),
 		T(many_nodes_come_in_several_cuts_and_are_forgotten_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,19 @@ static void what_was_revived_here_outlives_another_deletion(void **state)
 	assert_int_equal(m.body.n_links, 1);
 }
 
+static void what_was_revived_there_has_its_content(void **state)
+{
+	(void)state;
+	base.body = (struct node_body){ .kind = NODE_FILE, .deleted = true };
+	local.body = (struct node_body){ .kind = NODE_FILE, .deleted = true };
+	merge(false);
+	assert_false(m.body.deleted);
+	assert_int_equal(m.content, MERGE_CONTENT_REMOTE);
+	assert_int_equal(m.body.form, CONTENT_INLINE);
+	unit_assert_bytes(m.body.inline_data, bytes_str("hello"));
+	assert_true(m.same_as_remote);
+}
+
 static void both_deleted_is_deleted(void **state)
 {
 	(void)state;
@@ -262,6 +275,7 @@ int main(void)
 		T(an_edit_beats_a_deletion_here),
 		T(an_edit_here_beats_a_deletion_there),
 		T(what_was_revived_here_outlives_another_deletion),
+		T(what_was_revived_there_has_its_content),
 		T(both_deleted_is_deleted),
 		T(links_merge_as_registers),
 		T(a_link_that_one_removed_and_the_other_renamed_stays),

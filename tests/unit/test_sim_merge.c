@@ -20,6 +20,7 @@
 #define DEVICES 3
 #define MS 1000000ll
 #define TOKENS 4096
+#define HELD 4 /* files that a device keeps open */
 
 /* ---- a peer without a process: calls wait here until the world lets them through ---- */
 
@@ -50,16 +51,25 @@ struct device {
 	struct sync_space *ss;
 	struct peer *peer;
 	uint64_t root;
+	uint64_t held[HELD]; /* 0: none */
+	bool busy;           /* it acts, or the store is taken: nothing more happens in between */
 };
 
 static struct world {
 	struct device d[DEVICES];
 	struct model_relay *relay;
 	struct epoch_ring *ring;
-	uint64_t seed;
+	uint64_t seed, first_seed;
+	struct device *sealing; /* whose sync is at work */
+	void (*meanwhile)(struct device *d); /* what happens once while it seals; NULL: now and then something at random */
 	bool gone[TOKENS];  /* overwritten or removed by somebody who saw it */
 	unsigned next_token;
 } w;
+
+static uint64_t rnd(uint64_t n)
+{
+	return unit_random(&w.seed) % n;
+}
 
 int peer_new(const struct peer_config *config, struct peer **ret_p)
 {
@@ -318,19 +328,72 @@ static bool carry_down(struct device *d)
 	return true;
 }
 
+/* ---- what must hold at every moment ---- */
+
+struct checking {
+	const struct device *d;
+	size_t rows;
+	bool startable; /* a changed node that nothing keeps from being cut */
+};
+
+static int check_changed(void *ctx, const struct node *n)
+{
+	struct checking *c = ctx;
+	const struct sync_space *ss = c->d->ss;
+
+	if (n->change > ss->seen_change)
+		return 1; /* told to the lanes by the next scan */
+	if (!lanes_dirty(ss->lanes, n->ino))
+		fail_msg("seed %lu device %u: node %lu (flags %x, version %lu, bits %x, links %u) is changed and in no lane", w.first_seed,
+			 c->d->number, n->ino, n->flags, n->version, n->change_bits, n->nlink);
+	if (lanes_in_flight(ss->lanes, n->ino))
+		assert_non_null(sync_push_find(ss, n->ino));
+	else
+		c->startable = true;
+	return 1;
+}
+
+static int check_row(void *ctx, const struct outbox_row *row, struct bytes blob)
+{
+	struct checking *c = ctx;
+	const struct sync_space *ss = c->d->ss;
+	const struct out_item *item = ss->items;
+
+	(void)blob;
+	while (item && item->o.row != row->row)
+		item = item->next;
+	assert_non_null(item);
+	assert_true(lanes_in_flight(ss->lanes, row->ino));
+	c->rows++;
+	return 1;
+}
+
+/* Each changed node is in a lane, each lane has a time or waits for an answer; what is queued in memory is what is in the store. */
+static void check_plan(const struct device *d)
+{
+	struct checking c = { .d = d };
+	struct store_txn *t = NULL;
+
+	assert_int_equal(store_begin(d->f->store, &t), 0);
+	assert_int_equal(txn_dirty_each(t, d->ss->row, 0, check_changed, &c), 0);
+	assert_int_equal(txn_outbox_each(t, d->ss->row, 0, check_row, &c), 0);
+	store_abort(&t);
+	assert_int_equal(c.rows, d->ss->n_items);
+	if (c.startable)
+		assert_true(lanes_due(d->ss->lanes) < INT64_MAX);
+}
+
 static void tick(struct device *d, int64_t ns)
 {
 	fake_env_advance(d->f->env, ns);
 	d->ss->poked = true;
+	w.sealing = d;
 	sync_space_step(d->ss, sync_now(&d->sync));
+	w.sealing = NULL;
+	check_plan(d);
 }
 
 /* ---- the world ---- */
-
-static uint64_t rnd(uint64_t n)
-{
-	return unit_random(&w.seed) % n;
-}
 
 static const char *random_name(void)
 {
@@ -344,8 +407,24 @@ static uint32_t random_number(void)
 	return (uint32_t)unit_random(&random_state);
 }
 
+static void act(struct device *d);
+
+/* Sealing asks for random bytes with nothing locked: there people go on working, now and then. */
+static void act_meanwhile(void)
+{
+	struct device *d = w.sealing;
+
+	if (!d || d->busy || (!w.meanwhile && rnd(3) != 0))
+		return;
+	void (*what)(struct device *d) = w.meanwhile ? w.meanwhile : act;
+	d->busy = true;
+	what(d);
+	d->busy = false;
+}
+
 static void random_fill(void *p, size_t n)
 {
+	act_meanwhile();
 	for (size_t i = 0; i < n; i++)
 		((uint8_t *)p)[i] = (uint8_t)(unit_random(&random_state) >> 13);
 }
@@ -405,6 +484,7 @@ static void restart(struct device *d)
 	struct store_txn *t = NULL;
 
 	stop_sync(d);
+	memset(d->held, 0, sizeof d->held);
 	store_fixture_crash(d->f, FAKE_KEEP_ALL);
 	assert_int_equal(store_begin(d->f->store, &t), 0);
 	assert_int_equal(txn_space_each(t, take_row, &row), 0);
@@ -441,7 +521,7 @@ static void world_open(uint64_t seed)
 	size_t n = 0;
 
 	memset(&w, 0, sizeof w);
-	w.seed = random_state = seed;
+	w.seed = w.first_seed = random_state = seed;
 	assert_int_equal(randombytes_set_implementation(&source), 0);
 	for (unsigned i = 0; i < DEVICES; i++) {
 		w.d[i].number = i;
@@ -586,12 +666,27 @@ static void forget_name(const struct device *d, uint64_t dir, struct bytes name)
 		forget_content(d, n.ino);
 }
 
+/* A new token at the end of a file; kept false: it need not stay. */
+static void append_text(struct device *d, uint64_t ino, bool kept)
+{
+	static const char zeros[100000];
+	char text[3000];
+	struct node n;
+
+	assert_true(w.next_token < TOKENS);
+	assert_int_equal(store_getattr(d->f->store, ino, &n), 0);
+	w.gone[w.next_token] = !kept;
+	int len = snprintf(text, sizeof text, "token-%u %*s\n", w.next_token++, rnd(4) ? 1 : 2000, "");
+	assert_int_equal(store_write(d->f->store, ino, n.size, text, (size_t)len), 0);
+	/* Some are large enough for chunks that go by PUT. */
+	if (rnd(10) == 0)
+		assert_int_equal(store_write(d->f->store, ino, n.size + (size_t)len, zeros, sizeof zeros), 0);
+}
+
 static void write_file(struct device *d, uint64_t dir, struct bytes name, bool append)
 {
 	struct node_new fresh = { .kind = NODE_FILE, .mode = 0644, .owner = *identity_person(d->party.id) };
 	struct node n, zero = { .size = 0 };
-	char text[3000];
-	static const char zeros[100000];
 	int err = store_lookup(d->f->store, dir, name, &n);
 
 	if (err == ERR_NOT_FOUND)
@@ -602,12 +697,33 @@ static void write_file(struct device *d, uint64_t dir, struct bytes name, bool a
 		forget_content(d, n.ino);
 		assert_int_equal(store_setattr(d->f->store, n.ino, ATTR_SIZE, &zero, &n), 0);
 	}
-	assert_true(w.next_token < TOKENS);
-	int len = snprintf(text, sizeof text, "token-%u %*s\n", w.next_token++, rnd(4) ? 1 : 2000, "");
-	assert_int_equal(store_write(d->f->store, n.ino, n.size, text, (size_t)len), 0);
-	/* Some are large enough for chunks that go by PUT. */
-	if (rnd(10) == 0)
-		assert_int_equal(store_write(d->f->store, n.ino, n.size + (size_t)len, zeros, sizeof zeros), 0);
+	append_text(d, n.ino, true);
+}
+
+/* Opens a file, and perhaps takes its name away; writes to an open one, which may have no name any more; or closes it. */
+static void act_on_open(struct device *d)
+{
+	uint64_t *slot = &d->held[rnd(HELD)], dir, ino;
+	struct listing l;
+	struct node n;
+
+	if (*slot == 0) {
+		struct bytes name = random_place(d, &dir, &l);
+
+		if (store_lookup(d->f->store, dir, name, &n) < 0 || n.kind != NODE_FILE)
+			return;
+		*slot = n.ino;
+		store_hold_open(d->f->store, n.ino);
+		if (rnd(3) > 0)
+			return;
+		forget_name(d, dir, name);
+		assert_int_equal(store_unlink(d->f->store, dir, name, false, &ino), 0);
+	} else if (rnd(3) == 0) {
+		append_text(d, *slot, false);
+	} else {
+		store_release_open(d->f->store, *slot);
+		*slot = 0;
+	}
 }
 
 static void act(struct device *d)
@@ -620,7 +736,7 @@ static void act(struct device *d)
 	struct node n;
 	int err = 0;
 
-	switch (rnd(10)) {
+	switch (rnd(14)) {
 	case 0:
 	case 1:
 	case 2:
@@ -651,6 +767,15 @@ static void act(struct device *d)
 			n.mode = rnd(2) ? 0600 : 0700;
 			err = store_setattr(s, n.ino, ATTR_MODE, &n, &n);
 		}
+		break;
+	case 10:
+	case 11:
+	case 12:
+		act_on_open(d);
+		break;
+	case 13:
+		if (store_lookup(s, dir, name, &n) == 0 && n.kind == NODE_FILE)
+			err = store_evict(s, n.ino, &ino);
 		break;
 	}
 	(void)err; /* many of them are not possible; that is part of it */
@@ -719,6 +844,13 @@ static bool at_rest(struct device *d)
 
 static void come_to_rest(uint64_t seed)
 {
+	for (unsigned i = 0; i < DEVICES * HELD; i++) {
+		uint64_t *slot = &w.d[i / HELD].held[i % HELD];
+
+		if (*slot)
+			store_release_open(w.d[i / HELD].f->store, *slot);
+		*slot = 0;
+	}
 	for (unsigned i = 0; i < DEVICES; i++) {
 		if (!w.d[i].peer->online)
 			go_online(&w.d[i]);
@@ -838,9 +970,110 @@ static void long_partitions_heal(void **state)
 	}
 }
 
+/* ---- single cases ---- */
+
+static uint64_t make_file(struct device *d, const char *name, const char *text)
+{
+	struct node_new fresh = { .kind = NODE_FILE, .mode = 0644, .owner = *identity_person(d->party.id) };
+	struct node n;
+
+	assert_int_equal(store_create(d->f->store, d->root, bytes_str(name), &fresh, &n), 0);
+	assert_int_equal(store_write(d->f->store, n.ino, 0, text, strlen(text)), 0);
+	return n.ino;
+}
+
+static void take_name(struct device *d)
+{
+	uint64_t ino;
+
+	if (store_unlink(d->f->store, d->root, bytes_str("a"), false, &ino) == 0)
+		assert_true(ino > 0);
+}
+
+/* A temporary file as programs make them: its name is gone at once, and it is written to. */
+static void a_file_without_a_name_is_never_waited_for(void **state)
+{
+	(void)state;
+	world_open(1);
+	struct device *d = &w.d[0];
+	uint64_t ino = make_file(d, "a", "one");
+	store_hold_open(d->f->store, ino);
+	take_name(d);
+	assert_int_equal(store_write(d->f->store, ino, 3, "two", 3), 0);
+	come_to_rest(1);
+	assert_int_equal(dirty_nodes(d), 0);
+	/* The same with a file that others know: its tombstone goes, and what is written to it later does not matter. */
+	uint64_t known = make_file(d, "a", "one");
+	come_to_rest(1);
+	store_hold_open(d->f->store, known);
+	take_name(d);
+	come_to_rest(1);
+	assert_int_equal(store_write(d->f->store, known, 3, "two", 3), 0);
+	come_to_rest(1);
+	compare(1);
+	store_release_open(d->f->store, ino);
+	store_release_open(d->f->store, known);
+	come_to_rest(1);
+	world_close();
+}
+
+/* The name goes between the moment that a cut shows and the moment when its records are queued. */
+static void a_file_unlinked_while_it_is_sealed_is_nowhere(void **state)
+{
+	(void)state;
+	for (int held = 0; held < 2; held++) {
+		world_open(1);
+		struct device *d = &w.d[0];
+		come_to_rest(1);
+		uint64_t ino = make_file(d, "a", "one");
+		if (held)
+			store_hold_open(d->f->store, ino);
+		w.meanwhile = take_name;
+		come_to_rest(1);
+		if (held)
+			store_release_open(d->f->store, ino);
+		come_to_rest(1);
+		compare(1);
+		for (unsigned i = 0; i < DEVICES; i++) {
+			struct node n;
+			assert_int_equal(store_lookup(w.d[i].f->store, w.d[i].root, bytes_str("a"), &n), ERR_NOT_FOUND);
+		}
+		world_close();
+	}
+}
+
+/* Killed with a version under way, and the file changed again before the answer could come. */
+static void a_restart_keeps_one_version_in_flight(void **state)
+{
+	(void)state;
+	world_open(1);
+	struct device *d = &w.d[0];
+	uint64_t ino = make_file(d, "a", "one");
+	come_to_rest(1);
+	assert_int_equal(store_write(d->f->store, ino, 0, "two", 3), 0);
+	tick(d, 0);
+	tick(d, 30 * MS);
+	assert_int_equal(d->ss->n_items, 1);
+	restart(d);
+	assert_int_equal(store_write(d->f->store, ino, 0, "six", 3), 0);
+	go_online(d);
+	for (unsigned i = 0; i < 20; i++) {
+		tick(d, 1000 * MS);
+		assert_true(d->ss->n_items <= 1);
+		(void)carry_up(d);
+		(void)carry_down(d);
+	}
+	come_to_rest(1);
+	compare(1);
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_without_a_name_is_never_waited_for),
+		cmocka_unit_test(a_file_unlinked_while_it_is_sealed_is_nowhere),
+		cmocka_unit_test(a_restart_keeps_one_version_in_flight),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),
 	};
