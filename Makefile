@@ -72,7 +72,7 @@ TEST_ARCHIVES := $(filter $(foreach f,$(LINK),$(BUILD)/lib$(f).a),$(foreach f,$(
 TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
-TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c)) $(BUILD)/tests/posix_suite
 LIBTEST  := $(if $(wildcard tests/lib/*.c),$(BUILD)/libtest.a)
 TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka)
 WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
@@ -222,6 +222,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(LIBTEST) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(call link_test)
+
+# The POSIX suite needs nothing of the project.
+$(BUILD)/tests/posix_suite: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/posix/*.c))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay_main.o) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)

@@ -5,8 +5,8 @@
  * rsync -X would see differences for ever. Setting or removing one that cannot be set is accepted without effect,
  * for what was copied nevertheless. What could raise rights is stored, and shown only where it is the own person's
  * (owners.h).
- * What else begins with system. than access control lists (ops_acl.c) is "not supported", as is security.selinux where
- * SELinux is not: ls -l then asks once per file system instead of once per file.
+ * Names outside of user., trusted. and security. are "not supported" but for access control lists (ops_acl.c), as is
+ * security.selinux where SELinux is not: ls -l then asks once per file system instead of once per file.
  */
 #include "fusefs/ops.h"
 #include <errno.h>
@@ -25,9 +25,15 @@ static const char *own_name(const char *name)
 	return strncmp(name, OWN_PREFIX, n) == 0 ? name + n : NULL;
 }
 
-static bool is_system(const char *name)
+static bool is_trusted(const char *name)
 {
-	return strncmp(name, "system.", 7) == 0;
+	return strncmp(name, "trusted.", 8) == 0;
+}
+
+/* Whether it lies in a namespace that is kept. */
+static bool is_known(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 || is_trusted(name) || strncmp(name, "security.", 9) == 0;
 }
 
 /* ERR_UNSUPPORTED if the node cannot have an xattr of this name; NODE is asked for only where it matters. */
@@ -36,7 +42,7 @@ static int check_name(struct ops *o, uint64_t ino, const char *name)
 	struct node n;
 	int err;
 
-	if (is_system(name))
+	if (!is_known(name))
 		return ERR_UNSUPPORTED;
 	if (strncmp(name, "user.", 5) == 0 && !ops_is_top(ino))
 		return 0;
@@ -68,7 +74,7 @@ static int do_getxattr(struct ops *o, uint64_t ino, const char *name, struct buf
 		return get_own(o, ino, own, out);
 	if (ops_is_acl(name))
 		return ops_acl_get(o, ino, name, out);
-	if (is_system(name))
+	if (!is_known(name))
 		return ERR_UNSUPPORTED;
 	if (ops_is_top(ino))
 		return ERR_NO_DATA;
@@ -114,7 +120,15 @@ static bool is_pinned(struct ops *o, const struct node *n)
 	return (n->flags & NODE_PINNED) && o->config.state_get;
 }
 
-static int do_listxattr(struct ops *o, uint64_t ino, struct buf *out)
+/* Whether an xattr that is kept is listed: trusted ones for root alone, as the kernel answers for them by name. */
+static bool is_listed(const struct ops *o, const struct node *n, const char *name, bool root)
+{
+	if (own_name(name) || (is_trusted(name) && !root))
+		return false;
+	return (is_known(name) || ops_is_acl(name)) && owners_xattr(&o->owners, n, name);
+}
+
+static int do_listxattr(struct ops *o, uint64_t ino, bool root, struct buf *out)
 {
 	struct buf stored = BUF_INIT(LIST_MAX);
 	struct node n;
@@ -125,7 +139,7 @@ static int do_listxattr(struct ops *o, uint64_t ino, struct buf *out)
 	for (size_t at = 0; err == 0 && at < stored.len;) {
 		const char *name = (const char *)stored.data + at;
 		at += strlen(name) + 1;
-		if (owners_xattr(&o->owners, &n, name) && !own_name(name))
+		if (is_listed(o, &n, name, root))
 			err = put_name(out, name);
 	}
 	if (err == 0 && is_pinned(o, &n))
@@ -138,7 +152,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct ops *o = ops_of(req);
 	struct buf names = BUF_INIT(LIST_MAX);
-	int err = do_listxattr(o, ops_ino(o, ino), &names);
+	int err = do_listxattr(o, ops_ino(o, ino), fuse_req_ctx(req)->uid == 0, &names);
 
 	reply_value(req, err, &names, size);
 	buf_release(&names);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Modes and owners, as the owner or root changes them. */
+#include <stddef.h>
+#include "tests/posix/cases.h"
+
+const struct posix_case cases_attrs[] = {
+	{ "open", "the umask applies to a new file", "umask 077; touch f 666; stat f mode =600" },
+	{ "open", "setuid and setgid can be asked for", "umask 0; touch f 6755; stat f mode =6755" },
+	{ "chmod", "sets all twelve bits", "touch f; chmod f 7777; stat f mode =7777; chmod f 0; stat f mode =0" },
+	{ "chmod", "the umask does not apply", "umask 077; touch f; chmod f 666; stat f mode =666" },
+	{ "chmod", "of a directory with setgid and sticky", "mkdir d; chmod d 3777; stat d mode =3777" },
+	{ "chmod", "follows a symlink", "touch f; symlink f l; chmod l 600; stat f mode =600; lstat l mode =777" },
+	{ "chmod", "ENOENT", "chmod f 600 !ENOENT; symlink none l; chmod l 600 !ENOENT" },
+	{ "chmod", "ENOTDIR", "touch f; chmod f/x 600 !ENOTDIR" },
+	{ "chmod", "ELOOP", "symlink a b; symlink b a; chmod a 600 !ELOOP" },
+	{ "chmod", "shows under every name", "touch f; link f g; chmod g 640; stat f mode =640" },
+	{ "chmod", "of a fifo and a socket", "mkfifo p; chmod p 600; stat p mode =600; bind s; chmod s 600; stat s mode =600" },
+	{ "fchmod", "of an open file", "open 1 f r+creat; fchmod 1 4711; stat f mode =4711" },
+	{ "chmod", "does not touch descriptors that are open", "put f abc; open 1 f rw; chmod f 0; pread 1 9 0 =abc; pwrite 1 x 0 =1" },
+	{ "access", "ENOENT", "access f f !ENOENT" },
+	{ "access", "a file that is there", "touch f; access f f+r+w" },
+	{ "access", "EACCES for executing what nobody may", "touch f 644; access f x !EACCES" },
+	{ "chown", "sets both", "touch f; chown f 4711 4712; stat f uid =4711; stat f gid =4712" },
+	{ "chown", "-1 leaves one alone", "touch f; chown f 4711 -1; chown f -1 4712; stat f uid =4711; stat f gid =4712" },
+	{ "chown", "follows a symlink", "touch f; symlink f l; chown l 4711 4711; stat f uid =4711; lstat l uid =0" },
+	{ "lchown", "does not follow a symlink", "touch f; symlink f l; lchown l 4711 4712; stat f uid =0; lstat l uid =4711; lstat l gid =4712" },
+	{ "chown", "large ids", "touch f; chown f 4294967293 2147483648; stat f uid =4294967293; stat f gid =2147483648" },
+	{ "chown", "clears setuid and setgid of a program", "touch f; chmod f 6755; chown f 4711 4711; stat f mode =755" },
+	{ "chown", "keeps setgid where the group may not execute", "touch f; chmod f 2745; chown f 4711 4711; stat f mode =2745" },
+	{ "chown", "of a directory keeps setgid", "mkdir d; chmod d 2775; chown d 4711 4711; stat d mode =2775" },
+	{ "chown", "ENOENT", "chown f 1 1 !ENOENT" },
+	{ "chown", "ENOTDIR", "touch f; chown f/x 1 1 !ENOTDIR" },
+	{ "chown", "of a fifo, a device and a directory", "mkfifo p; chown p 1 2; stat p uid =1; mknod c c 1 3; chown c 1 2; stat c gid =2; mkdir d; chown d 1 2; stat d uid =1" },
+	{ "setgid directory", "what is made in it has its group", "mkdir d; chown d 0 4712; chmod d 2777; touch d/f; stat d/f gid =4712; mkfifo d/p; stat d/p gid =4712; symlink x d/l; lstat d/l gid =4712" },
+	{ "setgid directory", "directories in it pass the bit on", "mkdir d; chown d 0 4712; chmod d 2777; mkdir d/e; stat d/e gid =4712; stat d/e mode =2755" },
+	{ "setgid directory", "files in it have no setgid", "mkdir d; chown d 0 4712; chmod d 2777; touch d/f; stat d/f mode =644" },
+	{ "setgid directory", "what is moved into it keeps its group", "mkdir d; chown d 0 4712; chmod d 2777; touch f; rename f d/f; stat d/f gid =0" },
+	{ "O_TMPFILE", "in a setgid directory has its group", "mkdir d; chown d 0 4712; chmod d 2777; tmpfile 1 d; fstat 1 gid =4712" },
+	{ NULL, NULL, NULL },
+};
