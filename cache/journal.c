@@ -31,6 +31,7 @@ struct journal {
 	struct segment_ref unsynced[UNSYNCED_MAX]; /* older segments with bytes that may not be on disk */
 	unsigned n_unsynced;
 	bool current_unsynced, syncing, broken;
+	uint64_t written, synced; /* count entries and begun segments, whose heads must be on disk before the index names them */
 	uint64_t written_seq, synced_seq;
 };
 
@@ -256,6 +257,7 @@ static int new_segment(struct journal *j, struct index_state *state, uint64_t si
 	if (err == 0) {
 		j->seg = ref;
 		j->current_unsynced = true;
+		j->written++;
 	}
 	pthread_mutex_unlock(&j->lock);
 	if (err < 0) {
@@ -352,6 +354,16 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 	return err;
 }
 
+/* Writers faster than the disk wait for it here, before they leave more behind than is kept track of. */
+static int wait_for_disk(struct journal *j)
+{
+	uint64_t synced;
+	pthread_mutex_lock(&j->lock);
+	bool behind = j->n_unsynced == UNSYNCED_MAX;
+	pthread_mutex_unlock(&j->lock);
+	return behind ? journal_sync(j, &synced) : 0;
+}
+
 static int reserve(struct journal *j, struct index_state *state, size_t need, enum journal_room room)
 {
 	if (room == ROOM_AMPLE && !segments_has_reserve(j->set)) {
@@ -361,7 +373,9 @@ static int reserve(struct journal *j, struct index_state *state, size_t need, en
 	}
 	if (!j->cut && j->seg.opaque && state->pos + need <= j->size)
 		return 0;
-	int err = any_segment(j, state, need, false, room == ROOM_RESERVE);
+	int err = wait_for_disk(j);
+	if (err == 0)
+		err = any_segment(j, state, need, false, room == ROOM_RESERVE);
 	return err == 0 && state->pos + need > j->size ? ERR_NO_SPACE : err; /* the reserve is smaller */
 }
 
@@ -408,6 +422,7 @@ int journal_append(struct journal *j, struct index_state *state, struct bytes bo
 		buf_release(&j->out);
 	pthread_mutex_lock(&j->lock);
 	j->written_seq = state->seq;
+	j->written++;
 	j->current_unsynced = true;
 	pthread_mutex_unlock(&j->lock);
 	return 0;
@@ -429,33 +444,45 @@ static int sync_round(struct journal *j, struct segment_ref *old, unsigned n, in
 	return err < 0 ? err : segments_sync_names(j->set);
 }
 
+/* Lock held, and left while the disk works. */
+static int sync_now(struct journal *j)
+{
+	struct segment_ref old[UNSYNCED_MAX], current = { .fd = -1 };
+	unsigned n = j->n_unsynced;
+	uint64_t covers = j->written, covers_seq = j->written_seq;
+	int err = j->current_unsynced ? segments_get(j->set, j->seg.number, &current) : 0;
+	if (err < 0)
+		return err; /* nothing was tried */
+	memcpy(old, j->unsynced, n * sizeof old[0]);
+	j->n_unsynced = 0;
+	j->current_unsynced = false;
+	j->syncing = true;
+	pthread_mutex_unlock(&j->lock);
+	err = sync_round(j, old, n, current.fd);
+	segments_put(j->set, &current);
+	pthread_mutex_lock(&j->lock);
+	j->syncing = false;
+	if (err < 0) {
+		j->broken = true;
+	} else {
+		j->synced = covers;
+		j->synced_seq = covers_seq;
+	}
+	pthread_cond_broadcast(&j->done);
+	return 0;
+}
+
 int journal_sync(struct journal *j, uint64_t *ret_seq)
 {
+	int err = 0;
 	pthread_mutex_lock(&j->lock);
-	uint64_t want = j->written_seq;
-	while (j->syncing && j->synced_seq < want && !j->broken)
+	uint64_t want = j->written;
+	while (j->syncing && j->synced < want && !j->broken)
 		pthread_cond_wait(&j->done, &j->lock);
-	if (j->synced_seq < want && !j->broken) {
-		struct segment_ref old[UNSYNCED_MAX], current = { .fd = -1 };
-		unsigned n = j->n_unsynced;
-		uint64_t covers = j->written_seq;
-		memcpy(old, j->unsynced, n * sizeof old[0]);
-		j->n_unsynced = 0;
-		int err = j->current_unsynced ? segments_get(j->set, j->seg.number, &current) : 0;
-		j->current_unsynced = false;
-		j->syncing = true;
-		pthread_mutex_unlock(&j->lock);
-		int synced = sync_round(j, old, n, current.fd);
-		segments_put(j->set, &current);
-		pthread_mutex_lock(&j->lock);
-		j->syncing = false;
-		if (err < 0 || synced < 0)
-			j->broken = true;
-		else
-			j->synced_seq = covers;
-		pthread_cond_broadcast(&j->done);
-	}
-	int err = j->broken ? ERR_READ_ONLY : 0;
+	if (j->synced < want && !j->broken)
+		err = sync_now(j);
+	if (j->broken)
+		err = ERR_READ_ONLY;
 	*ret_seq = j->synced_seq;
 	pthread_mutex_unlock(&j->lock);
 	return err;

@@ -206,6 +206,24 @@ static void a_power_cut_at_any_write_leaves_a_prefix(void **state)
 	assert_true(n > 20);
 }
 
+/* Its new segment has no entries, and the index names it all the same. */
+static void a_start_without_changes_survives_a_power_cut(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		struct run *r = run_new(seed);
+		steps(r, STEPS);
+		assert_int_equal(store_sync(r->f->store), 0);
+		r->h.synced = r->h.n - 1;
+		store_fixture_crash(r->f, FAKE_RANDOM);
+		check_prefix(r, false);
+		assert_int_equal(store_tend(r->f->store), 0);
+		store_fixture_crash(r->f, seed % 2 ? FAKE_LOSE_ALL : FAKE_RANDOM);
+		check_prefix(r, true);
+		run_free(r);
+	}
+}
+
 static void a_failing_first_start_can_be_repeated(void **state)
 {
 	(void)state;
@@ -375,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(a_kill_loses_nothing),
 		cmocka_unit_test(a_power_cut_leaves_a_prefix),
 		cmocka_unit_test(a_power_cut_at_any_write_leaves_a_prefix),
+		cmocka_unit_test(a_start_without_changes_survives_a_power_cut),
 		cmocka_unit_test(a_failing_first_start_can_be_repeated), cmocka_unit_test(any_disk_call_may_fail),
 		cmocka_unit_test(any_allocation_may_fail), cmocka_unit_test(any_allocation_of_sqlite_may_fail),
 		cmocka_unit_test(another_key_is_refused_and_damage_is_told) };
