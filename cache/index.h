@@ -114,9 +114,13 @@ int index_extent_next(struct index *ix, uint64_t owner, uint64_t off, struct pie
 /* Pieces overlapping [off, off+len) into p[0..max), cut to it; *ret_n of them (max: there may be more). */
 int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max,
 	size_t *ret_n) MUST_CHECK;
-/* Walks all pieces of all owners that lie in segments (not in chunks) after (*owner, off). */
-int index_extent_walk(struct index *ix, uint64_t *owner, struct piece *p) MUST_CHECK;
 int index_extent_sum(struct index *ix, uint64_t owner, uint64_t *ret_bytes) MUST_CHECK; /* that pieces cover */
+/* The next pieces of all owners after (*owner, *off), at most max of them, those in chunks too; moves *owner and *off on. */
+struct owned {
+	uint64_t owner;
+	struct piece p;
+};
+int index_extent_walk(struct index *ix, uint64_t *owner, uint64_t *off, struct owned *o, size_t max, size_t *ret_n) MUST_CHECK;
 int index_chunk_used(
 	struct index *ix, uint64_t chunk, uint64_t *ret_owner) MUST_CHECK; /* an owner after *ret_owner that names it */
 

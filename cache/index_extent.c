@@ -146,6 +146,8 @@ int index_extent_shift(struct index *ix, uint64_t owner, uint64_t from, int64_t 
 		err = query_run(ix, Q_EXTENT_MOVE, "iii", p.off + (uint64_t)delta, owner, p.off);
 		if (err < 0)
 			return err;
+		live(ix, &p.at, (int64_t)p.len); /* for a survey that goes by */
+		live(ix, &p.at, -(int64_t)p.len);
 		if (delta > 0)
 			high = p.off;
 		else
@@ -208,14 +210,24 @@ int index_extents(
 	return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-int index_extent_walk(struct index *ix, uint64_t *owner, struct piece *p)
+int index_extent_walk(struct index *ix, uint64_t *owner, uint64_t *off, struct owned *o, size_t max, size_t *ret_n)
 {
-	int err = query_row(ix, Q_EXTENT_WALK, "ii", *owner, p->off);
-	if (err < 0)
-		return err;
-	get_piece(ix, Q_EXTENT_WALK, p);
-	*owner = query_u64(ix, Q_EXTENT_WALK, 6);
+	size_t n = 0;
+	int err = query_row(ix, Q_EXTENT_WALK, "ii", *owner, *off);
+	while (err == 0 && n < max) {
+		get_piece(ix, Q_EXTENT_WALK, &o[n].p);
+		o[n++].owner = query_u64(ix, Q_EXTENT_WALK, 6);
+		if (n < max)
+			err = query_next(ix, Q_EXTENT_WALK);
+	}
 	query_done(ix, Q_EXTENT_WALK);
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	if (n > 0) {
+		*owner = o[n - 1].owner;
+		*off = o[n - 1].p.off;
+	}
+	*ret_n = n;
 	return 0;
 }
 

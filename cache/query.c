@@ -68,8 +68,8 @@ static const char *const sql[Q_COUNT] = {
 			  "ORDER BY off DESC LIMIT 1",
 	[Q_EXTENT_MOVE] = "UPDATE extent SET off=? WHERE owner=? AND off=?",
 	[Q_EXTENT_WALK] =
-		("SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) AND segment>0 "
-		 "ORDER BY owner, off LIMIT 1"),
+		("SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) "
+		 "ORDER BY owner, off"),
 	[Q_EXTENT_CHUNK] = "SELECT owner FROM extent WHERE segment=0 AND pos=? AND owner>? ORDER BY owner LIMIT 1",
 	[Q_EXTENT_SUM] = "SELECT ifnull(sum(len), 0) FROM extent WHERE owner=?",
 	[Q_CHUNK_GET] = "SELECT data FROM chunk WHERE row=?",

@@ -18,6 +18,7 @@ enum {
 	NAME_SIZE = 24,
 	CLEAR_SIZE = 24,
 	SPARES = 2,
+	NEED_MORE = 32, /* tags and row changes: a part of this size comes on top of the bytes */
 	PLAIN_SIZE = 72,
 	NONCE_AT = CLEAR_SIZE,
 	SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE
@@ -38,7 +39,8 @@ struct handle {
 };
 
 struct segment {
-	uint64_t number, size, live, empty_seq, used, given;
+	uint64_t number, size, live, empty_seq, used, given, gained;
+	uint64_t need, need_live; /* need as measured when live was need_live */
 	bool changed;
 	struct handle *h;
 };
@@ -61,7 +63,8 @@ struct segments {
 	struct undo *undo;
 	size_t n_undo, undo_alloc;
 	bool marked, undo_lost;
-	bool names_changed;               /* since the directory was synced */
+	uint64_t gains, lost;
+	uint64_t names, names_synced;     /* changes of names, and how many of them are on disk */
 	uint64_t newest;                  /* highest number ever registered */
 	uint64_t prepared, prepared_size; /* number whose file is ready; 0: none */
 	uint64_t reserve;                 /* size of the reserve; 0: none */
@@ -197,7 +200,13 @@ static struct segment *insert_row(struct segments *set, uint64_t number, uint64_
 	}
 	if (set->newest < number)
 		set->newest = number;
-	set->seg[i] = (struct segment){ .number = number, .size = size, .live = live, .changed = true };
+	set->seg[i] = (struct segment){ .number = number,
+		.size = size,
+		.live = live,
+		.need = live + live / NEED_MORE,
+		.need_live = live,
+		.gained = ++set->gains,
+		.changed = true };
 	return &set->seg[i];
 }
 
@@ -312,7 +321,7 @@ static int make_file(struct segments *set, uint64_t number, uint64_t size)
 	const struct env *env = set->env;
 	char name[NAME_SIZE], spare[NAME_SIZE];
 	segment_name(name, number);
-	set->names_changed = true;
+	set->names++;
 	int i = take_spare(set, size);
 	if (i >= 0) {
 		spare_name(spare, i);
@@ -481,13 +490,14 @@ int segments_new(struct segments *set, struct segment_info *info, bool frees)
 int segments_sync_names(struct segments *set)
 {
 	pthread_mutex_lock(&set->lock);
-	bool changed = set->names_changed;
-	set->names_changed = false;
+	uint64_t names = set->names;
+	bool changed = set->names_synced != names;
 	pthread_mutex_unlock(&set->lock);
 	int err = changed ? set->env->fsync(set->env->ctx, set->dirfd) : 0;
-	if (err < 0) {
+	if (err == 0 && changed) {
 		pthread_mutex_lock(&set->lock);
-		set->names_changed = true;
+		if (set->names_synced < names)
+			set->names_synced = names;
 		pthread_mutex_unlock(&set->lock);
 	}
 	return err;
@@ -503,7 +513,7 @@ int segments_remove(struct segments *set, uint64_t number)
 	struct segment *seg = find(set, number);
 	uint64_t size = seg ? seg->size : 0;
 	int slot = -1, err = ERR_NOT_FOUND;
-	set->names_changed = true;
+	set->names++;
 	for (int i = 0; size == set->size && i < SPARES; i++)
 		if (set->spare[i] == 0)
 			slot = i;
@@ -686,6 +696,10 @@ static void add_live(struct segments *set, uint64_t number, int64_t delta)
 		return;
 	seg->live += (uint64_t)delta;
 	seg->changed = true;
+	if (delta > 0)
+		seg->gained = ++set->gains;
+	else
+		set->lost += (uint64_t)-delta;
 	if (seg->live > 0)
 		seg->empty_seq = 0;
 }
@@ -730,6 +744,14 @@ int segments_undo(struct segments *set)
 	return err;
 }
 
+static uint64_t need_now(const struct segment *seg)
+{
+	if (seg->live >= seg->need_live)
+		return seg->need + (seg->live - seg->need_live);
+	uint64_t drop = seg->need_live - seg->live;
+	return seg->live == 0 || seg->need < drop ? 0 : seg->need - drop;
+}
+
 bool segments_next(struct segments *set, uint64_t number, struct segment_row *ret)
 {
 	pthread_mutex_lock(&set->lock);
@@ -737,7 +759,14 @@ bool segments_next(struct segments *set, uint64_t number, struct segment_row *re
 	bool found = i < set->n;
 	if (found) {
 		const struct segment *seg = &set->seg[i];
-		*ret = (struct segment_row){ seg->number, seg->size, seg->live, seg->changed, seg->empty_seq, seg->given };
+		*ret = (struct segment_row){ .number = seg->number,
+			.size = seg->size,
+			.live = seg->live,
+			.changed = seg->changed,
+			.empty_seq = seg->empty_seq,
+			.given = seg->given,
+			.need = need_now(seg),
+			.gained = seg->gained };
 	}
 	pthread_mutex_unlock(&set->lock);
 	return found;
@@ -750,6 +779,33 @@ void segments_gave(struct segments *set, uint64_t number, uint64_t bytes)
 	if (seg)
 		seg->given = bytes;
 	pthread_mutex_unlock(&set->lock);
+}
+
+void segments_measured(struct segments *set, uint64_t number, uint64_t need)
+{
+	pthread_mutex_lock(&set->lock);
+	struct segment *seg = find(set, number);
+	if (seg) {
+		seg->need = need;
+		seg->need_live = seg->live;
+	}
+	pthread_mutex_unlock(&set->lock);
+}
+
+uint64_t segments_gains(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	uint64_t gains = set->gains;
+	pthread_mutex_unlock(&set->lock);
+	return gains;
+}
+
+uint64_t segments_lost(struct segments *set)
+{
+	pthread_mutex_lock(&set->lock);
+	uint64_t lost = set->lost;
+	pthread_mutex_unlock(&set->lock);
+	return lost;
 }
 
 void segments_saved(struct segments *set, uint64_t number)

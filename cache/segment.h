@@ -96,11 +96,19 @@ struct segment_row {
 	bool changed;       /* since segments_saved() */
 	uint64_t empty_seq; /* live became 0 at this sequence number (set by segments_note_empty) */
 	uint64_t given;     /* of size, what was given back to the disk by this run (segments_gave) */
+	uint64_t need;      /* about what its living pieces would take if they were written again */
+	uint64_t gained;    /* segments_gains() when a piece last came to live in it */
 };
 /* The registered segment after `number`, false at the end. */
 bool segments_next(struct segments *set, uint64_t number, struct segment_row *ret);
 /* Holes of so many bytes are in its file now. */
 void segments_gave(struct segments *set, uint64_t number, uint64_t bytes);
+/* A survey found what `need` is; until then, and for what changes later, it follows the live bytes. */
+void segments_measured(struct segments *set, uint64_t number, uint64_t need);
+/* Counts pieces that came to live in a segment, by being written, shared, cut or moved within their owner. */
+uint64_t segments_gains(struct segments *set);
+/* Bytes that lost a reference since the set was opened. */
+uint64_t segments_lost(struct segments *set);
 void segments_saved(struct segments *set, uint64_t number);
 /* Stamps segments that have no live bytes and no stamp yet. */
 void segments_note_empty(struct segments *set, uint64_t seq);

@@ -175,6 +175,8 @@ static int open_parts(struct store *s)
 
 static void store_free(struct store *s)
 {
+	punch_forget(s);
+	compact_stop(s);
 	index_close(s->index);
 	pagevfs_close(s->vfs);
 	journal_close(s->journal);
@@ -252,6 +254,7 @@ void keep_add(struct store *s, struct store_keep *k)
 {
 	k->s = s;
 	k->seq = s->at.seq;
+	k->number = ++s->n_keeps;
 	k->prev = s->keeps.prev; /* ascending by seq */
 	k->next = &s->keeps;
 	k->prev->next = k;
@@ -268,6 +271,11 @@ void keep_drop(struct store *s, struct store_keep *k)
 uint64_t keep_oldest(const struct store *s)
 {
 	return s->keeps.next == &s->keeps ? UINT64_MAX : s->keeps.next->seq;
+}
+
+bool keep_before(const struct store *s, uint64_t number)
+{
+	return s->keeps.next != &s->keeps && s->keeps.next->number <= number;
 }
 
 bool keep_snapshots(const struct store *s)
@@ -324,7 +332,7 @@ static void reset(struct store_txn *t)
 	buf_clear(&t->body);
 	buf_clear(&t->data);
 	t->data_view = bytes_of(NULL, 0);
-	t->live = t->failed = t->frees = t->local = t->refused = false;
+	t->live = t->failed = t->frees = t->local = t->refused = t->keeps_house = false;
 	t->changed = 0;
 }
 
@@ -399,6 +407,7 @@ static int write_entry(struct store_txn *t)
 	segments_unmark(s->segments);
 	t->live = false;
 	s->behind = err < 0;
+	s->worked |= !t->keeps_house;
 	s->uncommitted++;
 	if (s->behind)
 		err = store_recover(s);

@@ -18,7 +18,8 @@ enum {
 	LOG_KEEP = 16 << 20,
 	TIGHT_MARGIN = 8 << 20,
 	SCARCE_MARGIN = 24 << 20,
-	MAKE_ROOM_NS = 200000000
+	MAKE_ROOM_NS = 200000000,
+	QUIET_TURNS = 5
 };
 
 /* The segments' numbers of live bytes go with the commit that they belong to. */
@@ -112,6 +113,8 @@ static bool checkpoint_due(struct store *s)
 	uint64_t waiting = waiting_bytes(s);
 	if (atomic_load(&s->scarce) || (waiting > 0 && (!segments_has_reserve(s->segments) || s->index_full)))
 		return true; /* the disk is full: space is needed now */
+	if (s->quiet && waiting > 0)
+		return true;
 	return pagevfs_frames(s->vfs) >= most || waiting > WAITING_SEGMENTS * segments_size(s->segments);
 }
 
@@ -232,10 +235,20 @@ static void shrink(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-int store_tend(struct store *s)
+/* Nobody works: what was kept for speed is given back, and dead space need not wait. */
+static void look_at_work(struct store *s)
 {
-	bool punched = false;
-	pthread_mutex_lock(&s->tend_lock);
+	pthread_mutex_lock(&s->lock);
+	bool worked = s->worked;
+	s->worked = false;
+	pthread_mutex_unlock(&s->lock);
+	s->quiet_turns = worked ? 0 : s->quiet_turns + 1;
+	s->quiet = s->quiet_turns >= QUIET_TURNS;
+}
+
+/* What is written down is brought to the disk, with the reserve if there is no other room. */
+static int settle(struct store *s)
+{
 	int err = flush_index(s);
 	if (err == ERR_NO_SPACE || err == 0)
 		keep_index_reserve(s, err == ERR_NO_SPACE);
@@ -250,10 +263,17 @@ int store_tend(struct store *s)
 		keep_index_reserve(s, true);
 		err = checkpoint(s);
 	}
-	if (err == 0)
-		err = free_segments(s);
-	if (err == 0 && (atomic_load(&s->scarce) || !segments_has_reserve(s->segments)))
+	return err == 0 ? free_segments(s) : err;
+}
+
+static int give_back(struct store *s)
+{
+	bool punched = false;
+	int err = 0;
+	if (atomic_load(&s->scarce) || !segments_has_reserve(s->segments))
 		err = store_punch(s, &punched);
+	else
+		punch_forget(s);
 	if (err == 0)
 		err = store_coalesce(s);
 	if (err == 0)
@@ -262,13 +282,29 @@ int store_tend(struct store *s)
 		err = store_evict_some(s);
 	if (err == 0 && !punched) /* it takes space before it gives any */
 		err = store_compact(s);
+	return err;
+}
+
+int store_tend(struct store *s)
+{
+	pthread_mutex_lock(&s->tend_lock);
+	look_at_work(s);
+	int err = settle(s);
+	if (err == 0)
+		err = give_back(s);
 	tend_look_at_space(s);
 	if (atomic_load(&s->scarce)) {
 		segments_drop_spares(s->segments);
 		shrink(s);
 		tend_look_at_space(s);
+	} else if (s->quiet) {
+		segments_drop_spares(s->segments);
 	}
+	bool again = s->again;
+	s->again = false;
 	pthread_mutex_unlock(&s->tend_lock);
+	if (again)
+		tend_kick(s);
 	return err;
 }
 
@@ -299,7 +335,7 @@ static void *keeper(void *ctx)
 {
 	struct store *s = ctx;
 	while (!stopping(s)) {
-		if (!atomic_load(&s->scarce))
+		if (!atomic_load(&s->scarce) && !s->quiet) /* written by this thread alone, or late by a turn */
 			(void)!journal_prepare(s->journal);
 		wait_second(s);
 		(void)!store_tend(s);

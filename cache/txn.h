@@ -19,6 +19,8 @@
 #include "cache/op.h"
 
 struct pagevfs;
+struct survey;
+struct compaction;
 
 struct store_txn {
 	struct store *s;
@@ -28,6 +30,7 @@ struct store_txn {
 	bool frees;             /* lets go of space: goes on when the disk is full */
 	bool local;             /* a file-system call: not in a space that is read-only */
 	bool refused;           /* it was */
+	bool keeps_house;       /* of the housekeeping alone: nobody works */
 	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
 	uint32_t changed;       /* space with a new local change, for the callback */
 };
@@ -36,13 +39,21 @@ struct store_txn {
 struct store_keep {
 	struct store *s;
 	struct store_keep *next, *prev;
-	uint64_t seq;
+	uint64_t seq, number; /* number: counts keeps */
 	bool snapshot; /* of store_keep(): its extents may name chunks, so these stay too */
 };
 
 /* A file that grows by small appends, each a piece of its own until housekeeping joins those from `from` on. */
 struct tail {
 	uint64_t ino, from, count;
+};
+
+/* What is to be punched (punch.c) once the readers before number `readers` have gone. */
+struct punch_plan {
+	struct survey *survey; /* NULL: no plan */
+	bool *hit;             /* for each of its rows */
+	uint64_t readers;
+	uint64_t lost, db_segment, left; /* when it was made; left: dead bytes that had to wait */
 };
 
 #define RANDOM_POOL 4096
@@ -70,16 +81,23 @@ struct store {
 	struct store_txn call;
 	struct holds holds;
 	struct store_keep keeps; /* list head */
+	uint64_t n_keeps;        /* ever */
 	uint8_t random[RANDOM_POOL];
 	size_t random_left;
 	struct store_txn *open; /* between store_begin and commit */
 	struct tail tails[TAILS];
-	uint64_t walk_owner, walk_off; /* where the compaction's walk stands */
+	bool worked; /* something other than housekeeping was written since the last turn */
 
-	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards the next six */
+	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards what follows */
 	uint64_t checkpointed;          /* mark of the log at the last checkpoint */
 	bool index_reserve, index_full; /* the index's reserve is there; it was needed */
-	uint64_t punched;               /* dead bytes that punching holes left */
+	struct punch_plan punch;
+	struct compaction *compaction; /* NULL: none goes on */
+	unsigned compact_rest;         /* turns without */
+	uint64_t compact_lost;         /* segments_lost() when the last one began */
+	_Atomic bool quiet;            /* nothing was written by others for some turns; no lock */
+	unsigned quiet_turns;
+	bool again;                    /* the next turn at once */
 	uint64_t db_segment, db_seq;    /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
@@ -127,15 +145,18 @@ void keep_add(struct store *s, struct store_keep *k); /* lock held */
 void keep_drop(struct store *s, struct store_keep *k);
 bool keep_snapshots(const struct store *s);
 uint64_t keep_oldest(const struct store *s); /* UINT64_MAX: none */
+bool keep_before(const struct store *s, uint64_t number); /* one of the first `number` keeps lives */
 
 /* replay.c */
 int store_replay(struct store *s) MUST_CHECK;  /* at the start: registers segments, replays, opens a new one, purges */
 int store_recover(struct store *s) MUST_CHECK; /* see above; lock held */
-/* compact.c, evict.c: parts of store_tend; no lock held */
+/* compact.c, collect.c, punch.c, evict.c: parts of store_tend; no lock held */
 int store_compact(struct store *s) MUST_CHECK;
+void compact_stop(struct store *s); /* forgets how far it came */
 int store_coalesce(struct store *s) MUST_CHECK; /* small appends */
 int store_collect(struct store *s) MUST_CHECK;  /* chunks that nothing names */
 int store_punch(struct store *s, bool *ret_some) MUST_CHECK; /* on a full disk: gives dead bytes back where they lie */
+void punch_forget(struct store *s);
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */
 /* Commits and flushes the index; no lock held. */

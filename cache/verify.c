@@ -6,7 +6,7 @@
 #include "base/cleanup.h"
 #include "cache/txn.h"
 
-enum { SLICE = 1 << 20, BLOB_MAX = 2 << 20 };
+enum { SLICE = 1 << 20, BLOB_MAX = 2 << 20, PIECES = 64 };
 
 struct check {
 	struct store *s;
@@ -55,24 +55,27 @@ static int check_piece(struct check *c, uint64_t owner, const struct piece *p)
 
 static int check_extents(struct check *c)
 {
-	uint64_t owner = 0;
-	struct piece p = { .off = 0 };
-	for (;;) {
+	struct owned o[PIECES];
+	uint64_t owner = 0, off = 0;
+	size_t n = PIECES;
+	while (n == PIECES) {
 		struct store_keep keep = { .snapshot = false };
 		int err = store_lock(c->s);
 		if (err < 0)
 			return err;
-		err = index_extent_walk(c->s->index, &owner, &p);
+		err = index_extent_walk(c->s->index, &owner, &off, o, PIECES, &n);
 		keep_add(c->s, &keep);
 		store_unlock(c->s);
-		if (err == 0)
-			err = check_piece(c, owner, &p);
+		for (size_t i = 0; err == 0 && i < n; i++)
+			if (o[i].p.at.segment != 0)
+				err = check_piece(c, o[i].owner, &o[i].p);
 		pthread_mutex_lock(&c->s->lock);
 		keep_drop(c->s, &keep);
 		pthread_mutex_unlock(&c->s->lock);
 		if (err < 0)
-			return err == ERR_NOT_FOUND ? 0 : err;
+			return err;
 	}
+	return 0;
 }
 
 static int check_records(struct check *c, uint32_t space)

@@ -299,6 +299,14 @@ unsigned fake_env_open_files(struct fake_env *f)
 	return n;
 }
 
+uint64_t fake_env_disk_bytes(struct fake_env *f)
+{
+	enter(f);
+	uint64_t bytes = memdisk_bytes(f->disk);
+	leave(f);
+	return bytes;
+}
+
 void fake_env_set_connect(struct fake_env *f, int fd_or_err)
 {
 	enter(f);

@@ -64,6 +64,9 @@ void fake_env_crash(struct fake_env *f, enum fake_crash how);
 /* Files open now (disk in memory only), to find leaks. */
 unsigned fake_env_open_files(struct fake_env *f);
 
+/* Bytes in blocks of 4 KiB that are not all zeros (disk in memory only). */
+uint64_t fake_env_disk_bytes(struct fake_env *f);
+
 /* What connect() gives: a descriptor that it hands over, once, or a negative error (default ERR_OFFLINE). */
 void fake_env_set_connect(struct fake_env *f, int fd_or_err);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES = 256, FDS = 64, FD_BASE = 2000000, TORN_UNIT = 512 };
+enum { NAMES = 1024, FDS = 256, FD_BASE = 2000000, TORN_UNIT = 512, BLOCK = 4096 };
 
 struct content {
 	uint8_t *p;
@@ -304,6 +304,24 @@ int memdisk_unlink(struct memdisk *d, const char *path)
 		return ERR_NOT_FOUND;
 	change_directory(d, path, NULL);
 	return 0;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+uint64_t memdisk_bytes(const struct memdisk *d)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < d->now.n; i++) {
+		const struct content *c = &d->now.names[i].file->now;
+		for (size_t at = 0; at < c->size; at += BLOCK) {
+			size_t n = c->size - at < BLOCK ? c->size - at : BLOCK;
+			bytes += all_zero(c->p + at, n) ? 0 : BLOCK;
+		}
+	}
+	return bytes;
 }
 
 unsigned memdisk_open_files(const struct memdisk *d)

@@ -25,6 +25,8 @@ int64_t memdisk_fsize(struct memdisk *d, int fd);
 int memdisk_rename(struct memdisk *d, const char *from, const char *to);
 int memdisk_unlink(struct memdisk *d, const char *path);
 
+/* In blocks of 4 KiB that are not all zeros, of all files. */
+uint64_t memdisk_bytes(const struct memdisk *d);
 unsigned memdisk_open_files(const struct memdisk *d);
 /* random(ctx, n) gives a number below n. */
 void memdisk_crash(struct memdisk *d, enum fake_crash how, unsigned (*random)(void *ctx, unsigned n), void *ctx);

@@ -3,8 +3,10 @@
  * Space comes back: overwritten, deleted and collected bytes are given to the disk again, live ones move and stay the same; a
  * snapshot keeps what it needs.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "cache/txn.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/unit.h"
 
@@ -165,10 +167,191 @@ static void a_snapshot_reads_what_it_saw(void **state)
 	run_free(r);
 }
 
+/* ---- how much it takes ---- */
+
+enum { BIG = 4 << 20, BLOCK = 4096 };
+
+struct big {
+	struct store_fixture *f;
+	uint64_t seed, ino[3];
+	uint8_t *want[3];
+};
+
+static void write_big(struct big *b, size_t i, size_t off, size_t len)
+{
+	for (size_t k = off; k < off + len; k += 8) {
+		uint64_t v = unit_random(&b->seed);
+		memcpy(b->want[i] + k, &v, 8);
+	}
+	store_fixture_write(b->f, b->ino[i], off, b->want[i] + off, len);
+}
+
+static struct big *big_new(void)
+{
+	struct big *b = calloc(1, sizeof *b);
+	assert_non_null(b);
+	b->f = store_fixture_new(1);
+	b->seed = 5;
+	for (size_t i = 0; i < 3; i++) {
+		char name[] = { 'b', (char)('0' + i), 0 };
+		b->want[i] = calloc(1, BIG);
+		assert_non_null(b->want[i]);
+		b->ino[i] = store_fixture_make(b->f, b->f->root, name, NODE_FILE);
+	}
+	for (size_t off = 0; off < BIG; off += 4 * BLOCK)
+		write_big(b, 0, off, 4 * BLOCK);
+	return b;
+}
+
+static void big_free(struct big *b)
+{
+	store_fixture_free(b->f);
+	for (size_t i = 0; i < 3; i++)
+		free(b->want[i]);
+	free(b);
+}
+
+static void copy_big(struct big *b, size_t from, size_t to)
+{
+	uint64_t len;
+	assert_int_equal(store_copy_range(b->f->store, b->ino[from], 0, b->ino[to], 0, BIG, &len), 0);
+	assert_int_equal(len, BIG);
+	memcpy(b->want[to], b->want[from], BIG);
+}
+
+static void check_big(struct big *b, size_t i)
+{
+	uint8_t *got = malloc(BIG);
+	uint64_t chunk;
+	size_t n;
+	assert_non_null(got);
+	assert_int_equal(store_read(b->f->store, b->ino[i], 0, got, BIG, &n, &chunk), 0);
+	assert_int_equal(n, BIG);
+	assert_memory_equal(got, b->want[i], BIG);
+	free(got);
+}
+
+static uint64_t big_bytes(struct big *b)
+{
+	struct store_stat st;
+	assert_int_equal(store_stat(b->f->store, &st), 0);
+	return st.segment_bytes;
+}
+
+/* Until a turn writes nothing any more, which must be soon. */
+static void come_to_rest(struct big *b)
+{
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(store_tend(b->f->store), 0);
+	fake_env_fail(b->f->env, FAKE_ANY, 0, 0, false);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(store_tend(b->f->store), 0);
+	assert_int_equal(fake_env_calls(b->f->env, FAKE_PWRITE), 0);
+}
+
+static void overwriting_everything_ten_times_stays_under_1_3(void **state)
+{
+	struct big *b = big_new();
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		for (size_t off = 0; off < BIG; off += 16 * BLOCK)
+			write_big(b, 0, off, 16 * BLOCK);
+		assert_int_equal(store_tend(b->f->store), 0);
+	}
+	come_to_rest(b);
+	assert_true(big_bytes(b) < (uint64_t)BIG * 13 / 10);
+	check_big(b, 0);
+	big_free(b);
+}
+
+static void overwriting_blocks_at_random_stays_under_1_3(void **state)
+{
+	struct big *b = big_new();
+	(void)state;
+	for (int i = 0; i < 10 * (BIG / BLOCK); i++) {
+		write_big(b, 0, (size_t)(unit_random(&b->seed) % (BIG / BLOCK)) * BLOCK, BLOCK);
+		if (i % 64 == 63)
+			assert_int_equal(store_tend(b->f->store), 0);
+		assert_true(i % 1024 != 1023 || big_bytes(b) < BIG * 2ull); /* while it goes on, too */
+	}
+	come_to_rest(b);
+	assert_true(big_bytes(b) < (uint64_t)BIG * 13 / 10);
+	check_big(b, 0);
+	store_fixture_crash(b->f, FAKE_KEEP_ALL);
+	check_big(b, 0);
+	big_free(b);
+}
+
+static void bytes_that_files_share_are_moved_once(void **state)
+{
+	struct big *b = big_new();
+	(void)state;
+	copy_big(b, 0, 1);
+	for (int i = 0; i < 3 * (BIG / BLOCK); i++) { /* half of the first file's blocks die in the copy, too */
+		size_t at = (size_t)(unit_random(&b->seed) % (BIG / BLOCK / 2)) * 2 * BLOCK;
+		write_big(b, 0, at, BLOCK);
+		if (i % 64 == 63) {
+			copy_big(b, 0, 1);
+			assert_int_equal(store_tend(b->f->store), 0);
+		}
+	}
+	copy_big(b, 0, 1);
+	copy_big(b, 1, 2);
+	come_to_rest(b);
+	assert_true(big_bytes(b) < (uint64_t)BIG * 13 / 10);
+	for (size_t i = 0; i < 3; i++)
+		check_big(b, i);
+	store_fixture_crash(b->f, FAKE_KEEP_ALL);
+	for (size_t i = 0; i < 3; i++)
+		check_big(b, i);
+	big_free(b);
+}
+
+/* Pieces so small that their rows outweigh them are not moved again and again. */
+static void tiny_files_come_to_rest(void **state)
+{
+	struct big *b = big_new();
+	char name[16];
+	(void)state;
+	for (int i = 0; i < 1500; i++) {
+		snprintf(name, sizeof name, "t%d", i);
+		uint64_t ino = store_fixture_make(b->f, b->f->root, name, NODE_FILE);
+		store_fixture_write(b->f, ino, 0, name, 3);
+	}
+	come_to_rest(b);
+	check_big(b, 0);
+	big_free(b);
+}
+
+/* A block that does not open keeps its segment, and nothing else. */
+static void damaged_bytes_do_not_stop_it(void **state)
+{
+	struct big *b = big_new();
+	struct piece p;
+	(void)state;
+	assert_int_equal(index_extent_next(b->f->store->index, b->ino[0], 16 * BLOCK, &p), 0);
+	char name[32];
+	snprintf(name, sizeof name, "seg-%016llx", (unsigned long long)p.at.segment);
+	const struct env *env = fake_env_get(b->f->env);
+	int fd = env->open(env->ctx, FAKE_DIR, name, 2 /* O_RDWR */, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(env->pwrite(env->ctx, fd, "damage", 6, (off_t)p.at.pos + 100), 0);
+	env->close(env->ctx, fd);
+	for (size_t at = 64 * BLOCK; at < BIG; at += 2 * BLOCK)
+		write_big(b, 0, at, BLOCK);
+	come_to_rest(b);
+	assert_true(big_bytes(b) < (uint64_t)BIG * 13 / 10);
+	big_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(rewriting_for_ever_takes_bounded_space),
 		cmocka_unit_test(power_cuts_amid_compaction_lose_nothing_synced),
-		cmocka_unit_test(deleted_files_give_their_space_back), cmocka_unit_test(a_snapshot_reads_what_it_saw) };
+		cmocka_unit_test(deleted_files_give_their_space_back), cmocka_unit_test(a_snapshot_reads_what_it_saw),
+		cmocka_unit_test(overwriting_everything_ten_times_stays_under_1_3),
+		cmocka_unit_test(overwriting_blocks_at_random_stays_under_1_3),
+		cmocka_unit_test(bytes_that_files_share_are_moved_once), cmocka_unit_test(tiny_files_come_to_rest),
+		cmocka_unit_test(damaged_bytes_do_not_stop_it) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
