@@ -135,7 +135,9 @@ int store_punch(struct store *s, bool *ret_some)
 			return 0;
 		err = make_plan(s);
 	}
-	if (err == 0 && older_readers(s))
+	bool wait = err == 0 && older_readers(s);
+	atomic_store(&s->readers_wait, wait);
+	if (wait)
 		return 0; /* the plan stays good: next turn */
 	for (size_t i = 0; err == 0 && i < survey_rows(plan->survey); i++) {
 		struct survey_row row = survey_row(plan->survey, i);

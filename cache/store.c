@@ -24,6 +24,7 @@
 enum {
 	COMMIT_OPS = 10000,
 	LOOK_OPS = 64,
+	LOOK_BYTES = 1 << 20,
 	LITTLE = 16 << 10, /* body of a transaction */
 	PENDING_SOFT = 8192,
 	PENDING_HARD = 24576 /* pages */,
@@ -332,7 +333,7 @@ static void reset(struct store_txn *t)
 	buf_clear(&t->body);
 	buf_clear(&t->data);
 	t->data_view = bytes_of(NULL, 0);
-	t->live = t->failed = t->frees = t->local = t->refused = t->keeps_house = false;
+	t->live = t->failed = t->frees = t->local = t->refused = t->keeps_house = t->tight = false;
 	t->changed = 0;
 }
 
@@ -359,13 +360,15 @@ int txn_call(struct store *s, struct store_txn **ret_t)
 	if (pending > PENDING_SOFT)
 		tend_kick(s);
 	if (atomic_load(&s->scarce))
-		(void)!tend_make_room(s);
+		tend_make_room(s);
+	bool tight = atomic_load(&s->tight);
 	int err = pending > PENDING_HARD ? tend_relieve(s) : 0;
 	if (err == 0)
 		err = txn_call_inside(s, ret_t);
 	if (err == 0) {
 		(*ret_t)->frees = false;
 		(*ret_t)->local = true;
+		(*ret_t)->tight = tight;
 	}
 	return err;
 }
@@ -388,11 +391,14 @@ static int write_entry(struct store_txn *t)
 {
 	struct store *s = t->s;
 	struct place data;
-	if (s->uncommitted % LOOK_OPS == 0)
-		tend_look_at_space(s);
 	enum journal_room room = room_for(t);
-	if (room == ROOM_AMPLE && atomic_load(&s->tight))
+	if (room == ROOM_AMPLE && t->tight)
 		return ERR_NO_SPACE;
+	s->unseen += t->body.len + txn_data(t).len;
+	if (s->unseen >= LOOK_BYTES || s->uncommitted % LOOK_OPS == 0) {
+		tend_look_at_space(s);
+		s->unseen = 0;
+	}
 	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), room, &data);
 	if (err < 0)
 		return err;

@@ -184,7 +184,9 @@ int store_link(struct store *s, uint64_t ino, uint64_t parent, struct bytes name
 	if (err < 0)
 		return err;
 	err = txn_end(t, link_name(t, ino, parent, name, &n));
-	return err < 0 ? err : store_show_node(s, &n, ret);
+	if (err == 0)
+		store_show_node(s, &n, ret);
+	return err;
 }
 
 /* ---- rename ---- */

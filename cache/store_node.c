@@ -27,11 +27,13 @@ static int get_shown(struct store *s, uint64_t ino, struct node *ret)
 	return err < 0 ? err : show(s, ret);
 }
 
-int store_show_node(struct store *s, const struct node *n, struct node *ret)
+void store_show_node(struct store *s, const struct node *n, struct node *ret)
 {
+	struct node now;
 	*ret = *n;
 	ret->allocated = n->size;
-	return n->flags & NODE_HOLES ? store_getattr(s, n->ino, ret) : 0;
+	if ((n->flags & NODE_HOLES) && store_getattr(s, n->ino, &now) == 0)
+		*ret = now;
 }
 
 int store_lookup(struct store *s, uint64_t parent, struct bytes name, struct node *ret)
@@ -118,7 +120,9 @@ int store_setattr(struct store *s, uint64_t ino, unsigned mask, const struct nod
 		err = txn_put_node(t, &n, &before);
 	}
 	err = txn_end(t, err);
-	return err < 0 ? err : store_show_node(s, &n, ret);
+	if (err == 0)
+		store_show_node(s, &n, ret);
+	return err;
 }
 
 /* ---- creation ---- */
@@ -202,7 +206,9 @@ int store_create(struct store *s, uint64_t parent, struct bytes name, const stru
 	if (err < 0)
 		return err;
 	err = txn_end(t, create(t, parent, name, new, &n));
-	return err < 0 ? err : store_show_node(s, &n, ret);
+	if (err == 0)
+		store_show_node(s, &n, ret);
+	return err;
 }
 
 int store_create_unnamed(struct store *s, uint64_t dir, const struct node_new *new, struct node *ret)
@@ -226,7 +232,9 @@ int store_create_unnamed(struct store *s, uint64_t dir, const struct node_new *n
 		err = stage_new(t, new, &n);
 	}
 	err = txn_end(t, err);
-	return err < 0 ? err : store_show_node(s, &n, ret);
+	if (err == 0)
+		store_show_node(s, &n, ret);
+	return err;
 }
 
 int store_readlink(struct store *s, uint64_t ino, struct buf *out)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 #include "cache/pagevfs.h"
 #include "cache/txn.h"
 
@@ -19,7 +20,10 @@ enum {
 	TIGHT_MARGIN = 8 << 20,
 	SCARCE_MARGIN = 24 << 20,
 	MAKE_ROOM_NS = 200000000,
-	QUIET_TURNS = 5
+	QUIET_TURNS = 5,
+	WORTH_LOST = 256 << 10,
+	READERS_US = 5000,
+	WAIT_NS = 2000000000
 };
 
 /* The segments' numbers of live bytes go with the commit that they belong to. */
@@ -100,6 +104,7 @@ void tend_look_at_space(struct store *s)
 		return; /* no real disk */
 	uint64_t free_bytes = (uint64_t)below.f_bavail * below.f_frsize;
 	uint64_t need = pagevfs_need(s->vfs);
+	atomic_store(&s->free_bytes, free_bytes);
 	atomic_store(&s->scarce, free_bytes < need + SCARCE_MARGIN);
 	atomic_store(&s->tight, free_bytes < need + TIGHT_MARGIN);
 	journal_spare(s->journal, atomic_load(&s->scarce));
@@ -185,17 +190,6 @@ static int free_segments(struct store *s)
 	}
 	store_unlock(s);
 	return err;
-}
-
-/* At most a few times a second, unless a checkpoint gives much back: on a disk that stays full it would be in vain. */
-int tend_make_room(struct store *s)
-{
-	int64_t now = s->config.env->mono_ns(s->config.env->ctx);
-	int64_t last = atomic_load(&s->made_room);
-	bool worth = pagevfs_frames(s->vfs) > CHECKPOINT_FRAMES / 2;
-	if ((now - last < MAKE_ROOM_NS && !worth) || !atomic_compare_exchange_strong(&s->made_room, &last, now))
-		return 0;
-	return store_tend(s);
 }
 
 int tend_relieve(struct store *s)
@@ -285,9 +279,9 @@ static int give_back(struct store *s)
 	return err;
 }
 
-int store_tend(struct store *s)
+/* tend_lock held. */
+static int take_turn(struct store *s)
 {
-	pthread_mutex_lock(&s->tend_lock);
 	look_at_work(s);
 	int err = settle(s);
 	if (err == 0)
@@ -300,12 +294,66 @@ int store_tend(struct store *s)
 	} else if (s->quiet) {
 		segments_drop_spares(s->segments);
 	}
+	s->turns++;
+	return err;
+}
+
+int store_tend(struct store *s)
+{
+	pthread_mutex_lock(&s->tend_lock);
+	int err = take_turn(s);
 	bool again = s->again;
 	s->again = false;
 	pthread_mutex_unlock(&s->tend_lock);
 	if (again)
 		tend_kick(s);
 	return err;
+}
+
+/* ---- when the disk is nearly full ---- */
+
+/* A turn, unless somebody else's whole turn went by while this waited for it. */
+static int join_turn(struct store *s, uint64_t *seen)
+{
+	pthread_mutex_lock(&s->tend_lock);
+	int err = s->turns > *seen + 1 ? 0 : take_turn(s);
+	*seen = s->turns;
+	pthread_mutex_unlock(&s->tend_lock);
+	return err;
+}
+
+/* Turns, as long as they give something and the disk is tight: nobody hears that there is no space while dead bytes take it up. */
+static void wait_for_room(struct store *s, int64_t start)
+{
+	const struct env *env = s->config.env;
+	uint64_t seen = s->turns;
+	bool waits = true;
+	while (atomic_load(&s->tight) && waits && env->mono_ns(env->ctx) - start < WAIT_NS) {
+		uint64_t before = atomic_load(&s->free_bytes);
+		if (join_turn(s, &seen) < 0)
+			return;
+		waits = atomic_load(&s->free_bytes) > before;
+		if (!waits && atomic_load(&s->readers_wait)) { /* what they see goes when they have gone */
+			waits = true;
+			usleep(READERS_US);
+		}
+	}
+}
+
+/* What died since the last try is worth another; else a few times a second do: on a disk that stays full it would be in vain. */
+void tend_make_room(struct store *s)
+{
+	int64_t now = s->config.env->mono_ns(s->config.env->ctx), last = atomic_load(&s->made_room);
+	uint64_t lost = segments_lost(s->segments), before = atomic_load(&s->room_lost);
+	bool worth = pagevfs_frames(s->vfs) > CHECKPOINT_FRAMES / 2 || lost - before >= WORTH_LOST;
+	if (now - last < MAKE_ROOM_NS && !worth)
+		return;
+	atomic_store(&s->made_room, now);
+	atomic_store(&s->room_lost, lost);
+	if (atomic_load(&s->tight))
+		wait_for_room(s, now);
+	else
+		(void)!store_tend(s);
 }
 
 /* ---- the thread ---- */

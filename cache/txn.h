@@ -30,6 +30,7 @@ struct store_txn {
 	bool frees;             /* lets go of space: goes on when the disk is full */
 	bool local;             /* a file-system call: not in a space that is read-only */
 	bool refused;           /* it was */
+	bool tight;             /* the disk was, when the call began */
 	bool keeps_house;       /* of the housekeeping alone: nobody works */
 	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
 	uint32_t changed;       /* space with a new local change, for the callback */
@@ -68,6 +69,8 @@ struct store {
 	struct journal *journal;
 	struct pagevfs *vfs;
 	_Atomic int64_t made_room; /* when, for tend_make_room() */
+	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
+	_Atomic bool readers_wait; /* holes could be punched but for them */
 
 	pthread_mutex_t lock; /* everything below */
 	struct index *index;
@@ -86,6 +89,7 @@ struct store {
 	size_t random_left;
 	struct store_txn *open; /* between store_begin and commit */
 	struct tail tails[TAILS];
+	uint64_t unseen; /* bytes written since space was looked at */
 	bool worked; /* something other than housekeeping was written since the last turn */
 
 	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards what follows */
@@ -98,6 +102,7 @@ struct store {
 	_Atomic bool quiet;            /* nothing was written by others for some turns; no lock */
 	unsigned quiet_turns;
 	bool again;                    /* the next turn at once */
+	_Atomic uint64_t turns;        /* ended; no lock to read it */
 	uint64_t db_segment, db_seq;    /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
@@ -129,8 +134,9 @@ void store_random(struct store *s, void *p, size_t n);
 int txn_put_node(struct store_txn *t, const struct node *now, const struct node *before) MUST_CHECK;
 /* Marks a local change on the copy; the caller stages it. */
 void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits);
-/* A node after a call that changed it, as the call returns it; no lock held. */
-int store_show_node(struct store *s, const struct node *n, struct node *ret) MUST_CHECK;
+/* A node after a call that changed it, as the call returns it; no lock held. The call has happened, so this cannot fail: what cannot
+ * be summed up counts as having no holes. */
+void store_show_node(struct store *s, const struct node *n, struct node *ret);
 /* Drops a node without names: for good if nobody has ever seen it, else what is left is a tombstone to be sent. */
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before) MUST_CHECK;
 
@@ -160,7 +166,8 @@ void punch_forget(struct store *s);
 int store_evict_some(struct store *s) MUST_CHECK;
 /* tend.c */
 /* Commits and flushes the index; no lock held. */
-int tend_make_room(struct store *s) MUST_CHECK; /* when space is tight; no lock held */
+/* When space is scarce, before a call; no lock held. Waits for what can be given back, 2 s at most, if it is tight. */
+void tend_make_room(struct store *s);
 void tend_look_at_space(struct store *s);
 int tend_relieve(struct store *s) MUST_CHECK;
 int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
