@@ -111,25 +111,33 @@ void id32_format_did(const struct id32 *key, char out[DID_KEY_TEXT_SIZE])
 	}
 }
 
-int id32_parse_did(const char *text, size_t len, struct id32 *ret_key)
+int did_key_parse(const char *text, size_t len, uint8_t *out, size_t n)
 {
-	uint8_t n[DID_BYTES] = { 0 };
-	if (len != DID_LEN || memcmp(text, DID_PREFIX, sizeof DID_PREFIX - 1) != 0)
+	const size_t prefix = sizeof DID_PREFIX - 1;
+
+	memset(out, 0, n);
+	if (len <= prefix || len > prefix + 2 * n || memcmp(text, DID_PREFIX, prefix) != 0 || text[prefix] == '1')
 		return ERR_INVALID;
-	for (size_t digit = sizeof DID_PREFIX - 1; digit < DID_LEN; digit++) {
+	for (size_t digit = prefix; digit < len; digit++) {
 		const char *at = memchr(base58_digits, text[digit], sizeof base58_digits - 1);
 		if (!at)
 			return ERR_INVALID;
 		unsigned carry = (unsigned)(at - base58_digits);
-		for (size_t i = sizeof n; i-- > 0;) {
-			carry += n[i] * 58u;
-			n[i] = (uint8_t)carry;
+		for (size_t i = n; i-- > 0;) {
+			carry += out[i] * 58u;
+			out[i] = (uint8_t)carry;
 			carry >>= 8;
 		}
 		if (carry != 0)
 			return ERR_INVALID;
 	}
-	if (n[0] != 0xed || n[1] != 0x01)
+	return out[0] > 1 ? 0 : ERR_INVALID;
+}
+
+int id32_parse_did(const char *text, size_t len, struct id32 *ret_key)
+{
+	uint8_t n[DID_BYTES];
+	if (did_key_parse(text, len, n, sizeof n) < 0 || n[0] != 0xed || n[1] != 0x01)
 		return ERR_INVALID;
 	memcpy(ret_key->b, n + 2, sizeof ret_key->b);
 	return 0;

@@ -62,3 +62,31 @@ void hash_plain(const char *label, struct bytes in, struct id32 *ret_hash)
 {
 	blake2b(NULL, label, in, ret_hash);
 }
+
+void hash_hmac(struct bytes key, struct bytes a, struct bytes b, struct id32 *ret_hash)
+{
+	crypto_auth_hmacsha256_state st;
+
+	crypto_auth_hmacsha256_init(&st, key.p, key.len);
+	crypto_auth_hmacsha256_update(&st, a.p, a.len);
+	crypto_auth_hmacsha256_update(&st, b.p, b.len);
+	crypto_auth_hmacsha256_final(&st, ret_hash->b);
+	sodium_memzero(&st, sizeof st);
+}
+
+int hash_uuid5(const struct id16 *ns, struct bytes name, struct id16 *ret_id)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	bool good = ctx && EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1 &&
+		    EVP_DigestUpdate(ctx, ns->b, sizeof ns->b) == 1 && EVP_DigestUpdate(ctx, name.p, name.len) == 1 &&
+		    EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	if (!good)
+		return ERR_NOMEM;
+	memcpy(ret_id->b, digest, sizeof ret_id->b);
+	ret_id->b[6] = (uint8_t)((ret_id->b[6] & 0x0f) | 0x50);
+	ret_id->b[8] = (uint8_t)((ret_id->b[8] & 0x3f) | 0x80);
+	return OK;
+}

@@ -22,4 +22,10 @@ void hash_keyed(const uint8_t key[32], const char *label, struct bytes in, struc
 /* BLAKE2b-256 of label ‖ in without a key. */
 void hash_plain(const char *label, struct bytes in, struct id32 *ret_hash);
 
+/* HMAC-SHA256 (RFC 2104) of a ‖ b under a key of any length. */
+void hash_hmac(struct bytes key, struct bytes a, struct bytes b, struct id32 *ret_hash);
+
+/* The name-based UUID of version 5 (RFC 9562): SHA-1, which here only names. ERR_NOMEM. */
+int hash_uuid5(const struct id16 *ns, struct bytes name, struct id16 *ret_id) MUST_CHECK;
+
 #endif

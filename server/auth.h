@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth: from a token to an identity. Self-issued tokens only (crypto/token.h): the device is proven, the person is a
- * claim.
+ * auth: from a token to who is speaking. Two kinds: a device's own (crypto/token.h), which proves the device and claims a
+ * person; and a trusted issuer's (jwt.h), which proves what it says.
  */
 #ifndef COFFER_SERVER_AUTH_H
 #define COFFER_SERVER_AUTH_H
@@ -9,10 +9,20 @@
 #include "crypto/token.h"
 #include "server/relay.h"
 
-/* Checks a token for any of the relay's origins. NULL if it is good; else the reason, in the protocol's words. */
-const char *auth_check(const struct relay *r, struct bytes text, struct token *ret_t);
+#define AUTH_TOKEN_MAX JWT_MAX /* characters of a token, of either kind */
 
-/* The same for an HTTP Authorization header's value; reasons as the file routes give them. */
-const char *auth_check_bearer(const struct relay *r, struct bytes header, struct token *ret_t);
+struct auth {
+	struct id32 person, device; /* zero for an issuer's token */
+	struct plain_self plain;
+};
+
+/* ERR_STALE: expired; ERR_NOT_FOUND: of no trusted issuer; ERR_CONTEXT: for another relay; ERR_AGAIN: ask again when the
+ * issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; anything else: not a good token. */
+int auth_check(const struct relay *r, struct bytes text, struct auth *ret_a) MUST_CHECK;
+/* The same for an HTTP Authorization header's value: NULL, or the reason and *ret_status. */
+const char *auth_check_bearer(const struct relay *r, struct bytes header, struct auth *ret_a, int *ret_status);
+
+/* What the WebSocket's close and token.refresh say of such an error. */
+const char *auth_reason(int err);
 
 #endif

@@ -3,15 +3,17 @@
  * caller: who stands behind a connection, and which of its pushes were accepted. Shared by counting.
  *
  * `person` is what the token claims; no log has said that the device is that person's. Rights follow from `device`,
- * whose key signed the delegation.
+ * whose key signed the delegation. A token of a trusted issuer knows neither: such a caller lives in plain spaces.
  */
 #ifndef COFFER_SERVER_CALLER_H
 #define COFFER_SERVER_CALLER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include "base/id.h"
 
 #define CALLER_ADDR 64
+#define CALLER_DID 264
 
 /* A set of numbers that are mostly consecutive, as intervals. When it is full the lowest interval is forgotten. */
 #define NUMBER_SET_MAX 1024
@@ -26,9 +28,24 @@ void number_set_add(struct number_set *s, uint64_t number);
 void number_set_remove(struct number_set *s, uint64_t number);
 bool number_set_has(const struct number_set *s, uint64_t number);
 
+/* Who somebody is in the plain protocol. From a token that a device made for itself all of it is computed from the
+ * device's key, which alone is proven; from a trusted issuer's it is what the issuer says (jwt.h). */
+struct plain_self {
+	bool trusted;     /* an issuer's word */
+	bool sync, files; /* scopes */
+	bool has_personal;
+	struct id16 personal; /* space */
+	struct id32 mailbox;
+	bool counted;         /* by the hour, as `actor` */
+	struct id32 actor;    /* issuer and person */
+	struct id32 subject; /* issuer, person and client: what another token of the same connection must have, too */
+	char did[CALLER_DID];
+};
+
 struct caller {
 	atomic_uint refs;
-	struct id32 person, device;
+	struct id32 person, device; /* zero for an issuer's token */
+	struct plain_self plain;
 	char addr[CALLER_ADDR];     /* of the client, for limits */
 	struct number_set accepted; /* pushes; writer thread only */
 };

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include "base/cleanup.h"
 #include "base/env.h"
+#include "server/jwt.h"
 #include "server/toml.h"
 
 #define ENV_PREFIX "COFFER_RELAY_"
@@ -285,9 +286,28 @@ int config_read_environment(struct config *c, char *const *env, struct config_fa
 
 /* --- checks, reload, printing --- */
 
+static int check_auth(const struct config *c, struct config_fault *ret_fault)
+{
+	const struct text_list *l = &c->auth.trusted_issuers;
+	const char *key = c->auth.identity_hash_key;
+
+	if (l->n > ISSUERS_MAX || c->auth.audiences.n > AUDIENCES_MAX)
+		return fault(ret_fault, "auth.trusted_issuers, auth.audiences: too many");
+	for (size_t i = 0; i < l->n; i++)
+		if (!issuers_spec_is_good(l->items[i]))
+			return fault(ret_fault, "auth.trusted_issuers: %.100s is no http or https URL", l->items[i]);
+	if (*key && id32_parse(key, strlen(key), &(struct id32){ 0 }) < 0)
+		return fault(ret_fault, "auth.identity_hash_key wants 64 hex digits");
+	return OK;
+}
+
 int config_finish(struct config *c, struct config_fault *ret_fault)
 {
 	struct text_list *l = &c->server.trusted_proxies;
+	int err = check_auth(c, ret_fault);
+
+	if (err < 0)
+		return err;
 
 	if (!*c->server.tls_certificate != !*c->server.tls_key)
 		return fault(ret_fault, "server.tls_certificate and server.tls_key are set together, or neither");

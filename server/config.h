@@ -38,6 +38,11 @@ struct config {
 	} server;
 
 	struct {
+		char *self_issued, *identity_hash_key;
+		struct text_list trusted_issuers, audiences;
+	} auth;
+
+	struct {
 		char *level, *format;
 	} log;
 

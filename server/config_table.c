@@ -34,6 +34,17 @@ const struct setting config_table[] = {
 	NUMBER(server, drain_seconds, 4, 0, 600, .about =
 		"At SIGTERM clients are told to connect again elsewhere; this long answers under way may take."),
 
+	TEXT(auth, self_issued, "open", .words = "open|off", .restart = true, .about =
+		"Tokens that a device made for itself, as Coffer's do: open takes anybody's, off none."),
+	LIST(auth, trusted_issuers, "", .env = "TRUSTED_ISSUERS", .restart = true, .about =
+		"Account servers whose tokens are believed, for clients of the plain protocol: [\"https://accounts.example.org\"],\n"
+		"or \"ISSUER=URL\" where the key set is not at ISSUER/.well-known/jwks.json. Up to 16."),
+	LIST(auth, audiences, "", .env = "AUDIENCES", .restart = true, .about =
+		"A token of theirs must name one of these; none: any will do. Up to 16."),
+	TEXT(auth, identity_hash_key, "", .env = "IDENTITY_HASH_KEY", .restart = true, .about =
+		"64 hex digits. With it invitations and membership entries are limited to 10 an hour for each person, who is\n"
+		"noted as a keyed hash."),
+
 	TEXT(log, level, "info", .words = "error|warn|info|debug", .env = "COFFER_LOG", .about =
 		"How much to say: error, warn, info or debug. Never content, keys or whole ids."),
 	TEXT(log, format, "text", .words = "text|json", .about = "text, or json: one object a line."),

@@ -15,7 +15,7 @@
 
 #include "server/depot.h"
 
-#define PLAIN_ROOT_KEY_MAX 34 /* a compressed P-256 point (33), or ed 01 and an Ed25519 key */
+#define PLAIN_ROOT_KEY_MAX 33 /* a compressed P-256 point */
 
 struct depot_plain {
 	uint64_t no; /* internal number */

@@ -301,19 +301,23 @@ static int parse_chunk_path(struct request *r, const char *path)
 	return id16_parse(path + 44, 36, &r->chunk);
 }
 
-/* NULL, or why the token is not good. */
-static const char *authenticate(struct request *r)
+/* NULL, or why the token is not good, and *ret_status. */
+static const char *authenticate(struct request *r, int *ret_status)
 {
-	char text[TOKEN_MAX + 16], addr[CALLER_ADDR];
+	char text[AUTH_TOKEN_MAX + 16], addr[CALLER_ADDR];
 	int n = lws_hdr_copy(r->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
-	struct token t;
-	const char *no = auth_check_bearer(r->net->relay, bytes_of(text, n > 0 ? (size_t)n : 0), &t);
+	struct auth a;
+	const char *no = auth_check_bearer(r->net->relay, bytes_of(text, n > 0 ? (size_t)n : 0), &a, ret_status);
 
 	if (no)
 		return no;
 	r->counted = net_address(r->wsi, addr, sizeof addr);
-	r->caller = caller_new(&t.person, &t.device, addr);
-	return r->caller ? NULL : "out of memory";
+	r->caller = caller_new(&a.person, &a.device, addr);
+	*ret_status = 503;
+	if (!r->caller)
+		return "out of memory";
+	r->caller->plain = a.plain;
+	return NULL;
 }
 
 static int dispatch(struct request *r, const struct method *m)
@@ -368,6 +372,7 @@ static bool address_is_full(const struct request *r, bool uploads)
 static int start_upload(struct request *r)
 {
 	const char *no;
+	int status;
 
 	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
 		r->close = true;
@@ -378,9 +383,9 @@ static int start_upload(struct request *r)
 			"chunk too large or too many");
 		return 0;
 	}
-	if ((no = authenticate(r))) {
+	if ((no = authenticate(r, &status))) {
 		r->close = true;
-		respond_error(r, 401, no);
+		respond_error(r, status, no);
 		return 0;
 	}
 	if (address_is_full(r, true)) {
@@ -401,6 +406,7 @@ static int start_upload(struct request *r)
 static int route_chunk(struct request *r, const char *path)
 {
 	const char *no;
+	int status;
 
 	if (parse_chunk_path(r, path) < 0) {
 		r->close = r->verb == VERB_PUT;
@@ -409,8 +415,8 @@ static int route_chunk(struct request *r, const char *path)
 	}
 	if (r->verb == VERB_PUT)
 		return start_upload(r);
-	if ((no = authenticate(r))) {
-		respond_error(r, 401, no);
+	if ((no = authenticate(r, &status))) {
+		respond_error(r, status, no);
 		return 0;
 	}
 	if (address_is_full(r, false)) {
@@ -440,10 +446,11 @@ static int route(struct request *r, const char *uri)
 	} else if (strcmp(uri, FRAME_WS_PATH) == 0) {
 		respond(r, 400);
 	} else {
-		const char *no = authenticate(r);
+		int status;
+		const char *no = authenticate(r, &status);
 
 		r->close = r->verb == VERB_PUT || r->verb == VERB_OTHER;
-		respond_error(r, no ? 401 : 404, no ? no : "not found");
+		respond_error(r, no ? status : 404, no ? no : "not found");
 	}
 	return 0;
 }

@@ -7,13 +7,15 @@
 
 struct topic {
 	struct topic *next;
-	struct space *space; /* a reference */
+	struct id16 id;
+	struct space *space; /* a reference; NULL: a plain space */
 	struct subscription *first;
 };
 
 struct subscription {
 	struct subscriber *who;
 	struct topic *topic;
+	struct grant *grant; /* NULL: none is needed */
 	struct subscription *topic_prev, *topic_next;
 	struct subscription *own_prev, *own_next;
 };
@@ -43,50 +45,88 @@ static struct topic **find(struct hub *h, const struct id16 *id)
 {
 	struct topic **t = &h->buckets[((size_t)id->b[0] << 8 | id->b[1]) % BUCKETS];
 
-	while (*t && !id16_equal(&(*t)->space->id, id))
+	while (*t && !id16_equal(&(*t)->id, id))
 		t = &(*t)->next;
 	return t;
 }
 
-static struct subscription *find_own(struct subscriber *s, const struct id16 *id)
+static struct subscription *find_own(const struct subscriber *s, const struct id16 *id)
 {
 	struct subscription *p = s->first;
 
-	while (p && !id16_equal(&p->topic->space->id, id))
+	while (p && !id16_equal(&p->topic->id, id))
 		p = p->own_next;
 	return p;
 }
 
-int hub_subscribe(struct hub *h, struct subscriber *s, struct space *sp)
+static struct topic *topic_new(struct hub *h, const struct id16 *id, struct space *sp)
 {
-	struct topic **t = find(h, &sp->id);
-	struct subscription *p;
+	struct topic *t = calloc(1, sizeof *t);
 
-	if (find_own(s, &sp->id))
-		return OK;
-	if (s->n >= s->max)
-		return ERR_RANGE;
-	if (!(p = calloc(1, sizeof *p)))
-		return ERR_NOMEM;
-	if (!*t) {
-		if (!(*t = calloc(1, sizeof **t))) {
-			free(p);
-			return ERR_NOMEM;
-		}
-		(*t)->space = spaces_ref(h->spaces, sp);
+	if (t) {
+		t->id = *id;
+		t->space = sp ? spaces_ref(h->spaces, sp) : NULL;
 	}
+	return t;
+}
+
+static void link_in(struct subscription *p, struct subscriber *s, struct topic *t)
+{
 	p->who = s;
-	p->topic = *t;
-	p->topic_next = (*t)->first;
+	p->topic = t;
+	p->topic_next = t->first;
 	if (p->topic_next)
 		p->topic_next->topic_prev = p;
-	(*t)->first = p;
+	t->first = p;
 	p->own_next = s->first;
 	if (p->own_next)
 		p->own_next->own_prev = p;
 	s->first = p;
 	s->n++;
+}
+
+static int copy_grant(const struct grant *grant, struct grant **ret_copy)
+{
+	*ret_copy = NULL;
+	if (!grant)
+		return OK;
+	if (!(*ret_copy = malloc(sizeof *grant)))
+		return ERR_NOMEM;
+	**ret_copy = *grant;
 	return OK;
+}
+
+int hub_subscribe(
+	struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp, const struct grant *grant)
+{
+	struct topic **t = find(h, id);
+	struct subscription *p = find_own(s, id);
+	struct grant *own;
+	int err;
+
+	if (!p && s->n >= s->max)
+		return ERR_RANGE;
+	if ((err = copy_grant(grant, &own)) < 0)
+		return err;
+	if (p) {
+		free(p->grant);
+		p->grant = own;
+		return OK;
+	}
+	p = calloc(1, sizeof *p);
+	if (!p || (!*t && !(*t = topic_new(h, id, sp)))) {
+		free(p);
+		free(own);
+		return ERR_NOMEM;
+	}
+	p->grant = own;
+	link_in(p, s, *t);
+	return OK;
+}
+
+bool hub_is_subscribed(const struct subscriber *s, const struct id16 *id)
+{
+	return find_own(s, id) != NULL;
 }
 
 static void drop(struct hub *h, struct subscription *p)
@@ -106,18 +146,19 @@ static void drop(struct hub *h, struct subscription *p)
 	if (p->topic_next)
 		p->topic_next->topic_prev = p->topic_prev;
 	p->who->n--;
+	free(p->grant);
 	free(p);
 	if (t->first)
 		return;
-	at = find(h, &t->space->id);
+	at = find(h, &t->id);
 	*at = t->next;
 	spaces_put(h->spaces, t->space);
 	free(t);
 }
 
-void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *space)
+void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id)
 {
-	struct subscription *p = find_own(s, space);
+	struct subscription *p = find_own(s, id);
 
 	if (p)
 		drop(h, p);
@@ -129,22 +170,31 @@ void hub_leave(struct hub *h, struct subscriber *s)
 		drop(h, s->first);
 }
 
-size_t hub_publish(struct hub *h, struct space *sp, struct message *m, uint64_t except)
+/* `log` of a Coffer space. */
+static bool may_read(const struct subscription *p, const struct shared_log *log, int64_t now)
 {
-	struct topic *t = *find(h, &sp->id);
+	if (p->topic->space)
+		return log && log_may_read(log->log, &p->who->device);
+	return !p->grant || p->grant->exp >= now;
+}
+
+size_t hub_publish(struct hub *h, const struct id16 *id, struct message *m, uint64_t except, int64_t now)
+{
+	struct topic *t = *find(h, id);
 	struct subscription *p = t ? t->first : NULL, *next;
-	struct space_view v;
+	struct space_view v = { 0 };
 	size_t n = 0;
 
 	if (!p)
 		return 0;
-	v = space_view(sp);
+	if (t->space)
+		v = space_view(t->space);
 	for (; p; p = next) {
 		struct subscriber *who = p->who;
 
 		next = p->topic_next;
-		if (!v.log || !log_may_read(v.log->log, &who->device)) {
-			who->revoked(who->ctx, &sp->id);
+		if (!may_read(p, v.log, now)) {
+			who->revoked(who->ctx, id);
 			drop(h, p);
 		} else if (m && who->id != except) {
 			who->deliver(who->ctx, m);
@@ -153,4 +203,24 @@ size_t hub_publish(struct hub *h, struct space *sp, struct message *m, uint64_t 
 	}
 	space_view_release(&v);
 	return n;
+}
+
+static bool stands_on(const struct grant *g, const struct id32 *cid)
+{
+	for (size_t i = 0; g && i < g->n; i++)
+		if (id32_equal(&g->cids[i], cid))
+			return true;
+	return false;
+}
+
+void hub_revoke(struct hub *h, const struct id16 *id, const struct id32 *cid)
+{
+	struct topic *t = *find(h, id);
+	struct subscription *p = t ? t->first : NULL, *next;
+
+	for (; p; p = next) {
+		next = p->topic_next;
+		if (stands_on(p->grant, cid))
+			drop(h, p);
+	}
 }

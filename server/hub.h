@@ -3,17 +3,19 @@
  * hub: who listens to which space. Network thread only.
  *
  *	struct subscriber me = { .id = 7, .device = d, .max = 100, .deliver = f, .revoked = g, .ctx = c };
- *	hub_subscribe(h, &me, space);
- *	hub_publish(h, space, message, 7);     // to everybody but number 7
+ *	hub_subscribe(h, &me, &id, space, NULL);
+ *	hub_publish(h, &id, message, 7, now);     // to everybody but number 7
  *	hub_leave(h, &me);
  *
- * At each delivery the subscriber's right to read is checked against the space's log as it stands now; who lost it is
- * told once (revoked) and forgotten. deliver must not call back into the hub; it takes a reference of its own if it
+ * At each delivery the subscriber's right to read is checked: in a Coffer space against its log as it stands now, in a
+ * plain one against the end of the UCAN that let it in; who lost it is told once (revoked) and forgotten. What a revoked
+ * UCAN let in is forgotten by hub_revoke. deliver must not call back into the hub; it takes a reference of its own if it
  * keeps the message.
  */
 #ifndef COFFER_SERVER_HUB_H
 #define COFFER_SERVER_HUB_H
 
+#include "server/grant.h"
 #include "server/message.h"
 #include "server/spaces.h"
 
@@ -35,11 +37,15 @@ struct hub;
 int hub_new(struct spaces *spaces, struct hub **ret_h) MUST_CHECK;
 void hub_free(struct hub *h); /* nobody may be subscribed */
 
-/* Again is harmless. ERR_RANGE over s->max. */
-int hub_subscribe(struct hub *h, struct subscriber *s, struct space *sp) MUST_CHECK;
-void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *space);
+/* `sp` of a Coffer space, NULL for a plain one; then `grant` says by what right, NULL by the person's own. Again takes the new
+ * grant. ERR_RANGE over s->max. */
+int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp, const struct grant *grant) MUST_CHECK;
+bool hub_is_subscribed(const struct subscriber *s, const struct id16 *id);
+void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);
-/* m NULL: nothing is told, only rights are checked. Returns to how many it went. */
-size_t hub_publish(struct hub *h, struct space *sp, struct message *m, uint64_t except);
+/* m NULL: nothing is told, only rights are checked. `now`: unix s. Returns to how many it went. */
+size_t hub_publish(struct hub *h, const struct id16 *id, struct message *m, uint64_t except, int64_t now);
+/* Forgets those whom a UCAN of this cid let into a plain space. They are not told: the notice that goes to all does. */
+void hub_revoke(struct hub *h, const struct id16 *id, const struct id32 *cid);
 
 #endif

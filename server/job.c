@@ -26,8 +26,7 @@ void job_drop_results(struct relay *relay, struct job *j)
 	message_list_clear(&j->out);
 	while ((n = j->notices)) {
 		j->notices = n->next;
-		spaces_put(relay->spaces, n->space);
-		message_unref(n->sync);
+		message_unref(n->message);
 		free(n);
 	}
 	while ((w = j->watches)) {
@@ -89,6 +88,16 @@ int job_error(struct job *j, const char *code, const char *message)
 	return job_send(j, &b, &e);
 }
 
+int job_empty(struct job *j)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	job_begin_result(j, &b, &e);
+	cbor_put_map(&e, 0);
+	return job_send(j, &b, &e);
+}
+
 int job_refuse(struct job *j, const char *code)
 {
 	struct buf b;
@@ -103,29 +112,36 @@ int job_refuse(struct job *j, const char *code)
 	return job_send(j, &b, &e);
 }
 
-int job_notify(struct relay *relay, struct job *j, struct space *sp, struct message *sync)
+int job_notify(struct job *j, const struct id16 *space, struct message *m, struct notice **ret_n)
 {
 	struct notice *n = calloc(1, sizeof *n), **p = &j->notices;
 
 	if (!n) {
-		message_unref(sync);
+		message_unref(m);
 		return ERR_NOMEM;
 	}
-	n->space = spaces_ref(relay->spaces, sp);
-	n->sync = sync;
+	n->space = *space;
+	n->message = m;
 	while (*p)
 		p = &(*p)->next;
 	*p = n;
+	if (ret_n)
+		*ret_n = n;
 	return OK;
 }
 
-int job_watch(struct relay *relay, struct job *j, struct space *sp)
+int job_watch(
+	struct relay *relay, struct job *j, const struct id16 *id, struct space *sp, const struct grant *grant)
 {
 	struct watch *w = calloc(1, sizeof *w);
 
 	if (!w)
 		return ERR_NOMEM;
-	w->space = spaces_ref(relay->spaces, sp);
+	w->id = *id;
+	w->space = sp ? spaces_ref(relay->spaces, sp) : NULL;
+	w->granted = grant != NULL;
+	if (grant)
+		w->grant = *grant;
 	w->next = j->watches;
 	j->watches = w;
 	return OK;

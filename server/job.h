@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "server/message.h"
 #include "server/caller.h"
+#include "server/grant.h"
 #include "server/spaces.h"
 #include "wire/cbor.h"
 #include "wire/frame.h"
@@ -26,7 +27,8 @@ struct job;
 
 enum lane {
 	LANE_WRITE, /* writer thread, in its transaction, in order */
-	LANE_READ   /* reader thread, one at a time for each connection */
+	LANE_READ,  /* reader thread, one at a time for each connection */
+	LANE_TURN   /* writer thread too, but in turn with the connection's reads: the plain protocol answers in order */
 };
 
 struct method {
@@ -37,17 +39,25 @@ struct method {
 	void (*state_free)(void *state);
 };
 
-/* Something that the subscribers of a space are told once the writer has committed. */
+/* Something that others are told once the writer has committed. */
 struct notice {
 	struct notice *next;
-	struct space *space;  /* a reference */
-	struct message *sync; /* NULL: only rights may have changed */
+	struct id16 space;
+	struct message *message; /* NULL: only rights may have changed */
+	bool to_sender;          /* to the connection that caused it, too */
+	bool revokes;            /* a UCAN of the space: */
+	struct id32 cid;
+	bool to_mailbox; /* not to a space, but to the connections of a mailbox, some seconds later */
+	struct id32 mailbox;
 };
 
-/* What a subscribe asks the network thread to do before its result leaves. */
+/* What a subscribe asks the network thread to do before it goes on. */
 struct watch {
 	struct watch *next;
-	struct space *space; /* a reference */
+	struct id16 id;
+	struct space *space; /* a reference; NULL: a plain space */
+	bool granted;
+	struct grant grant; /* if granted */
 };
 
 struct job {
@@ -89,10 +99,14 @@ void job_begin_result(struct job *j, struct buf *b, struct cbor_enc *e);
 void job_begin_chunk(struct job *j, const char *name, struct buf *b, struct cbor_enc *e);
 int job_send(struct job *j, struct buf *b, struct cbor_enc *e) MUST_CHECK;
 int job_error(struct job *j, const char *code, const char *message) MUST_CHECK;
+/* {} */
+int job_empty(struct job *j) MUST_CHECK;
 /* {ok: false, error: code} */
 int job_refuse(struct job *j, const char *code) MUST_CHECK;
-int job_notify(struct relay *relay, struct job *j, struct space *sp, struct message *sync) MUST_CHECK; /* takes sync */
-int job_watch(struct relay *relay, struct job *j, struct space *sp) MUST_CHECK;
+/* Takes the message. *ret_n, unless ret_n is NULL, is the notice to add to; it stays the job's. */
+int job_notify(struct job *j, const struct id16 *space, struct message *m, struct notice **ret_n) MUST_CHECK;
+/* sp NULL: a plain space, by the right of `grant` or (NULL) one's own. */
+int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct space *sp, const struct grant *grant) MUST_CHECK;
 
 /* A first-in first-out queue between threads. */
 struct job_queue {

@@ -9,7 +9,6 @@
 #include "server/http.h"
 #include "server/rpc.h"
 #include "server/service.h"
-#include "server/subscribe.h"
 #include "server/ws.h"
 
 static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
@@ -35,27 +34,77 @@ static void job_came_back(void *ctx, struct job *j)
 	lws_cancel_service(n->lws);
 }
 
+struct late {
+	struct late *next;
+	struct id32 mailbox;
+	int64_t due; /* monotonic ns */
+};
+
+/* A random 1 to 5 s from now. */
+static void tell_mailbox_late(struct net *n, const struct id32 *mailbox)
+{
+	const struct env *env = n->relay->env;
+	struct late *l = calloc(1, sizeof *l);
+	uint32_t ms;
+
+	if (!l)
+		return; /* the mailbox will be looked into anyway */
+	env->random(env->ctx, &ms, sizeof ms);
+	l->mailbox = *mailbox;
+	l->due = env->mono_ns(env->ctx) + (1000 + ms % 4000) * 1000000ll;
+	l->next = n->late;
+	n->late = l;
+}
+
+static void tell_late(struct net *n, int64_t now)
+{
+	for (struct late **at = &n->late; *at;) {
+		struct late *l = *at;
+
+		if (l->due > now) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		ws_tell_mailbox(n, &l->mailbox);
+		free(l);
+	}
+}
+
 static void tell_subscribers(struct net *n, struct job *j)
 {
+	const int64_t now = relay_now(n->relay);
 	struct notice *notice;
 
 	while ((notice = j->notices)) {
-		size_t told = hub_publish(n->hub, notice->space, notice->sync, j->conn);
-
-		metrics_add(&n->relay->metrics, notices, told);
+		if (notice->to_mailbox)
+			tell_mailbox_late(n, &notice->mailbox);
+		else
+			metrics_add(&n->relay->metrics, notices,
+				hub_publish(n->hub, &notice->space, notice->message, notice->to_sender ? 0 : j->conn,
+					now));
+		if (notice->revokes)
+			hub_revoke(n->hub, &notice->space, &notice->cid);
 		j->notices = notice->next;
-		spaces_put(n->relay->spaces, notice->space);
-		message_unref(notice->sync);
+		message_unref(notice->message);
 		free(notice);
 	}
 }
 
 static void note_time(struct net *n, const struct job *j)
 {
-	bool write = j->method->lane == LANE_WRITE, http = j->method->name[0] == '/';
+	bool write = j->method->lane != LANE_READ, http = j->method->name[0] == '/';
 	enum metrics_kind kind = http ? (write ? METRICS_UPLOAD : METRICS_DOWNLOAD) : write ? METRICS_WRITE : METRICS_READ;
 
 	histogram_add(&n->relay->metrics.request_time[kind], mono(n) - j->started);
+}
+
+static void keys_changed(void *ctx)
+{
+	struct net *n = ctx;
+
+	atomic_store(&n->keys_changed, true);
+	lws_cancel_service(n->lws);
 }
 
 static void take_done(struct net *n)
@@ -109,6 +158,8 @@ static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void
 	switch (reason) {
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		take_done(n);
+		if (atomic_exchange(&n->keys_changed, false))
+			ws_auth_again(n);
 		return 0;
 	case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
 		return count_socket(n, wsi);
@@ -166,10 +217,10 @@ void net_dispatch(struct net *n, struct job *j)
 		j->started = mono(n);
 		metrics_add(&n->relay->metrics, queued, 1);
 	}
-	if (j->method->lane == LANE_WRITE)
-		writer_put(n->writer, j);
-	else
+	if (j->method->lane == LANE_READ)
 		reader_put(n->reader, j);
+	else
+		writer_put(n->writer, j);
 }
 
 static int make_vhost(struct net *n, const char *name, struct lws_vhost **ret_v)
@@ -255,7 +306,8 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	job_queue_init(&n->done);
 	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = peers_new(&n->peers)) < 0 || (err = start_lws(n)) < 0 ||
 		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
-		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0) {
+		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0 ||
+		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0) {
 		net_free(n);
 		*listener = (struct listener){ 0 };
 		return err;
@@ -301,6 +353,7 @@ static void on_timer(lws_sorted_usec_list_t *timer)
 	int64_t now = env->mono_ns(env->ctx);
 
 	ws_tick(n, now);
+	tell_late(n, now);
 	feed_watchdog(n, now);
 	for (size_t i = 0; n->full && i < n->listener.n; i++)
 		lws_rx_flow_control(n->accepting[i], 1);
@@ -343,9 +396,11 @@ void net_run(struct net *n)
 void net_free(struct net *n)
 {
 	struct job *j, *next;
+	struct late *l;
 
 	if (!n)
 		return;
+	issuers_stop(n->relay->jwt.issuers);
 	writer_stop(n->writer);
 	reader_stop(n->reader);
 	if (n->lws)
@@ -355,6 +410,10 @@ void net_free(struct net *n)
 		job_free(n->relay, j);
 	}
 	ws_forget_all(n);
+	while ((l = n->late)) {
+		n->late = l->next;
+		free(l);
+	}
 	hub_free(n->hub);
 	peers_free(n->peers);
 	job_queue_release(&n->done);

@@ -13,6 +13,7 @@
 #define COFFER_SERVER_NET_H
 
 #include <libwebsockets.h>
+#include <stdatomic.h>
 #include "server/hub.h"
 #include "server/listener.h"
 #include "server/peers.h"
@@ -24,6 +25,7 @@
 
 struct conn;
 struct request;
+struct late;
 
 struct net {
 	struct relay *relay;
@@ -33,6 +35,8 @@ struct net {
 	struct reader *reader;
 	struct hub *hub;
 	struct job_queue done; /* jobs that come back */
+	struct late *late;     /* notices for mailboxes that wait for their time */
+	atomic_bool keys_changed; /* set by the issuers' threads */
 	struct conn *conns[NET_BUCKETS];
 	struct request *requests[NET_BUCKETS];
 	uint64_t next_id;

@@ -7,6 +7,25 @@
 #include <sys/stat.h>
 #include "server/housekeeping.h"
 
+/* What the config says of tokens; config_finish has checked it. */
+static int set_auth(struct relay *r)
+{
+	const struct config *c = relay_config(r);
+	const char *key = c->auth.identity_hash_key;
+	struct id32 k;
+	int err = issuers_new(r->env, &r->jwt.issuers);
+
+	for (size_t i = 0; i < c->auth.trusted_issuers.n && err == OK; i++)
+		err = issuers_add(r->jwt.issuers, c->auth.trusted_issuers.items[i]);
+	for (size_t i = 0; i < c->auth.audiences.n && i < AUDIENCES_MAX; i++)
+		r->jwt.audiences[r->jwt.n_audiences++] = c->auth.audiences.items[i];
+	r->jwt.has_identity_key = id32_parse(key, strlen(key), &k) == OK;
+	if (r->jwt.has_identity_key)
+		memcpy(r->jwt.identity_key, k.b, sizeof k.b);
+	r->strangers = strcmp(c->auth.self_issued, "off") == 0 ? STRANGERS_OFF : STRANGERS_OPEN;
+	return err;
+}
+
 static int open_parts(struct relay *r, const char *dir)
 {
 	char path[4096];
@@ -17,7 +36,8 @@ static int open_parts(struct relay *r, const char *dir)
 	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)
 		return ERR_RANGE;
 	if ((err = depot_open(r->env, dir, &r->store)) < 0 || (err = blob_open(r->env, path, &r->blobs)) < 0 ||
-		(err = spaces_new(&r->spaces)) < 0 || (err = limits_new(r->config, &r->limits)) < 0)
+		(err = spaces_new(&r->spaces)) < 0 || (err = limits_new(r->config, &r->limits)) < 0 ||
+		(err = presence_new(r->env, &r->presence)) < 0 || (err = set_auth(r)) < 0)
 		return err;
 	return housekeeping_start(r);
 }
@@ -42,6 +62,8 @@ void relay_configure(struct relay *r, struct config *config)
 
 void relay_close(struct relay *r)
 {
+	issuers_free(r->jwt.issuers);
+	presence_free(r->presence);
 	spaces_free(r->spaces);
 	limits_free(r->limits);
 	blob_close(r->blobs);

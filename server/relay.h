@@ -14,12 +14,20 @@
 #include "server/blob.h"
 #include "server/config.h"
 #include "server/job.h"
+#include "server/jwt.h"
 #include "server/limits.h"
 #include "server/metrics.h"
+#include "server/presence.h"
 #include "server/spaces.h"
 #include "server/depot.h"
 
 #define RELAY_MAX_ORIGINS 8
+
+/* What becomes of tokens that no trusted issuer signed. */
+enum relay_strangers {
+	STRANGERS_OPEN, /* devices speak for themselves */
+	STRANGERS_OFF   /* only issuers' tokens are taken */
+};
 
 struct relay {
 	const struct env *env;
@@ -30,6 +38,9 @@ struct relay {
 	struct space *touched; /* batch.c: spaces changed in the writer's transaction */
 	struct limits *limits;
 	struct metrics metrics;
+	struct presence *presence;
+	struct jwt_rules jwt;
+	enum relay_strangers strangers;
 	const char *origins[RELAY_MAX_ORIGINS]; /* what tokens may be made out for; the first is the relay's own */
 	size_t n_origins;
 };

@@ -11,24 +11,24 @@ static const struct method *const methods[] = {
 	&method_get,
 	&method_head,
 	&method_subscribe,
-};
-
-/* Refused in every Coffer space, and there are no others here yet. */
-static const char *const plain[] = {
-	"push",
-	"pull",
-	"space.create",
-	"membership.append",
-	"membership.list",
-	"membership.revoke",
-	"epoch.begin",
-	"epoch.complete",
-	"deks.get",
-	"deks.rewrap",
-	"deks.getFiles",
-	"deks.rewrapFiles",
-	"file.deks.get",
-	"file.deks.rewrap",
+	&method_plain_push,
+	&method_plain_pull,
+	&method_space_create,
+	&method_membership_append,
+	&method_membership_list,
+	&method_membership_revoke,
+	&method_epoch_begin,
+	&method_epoch_complete,
+	&method_deks_get,
+	&method_deks_get_files,
+	&method_file_deks_get,
+	&method_deks_rewrap,
+	&method_deks_rewrap_files,
+	&method_file_deks_rewrap,
+	&method_invitation_create,
+	&method_invitation_list,
+	&method_invitation_get,
+	&method_invitation_delete,
 };
 
 const struct method *rpc_find(struct bytes name)
@@ -37,14 +37,6 @@ const struct method *rpc_find(struct bytes name)
 		if (cbor_text_is(name, methods[i]->name))
 			return methods[i];
 	return NULL;
-}
-
-bool rpc_is_plain(struct bytes name)
-{
-	for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
-		if (cbor_text_is(name, plain[i]))
-			return true;
-	return false;
 }
 
 void rpc_prepare(struct relay *relay, struct job *j)
@@ -61,12 +53,14 @@ int rpc_failed(struct job *j, int err)
 	}
 	switch (err) {
 	case ERR_NO_SPACE:
-		return j->method->lane == LANE_WRITE ? job_refuse(j, "storage_full")
-						     : job_error(j, "internal", "storage full");
+		return j->method->lane == LANE_WRITE || j->method == &method_plain_push
+			       ? job_refuse(j, "storage_full")
+			       : job_error(j, "internal", "storage full");
 	case ERR_NOMEM:
 		return job_error(j, "internal", "out of memory");
 	default:
-		return job_error(j, "internal", "storage failure");
+		return j->method == &method_plain_push ? job_refuse(j, "internal")
+						       : job_error(j, "internal", "storage failure");
 	}
 }
 
@@ -125,6 +119,44 @@ int param_text(struct bytes params, const char *key, size_t max, struct bytes *r
 		return err;
 	*ret_v = v;
 	return OK;
+}
+
+int param_text_opt(struct bytes params, const char *key, size_t max, struct bytes *ret_v)
+{
+	int err = param_text(params, key, max, ret_v);
+
+	if (err != ERR_NOT_FOUND)
+		return err;
+	*ret_v = bytes_of(NULL, 0);
+	return OK;
+}
+
+int param_bool_opt(struct bytes params, const char *key, bool *ret_v)
+{
+	struct bytes item;
+	struct cbor_dec d;
+	int err = cbor_map_find(params, CBOR_RPC, key, &item);
+
+	*ret_v = false;
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	d = cbor_dec_init_rpc(item);
+	*ret_v = cbor_get_bool(&d);
+	return cbor_dec_end(&d);
+}
+
+int param_int_opt(struct bytes params, const char *key, int64_t otherwise, int64_t *ret_v)
+{
+	struct bytes item;
+	struct cbor_dec d;
+	int err = cbor_map_find(params, CBOR_RPC, key, &item);
+
+	*ret_v = otherwise;
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	d = cbor_dec_init_rpc(item);
+	*ret_v = cbor_get_int(&d);
+	return cbor_dec_end(&d);
 }
 
 int param_array(struct bytes params, const char *key, size_t max, struct cbor_dec *ret_d, size_t *ret_n)

@@ -210,8 +210,7 @@ static int put_entry_lines(const struct append *a, size_t first, struct buf *lin
 	return lines_put(lines, l, a->n - first);
 }
 
-static int notify(struct relay *relay, struct job *j, struct space *sp, const struct append *a, size_t first,
-	uint64_t cursor, struct bytes lines)
+static int notify(struct job *j, const struct append *a, size_t first, uint64_t cursor, struct bytes lines)
 {
 	struct buf b;
 	struct cbor_enc e;
@@ -230,7 +229,7 @@ static int notify(struct relay *relay, struct job *j, struct space *sp, const st
 		buf_release(&b);
 		return err;
 	}
-	return job_notify(relay, j, sp, message_take(&b));
+	return job_notify(j, &a->space, message_take(&b), NULL);
 }
 
 static int store_entries_of(struct relay *relay, struct space_state *st, const struct append *a, size_t first)
@@ -273,7 +272,7 @@ static int write_append(
 	st->row.retention = log_retention(log);
 	if ((err = depot_step_put(relay->store, st->row.no, &step)) < 0 ||
 		(err = depot_space_update(relay->store, &st->row)) < 0 ||
-		(err = notify(relay, j, sp, a, first, step.cursor, step.lines)) < 0)
+		(err = notify(j, a, first, step.cursor, step.lines)) < 0)
 		return err;
 	metrics_add(&relay->metrics, entries, a->n - first);
 	return answer_appended(j, log_count(log) - 1, step.cursor);

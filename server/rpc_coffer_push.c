@@ -414,8 +414,8 @@ static int put_lines(const struct push *p, struct buf *lines, size_t *ret_n)
 	return lines_put(lines, l, n);
 }
 
-static int notify(struct relay *relay, struct job *j, struct space *sp, const struct push *p, uint64_t cursor,
-	struct bytes lines, size_t n)
+static int notify(
+	struct job *j, const struct space *sp, const struct push *p, uint64_t cursor, struct bytes lines, size_t n)
 {
 	struct buf b;
 	struct cbor_enc e;
@@ -437,7 +437,7 @@ static int notify(struct relay *relay, struct job *j, struct space *sp, const st
 		buf_release(&b);
 		return err;
 	}
-	return job_notify(relay, j, sp, message_take(&b));
+	return job_notify(j, &sp->id, message_take(&b), NULL);
 }
 
 static int write_push(struct relay *relay, struct job *j, struct space *sp, struct push *p)
@@ -466,7 +466,7 @@ static int write_push(struct relay *relay, struct job *j, struct space *sp, stru
 		return err;
 	metrics_add(&relay->metrics, pushes, 1);
 	metrics_add(&relay->metrics, records, n);
-	if ((err = notify(relay, j, sp, p, step.cursor, step.lines, n)) < 0)
+	if ((err = notify(j, sp, p, step.cursor, step.lines, n)) < 0)
 		return err;
 	return answer_ok(j, p, step.cursor);
 }

@@ -12,16 +12,18 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/auth.h"
+#include "server/live.h"
 #include "server/rpc.h"
-#include "server/subscribe.h"
 
 #define SECOND 1000000000ll
 
 enum {
 	CLOSE_GOING_AWAY = 1001,
 	CLOSE_TOO_BIG = 1009,
+	CLOSE_TRY_LATER = 1013,
 	CLOSE_AUTH = 4000,
 	CLOSE_LIFETIME = 4001,
+	CLOSE_TOO_MANY = 4003,
 	CLOSE_PROTOCOL = 4005,
 	CLOSE_SLOW = 4006,
 	CLOSE_RATE_LIMITED = 4007
@@ -35,6 +37,7 @@ struct conn {
 	char addr[CALLER_ADDR];
 	bool counted; /* among those of its address */
 	struct caller *caller; /* NULL before authentication */
+	bool auth_waits;       /* `in` holds the auth message until the issuers' keys change; the socket is not read */
 	struct subscriber subscriber;
 	struct buf in;
 	int64_t in_since; /* its first piece */
@@ -93,7 +96,7 @@ static int conn_close_now(struct conn *c, int code, const char *reason)
 static void flow_control(struct conn *c)
 {
 	const struct config *f = config_of(c);
-	bool full = c->jobs >= f->limits.requests || c->job_bytes >= f->limits.request_bytes ||
+	bool full = c->auth_waits || c->jobs >= f->limits.requests || c->job_bytes >= f->limits.request_bytes ||
 		    c->out.bytes > f->limits.queue_bytes || c->out.count > f->limits.queue_messages || c->net->draining;
 
 	if (full == c->paused)
@@ -211,7 +214,7 @@ static void conn_free(struct conn *c)
 
 	*at = c->next;
 	n->n_conns--;
-	hub_leave(n->hub, &c->subscriber);
+	live_leave(n, &c->subscriber);
 	while ((j = c->reads)) {
 		c->reads = j->next;
 		job_ends(n, j);
@@ -262,7 +265,7 @@ static void enqueue(struct conn *c, struct job *j)
 	if (j->method->lane == LANE_WRITE) {
 		c->writes_sent++;
 		net_dispatch(c->net, j);
-	} else {
+	} else { /* a read, or a write that waits for its turn among them */
 		j->order = c->writes_sent;
 		if (c->reads_last)
 			c->reads_last->next = j;
@@ -274,22 +277,40 @@ static void enqueue(struct conn *c, struct job *j)
 	flow_control(c);
 }
 
+/* NULL, or why a connection may not go on with this token. */
+static const char *refresh(struct conn *c, struct bytes text)
+{
+	struct auth a;
+	struct caller *fresh;
+	int err;
+
+	if (!text.len)
+		return "missing auth token";
+	if ((err = auth_check(c->net->relay, text, &a)) < 0)
+		return auth_reason(err);
+	if (!a.plain.sync)
+		return "sync scope required";
+	if (!id32_equal(&a.person, &c->caller->person) || !id32_equal(&a.device, &c->caller->device) ||
+		!id32_equal(&a.plain.subject, &c->caller->plain.subject))
+		return "token identity mismatch";
+	if (!a.plain.trusted)
+		return NULL; /* it says nothing new */
+	if (!(fresh = caller_new(&a.person, &a.device, c->addr)))
+		return "out of memory";
+	fresh->plain = a.plain;
+	caller_unref(c->caller);
+	c->caller = fresh;
+	return NULL;
+}
+
 static void token_refresh(struct conn *c, const struct frame *f)
 {
-	struct bytes text = bytes_of(NULL, 0);
-	struct token t;
-	const char *no;
-	struct buf b;
-	struct cbor_enc e;
+	struct bytes text;
+	const char *no = param_text_opt(f->value, "token", AUTH_TOKEN_MAX, &text) < 0 ? "invalid auth token"
+										      : refresh(c, text);
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
 
-	if (param_text(f->value, "token", TOKEN_MAX, &text) < 0)
-		no = "missing auth token";
-	else
-		no = auth_check(c->net->relay, text, &t);
-	if (!no && (!id32_equal(&t.person, &c->caller->person) || !id32_equal(&t.device, &c->caller->device)))
-		no = "token identity mismatch";
-	b = message_buf();
-	e = cbor_enc_init(&b);
 	frame_begin_response(&e, f->id);
 	cbor_put_map(&e, no ? 2 : 1);
 	cbor_put_text(&e, "ok");
@@ -313,8 +334,6 @@ static void take_request(struct conn *c, const struct frame *f)
 	metrics_add(&c->net->relay->metrics, requests, 1);
 	if (cbor_text_is(f->name, "token.refresh")) {
 		token_refresh(c, f);
-	} else if (!m && rpc_is_plain(f->name)) {
-		send_error(c, f->id, "forbidden", "forbidden");
 	} else if (!m) {
 		snprintf(message, sizeof message, "unknown method: %.*s", (int)f->name.len, (const char *)f->name.p);
 		send_error(c, f->id, "method_not_found", message);
@@ -346,7 +365,7 @@ static void unsubscribe(struct conn *c, struct bytes params)
 		if (cbor_dec_error(&d) < 0)
 			return;
 		if (id16_parse((const char *)text.p, text.len, &id) == OK)
-			hub_unsubscribe(c->net->hub, &c->subscriber, &id);
+			live_unsubscribe(c->net, &c->subscriber, &id);
 	}
 }
 
@@ -368,38 +387,111 @@ static void replace_oldest(struct conn *c)
 		conn_close(oldest, CLOSE_SLOW, "replaced by a newer connection");
 }
 
-static int refuse_auth(struct conn *c, const char *reason)
+/* An issuer's token says whose mailbox it is; the protocol counts by that. */
+static bool mailbox_is_full(const struct conn *c)
 {
-	metrics_add(&c->net->relay->metrics, auth_failures, 1);
-	return conn_close_now(c, CLOSE_AUTH, reason);
+	size_t count = 0;
+
+	if (!c->caller->plain.trusted)
+		return false;
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (const struct conn *o = c->net->conns[i]; o; o = o->next)
+			count += o->caller && !o->close_code && o->caller->plain.trusted &&
+				 id32_equal(&o->caller->plain.mailbox, &c->caller->plain.mailbox);
+	return count > WS_MAX_PER_MAILBOX;
 }
 
-static int authenticate(struct conn *c)
+static void refuse_auth(struct conn *c, const char *reason)
+{
+	metrics_add(&c->net->relay->metrics, auth_failures, 1);
+	conn_close(c, CLOSE_AUTH, reason);
+}
+
+static void take_caller(struct conn *c, const struct auth *a)
+{
+	if (!a->plain.sync) {
+		refuse_auth(c, "sync scope required");
+		return;
+	}
+	c->caller = caller_new(&a->person, &a->device, c->addr);
+	if (!c->caller) {
+		conn_close(c, CLOSE_TRY_LATER, "out of memory");
+		return;
+	}
+	c->caller->plain = a->plain;
+	c->subscriber.device = a->device;
+	if (mailbox_is_full(c))
+		conn_close(c, CLOSE_TOO_MANY, "too many connections");
+	else if (!a->plain.trusted)
+		replace_oldest(c);
+	log_debug("connection %llu: device %s", (unsigned long long)c->id, log_id32(&a->device).s);
+}
+
+static void check_token(struct conn *c, struct bytes text)
+{
+	struct auth a;
+	int err = auth_check(c->net->relay, text, &a);
+
+	c->auth_waits = err == ERR_AGAIN;
+	if (err == ERR_OFFLINE)
+		conn_close(c, CLOSE_TRY_LATER, auth_reason(err));
+	else if (err < 0 && !c->auth_waits)
+		refuse_auth(c, text.len ? auth_reason(err) : "empty auth token");
+	else if (err == OK)
+		take_caller(c, &a);
+}
+
+static void authenticate(struct conn *c)
 {
 	struct bytes text;
 	struct frame f;
-	struct token t;
-	const char *no;
 
 	if (!c->binary)
-		return refuse_auth(c, "expected binary auth frame");
-	if (!c->in.len)
-		return refuse_auth(c, "empty auth frame");
-	if (frame_decode(buf_bytes(&c->in), &f) < 0)
-		return refuse_auth(c, "invalid auth frame");
-	if (f.type != FRAME_NOTIFICATION || !cbor_text_is(f.name, "auth"))
-		return refuse_auth(c, "first frame must be an auth notification");
-	if (param_text(f.value, "token", TOKEN_MAX, &text) < 0)
-		return refuse_auth(c, "missing auth token");
-	if ((no = auth_check(c->net->relay, text, &t)))
-		return refuse_auth(c, no);
-	c->caller = caller_new(&t.person, &t.device, c->addr);
-	if (!c->caller)
-		return -1;
-	c->subscriber.device = t.device;
-	replace_oldest(c);
-	log_debug("connection %llu: device %s", (unsigned long long)c->id, log_id32(&t.device).s);
-	return 0;
+		refuse_auth(c, "expected binary auth frame");
+	else if (!c->in.len)
+		refuse_auth(c, "empty auth frame");
+	else if (frame_decode(buf_bytes(&c->in), &f) < 0)
+		refuse_auth(c, "invalid auth frame");
+	else if (f.type != FRAME_NOTIFICATION || !cbor_text_is(f.name, "auth"))
+		refuse_auth(c, "first frame must be an auth notification");
+	else if (param_text(f.value, "token", AUTH_TOKEN_MAX, &text) < 0)
+		refuse_auth(c, "missing auth token");
+	else
+		check_token(c, text);
+}
+
+void ws_auth_again(struct net *n)
+{
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (struct conn *c = n->conns[i]; c; c = c->next) {
+			if (!c->auth_waits || c->close_code)
+				continue;
+			authenticate(c);
+			if (!c->auth_waits) {
+				buf_clear(&c->in);
+				count_in(c);
+				flow_control(c);
+			}
+		}
+}
+
+void ws_tell_mailbox(struct net *n, const struct id32 *mailbox)
+{
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
+	struct message *m;
+
+	frame_begin_notification(&e, bytes_str("invitation"));
+	cbor_put_map(&e, 0);
+	if (cbor_enc_end(&e) < 0 || !(m = message_take(&b))) {
+		buf_release(&b);
+		return;
+	}
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (struct conn *c = n->conns[i]; c; c = c->next)
+			if (c->caller && !c->close_code && id32_equal(&c->caller->plain.mailbox, mailbox))
+				conn_deliver(c, m);
+	message_unref(m);
 }
 
 static int take_message(struct conn *c)
@@ -409,8 +501,10 @@ static int take_message(struct conn *c)
 	metrics_add(&c->net->relay->metrics, bytes_in, c->in.len);
 	if (frame_is_keepalive(buf_bytes(&c->in)))
 		return 0;
-	if (!c->caller)
-		return authenticate(c);
+	if (!c->caller) {
+		authenticate(c);
+		return 0;
+	}
 	if (!c->binary)
 		return conn_close_now(c, CLOSE_PROTOCOL, "expected binary rpc frame");
 	if (!c->in.len)
@@ -421,6 +515,8 @@ static int take_message(struct conn *c)
 		take_request(c, &f);
 	else if (f.type == FRAME_NOTIFICATION && cbor_text_is(f.name, "unsubscribe"))
 		unsubscribe(c, f.value);
+	else if (f.type == FRAME_NOTIFICATION)
+		live_take(c->net, &c->subscriber, f.name, f.value);
 	return 0;
 }
 
@@ -436,8 +532,8 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 		c->in_since = c->net->relay->env->mono_ns(c->net->relay->env->ctx);
 		c->binary = lws_frame_is_binary(wsi);
 	}
-	if (!c->caller && c->in.len + n > TOKEN_MAX + 256)
-		return refuse_auth(c, "invalid auth frame");
+	if (!c->caller && c->in.len + n > AUTH_TOKEN_MAX + 256)
+		return conn_close_now(c, CLOSE_AUTH, "invalid auth frame");
 	if (!c->in.len && lws_remaining_packet_payload(wsi) > n &&
 		buf_reserve(&c->in, n + lws_remaining_packet_payload(wsi)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
@@ -449,8 +545,10 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 	if (lws_remaining_packet_payload(wsi) || !lws_is_final_fragment(wsi))
 		return 0;
 	err = take_message(c);
-	buf_clear(&c->in);
+	if (!c->auth_waits)
+		buf_clear(&c->in);
 	count_in(c);
+	flow_control(c);
 	return err;
 }
 
@@ -496,11 +594,13 @@ static void register_watches(struct conn *c, struct job *j)
 {
 	struct watch *w;
 
-	for (w = j->watches; w; w = w->next)
-		if (hub_subscribe(c->net->hub, &c->subscriber, w->space) < 0)
+	while ((w = j->watches)) {
+		if (hub_subscribe(c->net->hub, &c->subscriber, &w->id, w->space, w->granted ? &w->grant : NULL) < 0)
 			conn_close(c, CLOSE_SLOW, "too many subscriptions");
-	if (j->method == &method_subscribe && subscribe_result(j) < 0)
-		conn_close(c, CLOSE_SLOW, "out of memory");
+		j->watches = w->next;
+		spaces_put(c->net->relay->spaces, w->space);
+		free(w);
+	}
 }
 
 void ws_done(struct net *n, struct job *j)
@@ -508,12 +608,13 @@ void ws_done(struct net *n, struct job *j)
 	struct conn *c = *find_conn(n, j->conn);
 
 	if (!c || c->close_code) {
-		if (c && j->method->lane == LANE_READ)
+		if (c && j->method->lane != LANE_WRITE)
 			c->reading = false;
 		job_ends(n, j);
 		return;
 	}
-	register_watches(c, j);
+	if (j->more)
+		register_watches(c, j);
 	message_list_move(&c->out, &j->out);
 	flow_control(c);
 	lws_callback_on_writable(c->wsi);
@@ -536,12 +637,13 @@ void ws_done(struct net *n, struct job *j)
 static void tick(struct conn *c, int64_t now)
 {
 	const struct config *limits = config_of(c);
+	const int64_t auth_seconds = c->auth_waits ? WS_AUTH_WAIT_SECONDS : (int64_t)limits->limits.auth_seconds;
 
 	if (c->net->draining) {
 		flow_control(c);
 		if ((!c->jobs && !c->out.first) || now >= c->net->drain_until)
 			conn_close(c, CLOSE_GOING_AWAY, "relay is stopping");
-	} else if (!c->caller && now >= c->opened + (int64_t)limits->limits.auth_seconds * SECOND) {
+	} else if (!c->caller && now >= c->opened + auth_seconds * SECOND) {
 		metrics_add(&c->net->relay->metrics, auth_failures, c->close_code == 0);
 		conn_close(c, CLOSE_AUTH, "auth timeout");
 	} else if (c->in.len && now >= c->in_since + (int64_t)limits->limits.message_seconds * SECOND) {
@@ -560,6 +662,7 @@ void ws_tick(struct net *n, int64_t now)
 	for (size_t i = 0; i < NET_BUCKETS; i++)
 		for (struct conn *c = n->conns[i]; c; c = c->next)
 			tick(c, now);
+	live_sweep(n);
 }
 
 void ws_forget_all(struct net *n)

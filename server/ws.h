@@ -8,6 +8,8 @@
 
 #include "server/net.h"
 
+#define WS_AUTH_WAIT_SECONDS 20      /* while an issuer is asked for its keys */
+#define WS_MAX_PER_MAILBOX 3         /* connections with issuers' tokens: the next is refused */
 #define WS_RESUME_OUT (512u << 10) /* bytes queued: a stream goes on below this */
 
 /* libwebsockets' callback of the subprotocol. */
@@ -15,6 +17,10 @@ int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, v
 
 /* A job came back: sends what it brought. Takes it. */
 void ws_done(struct net *n, struct job *j);
+/* The issuers' keys have changed: tokens that waited for them are looked at again. */
+void ws_auth_again(struct net *n);
+/* Tells the connections of a mailbox that there is something in it. */
+void ws_tell_mailbox(struct net *n, const struct id32 *mailbox);
 /* Once a second. */
 void ws_tick(struct net *n, int64_t now);
 /* Frees what the library did not close. */

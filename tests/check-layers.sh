@@ -20,7 +20,7 @@ declare -A FOLDERS=(
 # Single headers that a folder may include besides: nothing that opens content.
 declare -A HEADERS=(
 	[syncd]="crypto/session.h"
-	[server]="crypto/verify.h crypto/log.h crypto/token.h crypto/chain.h crypto/hash.h crypto/cert.h"
+	[server]="crypto/verify.h crypto/log.h crypto/token.h crypto/chain.h crypto/hash.h crypto/cert.h crypto/jws.h"
 )
 
 # Library header (extended regular expression) and the folders that are its home.
@@ -32,6 +32,7 @@ LIBRARIES=(
 	'curl/.*\.h:syncd server'
 	'libwebsockets\.h:syncd server'
 	'openssl/.*:crypto'
+	'jansson\.h:server'
 	'qrencode\.h:cli'
 	'libsmartcols.*\.h:cli'
 )

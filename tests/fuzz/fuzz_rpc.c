@@ -62,7 +62,7 @@ static void run(struct world *w, const struct method *m, const struct frame *f)
 		abort();
 	j->id = f->id;
 	j->params = f->value;
-	if (m->lane == LANE_WRITE) {
+	if (m->lane != LANE_READ) {
 		writer_run_batch(&w->relay, &j, 1);
 	} else {
 		rpc_prepare(&w->relay, j);

@@ -85,8 +85,8 @@ static struct answer finish(struct relay_bench *r, struct job *j)
 {
 	struct answer a = { 0 };
 
-	if (j->notices)
-		a.notice = message_ref(j->notices->sync);
+	if (j->notices && j->notices->message)
+		a.notice = message_ref(j->notices->message);
 	for (struct notice *n = j->notices; n; n = n->next)
 		r->notices++;
 	message_list_move(&a.frames, &j->out);
@@ -104,7 +104,7 @@ struct answer bench_call(struct relay_bench *r, struct caller *c, const char *me
 {
 	struct job *j = make_job(c, method, params);
 
-	if (j->method->lane == LANE_WRITE) {
+	if (j->method->lane != LANE_READ) {
 		writer_run_batch(&r->relay, &j, 1);
 		return finish(r, j);
 	}

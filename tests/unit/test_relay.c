@@ -125,7 +125,7 @@ static void test_protocol_errors(void **state)
 	reply_release(&r);
 	rpc_send_request(&c, "push", bytes_of("\xa0", 1));
 	r = rpc_reply(&c);
-	assert_true(reply_refused(&r, "forbidden"));
+	assert_true(reply_refused(&r, "invalid_params"));
 	reply_release(&r);
 	rpc_send_request(&c, "coffer.pull", bytes_of("\x01", 1));
 	r = rpc_reply(&c);

@@ -144,20 +144,20 @@ static void test_hub(void **state)
 	for (uint64_t i = 0; i < 3; i++) {
 		ears[i] = (struct ear){ .s = { .id = i, .max = 10, .deliver = hear, .revoked = lose, .ctx = &ears[i] } };
 		ears[i].s.device = *identity_device(i == 2 ? bob.id : alice.id); /* the third may not read */
-		assert_int_equal(hub_subscribe(h, &ears[i].s, sp), 0);
-		assert_int_equal(hub_subscribe(h, &ears[i].s, sp), 0);
+		assert_int_equal(hub_subscribe(h, &ears[i].s, &sp->id, sp, NULL), 0);
+		assert_int_equal(hub_subscribe(h, &ears[i].s, &sp->id, sp, NULL), 0);
 		assert_int_equal(ears[i].s.n, 1);
 	}
-	assert_int_equal(hub_publish(h, sp, m, 0), 1);
+	assert_int_equal(hub_publish(h, &sp->id, m, 0, 0), 1);
 	assert_int_equal(ears[0].heard, 0);
 	assert_int_equal(ears[1].heard, 1);
 	assert_int_equal(ears[2].heard, 0);
 	assert_int_equal(ears[2].revoked, 1);
 	assert_int_equal(ears[2].s.n, 0);
 	hub_unsubscribe(h, &ears[1].s, log_space(s.log));
-	assert_int_equal(hub_publish(h, sp, m, 77), 1);
+	assert_int_equal(hub_publish(h, &sp->id, m, 77, 0), 1);
 	hub_leave(h, &ears[0].s);
-	assert_int_equal(hub_publish(h, sp, m, 77), 0);
+	assert_int_equal(hub_publish(h, &sp->id, m, 77, 0), 0);
 	message_unref(m);
 	spaces_put(r.relay.spaces, sp);
 	hub_free(h);

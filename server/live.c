@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/live.h"
+
+#include "server/rpc.h"
+
+/* {space, peer, data}; without data if `data` is NULL. */
+static void tell(struct net *n, const char *name, const struct id16 *space, uint64_t conn, const struct bytes *data)
+{
+	char peer[PRESENCE_PEER_SIZE];
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
+	struct message *m;
+
+	presence_peer(n->relay->presence, conn, space, peer);
+	frame_begin_notification(&e, bytes_str(name));
+	cbor_put_map(&e, data ? 3 : 2);
+	cbor_put_text(&e, "space");
+	put_id(&e, space);
+	cbor_put_text(&e, "peer");
+	cbor_put_text(&e, peer);
+	if (data) {
+		cbor_put_text(&e, "data");
+		cbor_put_bytes(&e, data->p, data->len);
+	}
+	if (cbor_enc_end(&e) < 0 || !(m = message_take(&b))) {
+		buf_release(&b);
+		return;
+	}
+	metrics_add(&n->relay->metrics, notices, hub_publish(n->hub, space, m, conn, relay_now(n->relay)));
+	message_unref(m);
+}
+
+void live_take(struct net *n, struct subscriber *from, struct bytes name, struct bytes params)
+{
+	const bool set = cbor_text_is(name, "presence.set"), clear = cbor_text_is(name, "presence.clear");
+	const bool event = cbor_text_is(name, "event.send");
+	struct bytes data = bytes_of(NULL, 0);
+	struct id16 space;
+
+	if ((!set && !clear && !event) || param_id(params, "space", &space) < 0 || !hub_is_subscribed(from, &space))
+		return;
+	if (!clear && param_bytes(params, "data", event ? LIVE_EVENT_MAX : PRESENCE_DATA_MAX, &data) < 0)
+		return;
+	if (event) {
+		tell(n, "event", &space, from->id, &data);
+	} else if (set) {
+		if (presence_set(n->relay->presence, &space, from->id, data) == OK)
+			tell(n, "presence", &space, from->id, &data);
+	} else if (presence_clear(n->relay->presence, &space, from->id)) {
+		tell(n, "presence.leave", &space, from->id, NULL);
+	}
+}
+
+void live_unsubscribe(struct net *n, struct subscriber *from, const struct id16 *space)
+{
+	if (presence_clear(n->relay->presence, space, from->id))
+		tell(n, "presence.leave", space, from->id, NULL);
+	hub_unsubscribe(n->hub, from, space);
+}
+
+static void tell_left(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
+{
+	(void)data;
+	tell(ctx, "presence.leave", space, conn, NULL);
+}
+
+static void tell_nobody(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
+{
+	(void)ctx;
+	(void)space;
+	(void)conn;
+	(void)data;
+}
+
+void live_leave(struct net *n, struct subscriber *from)
+{
+	hub_leave(n->hub, from);
+	/* while the relay stops, the others are on their way out, too */
+	presence_leave(n->relay->presence, from->id, n->draining ? tell_nobody : tell_left, n);
+}
+
+void live_sweep(struct net *n)
+{
+	presence_sweep(n->relay->presence, tell_left, n);
+}

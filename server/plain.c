@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/plain.h"
+
+#include "server/rpc.h"
+
+void plain_ask(const struct relay *relay, const struct caller *who, const struct id16 *space, struct bytes ucan,
+	enum ucan_command need, struct plain_right *ret_right)
+{
+	struct ucan u;
+
+	*ret_right = (struct plain_right){ .err = ERR_FORBIDDEN };
+	if (who->plain.has_personal && id16_equal(space, &who->plain.personal)) {
+		ret_right->personal = true;
+		ret_right->err = OK;
+		return;
+	}
+	if (!ucan.len || !who->plain.did[0])
+		return;
+	ret_right->err = ucan_verify(ucan, who->plain.did, space, need, relay_now(relay), &u);
+	if (ret_right->err < 0)
+		return;
+	ret_right->root = u.root;
+	ret_right->grant = (struct grant){ .exp = u.exp, .n = u.n };
+	memcpy(ret_right->grant.cids, u.cids, u.n * sizeof u.cids[0]);
+}
+
+const struct grant *plain_grant(const struct plain_right *right)
+{
+	return right->personal ? NULL : &right->grant;
+}
+
+static int check_chain(struct depot *store, const struct plain_right *right, const struct depot_plain *sp)
+{
+	if (right->root.kind != JWS_P256 || sp->root_key_len != right->root.len ||
+		memcmp(sp->root_key, right->root.b, sp->root_key_len) != 0)
+		return ERR_FORBIDDEN;
+	for (size_t i = 0; i < right->grant.n; i++) {
+		int revoked = depot_is_revoked(store, sp->no, &right->grant.cids[i]);
+
+		if (revoked)
+			return revoked < 0 ? revoked : ERR_FORBIDDEN;
+	}
+	return OK;
+}
+
+int plain_open(
+	struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
+{
+	int err;
+
+	if (right->err < 0)
+		return right->err == ERR_NOMEM ? ERR_NOMEM : ERR_FORBIDDEN;
+	err = depot_plain_find(store, space, ret_sp);
+	if (err == ERR_NOT_FOUND && right->personal) {
+		*ret_sp = (struct depot_plain){ .id = *space, .generation = 1, .min_generation = 1 };
+		return OK;
+	}
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? ERR_FORBIDDEN : err;
+	if (right->personal) /* nobody else's root may stand under a person's own id */
+		return ret_sp->root_key_len ? ERR_FORBIDDEN : OK;
+	return check_chain(store, right, ret_sp);
+}
+
+int plain_open_to_write(
+	struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
+{
+	int err = plain_open(store, space, right, ret_sp);
+
+	return err < 0 || ret_sp->no ? err : depot_plain_create(store, ret_sp);
+}
+
+int plain_read_right(const struct relay *relay, const struct job *j, struct bytes params, enum ucan_command need,
+	struct id16 *ret_space, struct plain_right *ret_right)
+{
+	struct bytes text, ucan;
+	int err = param_text_opt(params, "ucan", UCAN_MAX, &ucan);
+
+	if (err < 0 || param_text(params, "space", FRAME_MAX, &text) < 0)
+		return ERR_INVALID;
+	if (id16_parse((const char *)text.p, text.len, ret_space) < 0)
+		return ERR_RANGE;
+	plain_ask(relay, j->caller, ret_space, ucan, need, ret_right);
+	return OK;
+}
+
+int plain_refuse(struct job *j, int err)
+{
+	switch (err) {
+	case ERR_INVALID:
+		return job_error(j, "invalid_params", "invalid params");
+	case ERR_RANGE:
+		return job_error(j, "bad_request", "invalid space id");
+	case ERR_FORBIDDEN:
+		return job_error(j, "forbidden", "forbidden");
+	case ERR_NOT_FOUND:
+		return job_error(j, "not_found", "not found");
+	default:
+		return err;
+	}
+}
+
+int plain_count(struct relay *relay, const struct caller *who, const char *what, int64_t seconds, int64_t max)
+{
+	int64_t n;
+
+	if (!who->plain.counted)
+		return OK;
+	n = depot_deeds(relay->store, what, &who->plain.actor, relay_now(relay) - seconds);
+	if (n < 0)
+		return (int)n;
+	return n >= max ? ERR_RATE_LIMITED : OK;
+}

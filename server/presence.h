@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * presence: who is here now: a few sealed bytes of each connection in each space, in memory, forgotten 45 s after they
+ * were last set. Others know a connection by a name that differs from space to space and from run to run. Thread-safe;
+ * callbacks run under its lock and must not call back.
+ */
+#ifndef COFFER_SERVER_PRESENCE_H
+#define COFFER_SERVER_PRESENCE_H
+
+#include "base/env.h"
+#include "base/id.h"
+
+#define PRESENCE_DATA_MAX 1024
+#define PRESENCE_SPACE_MAX 100 /* connections */
+#define PRESENCE_SECONDS 45
+#define PRESENCE_PEER_SIZE 33 /* 32 hex digits and NUL */
+
+struct presence;
+
+int presence_new(const struct env *env, struct presence **ret_p) MUST_CHECK;
+void presence_free(struct presence *p);
+
+/* What others call a connection in a space: HMAC-SHA256(secret, connection ‖ 00 ‖ space text), 16 bytes of it in hex. */
+void presence_name(const uint8_t secret[32], const char *connection, const struct id16 *space, char out[PRESENCE_PEER_SIZE]);
+void presence_peer(const struct presence *p, uint64_t conn, const struct id16 *space, char out[PRESENCE_PEER_SIZE]);
+
+/* ERR_RANGE: too long, or the space is full; ERR_NOMEM. */
+int presence_set(struct presence *p, const struct id16 *space, uint64_t conn, struct bytes data) MUST_CHECK;
+/* Whether there was something. */
+bool presence_clear(struct presence *p, const struct id16 *space, uint64_t conn);
+
+typedef void presence_each(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data);
+/* All of a space but `except`. */
+void presence_list(struct presence *p, const struct id16 *space, uint64_t except, presence_each *each, void *ctx);
+/* Removes a connection's / what is stale, and calls each() for it. */
+void presence_leave(struct presence *p, uint64_t conn, presence_each *each, void *ctx);
+void presence_sweep(struct presence *p, presence_each *each, void *ctx);
+
+#endif
