@@ -148,24 +148,44 @@ int txn_chunk_confirm(struct store_txn *t, uint64_t row)
 	return chunk_put(t, &c);
 }
 
-/* Nothing of ino is missing any more? */
-static int refresh_partial(struct store_txn *t, uint64_t ino)
+/* Whether a chunk is absent in [from, to) of ino; where is noted, to look there first the next time: a file that comes chunk after
+ * chunk is walked once in all, not once for each. */
+static int find_absent(struct store_txn *t, uint64_t ino, uint64_t from, uint64_t to, bool *ret_found)
 {
 	struct piece p;
-	struct node n;
-	int err = index_node_get(t->s->index, ino, &n);
-	if (err < 0 || !(n.flags & NODE_PARTIAL))
-		return err == ERR_NOT_FOUND ? 0 : err;
-	for (uint64_t at = 0; (err = index_extent_next(t->s->index, ino, at, &p)) == 0; at = p.off + p.len) {
+	int err = 0;
+	*ret_found = false;
+	for (uint64_t at = from; at < to && (err = index_extent_next(t->s->index, ino, at, &p)) == 0; at = p.off + p.len) {
 		struct chunk_row c;
 		if (p.at.segment != 0)
 			continue;
 		err = index_chunk_get(t->s->index, p.at.pos, &c);
 		secret_wipe(c.key, sizeof c.key);
-		if (err < 0 || !c.here)
+		if (err < 0)
 			return err;
+		if (c.here)
+			continue;
+		t->s->absent_ino = ino;
+		t->s->absent_off = p.off;
+		*ret_found = true;
+		return 0;
 	}
-	return err == ERR_NOT_FOUND ? set_partial(t, ino, false) : err;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* Nothing of ino is missing any more? */
+static int refresh_partial(struct store_txn *t, uint64_t ino)
+{
+	struct node n;
+	uint64_t from = t->s->absent_ino == ino ? t->s->absent_off : 0;
+	bool absent;
+	int err = index_node_get(t->s->index, ino, &n);
+	if (err < 0 || !(n.flags & NODE_PARTIAL))
+		return err == ERR_NOT_FOUND ? 0 : err;
+	err = find_absent(t, ino, from, INT64_MAX, &absent);
+	if (err == 0 && !absent)
+		err = find_absent(t, ino, 0, from, &absent);
+	return err < 0 || absent ? err : set_partial(t, ino, false);
 }
 
 static int refresh_owners(struct store_txn *t, uint64_t chunk)

@@ -91,6 +91,7 @@ struct store {
 	struct tail tails[TAILS];
 	uint64_t unseen; /* bytes written since space was looked at */
 	bool worked; /* something other than housekeeping was written since the last turn */
+	uint64_t absent_ino, absent_off; /* where a chunk was last seen to be absent: a hint, store_queue.c */
 
 	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards what follows */
 	uint64_t checkpointed;          /* mark of the log at the last checkpoint */

@@ -104,10 +104,24 @@ static void swallow(struct pieces *ps)
 	ps->n = out;
 }
 
+/* Only the extents of the range: a large file has many, and each read would look at all of them under the store's lock. */
 static int read_image(const struct content_maker *m, const struct image *img, uint64_t off, void *p, size_t len)
 {
+	size_t first = 0, end = img->n_extents;
 	uint64_t chunk;
-	return store_read_extents(m->store, img->extents, img->n_extents, off, p, len, &chunk);
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+		const struct extent *e = &img->extents[middle];
+
+		if (e->off + e->len <= off)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	while (end < img->n_extents && img->extents[end].off < off + len)
+		end++;
+	return store_read_extents(m->store, img->extents + first, end - first, off, p, len, &chunk);
 }
 
 static void new_chunk(const struct content_maker *m, uint32_t space, struct chunk_row *row)
@@ -125,34 +139,69 @@ static struct slice slice_of(const struct chunk_row *row, uint64_t at, uint64_t 
 	return s;
 }
 
-/* The chunks of one local run. */
-static int make_run(const struct content_maker *m, const struct image *img, const struct piece *p, uint8_t *scratch,
-		    struct content *c, struct slice *slices, size_t *n)
+/* The chunks of one local run, not read yet. */
+static void plan_run(const struct content_maker *m, const struct image *img, const struct piece *p, struct content *c)
 {
 	for (uint64_t at = p->at, end = p->at + p->len; at < end;) {
 		uint64_t stop = (at / CHUNK_MAX_PLAIN + 1) * CHUNK_MAX_PLAIN;
-		struct content_chunk *ch = &c->chunks[c->n_chunks];
+		struct content_chunk *ch = &c->chunks[c->n_chunks++];
 
-		/* A short rest goes with what comes before it, if that is one chunk still. */
 		if (stop > end)
 			stop = end;
 		ch->off = at;
 		ch->len = stop - at;
 		ch->mixed = p->mixed;
 		ch->plain = (struct buf)BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
-		int err = read_image(m, img, at, scratch, ch->len);
-		if (err < 0)
-			return err;
 		new_chunk(m, img->node.space, &ch->row);
 		ch->row.len = (uint32_t)ch->len;
-		chunk_hash(m->hash_key, bytes_of(scratch, ch->len), &ch->row.hash);
-		c->n_chunks++;
-		if (p->mixed && (err = buf_put(&ch->plain, scratch, ch->len)) < 0)
-			return err;
-		slices[(*n)++] = slice_of(&ch->row, at, ch->len, 0);
 		at = stop;
 	}
-	return OK;
+}
+
+/* Reading and hashing one of them. */
+struct hashing {
+	struct work work; /* first */
+	const struct content_maker *m;
+	const struct image *img;
+	struct content_chunk *ch;
+	int err;
+};
+
+static void hash_one(struct work *w)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+	struct hashing *h = (struct hashing *)w;
+	struct content_chunk *ch = h->ch;
+	uint8_t *p;
+
+	h->err = buf_grow(&plain, ch->len, &p);
+	if (h->err == OK)
+		h->err = read_image(h->m, h->img, ch->off, p, ch->len);
+	if (h->err < 0)
+		return;
+	chunk_hash(h->m->hash_key, buf_bytes(&plain), &ch->row.hash);
+	if (!ch->mixed)
+		return;
+	ch->plain = plain;
+	plain = (struct buf)BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+}
+
+static int hash_all(const struct content_maker *m, const struct image *img, struct content *c)
+{
+	FREE_AFTER struct hashing *h = calloc(c->n_chunks + 1, sizeof *h);
+	FREE_AFTER struct work **works = calloc(c->n_chunks + 1, sizeof *works);
+	int err = OK;
+
+	if (!h || !works)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < c->n_chunks; i++) {
+		h[i] = (struct hashing){ .work = { .run = hash_one }, .m = m, .img = img, .ch = &c->chunks[i] };
+		works[i] = &h[i].work;
+	}
+	workers_run_all(m->workers, works, c->n_chunks);
+	for (size_t i = 0; i < c->n_chunks && err == OK; i++)
+		err = h[i].err;
+	return err;
 }
 
 static size_t count_slices(const struct pieces *ps)
@@ -169,26 +218,26 @@ static size_t count_slices(const struct pieces *ps)
 static int make_slices(const struct content_maker *m, const struct image *img, const struct pieces *ps, struct content *c,
 		       struct slice *slices, size_t *ret_n)
 {
-	FREE_AFTER uint8_t *scratch = malloc(CHUNK_MAX_PLAIN);
+	const struct content_chunk *ch = c->chunks;
 	size_t n = 0;
+	int err;
 
-	if (!scratch)
-		return ERR_NOMEM;
+	for (size_t i = 0; i < ps->n; i++) {
+		if (!ps->p[i].row)
+			plan_run(m, img, &ps->p[i], c);
+	}
+	if ((err = hash_all(m, img, c)) < 0)
+		return err;
 	for (size_t i = 0; i < ps->n; i++) {
 		const struct piece *p = &ps->p[i];
-		int err = OK;
 
 		if (p->row)
 			slices[n++] = slice_of(p->row, p->at, p->len, p->from);
 		else
-			err = make_run(m, img, p, scratch, c, slices, &n);
-		if (err < 0) {
-			secret_wipe(scratch, CHUNK_MAX_PLAIN);
-			return err;
-		}
+			for (; ch < c->chunks + c->n_chunks && ch->off < p->at + p->len; ch++)
+				slices[n++] = slice_of(&ch->row, ch->off, ch->len, 0);
 	}
 	*ret_n = n;
-	secret_wipe(scratch, CHUNK_MAX_PLAIN);
 	return OK;
 }
 

@@ -20,6 +20,7 @@
 #define COFFER_FUSEFS_CONTENT_H
 
 #include "fusefs/image.h"
+#include "fusefs/workers.h"
 
 #define CONTENT_MIN_RUN (64u * 1024)
 
@@ -27,6 +28,7 @@ struct content_maker {
 	const struct env *env;
 	struct store *store;
 	const uint8_t *hash_key; /* of the space */
+	struct workers *workers; /* read and hash chunks; NULL: the caller does */
 };
 
 /* A chunk that sealing made. */

@@ -29,8 +29,9 @@ int64_t sync_now(const struct sync *s)
 	return s->config.env->mono_ns(s->config.env->ctx);
 }
 
-static void wake(struct sync *s)
+static void wake(void *ctx)
 {
+	const struct sync *s = ctx;
 	uint64_t one = 1;
 
 	while (write(s->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
@@ -379,6 +380,7 @@ static void *loop(void *arg)
 		int64_t now = sync_now(s);
 
 		take_pokes(s);
+		workers_collect(s->workers);
 		run_jobs(s, false);
 		for (struct sync_space *ss = s->spaces; ss; ss = ss->next)
 			sync_space_step(ss, now);
@@ -387,7 +389,8 @@ static void *loop(void *arg)
 		measure(s, now);
 		wait_for_events(s, sync_now(s));
 	}
-	/* Open calls end now, while what they belong to is there; then the jobs that waited for them. */
+	/* What is being sealed and opened ends first, then open calls, while what they belong to is there; then the jobs that waited. */
+	workers_free(&s->workers);
 	for (struct sync_peer *p = s->peers; p; p = p->next)
 		peer_free(&p->peer);
 	run_jobs(s, true);
@@ -405,9 +408,12 @@ int sync_start(const struct sync_config *config, struct sync **ret_s)
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->started = true;
+	if (s->wake_fd >= 0 && workers_new(wake, s, &s->workers) < 0)
+		log_warn("sync: no threads for sealing; it is done by one");
 	if (s->wake_fd < 0 || pthread_create(&s->thread, NULL, loop, s) != 0) {
 		int err = s->wake_fd < 0 ? err_from_errno(errno) : ERR_NOMEM;
 
+		workers_free(&s->workers);
 		if (s->wake_fd >= 0)
 			close(s->wake_fd);
 		pthread_mutex_destroy(&s->lock);

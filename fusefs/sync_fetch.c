@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Content on demand: a chunk that somebody reads is asked of the relay, opened against its row (key, length, keyed hash), and filled
- * in. Rows of one file's chunks were made in the order of the file, so a reader that goes on gets the next ones fetched ahead.
+ * in, both by the workers. Rows of one file's chunks were made in the order of the file, so a reader that goes on gets the next ones
+ * ahead: each time that it has to wait again, twice as many.
  */
 #include <stdlib.h>
 
@@ -12,19 +13,22 @@
 #include "fusefs/sync_inner.h"
 #include "wire/map.h"
 
-#define AHEAD 6
-#define FETCHES_MAX 16
+#define AHEAD_FIRST 4
+#define AHEAD_MAX 32
+#define FETCHES_MAX 16 /* asked of the relay or being opened: as many blobs in memory */
 
 struct fetch {
+	struct work work;   /* opening; first */
 	struct sync *s;
-	struct sync_space *ss;
 	struct sync_peer *peer;
 	struct chunk_row row;
+	struct id16 space;
+	uint8_t hash_key[32]; /* of the space, which may go before the workers are through */
+	struct buf blob;
 	uint64_t num;
-	bool sent, done;
+	bool sent, opening, done;
 	int err;
 	size_t users;       /* jobs that wait; it goes when they have gone */
-	bool ahead;
 	struct fetch *next;
 };
 
@@ -53,6 +57,8 @@ static void drop_fetch(struct fetch *f)
 		}
 	}
 	secret_wipe(f->row.key, sizeof f->row.key);
+	secret_wipe(f->hash_key, sizeof f->hash_key);
+	buf_release(&f->blob);
 	free(f);
 }
 
@@ -67,14 +73,14 @@ static int load_row(struct sync *s, uint64_t row, struct chunk_row *ret_c)
 	return err;
 }
 
-static int fill(struct fetch *f, struct bytes blob)
+static int open_and_fill(struct fetch *f)
 {
 	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
 	struct slice s = { .len = f->row.len, .chunk_len = f->row.len, .chunk = f->row.id, .hash = f->row.hash };
 	struct store_txn *t = NULL;
 
 	memcpy(s.key, f->row.key, sizeof s.key);
-	int err = open_chunk(&f->ss->space->row.id, &s, secret_key(f->ss->space->hash_key), blob, &plain);
+	int err = open_chunk(&f->space, &s, f->hash_key, buf_bytes(&f->blob), &plain);
 	secret_wipe(s.key, sizeof s.key);
 	if (err == OK)
 		err = store_begin(f->s->config.store, &t);
@@ -87,12 +93,39 @@ static int fill(struct fetch *f, struct bytes blob)
 	return err;
 }
 
+/* On a worker: touches nothing that the sync thread may change meanwhile. */
+static void run_open(struct work *w)
+{
+	struct fetch *f = (struct fetch *)w;
+
+	f->err = open_and_fill(f);
+}
+
+static void over(struct fetch *f)
+{
+	if (f->err < 0 && f->err != ERR_OFFLINE && f->err != ERR_CANCELLED)
+		log_warn("sync: chunk %s not brought here: %s", log_id16(&f->row.id).s, err_str(f->err));
+	if (f->done && f->users == 0)
+		drop_fetch(f);
+}
+
+static void opened(struct work *w)
+{
+	struct fetch *f = (struct fetch *)w;
+
+	f->opening = false;
+	f->done = true;
+	buf_release(&f->blob);
+	over(f);
+}
+
 static void on_data(void *ctx, struct bytes data)
 {
 	struct fetch *f = ctx;
 
-	f->err = fill(f, data);
-	f->done = true;
+	buf_clear(&f->blob);
+	f->err = buf_put(&f->blob, data.p, data.len);
+	f->done = f->err < 0;
 }
 
 static void on_result(void *ctx, int err, struct bytes code, struct bytes item)
@@ -102,17 +135,20 @@ static void on_result(void *ctx, int err, struct bytes code, struct bytes item)
 	(void)code;
 	(void)item;
 	f->sent = false;
+	if (!f->done && f->blob.len > 0) {
+		f->opening = true;
+		f->work = (struct work){ .run = run_open, .done = opened };
+		workers_add(f->s->workers, &f->work);
+		return;
+	}
 	if (!f->done) {
 		f->done = err != ERR_OFFLINE;
 		f->err = err == OK || err == ERR_NOT_FOUND ? ERR_GAP : err;
 	}
-	if (f->err < 0 && f->err != ERR_OFFLINE && f->err != ERR_CANCELLED)
-		log_warn("sync: chunk %s not brought here: %s", log_id16(&f->row.id).s, err_str(f->err));
-	if (f->done && f->users == 0)
-		drop_fetch(f);
+	over(f);
 }
 
-static int start(struct sync *s, uint64_t row, bool ahead, struct fetch **ret_f)
+static int start(struct sync *s, uint64_t row, struct fetch **ret_f)
 {
 	struct fetch *f = find(s, row);
 	struct chunk_row c;
@@ -129,7 +165,9 @@ static int start(struct sync *s, uint64_t row, bool ahead, struct fetch **ret_f)
 		secret_wipe(c.key, sizeof c.key);
 		return c.here ? ERR_EXISTS : ERR_OFFLINE;
 	}
-	*f = (struct fetch){ .s = s, .ss = ss, .peer = ss->peer, .row = c, .ahead = ahead };
+	*f = (struct fetch){ .s = s, .peer = ss->peer, .row = c, .space = ss->space->row.id, .blob = BUF_INIT(CHUNK_MAX_BLOB) };
+	memcpy(f->hash_key, secret_key(ss->space->hash_key), sizeof f->hash_key);
+	secret_wipe(c.key, sizeof c.key);
 	struct fetch **at = &s->fetches;
 	while (*at)
 		at = &(*at)->next;
@@ -138,16 +176,19 @@ static int start(struct sync *s, uint64_t row, bool ahead, struct fetch **ret_f)
 	return OK;
 }
 
-/* The chunks that follow, if the reader came from the one before. */
+/* The chunks that follow, if the reader came from those before. */
 static void read_ahead(struct sync *s, uint64_t row)
 {
-	bool goes_on = row > s->last_fetch_row && row <= s->last_fetch_row + AHEAD + 1;
+	bool goes_on = row > s->last_fetch_row && row <= s->last_fetch_row + s->fetch_ahead + 1;
 
 	s->last_fetch_row = row;
-	for (uint64_t i = 1; goes_on && i <= AHEAD; i++) {
+	s->fetch_ahead = !goes_on ? 0 : s->fetch_ahead == 0 ? AHEAD_FIRST : 2 * s->fetch_ahead;
+	if (s->fetch_ahead > AHEAD_MAX)
+		s->fetch_ahead = AHEAD_MAX;
+	for (uint64_t i = 1; i <= s->fetch_ahead; i++) {
 		struct fetch *f;
 
-		if (start(s, row + i, true, &f) < 0)
+		if (start(s, row + i, &f) < 0)
 			continue;
 	}
 }
@@ -160,10 +201,10 @@ void sync_fetch_pump(struct sync *s, int64_t now)
 	for (struct fetch *f = s->fetches; f && n < FETCHES_MAX; f = f->next) {
 		struct peer_answer a = { .ctx = f, .data = on_data, .result = on_result };
 
-		n += f->sent;
-		if (f->sent || f->done || !peer_online(f->peer->peer))
+		n += f->sent || f->opening;
+		if (f->sent || f->opening || f->done || !peer_online(f->peer->peer))
 			continue;
-		int err = peer_get(f->peer->peer, &f->ss->space->row.id, &f->row.id, &a, &f->num);
+		int err = peer_get(f->peer->peer, &f->space, &f->row.id, &a, &f->num);
 		if (err == ERR_AGAIN)
 			return;
 		f->sent = err == OK;
@@ -180,21 +221,26 @@ void sync_fetch_offline(struct sync *s, struct sync_peer *p)
 	/* Read-ahead is not worth keeping. */
 	for (struct fetch *f = s->fetches; f; f = next) {
 		next = f->next;
-		if (f->peer == p && f->users == 0 && !f->sent)
+		if (f->peer == p && f->users == 0 && !f->sent && !f->opening)
 			drop_fetch(f);
 	}
 }
 
 void sync_fetch_gone(struct sync *s, struct sync_space *ss)
 {
-	for (struct fetch *f = s->fetches; f; f = f->next) {
-		if (f->ss != ss)
+	struct fetch *next;
+
+	for (struct fetch *f = s->fetches; f; f = next) {
+		next = f->next;
+		if (f->row.space != ss->row || f->opening)
 			continue;
 		if (f->sent)
 			peer_cancel(f->peer->peer, f->num);
 		f->sent = false;
 		f->done = true;
 		f->err = ERR_OFFLINE;
+		if (f->users == 0)
+			drop_fetch(f);
 	}
 }
 
@@ -209,7 +255,7 @@ static int leave(struct fetch_job *j, int err)
 	struct fetch *f = j->f;
 
 	j->f = NULL;
-	if (f && --f->users == 0 && f->done && !f->sent)
+	if (f && --f->users == 0 && f->done && !f->sent && !f->opening)
 		drop_fetch(f);
 	return err;
 }
@@ -221,7 +267,7 @@ static int run_fetch(struct sync *s, struct sync_job *job)
 	if (sync_job_dead(s, job))
 		return leave(j, ERR_CANCELLED);
 	if (!j->f) {
-		int err = start(s, j->row, false, &j->f);
+		int err = start(s, j->row, &j->f);
 
 		if (err < 0)
 			return err == ERR_EXISTS ? OK : err;
@@ -231,7 +277,7 @@ static int run_fetch(struct sync *s, struct sync_job *job)
 	}
 	if (j->f->done)
 		return leave(j, j->f->err);
-	if (j->f->sent)
+	if (j->f->sent || j->f->opening)
 		return ERR_AGAIN;
 	int ready = sync_peer_ready(j->f->peer, job);
 	return ready == OK || ready == ERR_AGAIN ? ERR_AGAIN : leave(j, ready);

@@ -13,6 +13,7 @@
 #include "fusefs/peer.h"
 #include "fusefs/sync.h"
 #include "fusefs/table.h"
+#include "fusefs/workers.h"
 #include "wire/cbor.h"
 #include "wire/head.h"
 
@@ -151,8 +152,10 @@ struct sync {
 	struct sync_job *waiting; /* jobs that said ERR_AGAIN */
 	struct sync_peer *peers;
 	struct sync_space *spaces;
+	struct workers *workers; /* hash, seal and open chunks; NULL: that is done here */
 	struct fetch *fetches;
-	uint64_t last_fetch_row;
+	uint64_t last_fetch_row; /* that somebody waited for, */
+	size_t fetch_ahead;      /* and how many after it were asked for with it */
 	double up_rate, down_rate;
 	uint64_t rate_up, rate_down;
 	int64_t rate_at;

@@ -358,7 +358,8 @@ static int seal_cut(struct sync_space *ss, const uint64_t *inos, size_t n, uint6
 	struct cut cut = { .ss = ss, .lane = lane, .joined = joined };
 	const struct sync_config *config = &ss->sync->config;
 
-	cut.maker = (struct content_maker){ .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key) };
+	cut.maker = (struct content_maker){ .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key),
+					    .workers = ss->sync->workers };
 	cut.x = calloc(n, sizeof *cut.x);
 	if (!cut.x)
 		return ERR_NOMEM;

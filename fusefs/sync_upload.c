@@ -9,21 +9,33 @@
 #include "crypto/seal.h"
 #include "crypto/secret.h"
 
-#define PUTS_MAX 8
+#define PUTS_MAX 12 /* of them, one or two are being sealed, six run */
 #define PUT_BYTES_MAX (16u << 20)
 #define ITEMS_AHEAD 64 /* queue positions looked at for uploads */
 
+/* What sealing needs, apart from the space, which may go meanwhile. */
+struct sealing {
+	struct store *store;
+	struct id16 space, chunk;
+	uint8_t hash_key[32];
+};
+
+/* A chunk on its way: being sealed by a worker, then with the peer. */
 struct put {
-	struct sync_space *ss;
-	uint64_t row, num;
-	size_t bytes;
+	struct work work;  /* sealing; first */
+	struct sync_space *ss; /* NULL: given up while it was being sealed */
+	struct sealing sealing;
+	uint64_t row, num; /* num 0: not with the peer */
+	size_t bytes;      /* of the blob; until it is sealed, what it may have at most */
+	struct buf blob;
+	int err;
 	struct put *next;
 };
 
-static int row_of(struct sync_space *ss, uint64_t row, struct chunk_row *ret_c)
+static int row_of(struct store *store, uint64_t row, struct chunk_row *ret_c)
 {
 	struct store_txn *t = NULL;
-	int err = store_begin(ss->sync->config.store, &t);
+	int err = store_begin(store, &t);
 
 	if (err == OK)
 		err = txn_chunk_get(t, row, ret_c);
@@ -31,19 +43,25 @@ static int row_of(struct sync_space *ss, uint64_t row, struct chunk_row *ret_c)
 	return err;
 }
 
-static int seal(struct sync_space *ss, const struct chunk_row *c, struct bytes plain, struct buf *blob)
+static struct sealing sealing_of(const struct sync_space *ss)
 {
-	const uint8_t *hash_key = secret_key(ss->space->hash_key);
-	const struct id16 *space = &ss->space->row.id;
+	struct sealing x = { .store = ss->sync->config.store, .space = ss->space->row.id };
+
+	memcpy(x.hash_key, secret_key(ss->space->hash_key), sizeof x.hash_key);
+	return x;
+}
+
+static int seal_plain(const struct sealing *x, const struct chunk_row *c, struct bytes plain, struct buf *blob)
+{
 	struct slice *slices = NULL, entry = { .chunk = c->id };
 	size_t n = 0;
 	int err = OK;
 
 	memcpy(entry.key, c->key, sizeof entry.key);
 	if (!c->index)
-		err = seal_chunk(space, hash_key, plain, &entry, blob);
+		err = seal_chunk(&x->space, x->hash_key, plain, &entry, blob);
 	else if ((err = index_decode(plain, &slices, &n)) == OK)
-		err = seal_index(space, hash_key, slices, n, &entry, blob);
+		err = seal_index(&x->space, x->hash_key, slices, n, &entry, blob);
 	/* What no reader would take is not sent. */
 	if (err == OK && !id32_equal(&entry.hash, &c->hash))
 		err = ERR_CORRUPT;
@@ -54,19 +72,28 @@ static int seal(struct sync_space *ss, const struct chunk_row *c, struct bytes p
 	return err;
 }
 
-int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, struct buf *ret_blob)
+static int seal_row(const struct sealing *x, uint64_t row, struct id16 *ret_id, struct buf *ret_blob)
 {
 	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
 	struct chunk_row c;
-	int err = row_of(ss, row, &c);
+	int err = row_of(x->store, row, &c);
 
 	if (err < 0)
 		return err;
 	*ret_id = c.id;
-	err = store_read_chunk(ss->sync->config.store, row, &plain);
+	err = store_read_chunk(x->store, row, &plain);
 	if (err == OK)
-		err = seal(ss, &c, buf_bytes(&plain), ret_blob);
+		err = seal_plain(x, &c, buf_bytes(&plain), ret_blob);
 	secret_wipe(c.key, sizeof c.key);
+	return err;
+}
+
+int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, struct buf *ret_blob)
+{
+	struct sealing x = sealing_of(ss);
+	int err = seal_row(&x, row, ret_id, ret_blob);
+
+	secret_wipe(x.hash_key, sizeof x.hash_key);
 	return err;
 }
 
@@ -91,6 +118,14 @@ static void unlist(struct put *p)
 	}
 	p->ss->puts--;
 	p->ss->put_bytes -= p->bytes;
+	p->ss = NULL;
+}
+
+static void free_put(struct put *p)
+{
+	secret_wipe(p->sealing.hash_key, sizeof p->sealing.hash_key);
+	buf_release(&p->blob);
+	free(p);
 }
 
 static int confirm(struct sync_space *ss, uint64_t row)
@@ -124,33 +159,76 @@ static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
 			sync_space_alarm(ss, err, "the relay's storage is full");
 		sync_space_retry(ss, sync_now(ss->sync));
 	}
-	free(p);
+	free_put(p);
+}
+
+/* On a worker. */
+static void run_seal(struct work *w)
+{
+	struct put *p = (struct put *)w;
+
+	p->err = seal_row(&p->sealing, p->row, &p->sealing.chunk, &p->blob);
+}
+
+static void send_sealed(struct put *p)
+{
+	struct sync_space *ss = p->ss;
+	struct peer_answer a = { .ctx = p, .result = on_put };
+	int err = p->err;
+
+	if (err == OK)
+		err = peer_put(ss->peer->peer, &p->sealing.space, &p->sealing.chunk, buf_bytes(&p->blob), &a, &p->num);
+	if (err == OK) {
+		ss->put_bytes -= p->bytes - p->blob.len;
+		p->bytes = p->blob.len;
+		buf_release(&p->blob); /* the peer has a copy */
+		return;
+	}
+	uint64_t row = p->row;
+	unlist(p);
+	free_put(p);
+	set_state(ss, row, OUT_WAITING);
+	if (err == ERR_AGAIN || err == ERR_OFFLINE)
+		return;
+	log_warn("sync: chunk not sent: %s", err_str(err));
+	sync_space_retry(ss, sync_now(ss->sync));
+}
+
+static void sealed(struct work *w)
+{
+	struct put *p = (struct put *)w;
+
+	if (p->ss)
+		send_sealed(p);
+	else
+		free_put(p);
 }
 
 static int start_put(struct sync_space *ss, const struct out_chunk *c)
 {
-	CLEANUP(buf_release) struct buf blob = BUF_INIT(CHUNK_MAX_BLOB);
-	struct id16 id;
-	int err = sync_upload_seal(ss, c->row, &id, &blob);
-
-	if (err < 0)
-		return err;
 	struct put *p = calloc(1, sizeof *p);
+
 	if (!p)
 		return ERR_NOMEM;
-	*p = (struct put){ .ss = ss, .row = c->row, .bytes = blob.len };
-	struct peer_answer a = { .ctx = p, .result = on_put };
-	err = peer_put(ss->peer->peer, &ss->space->row.id, &id, buf_bytes(&blob), &a, &p->num);
-	if (err < 0) {
-		free(p);
-		return err;
-	}
+	*p = (struct put){ .work = { .run = run_seal, .done = sealed }, .ss = ss, .sealing = sealing_of(ss), .row = c->row,
+			   .bytes = CHUNK_MAX_BLOB, .blob = BUF_INIT(CHUNK_MAX_BLOB) };
 	p->next = ss->put_list;
 	ss->put_list = p;
 	ss->puts++;
 	ss->put_bytes += p->bytes;
 	set_state(ss, c->row, OUT_SENDING);
+	workers_add(ss->sync->workers, &p->work);
 	return OK;
+}
+
+/* Bytes that the peer must have room for when the workers are through. */
+static size_t being_sealed(const struct sync_space *ss)
+{
+	size_t bytes = 0;
+
+	for (const struct put *p = ss->put_list; p; p = p->next)
+		bytes += p->num == 0 ? p->bytes : 0;
+	return bytes;
 }
 
 void sync_upload_pump(struct sync_space *ss)
@@ -166,15 +244,12 @@ void sync_upload_pump(struct sync_space *ss)
 
 			if (!c->by_put || c->state != OUT_WAITING)
 				continue;
-			if (ss->puts >= most || ss->put_bytes >= PUT_BYTES_MAX || peer_room(ss->peer->peer) < 2u * CHUNK_MAX_BLOB)
+			if (ss->puts >= most || ss->put_bytes > PUT_BYTES_MAX - CHUNK_MAX_BLOB ||
+			    peer_room(ss->peer->peer) < being_sealed(ss) + 2u * CHUNK_MAX_BLOB)
 				return;
-			int err = start_put(ss, c);
-			if (err == OK)
+			if (start_put(ss, c) == OK)
 				continue;
-			if (err != ERR_AGAIN) {
-				log_warn("sync: chunk not sent: %s", err_str(err));
-				sync_space_retry(ss, sync_now(ss->sync));
-			}
+			sync_space_retry(ss, sync_now(ss->sync));
 			return;
 		}
 	}
@@ -185,10 +260,12 @@ void sync_upload_reset(struct sync_space *ss)
 	while (ss->put_list) {
 		struct put *p = ss->put_list;
 
-		peer_cancel(ss->peer->peer, p->num);
 		unlist(p);
 		set_state(ss, p->row, OUT_WAITING);
-		free(p);
+		if (p->num == 0)
+			continue; /* `sealed` frees it */
+		peer_cancel(ss->peer->peer, p->num);
+		free_put(p);
 	}
 }
 
