@@ -28,7 +28,7 @@ struct suite {
 static bool needs_root(const struct posix_case *c)
 {
 	return strchr(c->steps, '@') || strstr(c->steps, "chown ") || strstr(c->steps, "mknod ") ||
-	       strstr(c->steps, "trusted.") || strstr(c->steps, "security.");
+	       strstr(c->steps, "trusted.") || strstr(c->steps, "security.") || strstr(c->what, "root");
 }
 
 static bool is_wanted(const struct suite *s, const struct posix_case *c)
