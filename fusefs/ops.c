@@ -117,14 +117,16 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	if (conn->want & FUSE_CAP_EXPLICIT_INVAL_DATA)
 		conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC |
-			   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
-			   FUSE_CAP_ASYNC_READ | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPORT_SUPPORT);
+			   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
+			   FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPORT_SUPPORT);
 	/* The kernel checks access control lists and remembers which files have none. A default list overrides the
 	 * umask, so it is applied here (ops_acl_inherit). */
 	want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	/* The writeback cache hides remote size changes of open files. Version 2 of KILLPRIV is added by serve.c. */
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	/* After an asynchronous direct write the kernel does not drop what a read cached meanwhile: it would stay. */
+	conn->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
 }
 
 /* The kernel forgets a node at once, however often it looked it up. */
