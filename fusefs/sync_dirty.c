@@ -156,8 +156,8 @@ static int settle_touched(struct sync_space *ss, struct store_txn *t, const stru
 		return err;
 	err = OK;
 	for (size_t i = 0; i < sc->n && err == OK && ss->tree.n_broken > 0; i++) {
-		if (sc->d[i].kind != NODE_DIR || !(sc->d[i].bits & CHANGE_LINKS))
-			continue;
+		if (sc->d[i].kind != NODE_DIR)
+			continue; /* of a directory any change may decide a cycle: it ranks higher now */
 		*ret_any = true;
 		err = tree_dir_moved(tr, sc->d[i].ino);
 	}

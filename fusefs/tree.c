@@ -182,6 +182,8 @@ int tree_touch_contested(struct tree *tr, uint64_t ino)
 	size_t n = 0;
 	int err = txn_links_of(tr->t, ino, &links, &n);
 
+	if (err == OK && tr->state->n_broken > 0)
+		err = tree_dir_moved(tr, ino);
 	for (size_t i = 0; i < n && err == OK; i++) {
 		FREE_AFTER struct link *claims = NULL;
 		struct bytes name = bytes_of(links[i].name, links[i].name_len);

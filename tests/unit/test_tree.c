@@ -268,6 +268,36 @@ static void a_cycle_gives_way_at_the_lowest(void **state)
 	world_close(&w);
 }
 
+/* Of the directories in a cycle one is edited here: confirming that moves it up, and the other gives way. */
+static void a_cycle_is_looked_at_again_when_a_rank_changes(void **state)
+{
+	struct oracle_node a = record(1, NODE_DIR, 1, 0, "a"), b = record(2, NODE_DIR, 1, 0, "b");
+	struct store_txn *t = NULL;
+	struct node n;
+	struct world w;
+
+	(void)state;
+	world_open(&w, 3);
+	apply_and_check(&w, a);
+	apply_and_check(&w, b);
+	a = record(1, NODE_DIR, 2, 2, "a");
+	b = record(2, NODE_DIR, 3, 1, "b");
+	a.links[0].synced_parent = b.links[0].synced_parent = id_of(0);
+	apply_and_check(&w, a);
+	apply_and_check(&w, b);
+	assert_int_equal(store_begin(w.f->store, &t), 0);
+	assert_int_equal(txn_node_find(t, w.f->space, &a.id, &n), 0);
+	n.version = w.nodes[0].version = 4;
+	assert_int_equal(txn_node_put(t, &n), 0);
+	struct tree tr = TREE_INIT(t, &w.state, w.f->root, &w.device);
+	assert_int_equal(tree_touch_contested(&tr, n.ino), 0);
+	assert_int_equal(tree_settle(&tr), 0);
+	tree_release(&tr);
+	assert_int_equal(store_commit(&t), 0);
+	check(&w);
+	world_close(&w);
+}
+
 static void a_deleted_directory_is_shown_while_something_lives_in_it(void **state)
 {
 	char name[NODE_MAX_NAME + 1];
@@ -413,6 +443,7 @@ int main(void)
 		cmocka_unit_test(equal_files_of_one_name_unite),
 		cmocka_unit_test(directories_of_one_name_unite),
 		cmocka_unit_test(a_cycle_gives_way_at_the_lowest),
+		cmocka_unit_test(a_cycle_is_looked_at_again_when_a_rank_changes),
 		cmocka_unit_test(a_deleted_directory_is_shown_while_something_lives_in_it),
 		cmocka_unit_test(children_may_come_before_their_directory),
 		cmocka_unit_test(other_names_keep_their_extension_and_fit),
