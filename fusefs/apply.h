@@ -7,9 +7,10 @@
  *	apply_remote(&a, &r, cursor); ...  tree_settle(&a.tree);
  *	store_commit; use a.tree.inv; apply_release(&a); remote_release(&r);
  *
- * ERR_CONFLICT from apply_remote: both sides changed the content of a.conflict. Abort, make a copy of the local content under another
- * name (apply_copy_conflict), note it in a.copies, and do the step again. Other errors are the store's; a record that must not be
- * applied never gets so far (remote_prepare refuses it), or is passed over with r->refused set.
+ * If a.conflicts holds anything at the end, both sides changed the content of these files, and the transaction must not be committed:
+ * abort, make a copy of the local content of each under another name (apply_copy_conflict), note it in a.copies, and do the steps
+ * again. Errors are the store's; a record that must not be applied never gets so far (remote_prepare refuses it), or is passed over with
+ * r->refused set.
  */
 #ifndef COFFER_FUSEFS_APPLY_H
 #define COFFER_FUSEFS_APPLY_H
@@ -52,9 +53,9 @@ struct apply {
 	const struct identity *who;
 	int64_t now_wall;
 	struct tree tree;
-	struct table *copies;   /* ino -> change + 1 of the state that was copied */
+	const struct table *copies; /* ino -> change + 1 of the state that was copied */
+	struct table *conflicts; /* inos that need a copy first */
 	struct table merged;    /* ino -> change + 1 that a node had before this transaction merged something into it */
-	uint64_t conflict;      /* ino */
 	/* The version of a node that was sealed and not confirmed: appends its blob and returns 1; 0 if there is none. And: it is merged
 	 * away; its row is deleted in t. */
 	int (*pending)(void *ctx, struct store_txn *t, uint64_t ino, struct buf *ret_blob);
@@ -73,8 +74,10 @@ int apply_same_content(void *ctx, struct store_txn *t, const struct node *a, con
 /* tree.last_links likewise. */
 int apply_last_links(void *ctx, struct tree *tr, const struct node *dir) MUST_CHECK;
 
-/* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file, with its content, mode and times, marked NODE_CONFLICT. Outside of any
- * transaction. *ret_change is the file's change that was copied. */
-int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t ino, uint64_t *ret_change) MUST_CHECK;
+/* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file (in the space's root, `root`, if it is shown nowhere), with its content, mode and mtime,
+ * marked NODE_CONFLICT. Outside of any transaction; it gets its name last, so a crash or an error leaves nothing that is seen. *ret_copy
+ * is its ino, *ret_change the file's change that was copied. ERR_NOT_FOUND: the file has no name any more. */
+int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino, uint64_t *ret_copy,
+			uint64_t *ret_change) MUST_CHECK;
 
 #endif

@@ -47,27 +47,30 @@ static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t 
 				 (const char *)name.p + dot);
 }
 
-/* Where the file is shown: any of its links. */
-static int place_of(struct store *s, uint64_t ino, struct link *ret_l)
+/* Where a copy stands: beside the file by any of its names that is shown; if none is, in the space's root. */
+static int place_of(struct store *s, uint64_t root, uint64_t ino, struct link *ret_l)
 {
 	FREE_AFTER struct link *links = NULL;
 	struct store_txn *t = NULL;
 	size_t n = 0;
 	int err = store_begin(s, &t);
 
-	if (err < 0)
-		return err;
-	err = txn_links_of(t, ino, &links, &n);
+	if (err == OK)
+		err = txn_links_of(t, ino, &links, &n);
 	store_abort(&t);
-	if (err < 0)
-		return err;
+	if (err < 0 || n == 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
 	for (size_t i = 0; i < n; i++) {
 		if (links[i].shown_parent != 0) {
 			*ret_l = links[i];
 			return OK;
 		}
 	}
-	return ERR_NOT_FOUND;
+	*ret_l = links[0];
+	ret_l->shown_parent = root;
+	ret_l->shown_len = ret_l->name_len;
+	memcpy(ret_l->shown, ret_l->name, sizeof ret_l->shown);
+	return OK;
 }
 
 static int mark_conflict(struct store *s, uint64_t ino)
@@ -89,38 +92,59 @@ static int mark_conflict(struct store *s, uint64_t ino)
 	return store_commit(&t);
 }
 
-int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t ino, uint64_t *ret_change)
+static int copy_content(struct store *s, const struct node *from, uint64_t copy)
+{
+	for (uint64_t done = 0, n = 0; done < from->size; done += n) {
+		int err = store_copy_range(s, from->ino, done, copy, done, from->size - done, &n);
+
+		if (err < 0 || n == 0)
+			return err;
+	}
+	return OK;
+}
+
+static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t copy)
+{
+	char name[NODE_MAX_NAME + 1];
+	struct node n;
+	int err = ERR_EXISTS;
+
+	for (unsigned try = 0; try < TRIES && err == ERR_EXISTS; try++) {
+		uint8_t len = copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, try, name);
+
+		err = store_link(s, copy, at->shown_parent, bytes_of(name, len), &n);
+	}
+	return err;
+}
+
+int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino, uint64_t *ret_copy,
+			uint64_t *ret_change)
 {
 	struct node from, copy = { .ino = 0 };
 	struct link at;
-	char name[NODE_MAX_NAME + 1];
-	uint64_t done = 0;
 	int err = store_getattr(s, ino, &from);
 
 	if (err == OK)
-		err = place_of(s, ino, &at);
+		err = place_of(s, root, ino, &at);
 	if (err < 0)
 		return err;
 	struct node_new fresh = { .kind = from.kind, .mode = from.mode, .uid = from.uid, .gid = from.gid, .owner = from.owner };
-	for (unsigned try = 0; try < TRIES; try++) {
-		uint8_t len = copy_name(bytes_of(at.shown, at.shown_len), who, now_wall, try, name);
-
-		err = store_create(s, at.shown_parent, bytes_of(name, len), &fresh, &copy);
-		if (err != ERR_EXISTS)
-			break;
-	}
-	while (err == OK && done < from.size) {
-		uint64_t n = 0;
-
-		err = store_copy_range(s, ino, done, copy.ino, done, from.size - done, &n);
-		if (err == OK && n == 0)
-			break;
-		done += n;
-	}
+	err = store_create_unnamed(s, at.shown_parent, &fresh, &copy);
+	if (err < 0)
+		return err;
+	uint64_t made = copy.ino;
+	store_hold_open(s, made);
+	err = copy_content(s, &from, made);
 	if (err == OK)
-		err = store_setattr(s, copy.ino, ATTR_SIZE | ATTR_MTIME, &from, &copy);
+		err = store_setattr(s, made, ATTR_SIZE | ATTR_MTIME, &from, &copy);
 	if (err == OK)
-		err = mark_conflict(s, copy.ino);
+		err = mark_conflict(s, made);
+	if (err == OK)
+		err = name_copy(s, who, now_wall, &at, made);
+	store_release_open(s, made);
+	if (err < 0)
+		return err;
+	*ret_copy = made;
 	*ret_change = from.change;
-	return err;
+	return OK;
 }

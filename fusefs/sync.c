@@ -141,7 +141,7 @@ bool sync_job_dead(struct sync *s, const struct sync_job *job)
 }
 
 /* Runs new jobs and those that waited. A job whose poster has gone is run once more, to clean up. */
-static void run_jobs(struct sync *s, bool stopping)
+void sync_run_jobs(struct sync *s, bool stopping)
 {
 	pthread_mutex_lock(&s->lock);
 	struct sync_job *jobs = s->jobs;
@@ -381,11 +381,11 @@ static void *loop(void *arg)
 
 		take_pokes(s);
 		workers_collect(s->workers);
-		run_jobs(s, false);
+		sync_run_jobs(s, false);
 		for (struct sync_space *ss = s->spaces; ss; ss = ss->next)
 			sync_space_step(ss, now);
 		sync_fetch_pump(s, now);
-		run_jobs(s, false); /* barriers that were reached just now */
+		sync_run_jobs(s, false); /* barriers that were reached just now */
 		measure(s, now);
 		wait_for_events(s, sync_now(s));
 	}
@@ -393,7 +393,7 @@ static void *loop(void *arg)
 	workers_free(&s->workers);
 	for (struct sync_peer *p = s->peers; p; p = p->next)
 		peer_free(&p->peer);
-	run_jobs(s, true);
+	sync_run_jobs(s, true);
 	return NULL;
 }
 

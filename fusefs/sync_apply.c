@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "crypto/hash.h"
@@ -15,16 +16,18 @@
 #include "fusefs/step.h"
 #include "fusefs/sync_inner.h"
 
-#define CONFLICTS_MAX 1000
+#define TRIES_MAX 1000 /* of one batch, while people go on editing what it conflicts with */
 
 struct batch {
 	struct sync_space *ss;
 	struct history_step *steps;
 	size_t n;
 	struct remote **remotes; /* one array per step */
-	struct table copies;
-	uint64_t *dropped; /* inos whose items leave the outbox with this transaction */
-	size_t n_dropped;
+	struct dropped {
+		uint64_t ino;
+		bool confirmed; /* else merged away */
+	} *dropped; /* whose items leave the outbox with this transaction */
+	size_t n_dropped, alloc_dropped;
 	bool entries;
 };
 
@@ -39,7 +42,6 @@ static void batch_release(struct batch *b)
 	free(b->steps);
 	free(b->remotes);
 	free(b->dropped);
-	table_release(&b->copies);
 }
 
 /* ---- index chunks that must be fetched first ---- */
@@ -195,7 +197,7 @@ static int pending(void *ctx, struct store_txn *t, uint64_t ino, struct buf *ret
 	const struct out_item *item = sync_push_find(b->ss, ino);
 
 	for (size_t i = 0; i < b->n_dropped; i++) {
-		if (b->dropped[i] == ino)
+		if (b->dropped[i].ino == ino)
 			return 0;
 	}
 	if (!item)
@@ -204,30 +206,28 @@ static int pending(void *ctx, struct store_txn *t, uint64_t ino, struct buf *ret
 	return err < 0 ? err : 1;
 }
 
-static int note_dropped(struct batch *b, uint64_t ino)
+/* The item of a node leaves the outbox with t. */
+static int drop_item(struct batch *b, struct store_txn *t, uint64_t ino, bool confirmed)
 {
-	uint64_t *more = realloc(b->dropped, (b->n_dropped + 1) * sizeof *more);
-
-	if (!more)
-		return ERR_NOMEM;
-	b->dropped = more;
-	b->dropped[b->n_dropped++] = ino;
-	return OK;
-}
-
-static int drop(void *ctx, struct store_txn *t, uint64_t ino)
-{
-	struct batch *b = ctx;
 	const struct out_item *item = sync_push_find(b->ss, ino);
 
 	if (!item)
 		return OK;
 	for (size_t i = 0; i < b->n_dropped; i++) {
-		if (b->dropped[i] == ino)
+		if (b->dropped[i].ino == ino)
 			return OK;
 	}
-	int err = note_dropped(b, ino);
-	return err < 0 ? err : txn_outbox_del(t, item->o.row);
+	struct dropped *more = array_room(b->dropped, &b->alloc_dropped, b->n_dropped + 1, sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	b->dropped = more;
+	b->dropped[b->n_dropped++] = (struct dropped){ .ino = ino, .confirmed = confirmed };
+	return txn_outbox_del(t, item->o.row);
+}
+
+static int drop(void *ctx, struct store_txn *t, uint64_t ino)
+{
+	return drop_item(ctx, t, ino, false);
 }
 
 /* A line that is a version of ours whose answer was lost: it is confirmed. */
@@ -251,7 +251,7 @@ static int confirm_line(struct batch *b, struct tree *tr, const struct line *l, 
 		err = txn_record_put(t, b->ss->row, &l->id, &l->hash, cursor, buf_bytes(&blob));
 	if (err == OK)
 		err = tree_touch_contested(tr, n.ino);
-	return err < 0 ? err : drop(b, t, n.ino);
+	return err < 0 ? err : drop_item(b, t, n.ino, true);
 }
 
 static int apply_step(struct batch *b, struct apply *a, size_t i, struct id32 *chain)
@@ -282,10 +282,13 @@ static void tell(struct batch *b, struct apply *a)
 	for (size_t i = 0; i < a->n_profiles && config->profile; i++)
 		config->profile(config->ctx, a->profiles[i]);
 	for (size_t i = 0; i < b->n_dropped; i++) {
-		struct out_item *item = sync_push_find(b->ss, b->dropped[i]);
+		struct out_item *item = sync_push_find(b->ss, b->dropped[i].ino);
 
-		if (item)
-			sync_push_drop(b->ss, item);
+		if (!item)
+			continue;
+		if (b->dropped[i].confirmed)
+			sync_wait_confirmed(b->ss->sync, item);
+		sync_push_drop(b->ss, item);
 	}
 	if (b->n_dropped > 0)
 		b->ss->poked = true;
@@ -293,7 +296,8 @@ static void tell(struct batch *b, struct apply *a)
 		sync_space_alarm(b->ss, ERR_FORK, "the relay showed another history to another device");
 }
 
-static int transact(struct batch *b, uint64_t *ret_conflict)
+/* One transaction. ERR_CONFLICT: nothing was done, conflicts lists the files that need a copy first. */
+static int transact(struct batch *b, struct table *conflicts)
 {
 	const struct sync_config *config = &b->ss->sync->config;
 	struct sync_space *ss = b->ss;
@@ -308,13 +312,16 @@ static int transact(struct batch *b, uint64_t *ret_conflict)
 		.space = ss->space,
 		.who = config->who,
 		.now_wall = config->env->wall_ns(config->env->ctx),
-		.copies = &b->copies,
+		.copies = &ss->copies,
+		.conflicts = conflicts,
 		.pending = pending,
 		.drop = drop,
 		.ctx = b };
 	a.tree = sync_space_tree(ss, t);
 	for (size_t i = 0; i < b->n && err == OK; i++)
 		err = apply_step(b, &a, i, &chain);
+	if (err == OK && conflicts->n > 0)
+		err = ERR_CONFLICT;
 	if (err == OK)
 		err = store_commit(&t);
 	else
@@ -324,7 +331,6 @@ static int transact(struct batch *b, uint64_t *ret_conflict)
 		tell(b, &a);
 	}
 	err = sync_space_settled(ss, &a.tree, err);
-	*ret_conflict = a.conflict;
 	apply_release(&a);
 	return err;
 }
@@ -342,39 +348,74 @@ static bool any_newly_refused(const struct batch *b, size_t *count)
 	return more;
 }
 
+/* A copy of each file whose content both sides changed, as it is here. */
+static int copy_conflicts(struct sync_space *ss, const struct table *conflicts)
+{
+	const struct sync_config *config = &ss->sync->config;
+	int64_t wall = config->env->wall_ns(config->env->ctx);
+
+	for (size_t i = 0; i < conflicts->size; i++) {
+		uint64_t ino = conflicts->slots[i].key, copy = 0, change = 0;
+
+		if (ino == 0)
+			continue;
+		log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
+		int err = apply_copy_conflict(config->store, config->who, wall, ss->root_ino, ino, &copy, &change);
+		if (err == ERR_NOT_FOUND) {
+			struct node n;
+
+			/* Its last name was taken away meanwhile: there is nothing to keep. */
+			log_debug("sync: ino %llu has no name any more", (unsigned long long)ino);
+			err = store_getattr(config->store, ino, &n);
+			change = n.change;
+			if (err == ERR_NOT_FOUND)
+				continue;
+		}
+		if (err == OK)
+			err = table_put(&ss->copies, ino, change + 1);
+		if (err == OK && copy)
+			err = sync_wait_copied(ss, ino, copy);
+		if (err < 0)
+			return err;
+	}
+	ss->poked = true;
+	return OK;
+}
+
+/* Who may not write any more keeps what was edited before all the same. */
+static int copy_conflicts_anyway(struct sync_space *ss, const struct table *conflicts)
+{
+	struct store *store = ss->sync->config.store;
+
+	if (!ss->may_not_write)
+		return copy_conflicts(ss, conflicts);
+	int err = store_set_read_only(store, ss->row, false);
+	if (err == OK)
+		err = copy_conflicts(ss, conflicts);
+	int again = store_set_read_only(store, ss->row, true);
+	return err < 0 ? err : again;
+}
+
 static int apply_records(struct batch *b)
 {
-	const struct sync_config *config = &b->ss->sync->config;
 	size_t refused = 0;
 
 	(void)any_newly_refused(b, &refused);
-	for (size_t tries = 0; tries < CONFLICTS_MAX; tries++) {
-		uint64_t ino, change;
-		int err = transact(b, &ino);
+	for (size_t tries = 0; tries < TRIES_MAX; tries++) {
+		CLEANUP(table_release) struct table conflicts = { .n = 0 };
+		int err = transact(b, &conflicts);
 
-		if (err == ERR_CONFLICT && ino) {
-			log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
-			err = apply_copy_conflict(
-				config->store, config->who, config->env->wall_ns(config->env->ctx), ino, &change);
-			if (err == ERR_NOT_FOUND || err == ERR_ABSENT) {
-				struct node n;
-
-				/* No name to stand beside, or bytes that are not here: nothing of it can be kept apart. */
-				log_warn("sync: an edit could not be kept as a conflict copy: %s", err_str(err));
-				err = store_getattr(config->store, ino, &n);
-				change = n.change;
-			}
-			if (err == OK)
-				err = table_put(&b->copies, ino, change + 1);
-			if (err < 0)
+		if (err == ERR_CONFLICT && conflicts.n > 0) {
+			if ((err = copy_conflicts_anyway(b->ss, &conflicts)) < 0)
 				return err;
-			b->ss->poked = true;
 			continue;
 		}
 		if ((err == ERR_TAMPERED || err == ERR_INVALID) && any_newly_refused(b, &refused)) {
 			sync_space_alarm(b->ss, err, "a record of another device was refused");
 			continue;
 		}
+		if (err == OK)
+			table_release(&b->ss->copies);
 		return err;
 	}
 	return ERR_INTERNAL;

@@ -122,6 +122,7 @@ struct sync_space {
 	struct slice index_wanted;
 	bool index_failed;      /* the relay does not have it: records that need it are passed over */
 	struct tree_state tree;
+	struct table copies;    /* ino -> change + 1 of the state of which a conflict copy was made, until the steps are applied */
 	/* changes here */
 	struct lanes *lanes;
 	struct table lane_of;   /* directory ino -> lane + 1 */
@@ -169,6 +170,8 @@ int sync_job_post(struct sync *s, struct sync_job *job, int64_t deadline, bool (
 struct sync_job *sync_job_new(int (*run)(struct sync *s, struct sync_job *job), void *ctx);
 bool sync_job_dead(struct sync *s, const struct sync_job *job);
 void sync_job_let_go(struct sync *s, struct sync_job *job);
+/* Runs the jobs that were posted and those that waited; stopping: ends them. */
+void sync_run_jobs(struct sync *s, bool stopping);
 /* ERR_OFFLINE if there is no hope soon, ERR_AGAIN while it is connecting, 0 if online. */
 int sync_peer_ready(const struct sync_peer *p, const struct sync_job *job);
 
@@ -223,6 +226,11 @@ void sync_pull_advanced(struct sync_space *ss, uint64_t cursor, const struct id3
 int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done) MUST_CHECK;
 /* Applies entries that the relay accepted from here as step `cursor`. */
 int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor) MUST_CHECK;
+
+/* sync_wait.c: what barriers that are under way must know. The item was confirmed; a copy of the file, which holds what was changed in
+ * it, is to be sent too. ERR_NOMEM. */
+void sync_wait_confirmed(struct sync *s, const struct out_item *item);
+int sync_wait_copied(struct sync_space *ss, uint64_t ino, uint64_t copy) MUST_CHECK;
 
 /* sync_head.c */
 int sync_head_make(struct sync_space *ss, struct buf *ret_blob) MUST_CHECK;

@@ -316,8 +316,10 @@ static void accepted(struct push *p, struct bytes item)
 	for (size_t i = 0; i < p->n; i++) {
 		struct out_item *it = p->items[i];
 
-		if (!it->dropped)
-			sync_push_drop(ss, it);
+		if (it->dropped)
+			continue;
+		sync_wait_confirmed(ss->sync, it);
+		sync_push_drop(ss, it);
 	}
 }
 

@@ -66,6 +66,7 @@ void sync_space_free(struct sync_space *ss)
 	tree_state_release(&ss->tree);
 	lanes_free(ss->lanes);
 	table_release(&ss->lane_of);
+	table_release(&ss->copies);
 	free(ss);
 }
 
@@ -73,7 +74,7 @@ void sync_space_alarm(struct sync_space *ss, int err, const char *text)
 {
 	bool news = ss->alarm != err;
 
-	if ((err == ERR_NO_SPACE || err == ERR_RELAY_FULL) && (ss->alarm == ERR_FORK || ss->phase == PHASE_STOPPED))
+	if (err != ERR_FORK && (ss->alarm == ERR_FORK || ss->phase == PHASE_STOPPED))
 		return; /* what passes must not hide what does not */
 	ss->alarm = err;
 	ss->alarm_text = text;

@@ -40,11 +40,17 @@ struct noting {
 	int err;
 };
 
+/* What lost its name before anybody got it is never sent, though programs that have it open may change it still. */
+static bool is_to_be_sent(const struct node *n)
+{
+	return n->change != 0 && !((n->flags & NODE_ORPHAN) && n->version == 0);
+}
+
 static int note_dirty(void *ctx, const struct node *n)
 {
 	struct noting *x = ctx;
 
-	x->err = table_put(x->nodes, n->ino, n->change + 1);
+	x->err = is_to_be_sent(n) ? table_put(x->nodes, n->ino, n->change + 1) : OK;
 	return x->err == OK;
 }
 
@@ -94,7 +100,8 @@ static void ask(struct sync_space *ss, struct space_wait *w)
 	w->asked = peer_call(ss->peer->peer, "coffer.head", buf_bytes(&b), &a, &w->num) == OK;
 }
 
-/* Takes nodes off the list that are through: neither changed since before nor queued. */
+/* Takes nodes off the list of which nothing is left to send. Those that are changed again and again leave it when what was changed then
+ * is confirmed (sync_wait_confirmed). */
 static int check_nodes(struct sync_space *ss, struct space_wait *w)
 {
 	struct store_txn *t = NULL;
@@ -103,7 +110,7 @@ static int check_nodes(struct sync_space *ss, struct space_wait *w)
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < w->nodes.size && err == OK;) {
-		uint64_t ino = w->nodes.slots[i].key, change = w->nodes.slots[i].value - 1;
+		uint64_t ino = w->nodes.slots[i].key;
 		struct node n;
 
 		if (ino == 0) {
@@ -111,20 +118,13 @@ static int check_nodes(struct sync_space *ss, struct space_wait *w)
 			continue;
 		}
 		err = txn_node_get(t, ino, &n);
-		bool gone = err == ERR_NOT_FOUND;
-		if (gone)
+		bool waits = (err == OK && is_to_be_sent(&n)) || sync_push_find(ss, ino) || ss->items_lost;
+		if (err == ERR_NOT_FOUND)
 			err = OK;
-		bool nameless = !gone && (n.flags & NODE_ORPHAN) && n.version == 0;
-		/* Changed again: the later version holds the earlier change, so it is that one which must be through, unless the earlier was
-		 * sealed before. */
-		bool waits = !gone && !nameless && n.change != 0 && n.change <= change;
-		if (!waits && !gone && n.change > change && !sync_push_find(ss, ino) && n.version == 0)
-			waits = !nameless;
-		if (waits || sync_push_find(ss, ino)) {
+		if (waits)
 			i++;
-			continue;
-		}
-		table_del(&w->nodes, ino); /* a later slot may move to this one */
+		else
+			table_del(&w->nodes, ino); /* a later slot may move to this one */
 	}
 	store_abort(&t);
 	return err;
@@ -219,6 +219,48 @@ static int run_wait(struct sync *s, struct sync_job *job)
 	return all ? OK : ERR_AGAIN;
 }
 
+/* The next barrier that waits for something of a space; moves *job past it. */
+static struct space_wait *next_wait(uint32_t row, struct sync_job **job)
+{
+	for (; *job; *job = (*job)->next) {
+		const struct wait_job *j = (*job)->ctx;
+
+		for (struct space_wait *w = (*job)->run == run_wait ? j->spaces : NULL; w; w = w->next) {
+			if (w->row != row || !w->noted)
+				continue;
+			*job = (*job)->next;
+			return w;
+		}
+	}
+	return NULL;
+}
+
+void sync_wait_confirmed(struct sync *s, const struct out_item *item)
+{
+	struct sync_job *job = s->waiting;
+	struct space_wait *w;
+	uint64_t change;
+
+	while ((w = next_wait(item->o.space, &job)) != NULL) {
+		if (table_get(&w->nodes, item->o.ino, &change) && item->o.change >= change - 1)
+			table_del(&w->nodes, item->o.ino);
+	}
+}
+
+int sync_wait_copied(struct sync_space *ss, uint64_t ino, uint64_t copy)
+{
+	struct sync_job *job = ss->sync->waiting;
+	struct space_wait *w;
+	int err = OK;
+
+	while (err == OK && (w = next_wait(ss->row, &job)) != NULL) {
+		/* Whatever change it is by then: it is confirmed with the first version of the copy. */
+		if (table_get(&w->nodes, ino, NULL))
+			err = table_put(&w->nodes, copy, 1);
+	}
+	return err;
+}
+
 static void release_wait(void *ctx)
 {
 	struct wait_job *j = ctx;
@@ -284,8 +326,7 @@ struct status_job {
 
 static int count(void *ctx, const struct node *n)
 {
-	(void)n;
-	++*(uint64_t *)ctx;
+	*(uint64_t *)ctx += is_to_be_sent(n);
 	return 1;
 }
 

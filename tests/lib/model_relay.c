@@ -413,6 +413,18 @@ static void pull(struct model_relay *r, unsigned device, uint64_t num, struct by
 	send(r, device, MODEL_RESULT, num, "", 0, buf_bytes(&b));
 }
 
+static void head(struct model_relay *r, unsigned device, uint64_t num)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "cursor");
+	cbor_put_uint(&e, r->n_steps);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	send(r, device, MODEL_RESULT, num, "", 0, buf_bytes(&b));
+}
+
 static void subscribe(struct model_relay *r, unsigned device, uint64_t num)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(1024);
@@ -441,6 +453,8 @@ void model_relay_call(struct model_relay *r, unsigned device, uint64_t num, cons
 		push(r, device, num, params);
 	else if (strcmp(method, "coffer.pull") == 0)
 		pull(r, device, num, params);
+	else if (strcmp(method, "coffer.head") == 0)
+		head(r, device, num);
 	else
 		fail_msg("the model relay does not know %s", method);
 }

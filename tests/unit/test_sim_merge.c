@@ -7,7 +7,9 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "crypto/open_chunk.h"
 #include "crypto/secret.h"
@@ -53,6 +55,10 @@ struct device {
 	uint64_t root;
 	uint64_t held[HELD]; /* 0: none */
 	bool busy;           /* it acts, or the store is taken: nothing more happens in between */
+	/* a `coffer wait` on it */
+	bool waits;
+	pthread_t waiter;
+	unsigned promised;   /* tokens before this one are covered */
 };
 
 static struct world {
@@ -63,6 +69,7 @@ static struct world {
 	struct device *sealing; /* whose sync is at work */
 	void (*meanwhile)(struct device *d); /* what happens once while it seals; NULL: now and then something at random */
 	bool gone[TOKENS];  /* overwritten or removed by somebody who saw it */
+	unsigned writer[TOKENS];
 	unsigned next_token;
 } w;
 
@@ -388,7 +395,9 @@ static void tick(struct device *d, int64_t ns)
 	fake_env_advance(d->f->env, ns);
 	d->ss->poked = true;
 	w.sealing = d;
+	sync_run_jobs(&d->sync, false);
 	sync_space_step(d->ss, sync_now(&d->sync));
+	sync_run_jobs(&d->sync, false);
 	w.sealing = NULL;
 	check_plan(d);
 }
@@ -408,6 +417,7 @@ static uint32_t random_number(void)
 }
 
 static void act(struct device *d);
+static int end_wait(struct device *d);
 
 /* Sealing asks for random bytes with nothing locked: there people go on working, now and then. */
 static void act_meanwhile(void)
@@ -450,12 +460,50 @@ static void make_log(struct new_space *s, struct buf joins[DEVICES])
 	}
 }
 
+/* ---- barriers ---- */
+
+static void *wait_thread(void *arg)
+{
+	struct device *d = arg;
+	return (void *)(intptr_t)sync_wait(&d->sync, NULL, d->promised % 2, INT64_MAX / 2, NULL);
+}
+
+static bool has_jobs(struct device *d)
+{
+	pthread_mutex_lock(&d->sync.lock);
+	bool any = d->sync.jobs || d->sync.waiting;
+	pthread_mutex_unlock(&d->sync.lock);
+	return any;
+}
+
+static void begin_wait(struct device *d)
+{
+	if (d->waits)
+		return;
+	d->waits = true;
+	d->promised = w.next_token;
+	assert_int_equal(pthread_create(&d->waiter, NULL, wait_thread, d), 0);
+	while (!has_jobs(d))
+		sched_yield();
+}
+
+static int end_wait(struct device *d)
+{
+	void *err;
+
+	assert_int_equal(pthread_join(d->waiter, &err), 0);
+	d->waits = false;
+	return (int)(intptr_t)err;
+}
+
 static void start_sync(struct device *d)
 {
 	d->sync = (struct sync){ .config = { .env = fake_env_get(d->f->env), .store = d->f->store, .who = d->party.id,
 					     .syncd_path = "none" } };
 	d->sync.jobs_tail = &d->sync.jobs;
 	pthread_mutex_init(&d->sync.lock, NULL);
+	d->sync.started = true;
+	d->sync.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_int_equal(sync_space_new(&d->sync, d->space, &d->ss), 0);
 	d->sync.spaces = d->ss;
 	d->peer = d->ss->peer->peer;
@@ -464,6 +512,10 @@ static void start_sync(struct device *d)
 static void stop_sync(struct device *d)
 {
 	go_offline(d);
+	sync_run_jobs(&d->sync, true);
+	if (d->waits)
+		assert_int_equal(end_wait(d), ERR_CANCELLED);
+	close(d->sync.wake_fd);
 	sync_space_free(d->ss);
 	peer_free(&d->sync.peers->peer);
 	free(d->sync.peers);
@@ -676,6 +728,7 @@ static void append_text(struct device *d, uint64_t ino, bool kept)
 	assert_true(w.next_token < TOKENS);
 	assert_int_equal(store_getattr(d->f->store, ino, &n), 0);
 	w.gone[w.next_token] = !kept;
+	w.writer[w.next_token] = d->number;
 	int len = snprintf(text, sizeof text, "token-%u %*s\n", w.next_token++, rnd(4) ? 1 : 2000, "");
 	assert_int_equal(store_write(d->f->store, ino, n.size, text, (size_t)len), 0);
 	/* Some are large enough for chunks that go by PUT. */
@@ -842,7 +895,7 @@ static bool at_rest(struct device *d)
 	       d->space->row.cursor == model_relay_cursor(w.relay);
 }
 
-static void come_to_rest(uint64_t seed)
+static void come_to_rest(uint64_t seed, const struct device *without)
 {
 	for (unsigned i = 0; i < DEVICES * HELD; i++) {
 		uint64_t *slot = &w.d[i / HELD].held[i % HELD];
@@ -852,7 +905,7 @@ static void come_to_rest(uint64_t seed)
 		*slot = 0;
 	}
 	for (unsigned i = 0; i < DEVICES; i++) {
-		if (!w.d[i].peer->online)
+		if (!w.d[i].peer->online && &w.d[i] != without)
 			go_online(&w.d[i]);
 	}
 	for (unsigned round = 0; round < 2000; round++) {
@@ -861,12 +914,14 @@ static void come_to_rest(uint64_t seed)
 		for (unsigned i = 0; i < DEVICES; i++) {
 			struct device *d = &w.d[i];
 
+			if (d == without)
+				continue;
 			tick(d, round < 50 ? 20 * MS : 12000 * MS);
 			while (carry_up(d) || carry_down(d))
 				;
 		}
 		for (unsigned i = 0; i < DEVICES; i++)
-			all = all && at_rest(&w.d[i]);
+			all = all && (&w.d[i] == without || at_rest(&w.d[i]));
 		if (all)
 			return;
 	}
@@ -878,6 +933,25 @@ static void come_to_rest(uint64_t seed)
 			      d->space->row.cursor, model_relay_cursor(w.relay), d->ss->alarm);
 	}
 	fail_msg("seed %lu does not come to rest", seed);
+}
+
+/* The tokens before `end`, of one writer or of all, are in the tree `text`, unless somebody destroyed them. */
+static void check_tokens(struct buf *text, unsigned end, const struct device *writer)
+{
+	assert_int_equal(buf_put(text, "\n", 2), 0);
+	for (unsigned k = 0; k < end; k++) {
+		char token[32];
+
+		if (w.gone[k] || (writer && w.writer[k] != writer->number))
+			continue;
+		snprintf(token, sizeof token, " token-%u\n", k);
+		bool there = strstr((char *)text->data, token) != NULL;
+		token[strlen(token) - 1] = ' ';
+		if (there || strstr((char *)text->data, token))
+			continue;
+		fprintf(stderr, "%s", (char *)text->data);
+		fail_msg("seed %lu: token %u is lost%s", w.first_seed, k, writer ? " though a wait had covered it" : "");
+	}
 }
 
 static void compare(uint64_t seed)
@@ -896,19 +970,20 @@ static void compare(uint64_t seed)
 		}
 		assert_int_equal(w.d[i].ss->alarm, 0);
 	}
-	assert_int_equal(buf_put(&first, "\n", 2), 0);
-	for (unsigned k = 0; k < w.next_token; k++) {
-		char token[32];
+	check_tokens(&first, w.next_token, NULL);
+}
 
-		snprintf(token, sizeof token, " token-%u\n", k);
-		bool there = strstr((char *)first.data, token) != NULL;
-		token[strlen(token) - 1] = ' ';
-		there = there || strstr((char *)first.data, token);
-		if (!there && !w.gone[k]) {
-			fprintf(stderr, "%s", (char *)first.data);
-			fail_msg("seed %lu: token %u is lost", seed, k);
-		}
-	}
+/* What a wait answered with 0 is at the relay, whatever becomes of the device: the others, without it, have what it had written. */
+static void check_promise(struct device *d)
+{
+	CLEANUP(buf_release) struct buf other = BUF_INIT(4u << 20);
+	const struct device *o = &w.d[(d->number + 1) % DEVICES];
+
+	go_offline(d);
+	come_to_rest(w.first_seed, d);
+	describe(o, o->root, 0, &other);
+	check_tokens(&other, d->promised, d);
+	go_online(d);
 }
 
 static void run(uint64_t seed, unsigned rounds, unsigned steps)
@@ -919,8 +994,10 @@ static void run(uint64_t seed, unsigned rounds, unsigned steps)
 			struct device *d = &w.d[rnd(DEVICES)];
 			uint64_t what = rnd(100);
 
-			if (what < 35)
+			if (what < 34)
 				act(d);
+			else if (what < 35)
+				begin_wait(d);
 			else if (what < 60)
 				tick(d, 15 * MS);
 			else if (what < 78)
@@ -933,9 +1010,17 @@ static void run(uint64_t seed, unsigned rounds, unsigned steps)
 				go_offline(d);
 			else
 				go_online(d);
+			if (!d->waits || has_jobs(d))
+				continue;
+			assert_int_equal(end_wait(d), 0);
+			check_promise(d);
 		}
-		come_to_rest(seed);
+		come_to_rest(seed, NULL);
 		compare(seed);
+		for (unsigned i = 0; i < DEVICES; i++) {
+			if (w.d[i].waits)
+				assert_int_equal(end_wait(&w.d[i]), 0); /* never stuck at rest */
+		}
 	}
 	world_close();
 }
@@ -963,7 +1048,7 @@ static void long_partitions_heal(void **state)
 			}
 			for (unsigned i = 0; i < 120; i++)
 				act(&w.d[rnd(DEVICES)]);
-			come_to_rest(seed);
+			come_to_rest(seed, NULL);
 			compare(seed);
 		}
 		world_close();
@@ -1000,20 +1085,20 @@ static void a_file_without_a_name_is_never_waited_for(void **state)
 	store_hold_open(d->f->store, ino);
 	take_name(d);
 	assert_int_equal(store_write(d->f->store, ino, 3, "two", 3), 0);
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	assert_int_equal(dirty_nodes(d), 0);
 	/* The same with a file that others know: its tombstone goes, and what is written to it later does not matter. */
 	uint64_t known = make_file(d, "a", "one");
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	store_hold_open(d->f->store, known);
 	take_name(d);
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	assert_int_equal(store_write(d->f->store, known, 3, "two", 3), 0);
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	compare(1);
 	store_release_open(d->f->store, ino);
 	store_release_open(d->f->store, known);
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	world_close();
 }
 
@@ -1024,15 +1109,15 @@ static void a_file_unlinked_while_it_is_sealed_is_nowhere(void **state)
 	for (int held = 0; held < 2; held++) {
 		world_open(1);
 		struct device *d = &w.d[0];
-		come_to_rest(1);
+		come_to_rest(1, NULL);
 		uint64_t ino = make_file(d, "a", "one");
 		if (held)
 			store_hold_open(d->f->store, ino);
 		w.meanwhile = take_name;
-		come_to_rest(1);
+		come_to_rest(1, NULL);
 		if (held)
 			store_release_open(d->f->store, ino);
-		come_to_rest(1);
+		come_to_rest(1, NULL);
 		compare(1);
 		for (unsigned i = 0; i < DEVICES; i++) {
 			struct node n;
@@ -1049,7 +1134,7 @@ static void a_restart_keeps_one_version_in_flight(void **state)
 	world_open(1);
 	struct device *d = &w.d[0];
 	uint64_t ino = make_file(d, "a", "one");
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	assert_int_equal(store_write(d->f->store, ino, 0, "two", 3), 0);
 	tick(d, 0);
 	tick(d, 30 * MS);
@@ -1063,7 +1148,7 @@ static void a_restart_keeps_one_version_in_flight(void **state)
 		(void)carry_up(d);
 		(void)carry_down(d);
 	}
-	come_to_rest(1);
+	come_to_rest(1, NULL);
 	compare(1);
 	world_close();
 }
