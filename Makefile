@@ -17,9 +17,10 @@ MAKEFLAGS += --no-builtin-rules
 
 # Packages of Debian 12; `make deps` installs what is missing.
 DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev libcurl4-openssl-dev libsqlite3-dev \
-	libwebsockets-dev libzstd-dev libssl-dev libjansson-dev libqrencode-dev libsmartcols-dev libcmocka-dev libcbor-dev \
+	libwebsockets-dev libwebsockets-evlib-ev libev-dev libzstd-dev libssl-dev libjansson-dev libqrencode-dev libsmartcols-dev \
+	libcmocka-dev libcbor-dev \
 	procps util-linux curl sqlite3 jq python3 openssl attr rsync
-DEPS += $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
+DEPS += $(if $(filter bench-relay,$(MAKECMDGOALS)),nginx-light) $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
 	$(if $(filter lint,$(MAKECMDGOALS)),clang-tidy cppcheck) $(if $(filter cov,$(MAKECMDGOALS)),gcovr) \
 	$(if $(filter format format-check,$(MAKECMDGOALS)),clang-format-14)
 
@@ -36,6 +37,7 @@ coffer-syncd_PKG   := libcurl libwebsockets libsodium libzstd libcrypto
 coffer-relay_DIR   := server
 coffer-relay_LIBS  := server crypto wire base
 coffer-relay_PKG   := libcurl libwebsockets sqlite3 libsodium libzstd libcrypto jansson
+coffer-relay_MORE  := -lev
 PROGRAMS := $(foreach p,coffer coffer-fs coffer-syncd coffer-relay,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))
 ALL_PKG  := fuse3 libsodium libcurl sqlite3 libwebsockets libzstd libcrypto jansson libqrencode smartcols
 
@@ -71,22 +73,23 @@ ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call sources,$(f)),$(BUILD)/lib$(f).a)
 TEST_ARCHIVES := $(filter $(foreach f,$(LINK),$(BUILD)/lib$(f).a),$(foreach f,$(LINK),$(filter %/lib$(f).a,$(ARCHIVES))))
 TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+LOADS    := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/load_*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c)) $(BUILD)/tests/posix_suite
 LIBTEST  := $(if $(wildcard tests/lib/*.c),$(BUILD)/libtest.a)
-TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka)
+TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka) -lev
 WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 ENV      := BUILD='$(abspath $(BUILD))' CC='$(CC)'
 JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))
 
 .PHONY: all tests deps demo check check-run check-unit check-integration check-long check-layers check-headers lint format \
-	format-check bench fuzz fuzz-run cov install clean help FORCE
+	format-check bench bench-relay fuzz fuzz-run cov install clean help FORCE
 
 ##@ Build
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## the four programs, into build/
 
-tests: $(TESTS) $(FUZZERS) $(BENCHES) $(TOOLS) ## unit tests, corpus replays and benchmarks, not run
+tests: $(TESTS) $(FUZZERS) $(BENCHES) $(LOADS) $(TOOLS) ## unit tests, corpus replays and benchmarks, not run
 
 deps: ## install the Debian packages that build and tests need (root or sudo)
 	@missing=; for p in $(DEPS); do \
@@ -160,6 +163,10 @@ bench: all $(BENCHES) ## tests/bench/*: machine-readable rows on standard output
 	@for b in $(BENCHES); do $(ENV) $$b || exit 1; done
 	@for b in $(wildcard tests/bench/*.sh); do $(ENV) $$b || exit 1; done
 
+bench-relay: deps ## what one relay carries: connections, pushes, fan-out, files beside nginx (B="idle push fan files")
+	+@$(MAKE) --no-print-directory $(JOBS) all $(BUILD)/tests/load_relay
+	@$(ENV) $(BUILD)/tests/load_relay $(B)
+
 FUZZ_SECONDS ?= 10
 fuzz: deps ## libFuzzer with clang: each fuzzer for FUZZ_SECONDS=10
 	+@$(MAKE) --no-print-directory $(JOBS) CC=clang BUILD=build-fuzz SANITIZE=address,undefined FUZZER=1 fuzz-run
@@ -205,7 +212,7 @@ define program
 $(BUILD)/$(1): $(BUILD)/$($(1)_DIR)/main.o $(filter $(foreach f,$($(1)_LIBS),$(BUILD)/lib$(f).a),$(ARCHIVES))
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(if $(filter coffer-relay,$(1)),-Wl$(comma)-Map=$$@.map) -o $$@ $$< \
-		$(foreach f,$($(1)_LIBS),$(filter %/lib$(f).a,$(ARCHIVES))) $(call pkg,--libs,$($(1)_PKG)) -lm
+		$(foreach f,$($(1)_LIBS),$(filter %/lib$(f).a,$(ARCHIVES))) $(call pkg,--libs,$($(1)_PKG)) $($(1)_MORE) -lm
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
@@ -228,6 +235,11 @@ $(BUILD)/tests/posix_suite: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/posix/*
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+# Load generators use the test helpers.
+$(BUILD)/tests/%: $(BUILD)/tests/bench/%.o $(LIBTEST) $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(call link_test)
 
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay_main.o) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)

@@ -60,7 +60,7 @@ const struct setting config_table[] = {
 		"addresses are not counted, neither here nor below."),
 	NUMBER(limits, connections_per_address, 256, 1, 1000000, .about =
 		"WebSocket connections of one client address."),
-	NUMBER(limits, connections_per_device, 3, 1, 1000, .about = "Of one device; a further one replaces the oldest (4006)."),
+	NUMBER(limits, connections_per_device, 3, 1, 100000, .about = "Of one device; a further one replaces the oldest (4006)."),
 	NUMBER(limits, auth_seconds, 5, 1, 600, .about = "For a connection to authenticate, else 4000."),
 	NUMBER(limits, keepalive_seconds, 30, 1, 3600, .about =
 		"Between keep-alives to a client. Coffer's clients give a relay up that is silent for 75 s."),

@@ -207,6 +207,10 @@ static int serve(struct daemon *d)
 		fputs("coffer-relay: server.tls_certificate and server.tls_key cannot be read, or do not belong together\n", stderr);
 		return EX_CONFIG;
 	}
+	if (err == ERR_UNSUPPORTED) {
+		fputs("coffer-relay: libwebsockets has no libev here; install libwebsockets-evlib-ev\n", stderr);
+		return EX_UNAVAILABLE;
+	}
 	if (err < 0) {
 		fprintf(stderr, "coffer-relay: cannot start: %s\n", err_str(err));
 		return EX_OSERR;

@@ -252,7 +252,8 @@ static int start_lws(struct net *n)
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.user = n,
-		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8,
+		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_LIBEV,
+		.foreign_loops = (void **)&n->loop,
 		.pt_serv_buf_size = 65536,
 		.fd_limit_per_thread = (unsigned)c->limits.connections + 1024,
 		.max_http_header_data = 8192,
@@ -261,12 +262,16 @@ static int start_lws(struct net *n)
 	};
 	int err;
 
+	n->loop = ev_loop_new(EVBACKEND_EPOLL);
+	if (!n->loop)
+		return ERR_UNSUPPORTED;
+	ev_set_userdata(n->loop, n);
 	lws_set_log_level(0, NULL);
 	if (*c->server.tls_certificate)
 		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
 	n->lws = lws_create_context(&info);
 	if (!n->lws)
-		return ERR_NOMEM;
+		return ERR_UNSUPPORTED; /* its plug-in for libev is a package of its own */
 	if ((err = make_vhost(n, "relay", &n->vhost)) < 0)
 		return err;
 	for (size_t i = 0; i < n->listener.n; i++) {
@@ -346,51 +351,49 @@ static void feed_watchdog(struct net *n, int64_t now)
 	service_notify("WATCHDOG=1");
 }
 
-static void on_timer(lws_sorted_usec_list_t *timer)
+static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
-	struct net *n = lws_container_of(timer, struct net, timer);
-	const struct env *env = n->relay->env;
-	int64_t now = env->mono_ns(env->ctx);
+	struct net *n = ev_userdata(loop);
+	int64_t now = mono(n);
 
+	(void)timer, (void)events;
 	ws_tick(n, now);
 	tell_late(n, now);
 	feed_watchdog(n, now);
 	for (size_t i = 0; n->full && i < n->listener.n; i++)
 		lws_rx_flow_control(n->accepting[i], 1);
 	n->full = false;
-	lws_sul_schedule(n->lws, 0, &n->timer, on_timer, n->draining ? LWS_US_PER_SEC / 10 : LWS_US_PER_SEC);
+	lws_cancel_service(n->lws); /* has libwebsockets look at its own time-outs */
 }
 
 /* Nobody new is let in; who is in gets what is under way, and is then told to connect again. */
 static void start_draining(struct net *n)
 {
-	const struct env *env = n->relay->env;
-
 	service_notify("STOPPING=1");
 	n->draining = true;
-	n->drain_until = env->mono_ns(env->ctx) + (int64_t)relay_config(n->relay)->server.drain_seconds * 1000000000;
+	n->drain_until = mono(n) + (int64_t)relay_config(n->relay)->server.drain_seconds * 1000000000;
 	for (size_t i = 0; i < n->listener.n; i++)
 		lws_set_timeout(n->accepting[i], PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-	on_timer(&n->timer);
+	ev_timer_stop(n->loop, &n->timer);
+	ev_timer_init(&n->timer, on_timer, 0, 0.1);
+	ev_timer_start(n->loop, &n->timer);
 }
 
 void net_run(struct net *n)
 {
-	const struct env *env = n->relay->env;
-
-	on_timer(&n->timer);
+	ev_timer_init(&n->timer, on_timer, 0, 1);
+	ev_timer_start(n->loop, &n->timer);
 	service_notify("READY=1");
 	/* After the last second those that do not read their close are left behind. */
-	while (!n->draining || (env->mono_ns(env->ctx) < n->drain_until + 1000000000 && (n->n_conns || n->n_requests))) {
-		if (lws_service(n->lws, 0) < 0)
-			break;
+	while (!n->draining || (mono(n) < n->drain_until + 1000000000 && (n->n_conns || n->n_requests))) {
+		ev_run(n->loop, EVRUN_ONCE);
 		if (n->reload && n->on_reload)
 			n->on_reload(n->on_reload_ctx);
 		n->reload = 0;
 		if (n->stop && !n->draining)
 			start_draining(n);
 	}
-	lws_sul_schedule(n->lws, 0, &n->timer, NULL, LWS_SET_TIMER_USEC_CANCEL);
+	ev_timer_stop(n->loop, &n->timer);
 }
 
 void net_free(struct net *n)
@@ -405,6 +408,8 @@ void net_free(struct net *n)
 	reader_stop(n->reader);
 	if (n->lws)
 		lws_context_destroy(n->lws);
+	if (n->loop)
+		ev_loop_destroy(n->loop);
 	for (j = job_queue_take_all(&n->done); j; j = next) {
 		next = j->next;
 		job_free(n->relay, j);

@@ -4,7 +4,8 @@
  * way to and from writer and readers. Nothing here waits for the disk.
  *
  *	struct net *n;
- *	if ((err = net_new(relay, &listener, &n)) < 0) ...    // takes the sockets over on success; ERR_INVALID: the TLS files
+ *	if ((err = net_new(relay, &listener, &n)) < 0) ...    // takes the sockets over on success; ERR_INVALID: the TLS files;
+ *	                                                      // ERR_UNSUPPORTED: no epoll
  *	net_on_reload(n, reload, ctx);
  *	net_run(n);        // until net_stop, then drains for at most server.drain_seconds
  *	net_free(n);
@@ -12,6 +13,7 @@
 #ifndef COFFER_SERVER_NET_H
 #define COFFER_SERVER_NET_H
 
+#include <ev.h>
 #include <libwebsockets.h>
 #include <stdatomic.h>
 #include "server/hub.h"
@@ -29,6 +31,7 @@ struct late;
 
 struct net {
 	struct relay *relay;
+	struct ev_loop *loop; /* epoll; libwebsockets' own poll(2) reads every descriptor at every turn */
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
 	struct writer *writer;
@@ -42,7 +45,7 @@ struct net {
 	uint64_t next_id;
 	size_t n_conns, n_requests;   /* open; uploads under way */
 	size_t in_bytes;              /* held by messages that come in or are worked on */
-	lws_sorted_usec_list_t timer; /* once a second */
+	struct ev_timer timer;        /* once a second */
 	struct listener listener;
 	struct lws *accepting[LISTENER_MAX];
 	struct peers *peers;

@@ -31,6 +31,7 @@ LIBRARIES=(
 	'(fuse.*|fuse3/.*)\.h:fusefs'
 	'curl/.*\.h:syncd server'
 	'libwebsockets\.h:syncd server'
+	'ev\.h:server'
 	'openssl/.*:crypto'
 	'jansson\.h:server'
 	'qrencode\.h:cli'

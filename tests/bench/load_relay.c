@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * load_relay: what one relay on this machine carries, with every client in this process. `make bench-relay` runs it.
+ *
+ *	load_relay [idle|push|fan|files ...]      rows: name, figure, unit, what must hold
+ *
+ * Idle connections are of as many devices, each with its own token. Pushes are of 50 real records each, made before the
+ * clock starts, on one connection with 64 under way; a record counts when its push is answered, which is after its fsync.
+ * Files are chunks of 1 MiB over 4 connections, against nginx with its DAV module if there is one ($NGINX_PROGRAM or in PATH), both
+ * with their data in /dev/shm.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "crypto/delegation.h"
+#include "crypto/hash.h"
+#include "crypto/session.h"
+#include "crypto/sign.h"
+#include "tests/lib/relay_process.h"
+#include "tests/lib/rpc_client.h"
+
+#define RECORDS 50
+#define WINDOW 64
+#define FILES 128
+#define FILE_BYTES (1u << 20)
+#define UPLOADERS 4
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void row(const char *name, double figure, const char *unit, const char *wanted)
+{
+	printf("%s\t%.2f\t%s\t%s\n", name, figure, unit, wanted);
+	fflush(stdout);
+}
+
+/* --- many devices --- */
+
+static void auth_stranger(struct rpc_client *c, const char *url)
+{
+	CLEANUP(buf_release) struct buf dlg = BUF_INIT(DELEGATION_MAX), token = BUF_INIT(TOKEN_MAX), b = BUF_INIT(8192);
+	struct cbor_enc e = cbor_enc_init(&b);
+	struct delegation d = { .aud = bytes_str(url), .not_after = time(NULL) + 3000 };
+	struct secret *key;
+	struct session *s;
+	int64_t exp;
+
+	assert_int_equal(sign_keypair_new(&key, &d.device), 0);
+	assert_int_equal(session_new(&s), 0);
+	d.person = d.device;
+	d.session = *session_public(s);
+	assert_int_equal(delegation_make(&d, key, &dlg), 0);
+	assert_int_equal(session_token(s, buf_bytes(&dlg), time(NULL), &token, &exp), 0);
+	session_free(s);
+	secret_free(key);
+	frame_begin_notification(&e, bytes_str("auth"));
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "token");
+	cbor_put_text_n(&e, (const char *)token.data, token.len);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	rpc_send(c, buf_bytes(&b), true);
+}
+
+static void probe(struct rpc_client *c)
+{
+	struct buf params = BUF_INIT(64);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct reply r;
+
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "spaces");
+	cbor_put_array(&e, 0);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(c, "subscribe", &params);
+	assert_int_equal(r.f.type, FRAME_RESPONSE);
+	reply_release(&r);
+	buf_release(&c->in); /* thousands of these wait; the next use takes memory again */
+	buf_release(&c->message);
+}
+
+static struct rpc_client *idle_open(const struct relay_process *relay, size_t n)
+{
+	struct rpc_client *c = calloc(n, sizeof *c);
+
+	assert_non_null(c);
+	for (size_t i = 0; i < n; i++) {
+		rpc_open(&c[i], relay->port);
+		auth_stranger(&c[i], relay->url);
+		probe(&c[i]);
+	}
+	return c;
+}
+
+static void idle_close(struct rpc_client *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rpc_close(&c[i]);
+	free(c);
+}
+
+static double resident_mib(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long kib = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "VmRSS: %lu", &kib) == 1)
+			break;
+	fclose(f);
+	return (double)kib / 1024;
+}
+
+/* Of a process so far, in seconds: says what a thing costs also on a machine that has other work. */
+static double cpu_time(pid_t pid)
+{
+	char path[64], text[1024], *at;
+	unsigned long user = 0, sys = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(text, sizeof text, f));
+	fclose(f);
+	at = strrchr(text, ')');
+	assert_non_null(at);
+	assert_int_equal(sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
+	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void bench_idle(struct relay_process *relay)
+{
+	double before = resident_mib(relay->pid), start = now();
+	struct rpc_client *c = idle_open(relay, 10000);
+
+	row("idle.connect", 10000 / (now() - start), "connections/s", "");
+	row("idle.rss", resident_mib(relay->pid), "MiB", "under 250 with 10,000 connections");
+	row("idle.rss_each", (resident_mib(relay->pid) - before) * 1024 / 10000, "KiB/connection", "");
+	idle_close(c, 10000);
+}
+
+/* --- pushes --- */
+
+struct push_load {
+	struct party me;
+	struct new_space space;
+	struct buf *frames; /* whole WebSocket messages */
+	size_t n, next;
+};
+
+/* The same frame that rpc_send makes, kept. */
+static void keep_frame(struct buf *out, struct buf *params, size_t id)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(FRAME_MAX);
+	struct cbor_enc e = cbor_enc_init(&b);
+	char text[24];
+
+	snprintf(text, sizeof text, "p%zu", id);
+	frame_begin_request(&e, bytes_str(text), bytes_str("coffer.push"));
+	cbor_put_raw(&e, buf_bytes(params));
+	assert_int_equal(cbor_enc_end(&e), 0);
+	*out = (struct buf)BUF_INIT(FRAME_MAX + 16);
+	assert_int_equal(buf_put_u8(out, 0x82), 0);
+	if (b.len < 65536) {
+		assert_int_equal(buf_put_u8(out, 0x80 | 126), 0);
+		assert_int_equal(buf_put_u16be(out, (uint16_t)b.len), 0);
+	} else {
+		assert_int_equal(buf_put_u8(out, 0x80 | 127), 0);
+		assert_int_equal(buf_put_u64be(out, b.len), 0);
+	}
+	assert_int_equal(buf_put_u32be(out, 0), 0);
+	assert_int_equal(buf_put(out, b.data, b.len), 0);
+	buf_release(params);
+}
+
+static void open_space(struct push_load *l, const struct relay_process *relay)
+{
+	struct rpc_client c;
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct reply r;
+
+	party_init(&l->me, "bench");
+	party_space(&l->me, &l->space);
+	rpc_open(&c, relay->port);
+	rpc_auth(&c, &l->me, relay->url);
+	params_append(&params, log_space(l->space.log), l->space.blobs, 3);
+	r = rpc_call(&c, "coffer.append", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+	rpc_close(&c);
+}
+
+static void make_pushes(struct push_load *l, size_t n)
+{
+	l->frames = calloc(n, sizeof *l->frames);
+	l->n = n;
+	l->next = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct sealed records[RECORDS];
+		struct buf params = BUF_INIT(FRAME_MAX);
+
+		for (size_t k = 0; k < RECORDS; k++)
+			sealed_record(&l->me, &l->space, (struct sealed_params){ 0 }, &records[k]);
+		params_push(&params, log_space(l->space.log), i + 1, -1, records, RECORDS, NULL, 0, bytes_of(NULL, 0));
+		keep_frame(&l->frames[i], &params, i);
+		for (size_t k = 0; k < RECORDS; k++)
+			sealed_release(&records[k]);
+	}
+}
+
+static void wait_ok(struct rpc_client *c)
+{
+	struct reply r = rpc_reply(c);
+
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+}
+
+static void send_all(int fd, struct bytes b)
+{
+	while (b.len) {
+		ssize_t n = send(fd, b.p, b.len, MSG_NOSIGNAL);
+
+		assert_true(n > 0);
+		b = bytes_of(b.p + n, b.len - (size_t)n);
+	}
+}
+
+/* Sends n of the pushes; records a second. */
+static double run_pushes(struct push_load *l, const struct relay_process *relay, size_t n)
+{
+	struct rpc_client c;
+	size_t sent = 0, answered = 0;
+	double start;
+
+	rpc_open(&c, relay->port);
+	rpc_auth(&c, &l->me, relay->url);
+	start = now();
+	while (answered < n) {
+		while (sent < n && sent - answered < WINDOW) {
+			send_all(c.fd, buf_bytes(&l->frames[l->next]));
+			buf_release(&l->frames[l->next++]);
+			sent++;
+		}
+		wait_ok(&c);
+		answered++;
+	}
+	start = now() - start;
+	rpc_close(&c);
+	return (double)(n * RECORDS) / start;
+}
+
+static void bench_push(struct relay_process *relay)
+{
+	enum { ROUND = 400, ROUNDS = 4 };
+	struct push_load l;
+	struct rpc_client *idle;
+	double alone = 0, beside = 0, cpu = 0, start;
+
+	open_space(&l, relay);
+	make_pushes(&l, 2 * ROUNDS * ROUND);
+	/* Alternating, so that what else the machine does weighs on both. */
+	for (size_t i = 0; i < ROUNDS; i++) {
+		start = cpu_time(relay->pid);
+		alone += run_pushes(&l, relay, ROUND) / ROUNDS;
+		cpu += cpu_time(relay->pid) - start;
+		idle = idle_open(relay, 5000);
+		beside += run_pushes(&l, relay, ROUND) / ROUNDS;
+		idle_close(idle, 5000);
+	}
+	row("push.records", alone, "records/s", "20,000 durable");
+	row("push.cpu", cpu * 1e6 / (ROUNDS * ROUND * RECORDS), "us of CPU/record", "");
+	row("push.records_5000_idle", beside, "records/s", "");
+	row("push.kept", 100 * beside / alone, "%", "95 with 5,000 idle clients");
+	free(l.frames);
+	party_release(&l.me);
+}
+
+/* --- fan-out --- */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void bench_fan(struct relay_process *relay)
+{
+	enum { SUBSCRIBERS = 1000, PUSHES = 40 };
+	struct rpc_client *subs = calloc(SUBSCRIBERS, sizeof *subs), sender;
+	double *took = calloc(SUBSCRIBERS * PUSHES, sizeof *took);
+	struct epoll_event events[256];
+	int poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	struct push_load l;
+	size_t n = 0;
+
+	open_space(&l, relay);
+	make_pushes(&l, PUSHES);
+	for (size_t i = 0; i < SUBSCRIBERS; i++) {
+		struct buf params = BUF_INIT(256);
+		struct reply r;
+
+		rpc_open(&subs[i], relay->port);
+		rpc_auth(&subs[i], &l.me, relay->url);
+		params_subscribe(&params, log_space(l.space.log));
+		r = rpc_call(&subs[i], "subscribe", &params);
+		assert_int_equal(r.f.type, FRAME_RESPONSE);
+		reply_release(&r);
+		assert_int_equal(epoll_ctl(poll_fd, EPOLL_CTL_ADD, subs[i].fd,
+					 &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &subs[i] }), 0);
+	}
+	rpc_open(&sender, relay->port);
+	rpc_auth(&sender, &l.me, relay->url);
+	for (size_t p = 0; p < PUSHES; p++) {
+		double start = now();
+
+		send_all(sender.fd, buf_bytes(&l.frames[p]));
+		buf_release(&l.frames[p]);
+		for (size_t heard = 0; heard < SUBSCRIBERS;) {
+			int got = epoll_wait(poll_fd, events, 256, 20000);
+
+			assert_true(got > 0);
+			for (int i = 0; i < got; i++, heard++) {
+				(void)rpc_notice(events[i].data.ptr);
+				took[n++] = now() - start;
+			}
+		}
+		wait_ok(&sender);
+	}
+	qsort(took, n, sizeof *took, by_value);
+	row("fan.p50", took[n / 2] * 1000, "ms", "");
+	row("fan.p99", took[n * 99 / 100] * 1000, "ms", "under 100 to 1,000 subscribers");
+	rpc_close(&sender);
+	idle_close(subs, SUBSCRIBERS);
+	close(poll_fd);
+	free(took);
+	free(l.frames);
+	party_release(&l.me);
+}
+
+/* --- files --- */
+
+struct transfer {
+	pthread_t thread;
+	uint16_t port;
+	const char *token;
+	const char *prefix; /* of the path */
+	const struct sealed *files;
+	size_t from, to;
+	bool put;
+	int bad;
+};
+
+static int dial(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+		return -1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	return fd;
+}
+
+/* Reads one answer; its status. */
+static int answer(int fd, char *buffer, size_t size)
+{
+	size_t have = 0, want = SIZE_MAX;
+	int status = 0;
+	char *end, *length;
+
+	while (have < want) {
+		ssize_t n = recv(fd, buffer + have, size - have, 0);
+
+		if (n <= 0)
+			return -1;
+		have += (size_t)n;
+		buffer[have] = '\0';
+		if (want != SIZE_MAX || !(end = strstr(buffer, "\r\n\r\n")))
+			continue;
+		length = strcasestr(buffer, "content-length:");
+		want = (size_t)(end + 4 - buffer) + (length && length < end ? strtoul(length + 15, NULL, 10) : 0);
+		status = atoi(buffer + 9);
+	}
+	return status;
+}
+
+static void *transfer_main(void *arg)
+{
+	struct transfer *t = arg;
+	size_t size = FILE_BYTES + 65536;
+	char *buffer = malloc(size + 1), head[4096], id[ID16_TEXT_SIZE];
+	int fd = dial(t->port);
+
+	for (size_t i = t->from; fd >= 0 && buffer && i < t->to; i++) {
+		const struct sealed *f = &t->files[i];
+		int n, status;
+
+		id16_format(&f->id, id);
+		n = snprintf(head, sizeof head, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%sContent-Length: %zu\r\n\r\n",
+			t->put ? "PUT" : "GET", t->prefix, id, t->token ? "Authorization: Bearer " : "",
+			t->token ? t->token : "", t->token ? "\r\n" : "", t->put ? f->blob.len : 0);
+		if (send(fd, head, (size_t)n, MSG_NOSIGNAL | (t->put ? MSG_MORE : 0)) != n)
+			break;
+		for (size_t at = 0; t->put && at < f->blob.len;) {
+			ssize_t sent = send(fd, f->blob.data + at, f->blob.len - at, MSG_NOSIGNAL);
+
+			if (sent <= 0)
+				break;
+			at += (size_t)sent;
+		}
+		status = answer(fd, buffer, size);
+		t->bad += status != (t->put ? 201 : 200);
+		if (status < 0)
+			break;
+	}
+	if (fd >= 0)
+		close(fd);
+	else
+		t->bad++;
+	free(buffer);
+	return NULL;
+}
+
+/* MiB a second. */
+static double transfer(uint16_t port, const char *prefix, const char *token, const struct sealed *files, bool put)
+{
+	struct transfer t[UPLOADERS];
+	double start = now();
+
+	for (size_t i = 0; i < UPLOADERS; i++) {
+		t[i] = (struct transfer){ .port = port, .token = token, .prefix = prefix, .files = files,
+			.from = FILES * i / UPLOADERS, .to = FILES * (i + 1) / UPLOADERS, .put = put };
+		assert_int_equal(pthread_create(&t[i].thread, NULL, transfer_main, &t[i]), 0);
+	}
+	for (size_t i = 0; i < UPLOADERS; i++) {
+		pthread_join(t[i].thread, NULL);
+		assert_int_equal(t[i].bad, 0);
+	}
+	return (double)FILES * FILE_BYTES / (1 << 20) / (now() - start);
+}
+
+/* One that nobody uses now. */
+static uint16_t free_port(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	close(fd);
+	return ntohs(a.sin_port);
+}
+
+static pid_t nginx_start(const char *dir, uint16_t port)
+{
+	char path[PATH_MAX], command[PATH_MAX + 128];
+	const char *nginx = getenv("NGINX_PROGRAM") ? getenv("NGINX_PROGRAM") : "nginx";
+	FILE *f;
+	pid_t pid;
+	int fd = -1;
+
+	snprintf(path, sizeof path, "%s/nginx.conf", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fprintf(f,
+		"daemon off; master_process off; pid %s/pid; error_log %s/error.log;\n"
+		"events { worker_connections 64; }\n"
+		"http { access_log off; client_max_body_size 4m; client_body_temp_path %s/tmp; client_body_buffer_size 2m;\n"
+		" proxy_temp_path %s/p; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;\n"
+		" server { listen 127.0.0.1:%u; location / { root %s/www; dav_methods PUT; create_full_put_path on; } } }\n",
+		dir, dir, dir, dir, dir, dir, dir, port, dir);
+	fclose(f);
+	snprintf(command, sizeof command, "%s/www", dir);
+	mkdir(command, 0777);
+	pid = fork();
+	if (pid == 0) {
+		execlp(nginx, "nginx", "-c", path, "-p", dir, (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 200 && (fd = dial(port)) < 0 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+		usleep(20000);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? 0 : pid;
+}
+
+static double best(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+static void bench_files(struct relay_process *relay)
+{
+	enum { ROUNDS = 4 };
+	struct sealed *files = calloc(FILES, sizeof *files);
+	CLEANUP(buf_release) struct buf token = BUF_INIT(TOKEN_MAX + 1);
+	char prefix[128], space[ID16_TEXT_SIZE];
+	double put = 0, get = 0, other_put = 0, other_get = 0;
+	struct push_load l = { 0 };
+	uint16_t port;
+	pid_t nginx;
+
+	open_space(&l, relay);
+	rpc_token(&l.me, relay->url, &token);
+	assert_int_equal(buf_put_u8(&token, 0), 0);
+	id16_format(log_space(l.space.log), space);
+	snprintf(prefix, sizeof prefix, "/api/v1/coffer/spaces/%s/chunks/", space);
+	port = free_port();
+	nginx = nginx_start(relay->dir, port);
+	/* The best of a few, in turns: a machine with other work slows down both. */
+	for (size_t i = 0; i < ROUNDS; i++) {
+		for (size_t k = 0; k < FILES; k++)
+			sealed_chunk(&l.space, NULL, FILE_BYTES, &files[k]);
+		put = best(put, transfer(relay->port, prefix, (const char *)token.data, files, true));
+		if (nginx)
+			other_put = best(other_put, transfer(port, "/", NULL, files, true));
+		get = best(get, transfer(relay->port, prefix, (const char *)token.data, files, false));
+		if (nginx)
+			other_get = best(other_get, transfer(port, "/", NULL, files, false));
+		for (size_t k = 0; k < FILES; k++)
+			sealed_release(&files[k]);
+	}
+	row("files.put", put, "MiB/s", "");
+	row("files.get", get, "MiB/s", "");
+	if (nginx) {
+		kill(nginx, SIGTERM);
+		waitpid(nginx, NULL, 0);
+		row("files.put_to_nginx", put / other_put, "x nginx", "0.7");
+		row("files.get_to_nginx", get / other_get, "x nginx", "0.7");
+	} else {
+		fputs("no nginx: not compared\n", stderr);
+	}
+	free(files);
+	party_release(&l.me);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(struct relay_process *relay);
+		const char *dir;
+	} benches[] = {
+		{ "idle", bench_idle, NULL },
+		{ "push", bench_push, NULL },
+		{ "fan", bench_fan, NULL },
+		{ "files", bench_files, "/dev/shm/coffer-relay.XXXXXX" },
+	};
+	struct rlimit files = { 0 };
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	signal(SIGPIPE, SIG_IGN);
+	setenv("COFFER_RELAY_LIMITS_CONNECTIONS_PER_DEVICE", "2000", 1);
+	if (crypto_init() < 0)
+		return 1;
+	for (size_t i = 0; i < COUNT(benches); i++) {
+		struct relay_process relay = { 0 };
+		bool wanted = argc < 2;
+
+		for (int k = 1; k < argc; k++)
+			wanted |= strcmp(argv[k], benches[i].name) == 0;
+		if (!wanted)
+			continue;
+		if (benches[i].dir) {
+			snprintf(relay.dir, sizeof relay.dir, "%s", benches[i].dir);
+			assert_non_null(mkdtemp(relay.dir));
+		}
+		relay_process_start(&relay);
+		benches[i].run(&relay);
+		relay_process_remove(&relay);
+	}
+	return 0;
+}
