@@ -235,6 +235,7 @@ $(BUILD)/tests/posix_suite: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/posix/*
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
 # Load generators use the test helpers.
 $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o $(LIBTEST) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
