@@ -19,6 +19,8 @@ struct fake_env {
 	unsigned long fail_at;
 	int fail_err;
 	bool fail_onward, failed;
+	void (*after)(void *ctx);
+	void *after_ctx;
 	int connect_result;
 };
 
@@ -92,6 +94,8 @@ static bool count_call(struct fake_env *f, enum fake_call call)
 		type result_ = count_call(f, call) ? f->fail_err  \
 			     : f->disk ? (in_memory) : (real);    \
 		leave(f);                                         \
+		if (is_writing(call) && f->after)                 \
+			f->after(f->after_ctx);                   \
 		return result_;                                   \
 	} while (0)
 
@@ -237,6 +241,21 @@ void fake_env_free(struct fake_env *f)
 const struct env *fake_env_get(struct fake_env *f)
 {
 	return &f->env;
+}
+
+void fake_env_after_writing(struct fake_env *f, void (*fn)(void *ctx), void *ctx)
+{
+	enter(f);
+	f->after = fn;
+	f->after_ctx = ctx;
+	leave(f);
+}
+
+void fake_env_seed(struct fake_env *f, uint64_t seed)
+{
+	enter(f);
+	f->random_state = seed;
+	leave(f);
 }
 
 void fake_env_advance(struct fake_env *f, int64_t ns)

@@ -34,7 +34,7 @@ enum fake_call {
 enum fake_crash {
 	FAKE_LOSE_ALL,  /* gone */
 	FAKE_KEEP_ALL,  /* the process was killed, the machine lives */
-	FAKE_RANDOM     /* each write stays, is torn or is lost; names stay up to a random one (follows from the seed) */
+	FAKE_RANDOM     /* each write stays, is lost, or leaves some of its sectors; names stay up to a random one */
 };
 
 struct fake_env;
@@ -45,6 +45,8 @@ void fake_env_free(struct fake_env *f);
 /* Lives as long as f. */
 const struct env *fake_env_get(struct fake_env *f);
 
+/* Other random bytes from here on, and other fates of writes. */
+void fake_env_seed(struct fake_env *f, uint64_t seed);
 /* Moves both clocks; the wall clock starts at 2025-01-01T00:00:00Z, the monotonic one at 1 s. */
 void fake_env_advance(struct fake_env *f, int64_t ns);
 /* Sets the wall clock only, as a person or NTP does. */
@@ -57,6 +59,9 @@ void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int
 unsigned long fake_env_calls(struct fake_env *f, enum fake_call call);
 /* True if a call was made to fail since the last fake_env_fail. */
 bool fake_env_failed(struct fake_env *f);
+
+/* fn is called after each call of FAKE_WRITING, without a lock. NULL ends it. */
+void fake_env_after_writing(struct fake_env *f, void (*fn)(void *ctx), void *ctx);
 
 /* Power cut (disk in memory only): all descriptors are gone, the disk holds what `how` leaves. Failing ends. */
 void fake_env_crash(struct fake_env *f, enum fake_crash how);

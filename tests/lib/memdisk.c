@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES = 1024, FDS = 256, FD_BASE = 2000000, TORN_UNIT = 512, BLOCK = 4096 };
+enum { NAMES = 1024, FDS = 256, FD_BASE = 2000000, SECTOR = 512, BLOCK = 4096 };
 
 struct content {
 	uint8_t *p;
@@ -334,15 +334,26 @@ unsigned memdisk_open_files(const struct memdisk *d)
 
 /* --- power cut --- */
 
+/* Some sectors of a write, in no order. */
+static void apply_sectors(struct content *c, const struct change *ch, unsigned (*random)(void *ctx, unsigned n), void *ctx)
+{
+	for (size_t at = 0; at < ch->n; at += SECTOR) {
+		struct change part = { .data = ch->data + at, .off = ch->off + at };
+		if (random(ctx, 2) == 0)
+			content_apply(c, &part, ch->n - at < SECTOR ? ch->n - at : SECTOR);
+	}
+}
+
 static void crash_file(struct file *f, enum fake_crash how, unsigned (*random)(void *ctx, unsigned n), void *ctx)
 {
 	for (const struct change *ch = f->first; ch && how != FAKE_LOSE_ALL; ch = ch->next) {
-		size_t units = ch->n / TORN_UNIT, n = ch->n;
-		unsigned fate = how == FAKE_KEEP_ALL ? 0 : random(ctx, 3);
-		if (fate == 1)
-			n = TORN_UNIT * (size_t)random(ctx, (unsigned)units + 1);
-		if (fate != 2)
-			content_apply(&f->durable, ch, n);
+		unsigned fate = how == FAKE_KEEP_ALL ? 0 : random(ctx, 4);
+		if (fate == 0)
+			content_apply(&f->durable, ch, ch->n);
+		else if (fate == 1 && ch->data)
+			content_apply(&f->durable, ch, SECTOR * (size_t)random(ctx, (unsigned)(ch->n / SECTOR) + 1));
+		else if (fate == 2 && ch->data)
+			apply_sectors(&f->durable, ch, random, ctx);
 	}
 	drop_changes(f);
 	content_resize(&f->now, f->durable.size);

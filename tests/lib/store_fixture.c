@@ -168,6 +168,10 @@ static int put_content(struct store_fixture *f, uint64_t ino, struct buf *out)
 		err = buf_grow(out, (size_t)n.size, &p);
 	if (err == 0 && n.size > 0)
 		err = store_read(f->store, ino, 0, p, (size_t)n.size, &got, &chunk);
+	if (err == ERR_ABSENT) {
+		memset(p, 0xab, (size_t)n.size);
+		err = 0;
+	}
 	return err < 0 ? err : store_listxattr(f->store, ino, out);
 }
 
@@ -190,6 +194,75 @@ static int put_dir(struct store_fixture *f, uint64_t dir, struct buf *out)
 	}
 	for (size_t i = 0; err == 0 && i < l->n_dirs; i++)
 		err = put_dir(f, l->dirs[i], out);
+	return err;
+}
+
+struct books {
+	struct buf *out;
+	int err;
+};
+
+static int put_dirty(void *ctx, const struct node *n)
+{
+	struct books *b = ctx;
+	b->err = buf_printf(b->out, "dirty %llu %llu %x %llu\n", (unsigned long long)n->ino, (unsigned long long)n->change,
+		n->change_bits, (unsigned long long)n->version);
+	return b->err == 0;
+}
+
+static int put_outbox(void *ctx, const struct outbox_row *row, struct bytes blob)
+{
+	struct books *b = ctx;
+	b->err = buf_printf(b->out, "out %llu %llu %llu %zu\n", (unsigned long long)row->row, (unsigned long long)row->ino,
+		(unsigned long long)row->change, blob.len);
+	return b->err == 0;
+}
+
+static int put_record(void *ctx, const struct id16 *id, const struct id32 *hash, struct bytes blob)
+{
+	struct books *b = ctx;
+	(void)id;
+	b->err = buf_put(b->out, hash->b, sizeof hash->b);
+	if (b->err == 0)
+		b->err = buf_put(b->out, blob.p, blob.len);
+	return b->err == 0;
+}
+
+static int put_meta(void *ctx, const char *key, struct bytes value)
+{
+	struct books *b = ctx;
+	b->err = buf_printf(b->out, "%s %zu\n", key, value.len);
+	if (b->err == 0)
+		b->err = buf_put(b->out, value.p, value.len);
+	return b->err == 0;
+}
+
+static int put_books(struct store_fixture *f, struct buf *out)
+{
+	struct books b = { .out = out };
+	struct store_txn *t;
+	int err = store_begin(f->store, &t);
+	if (err < 0)
+		return err;
+	err = txn_dirty_each(t, f->space, 0, put_dirty, &b);
+	if (err == 0)
+		err = txn_outbox_each(t, f->space, 0, put_outbox, &b);
+	if (err == 0)
+		err = txn_record_each(t, f->space, put_record, &b);
+	if (err == 0)
+		err = txn_meta_each(t, "", put_meta, &b);
+	store_abort(&t);
+	return err < 0 ? err : b.err;
+}
+
+int store_fixture_digest_all(struct store_fixture *f, struct id32 *ret)
+{
+	CLEANUP(buf_release) struct buf all = BUF_INIT(64 << 20);
+	int err = put_dir(f, f->root, &all);
+	if (err == 0)
+		err = put_books(f, &all);
+	if (err == 0)
+		hash_sha256(buf_bytes(&all), ret);
 	return err;
 }
 
