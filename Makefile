@@ -73,7 +73,7 @@ ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call sources,$(f)),$(BUILD)/lib$(f).a)
 TEST_ARCHIVES := $(filter $(foreach f,$(LINK),$(BUILD)/lib$(f).a),$(foreach f,$(LINK),$(filter %/lib$(f).a,$(ARCHIVES))))
 TESTS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-LOADS    := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/load_*.c))
+LOADS    := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/load_*.c tests/bench/null_*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c)) $(BUILD)/tests/posix_suite
 LIBTEST  := $(if $(wildcard tests/lib/*.c),$(BUILD)/libtest.a)
@@ -159,7 +159,7 @@ format-check: deps ## fail if clang-format would change anything
 
 ##@ Measure
 
-bench: all $(BENCHES) ## tests/bench/*: machine-readable rows on standard output
+bench: all $(BENCHES) $(LOADS) ## tests/bench/*: machine-readable rows on standard output
 	@for b in $(BENCHES); do $(ENV) $$b || exit 1; done
 	@for b in $(wildcard tests/bench/*.sh); do $(ENV) $$b || exit 1; done
 
