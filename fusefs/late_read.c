@@ -3,7 +3,8 @@
  * Threads are made when a read finds no idle one, and end when they have been idle for IDLE_SECONDS. config.fetch
  * brings one chunk; a read that spans several asks again until all are here or the deadline has passed. Failure:
  * offline ENETUNREACH, deadline ETIMEDOUT, the caller was killed or interrupted EINTR; the kernel's pages stay
- * unread, so that the next read tries again.
+ * unread, so that the next read tries again. When reading ahead has failed, the kernel asks once more for the one page
+ * that it needs: that must not wait for a second deadline, so what timed out just now times out at once.
  */
 #define FUSE_USE_VERSION 314
 #include "fusefs/late_read.h"
@@ -16,6 +17,7 @@
 
 #define IDLE_SECONDS 10
 #define NS_PER_S INT64_C(1000000000)
+#define AGAIN_NS (2 * NS_PER_S)
 
 struct waiting {
 	struct waiting *next;
@@ -23,7 +25,7 @@ struct waiting {
 	fuse_req_t req;
 	uint64_t ino, off, chunk;
 	size_t len;
-	int64_t deadline;
+	int64_t since, deadline;
 };
 
 struct late_read {
@@ -33,6 +35,10 @@ struct late_read {
 	struct waiting *first, **last;
 	size_t queued, idle, threads;
 	bool stopping;
+	struct {
+		uint64_t chunk;
+		int64_t at; /* 0: none */
+	} timed_out[LATE_READ_THREADS]; /* the newest, in no order */
 };
 
 static int64_t mono_ns(void)
@@ -79,12 +85,36 @@ static int read_late(struct waiting *r, uint8_t *p, size_t *ret_len)
 	return err;
 }
 
+static void note_timeout(struct late_read *l, uint64_t chunk)
+{
+	size_t oldest = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (size_t i = 1; i < LATE_READ_THREADS; i++)
+		if (l->timed_out[i].at < l->timed_out[oldest].at)
+			oldest = i;
+	l->timed_out[oldest].chunk = chunk;
+	l->timed_out[oldest].at = mono_ns();
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* When a read of the chunk that comes now is to give up. Lock held. */
+static int64_t deadline_of(const struct late_read *l, uint64_t chunk, int64_t now)
+{
+	for (size_t i = 0; i < LATE_READ_THREADS; i++)
+		if (l->timed_out[i].at != 0 && l->timed_out[i].chunk == chunk && now - l->timed_out[i].at < AGAIN_NS)
+			return now;
+	return now + LATE_READ_SECONDS * NS_PER_S;
+}
+
 static void answer(struct waiting *r)
 {
 	uint8_t *p = malloc(r->len);
 	size_t len = 0;
 	int err = p ? read_late(r, p, &len) : ERR_NOMEM;
 
+	if (err == ERR_TIMEOUT && mono_ns() >= r->since + LATE_READ_SECONDS * NS_PER_S)
+		note_timeout(r->l, r->chunk);
 	if (err < 0)
 		fuse_reply_err(r->req, err_to_errno(err));
 	else
@@ -182,8 +212,9 @@ void late_read_add(struct late_read *l, struct fuse_req *req, uint64_t ino, uint
 		.off = off,
 		.len = len,
 		.chunk = chunk,
-		.deadline = mono_ns() + LATE_READ_SECONDS * NS_PER_S };
+		.since = mono_ns() };
 	pthread_mutex_lock(&l->lock);
+	r->deadline = deadline_of(l, chunk, r->since);
 	l->queued++;
 	served = !l->stopping && enough_threads(l);
 	if (served) {

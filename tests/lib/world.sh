@@ -75,6 +75,7 @@ relay_start() {
 relay_stop() {
 	[ -n "${RELAY_PID:-}" ] || return 0
 	kill "-${1:-TERM}" "$RELAY_PID" 2>/dev/null || :
+	kill -CONT "$RELAY_PID" 2>/dev/null || : # one that a test stopped
 	wait "$RELAY_PID" 2>/dev/null || :
 	RELAY_PID=
 }
