@@ -8,7 +8,7 @@
  *
  * A put writes a temporary name and renames, so a name always holds a whole object while the machine runs; after a
  * power loss an object that was not synced may be short, which the store knows (its row is not `durable`). Used by the
- * writer thread; get also by readers.
+ * writer thread; get and spools by any.
  */
 #ifndef COFFER_SERVER_BLOB_H
 #define COFFER_SERVER_BLOB_H
@@ -30,6 +30,21 @@ int blob_sync(struct blobs *b, const struct id16 *space, const struct id16 *ids,
 int blob_get(struct blobs *b, const struct id16 *space, const struct id16 *id, uint64_t from, size_t n,
 	struct buf *ret) MUST_CHECK;
 int blob_remove(struct blobs *b, const struct id16 *space, const struct id16 *id) MUST_CHECK;
+
+/* A file on its way in, written piece by piece to a temporary name, by one thread at a time, and then kept under its own.
+ *
+ *	struct blob_spool *s;
+ *	blob_spool_new(b, &s); blob_spool_write(s, bytes); ...
+ *	err = blob_spool_keep(s, &space, &id);    // durable; slow, so not on the network thread
+ *	blob_spool_free(s);                       // removes what was not kept
+ */
+struct blob_spool;
+int blob_spool_new(struct blobs *b, struct blob_spool **ret_s) MUST_CHECK;
+int blob_spool_write(struct blob_spool *s, struct bytes data) MUST_CHECK;
+uint64_t blob_spool_size(const struct blob_spool *s);
+int blob_spool_keep(struct blob_spool *s, const struct id16 *space, const struct id16 *id) MUST_CHECK;
+void blob_spool_free(struct blob_spool *s); /* NULL is allowed */
+
 /* Size of an object, or a negative error. */
 int64_t blob_size(struct blobs *b, const struct id16 *space, const struct id16 *id);
 

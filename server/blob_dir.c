@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@
 struct blobs {
 	const struct env *env;
 	int dir;
-	uint64_t next; /* temporary names: writer thread only */
+	atomic_ullong next; /* temporary names */
 };
 
 static int make_dir(int dir, const char *name)
@@ -140,6 +141,15 @@ static int write_tmp(struct blobs *b, const char *tmp, struct bytes data)
 	return err < 0 ? err : closed;
 }
 
+static int rename_into(struct blobs *b, const char *tmp, const char *path)
+{
+	int err = b->env->rename(b->env->ctx, b->dir, tmp, path);
+
+	if (err == ERR_NOT_FOUND && (err = make_parents(b, path)) == OK)
+		err = b->env->rename(b->env->ctx, b->dir, tmp, path);
+	return err;
+}
+
 int blob_put(struct blobs *b, const struct id16 *space, const struct id16 *id, struct bytes data)
 {
 	char path[PATH_SIZE], tmp[PATH_SIZE];
@@ -149,12 +159,9 @@ int blob_put(struct blobs *b, const struct id16 *space, const struct id16 *id, s
 	err = compare(b, path, data);
 	if (err != ERR_NOT_FOUND)
 		return err;
-	snprintf(tmp, sizeof tmp, "tmp/%016llx", (unsigned long long)b->next++);
-	if ((err = write_tmp(b, tmp, data)) >= 0) {
-		err = b->env->rename(b->env->ctx, b->dir, tmp, path);
-		if (err == ERR_NOT_FOUND && (err = make_parents(b, path)) == OK)
-			err = b->env->rename(b->env->ctx, b->dir, tmp, path);
-	}
+	snprintf(tmp, sizeof tmp, "tmp/%016llx", (unsigned long long)atomic_fetch_add(&b->next, 1));
+	if ((err = write_tmp(b, tmp, data)) >= 0)
+		err = rename_into(b, tmp, path);
 	if (err < 0)
 		unlinkat(b->dir, tmp, 0);
 	return err < 0 ? err : OK;
@@ -169,6 +176,20 @@ static int sync_path(struct blobs *b, const char *path, int flags)
 	err = flags ? b->env->fsync(b->env->ctx, fd) : b->env->fdatasync(b->env->ctx, fd);
 	b->env->close(b->env->ctx, fd);
 	return err;
+}
+
+/* The folders that an object's name stands in: its shard, its space, all spaces. Cuts the path. */
+static int sync_parents(struct blobs *b, char *path)
+{
+	int err;
+
+	path[39] = '\0';
+	if ((err = sync_path(b, path, O_DIRECTORY)) < 0)
+		return err;
+	path[36] = '\0';
+	if ((err = sync_path(b, path, O_DIRECTORY)) < 0)
+		return err;
+	return sync_path(b, ".", O_DIRECTORY);
 }
 
 int blob_sync(struct blobs *b, const struct id16 *space, const struct id16 *ids, size_t n)
@@ -232,4 +253,69 @@ int64_t blob_size(struct blobs *b, const struct id16 *space, const struct id16 *
 
 	path_of(space, id, path);
 	return fstatat(b->dir, path, &st, 0) < 0 ? err_from_errno(errno) : (int64_t)st.st_size;
+}
+
+/* --- spools --- */
+
+struct blob_spool {
+	struct blobs *b;
+	int fd;
+	uint64_t size;
+	bool kept;
+	char tmp[PATH_SIZE];
+};
+
+int blob_spool_new(struct blobs *b, struct blob_spool **ret_s)
+{
+	struct blob_spool *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->b = b;
+	snprintf(s->tmp, sizeof s->tmp, "tmp/%016llx", (unsigned long long)atomic_fetch_add(&b->next, 1));
+	s->fd = b->env->open(b->env->ctx, b->dir, s->tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if ((err = s->fd) < 0) {
+		free(s);
+		return err;
+	}
+	*ret_s = s;
+	return OK;
+}
+
+int blob_spool_write(struct blob_spool *s, struct bytes data)
+{
+	int err = s->b->env->pwrite(s->b->env->ctx, s->fd, data.p, data.len, (off_t)s->size);
+
+	if (err < 0)
+		return err;
+	s->size += data.len;
+	return OK;
+}
+
+uint64_t blob_spool_size(const struct blob_spool *s)
+{
+	return s->size;
+}
+
+int blob_spool_keep(struct blob_spool *s, const struct id16 *space, const struct id16 *id)
+{
+	char path[PATH_SIZE];
+	int err;
+
+	path_of(space, id, path);
+	if ((err = s->b->env->fdatasync(s->b->env->ctx, s->fd)) < 0 || (err = rename_into(s->b, s->tmp, path)) < 0)
+		return err;
+	s->kept = true;
+	return sync_parents(s->b, path);
+}
+
+void blob_spool_free(struct blob_spool *s)
+{
+	if (!s)
+		return;
+	s->b->env->close(s->b->env->ctx, s->fd);
+	if (!s->kept)
+		unlinkat(s->b->dir, s->tmp, 0);
+	free(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "server/housekeeping_plain.h"
 #include "server/refs.h"
 #include "server/relay.h"
 #include "wire/chunk.h"
@@ -110,7 +111,7 @@ static int remove_chunks(struct relay *r, struct list *l)
 int housekeeping_step(struct relay *r)
 {
 	CLEANUP(list_release) struct list chunks = { 0 };
-	size_t versions = 0;
+	size_t versions = 0, objects = 0;
 	int err = depot_begin(r->store);
 
 	if (err < 0)
@@ -118,6 +119,8 @@ int housekeeping_step(struct relay *r)
 	err = expire_versions(r, &versions);
 	if (err == OK)
 		err = remove_chunks(r, &chunks);
+	if (err == OK)
+		err = housekeeping_plain(r, &objects);
 	if (err == OK)
 		err = depot_commit(r->store);
 	else
@@ -129,7 +132,7 @@ int housekeeping_step(struct relay *r)
 			err = blob_remove(r->blobs, &chunks.items[i].space_id, &chunks.items[i].chunk.id);
 	metrics_add(&r->metrics, cleaned_versions, versions);
 	metrics_add(&r->metrics, cleaned_chunks, chunks.n);
-	return err < 0 ? err : chunks.n == STEP_MAX || versions == STEP_MAX;
+	return err < 0 ? err : chunks.n == STEP_MAX || versions == STEP_MAX || objects == HOUSEKEEPING_OBJECTS;
 }
 
 /* After a power loss a file that was not synced may hold anything; such a chunk was never named, so it is forgotten

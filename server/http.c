@@ -2,42 +2,16 @@
 #include "server/http.h"
 
 #include <stdlib.h>
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "server/auth.h"
+#include "server/http_file.h"
+#include "server/request.h"
 #include "server/rpc.h"
 #include "wire/chunk.h"
 
 #define BODY_NS 120000000000ll /* of a whole body, in or out */
 #define CHUNK_ROUTE "/api/v1/coffer/spaces/"
-
-enum verb { VERB_GET, VERB_HEAD, VERB_PUT, VERB_OPTIONS, VERB_OTHER };
-enum phase { PHASE_BODY, PHASE_WORK, PHASE_HEADERS, PHASE_SEND };
-
-struct request {
-	struct request *next; /* in the bucket */
-	struct net *net;
-	struct lws *wsi;
-	uint64_t id;
-	enum verb verb;
-	enum phase phase;
-	int64_t started;
-	struct caller *caller;
-	bool counted; /* among those of its address */
-	struct id16 space, chunk;
-	bool has_range;
-	uint64_t range_from, range_to;
-	uint64_t length; /* of the request's body */
-	struct buf in;
-	bool uploading; /* counted */
-
-	int status;
-	bool close; /* after the answer */
-	const char *type;
-	struct buf out;
-	size_t sent;
-	uint64_t size; /* of the whole chunk (HEAD, ranges) */
-	bool is_chunk;
-};
 
 static struct request **find_request(struct net *n, uint64_t id)
 {
@@ -83,6 +57,8 @@ static void request_free(struct request *r)
 	at = find_request(r->net, r->id);
 	*at = r->next;
 	upload_ends(r);
+	upload_free(r->net->relay, r->upload);
+	job_free(r->net->relay, r->parked);
 	caller_unref(r->caller);
 	buf_release(&r->out);
 	free(r);
@@ -90,20 +66,20 @@ static void request_free(struct request *r)
 
 /* --- answers --- */
 
-static void respond(struct request *r, int status)
+void request_respond(struct request *r, int status)
 {
 	r->status = status;
 	r->phase = PHASE_HEADERS;
 	lws_callback_on_writable(r->wsi);
 }
 
-static void respond_error(struct request *r, int status, const char *message)
+void request_respond_error(struct request *r, int status, const char *message)
 {
 	buf_clear(&r->out);
 	r->is_chunk = false;
 	if (buf_printf(&r->out, "{\"error\":\"%s\"}", message) < 0)
 		r->close = true;
-	respond(r, status);
+	request_respond(r, status);
 }
 
 struct header {
@@ -147,17 +123,29 @@ static void put_chunk_headers(struct header *h, const struct request *r)
 	}
 }
 
+static void put_file_headers(struct header *h, const struct request *r)
+{
+	char text[ID16_TEXT_SIZE + 2] = "\"";
+
+	id16_format(&r->chunk, text + 1);
+	text[ID16_TEXT_SIZE] = '"';
+	put_header(h, "etag:", text);
+	put_header(h, "x-wrapped-dek:", r->dek);
+}
+
 static int write_headers(struct request *r)
 {
 	unsigned char buffer[LWS_PRE + 2048], *start = buffer + LWS_PRE, *p = start;
 	struct header h = { r->wsi, &p, buffer + sizeof buffer - 1, 0 };
-	uint64_t length = r->verb == VERB_HEAD && r->is_chunk ? r->size : r->out.len;
+	uint64_t length = r->verb == VERB_HEAD && (r->is_chunk || r->is_file) ? r->size : r->out.len + r->left;
 
 	h.failed |= lws_add_http_header_status(r->wsi, (unsigned)r->status, &p, h.end);
 	put_common(&h);
 	if (r->is_chunk)
 		put_chunk_headers(&h, r);
-	if (r->out.len)
+	if (r->is_file)
+		put_file_headers(&h, r);
+	if (r->out.len || r->is_file)
 		put_header(&h, "content-type:", r->type);
 	if (r->close)
 		put_header(&h, "connection:", "close");
@@ -179,9 +167,36 @@ static int complete(struct request *r)
 	return ends || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+/* Whether a body, in or out, takes too long: no slower than 64 KiB/s after the first two minutes. */
+static bool is_late(const struct request *r, uint64_t length)
+{
+	const struct env *env = r->net->relay->env;
+
+	return env->mono_ns(env->ctx) - r->started > BODY_NS + (int64_t)(length >> 16) * 1000000000;
+}
+
 static int pause_seconds(const struct request *r)
 {
 	return (int)relay_config(r->net->relay)->limits.http_pause_seconds;
+}
+
+void request_expect_more(struct request *r)
+{
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
+}
+
+/* The next slice of a long answer; without one the answer breaks off. */
+static int ask_for_more(struct request *r)
+{
+	struct job *j = STEAL(&r->parked);
+
+	if (!j)
+		return -1;
+	r->phase = PHASE_WORK;
+	r->sent = 0;
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 60);
+	net_dispatch(r->net, j);
+	return 0;
 }
 
 static int request_writable(struct request *r)
@@ -200,20 +215,20 @@ static int request_writable(struct request *r)
 		return 0;
 	while (r->sent < r->out.len && !lws_send_pipe_choked(r->wsi)) {
 		size_t n = r->out.len - r->sent < 262144 ? r->out.len - r->sent : 262144;
-		bool last = r->sent + n == r->out.len;
+		bool last = !r->left && r->sent + n == r->out.len;
 
 		if (lws_write(r->wsi, r->out.data + r->sent, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
 			return -1;
 		r->sent += n;
 	}
-	if (r->sent < r->out.len && r->net->relay->env->mono_ns(r->net->relay->env->ctx) - r->started > BODY_NS)
+	if ((r->sent < r->out.len || r->left) && is_late(r, r->size))
 		return -1;
 	if (r->sent < r->out.len) {
-		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
+		request_expect_more(r);
 		lws_callback_on_writable(r->wsi);
 		return 0;
 	}
-	return complete(r);
+	return r->left ? ask_for_more(r) : complete(r);
 }
 
 /* --- requests --- */
@@ -302,7 +317,7 @@ static int parse_chunk_path(struct request *r, const char *path)
 }
 
 /* NULL, or why the token is not good, and *ret_status. */
-static const char *authenticate(struct request *r, int *ret_status)
+const char *request_authenticate(struct request *r, int *ret_status)
 {
 	char text[AUTH_TOKEN_MAX + 16], addr[CALLER_ADDR];
 	int n = lws_hdr_copy(r->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
@@ -325,7 +340,7 @@ static int dispatch(struct request *r, const struct method *m)
 	struct job *j = job_new(m, r->id, r->caller);
 
 	if (!j) {
-		respond_error(r, 500, "out of memory");
+		request_respond_error(r, 500, "out of memory");
 		return 0;
 	}
 	j->in = r->in;
@@ -356,7 +371,7 @@ static void send_continue(struct request *r)
 }
 
 /* Whether the client's address has as many requests under way (or uploads) as one may have. */
-static bool address_is_full(const struct request *r, bool uploads)
+bool request_address_is_full(const struct request *r, bool uploads)
 {
 	const struct config *c = relay_config(r->net->relay);
 	size_t count = 0;
@@ -369,6 +384,15 @@ static bool address_is_full(const struct request *r, bool uploads)
 	       count >= (uploads ? c->limits.http_uploads_per_address : c->limits.http_requests_per_address);
 }
 
+void request_begin_upload(struct request *r)
+{
+	r->uploading = true;
+	r->net->n_requests++;
+	r->phase = PHASE_BODY;
+	request_expect_more(r);
+	send_continue(r);
+}
+
 static int start_upload(struct request *r)
 {
 	const char *no;
@@ -376,30 +400,26 @@ static int start_upload(struct request *r)
 
 	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
 		r->close = true;
-		respond_error(r,
+		request_respond_error(r,
 			!r->length                   ? 400
 			: r->length > CHUNK_MAX_BLOB ? 413
 						     : 503,
 			"chunk too large or too many");
 		return 0;
 	}
-	if ((no = authenticate(r, &status))) {
+	if ((no = request_authenticate(r, &status))) {
 		r->close = true;
-		respond_error(r, status, no);
+		request_respond_error(r, status, no);
 		return 0;
 	}
-	if (address_is_full(r, true)) {
+	if (request_address_is_full(r, true)) {
 		r->close = true;
-		respond_error(r, 503, "too many uploads");
+		request_respond_error(r, 503, "too many uploads");
 		return 0;
 	}
-	r->uploading = true;
-	r->net->n_requests++;
-	r->phase = PHASE_BODY;
 	if (buf_reserve(&r->in, r->length) < 0)
 		return -1;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
-	send_continue(r);
+	request_begin_upload(r);
 	return 0;
 }
 
@@ -410,17 +430,17 @@ static int route_chunk(struct request *r, const char *path)
 
 	if (parse_chunk_path(r, path) < 0) {
 		r->close = r->verb == VERB_PUT;
-		respond_error(r, 400, "invalid space or chunk ID");
+		request_respond_error(r, 400, "invalid space or chunk ID");
 		return 0;
 	}
 	if (r->verb == VERB_PUT)
 		return start_upload(r);
-	if ((no = authenticate(r, &status))) {
-		respond_error(r, status, no);
+	if ((no = request_authenticate(r, &status))) {
+		request_respond_error(r, status, no);
 		return 0;
 	}
-	if (address_is_full(r, false)) {
-		respond_error(r, 503, "too many requests");
+	if (request_address_is_full(r, false)) {
+		request_respond_error(r, 503, "too many requests");
 		return 0;
 	}
 	parse_range(r);
@@ -433,38 +453,43 @@ static int route(struct request *r, const char *uri)
 
 	if (refused) {
 		r->close = true;
-		respond_error(r, refused, refused == 411 ? "Content-Length required" : "ambiguous request body");
+		request_respond_error(r, refused, refused == 411 ? "Content-Length required" : "ambiguous request body");
 	} else if (r->verb == VERB_OPTIONS) {
-		respond(r, 204);
+		request_respond(r, 204);
 	} else if (strncmp(uri, CHUNK_ROUTE, sizeof CHUNK_ROUTE - 1) == 0 && r->verb != VERB_OTHER) {
 		return route_chunk(r, uri + sizeof CHUNK_ROUTE - 1);
+	} else if (strncmp(uri, FILE_ROUTE, sizeof FILE_ROUTE - 1) == 0 && strstr(uri, FILE_PART) &&
+		   r->verb <= VERB_PUT) {
+		return file_route(r, uri + sizeof FILE_ROUTE - 1);
+	} else if (r->verb == VERB_GET && strcmp(uri, "/.well-known/jwks.json") == 0) {
+		if (buf_printf(&r->out, "{\"keys\":[]}") < 0)
+			return -1;
+		request_respond(r, 200);
 	} else if (r->verb == VERB_GET && (strcmp(uri, "/health") == 0 || strcmp(uri, "/metrics") == 0)) {
 		if (buf_put(&r->in, uri, strlen(uri)) < 0)
 			return -1;
 		r->type = uri[1] == 'h' ? "application/json" : "text/plain; version=0.0.4";
 		return dispatch(r, &method_http_status);
 	} else if (strcmp(uri, FRAME_WS_PATH) == 0) {
-		respond(r, 400);
+		request_respond(r, 400);
 	} else {
 		int status;
-		const char *no = authenticate(r, &status);
+		const char *no = request_authenticate(r, &status);
 
 		r->close = r->verb == VERB_PUT || r->verb == VERB_OTHER;
-		respond_error(r, no ? status : 404, no ? no : "not found");
+		request_respond_error(r, no ? status : 404, no ? no : "not found");
 	}
 	return 0;
 }
 
 static int request_body(struct request *r, const void *p, size_t n)
 {
-	struct net *net = r->net;
-
 	if (r->phase != PHASE_BODY)
 		return r->close ? 0 : -1; /* answered already; the connection closes */
-	if (buf_put(&r->in, p, n) < 0 || r->in.len > r->length ||
-		net->relay->env->mono_ns(net->relay->env->ctx) - r->started > BODY_NS)
+	if (is_late(r, r->length) || (r->upload ? file_body(r, bytes_of(p, n)) : buf_put(&r->in, p, n)) < 0 ||
+		r->in.len > r->length)
 		return -1;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
+	request_expect_more(r);
 	return 0;
 }
 
@@ -472,6 +497,8 @@ static int request_body_ends(struct request *r)
 {
 	if (r->phase != PHASE_BODY)
 		return 0;
+	if (r->upload)
+		return file_body_ends(r);
 	if (r->in.len != r->length)
 		return -1;
 	return dispatch(r, &method_http_put);
@@ -481,6 +508,10 @@ void http_done(struct net *n, struct job *j)
 {
 	struct request *r = *find_request(n, j->conn);
 
+	if (r && method_is_file(j->method)) {
+		file_done(r, j);
+		return;
+	}
 	if (r) {
 		upload_ends(r);
 		r->out = j->body;
@@ -490,7 +521,7 @@ void http_done(struct net *n, struct job *j)
 		r->is_chunk = j->method == &method_http_get && (j->status < 300 || j->status == 416);
 		if (r->is_chunk)
 			r->type = "application/octet-stream";
-		respond(r, j->status);
+		request_respond(r, j->status);
 	}
 	job_free(n->relay, j);
 }

@@ -256,7 +256,7 @@ static int start_lws(struct net *n)
 		.foreign_loops = (void **)&n->loop,
 		.pt_serv_buf_size = 65536,
 		.fd_limit_per_thread = (unsigned)c->limits.connections + 1024,
-		.max_http_header_data = 8192,
+		.max_http_header_data = 32768, /* UCANs travel in a header */
 		.max_http_header_pool = 256,
 		.count_threads = 1,
 	};

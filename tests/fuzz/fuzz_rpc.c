@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The relay's methods under any frame: first the frame itself, then its request run over a real store (made once, in a
- * directory of its own) as a device that no log knows. Nothing it asks may be granted, every request is answered once.
+ * directory of its own) as a device that no log knows. Nothing it asks may be granted, every request is answered once. Then
+ * as somebody with a personal space of the plain protocol, who is let in there: the answer still comes once, and last.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 struct world {
 	struct relay relay;
 	struct depot *reader;
-	struct caller *caller;
+	struct caller *caller, *owner;
 };
 
 static char dir[64];
@@ -47,16 +48,16 @@ static struct world *open_world(void)
 		abort();
 	atexit(remove_dir);
 	w.caller = caller_new(&device, &device, "192.0.2.7");
-	if (!w.caller)
+	w.owner = caller_new(&device, &device, "192.0.2.8");
+	if (!w.caller || !w.owner || id16_parse("da29e793-3f05-51c3-9f72-63cc953f9c05", 36, &w.owner->plain.personal) < 0)
 		abort();
+	w.owner->plain.has_personal = w.owner->plain.files = true;
 	return &w;
 }
 
-static void run(struct world *w, const struct method *m, const struct frame *f)
+static struct job *answered(struct world *w, const struct method *m, const struct frame *f, struct caller *caller)
 {
-	struct job *j = job_new(m, 1, w->caller);
-	struct frame answer;
-	struct bytes item;
+	struct job *j = job_new(m, 1, caller);
 
 	if (!j)
 		abort();
@@ -71,16 +72,37 @@ static void run(struct world *w, const struct method *m, const struct frame *f)
 			reader_run(&w->relay, j, w->reader);
 		} while (j->more);
 	}
-	if (m != &method_subscribe && (!j->out.first || j->out.first->next))
+	return j;
+}
+
+static void run_as_stranger(struct world *w, const struct method *m, const struct frame *f)
+{
+	struct job *j = answered(w, m, f, w->caller);
+	struct frame answer;
+	struct bytes item;
+
+	if (!j->out.first || j->out.first->next)
 		abort(); /* strangers get one frame, never a stream */
-	if (j->out.first) {
-		if (frame_decode(message_bytes(j->out.first->m), &answer) < 0 || answer.type != FRAME_RESPONSE)
+	if (frame_decode(message_bytes(j->out.first->m), &answer) < 0 || answer.type != FRAME_RESPONSE)
+		abort();
+	/* only a whole and valid genesis is taken from a stranger */
+	if (m != &method_append && !answer.is_error && cbor_map_find(answer.value, CBOR_RPC, "ok", &item) == OK &&
+		item.p[0] == 0xf5)
+		abort();
+	job_free(&w->relay, j);
+}
+
+static void run_as_owner(struct world *w, const struct method *m, const struct frame *f)
+{
+	struct job *j = answered(w, m, f, w->owner);
+	struct frame answer;
+
+	if (!j->out.first)
+		abort();
+	for (const struct message_node *n = j->out.first; n; n = n->next)
+		if (frame_decode(message_bytes(n->m), &answer) < 0 ||
+			answer.type != (n->next ? FRAME_CHUNK : FRAME_RESPONSE))
 			abort();
-		/* only a whole and valid genesis is taken from a stranger */
-		if (m != &method_append && !answer.is_error &&
-			cbor_map_find(answer.value, CBOR_RPC, "ok", &item) == OK && item.p[0] == 0xf5)
-			abort();
-	}
 	job_free(&w->relay, j);
 }
 
@@ -93,7 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (frame_decode(bytes_of(p, n), &f) < 0 || f.type != FRAME_REQUEST || !f.value.len ||
 		(f.value.p[0] & 0xe0) != 0xa0)
 		return 0;
-	if ((m = rpc_find(f.name)))
-		run(w, m, &f);
+	if ((m = rpc_find(f.name))) {
+		run_as_stranger(w, m, &f);
+		run_as_owner(w, m, &f);
+	}
 	return 0;
 }

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plain protocol over a real relay's port, with tokens of an issuer that this test plays: authentication, files, what others
+ * are told, presence, the limit of connections.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "crypto/hash.h"
+#include "server/jwt.h"
+#include "server/plain.h"
+#include "tests/lib/plain_party.h"
+#include "tests/lib/relay_process.h"
+#include "tests/lib/rpc_client.h"
+
+#define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
+#define R1 "019400e8-7b5d-7000-8000-000000000001"
+#define FILE_ID "0f8fad5b-d9cb-469f-a165-70867728950e"
+/* 00000001 and 40 times aa */
+#define DEK "AAAAAaqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo="
+
+struct scene {
+	struct key_server keys;
+	struct relay_process relay;
+	struct plain_party issuer, root, alice, bob;
+	char iss[64];
+	char *ua, *ub;
+};
+
+static char *token(const struct scene *x, const struct plain_party *p, const char *name, const char *kid)
+{
+	struct id32 mailbox;
+	char box[ID32_TEXT_SIZE], header[64], claims[1024];
+
+	hash_sha256(bytes_str(name), &mailbox);
+	id32_format(&mailbox, box);
+	snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", kid);
+	snprintf(claims, sizeof claims,
+		"{\"iss\":\"%s\",\"sub\":\"%s\",\"client_id\":\"app\",\"exp\":%lld,\"scope\":\"sync files\",\"did\":\"%s\","
+		"\"mailbox_id\":\"%s\"}",
+		x->iss, name, (long long)time(NULL) + 600, p->did, box);
+	return plain_party_sign(&x->issuer, header, claims);
+}
+
+static void authenticate(struct rpc_client *c, const char *text)
+{
+	struct buf b = BUF_INIT(65536);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	frame_begin_notification(&e, bytes_str("auth"));
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "token");
+	cbor_put_text(&e, text);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	rpc_send(c, buf_bytes(&b), true);
+	buf_release(&b);
+}
+
+static void come(struct scene *x, struct rpc_client *c, const struct plain_party *p, const char *name)
+{
+	char *text = token(x, p, name, "k");
+
+	rpc_open(c, x->relay.port);
+	authenticate(c, text);
+	free(text);
+}
+
+/* {space, ucan} and, after them, n more. */
+static void begin(struct buf *b, struct cbor_enc *e, const char *ucan, size_t n)
+{
+	*b = (struct buf)BUF_INIT(FRAME_MAX);
+	*e = cbor_enc_init(b);
+	cbor_put_map(e, 2 + n);
+	cbor_put_text(e, "space");
+	cbor_put_text(e, SPACE);
+	cbor_put_text(e, "ucan");
+	cbor_put_text(e, ucan);
+}
+
+static void call_ok(struct rpc_client *c, const char *method, struct buf *params, struct cbor_enc *e)
+{
+	struct reply r;
+
+	assert_int_equal(cbor_enc_end(e), 0);
+	r = rpc_call(c, method, params);
+	if (r.f.is_error)
+		fail_msg("%s: %.*s", method, (int)r.f.message.len, (const char *)r.f.message.p);
+	reply_release(&r);
+}
+
+static void make_space(struct scene *x, struct rpc_client *c)
+{
+	struct buf b = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "id");
+	cbor_put_text(&e, SPACE);
+	cbor_put_text(&e, "root_public_key");
+	cbor_put_bytes(&e, x->root.point, 33);
+	call_ok(c, "space.create", &b, &e);
+}
+
+static void push(struct scene *x, struct rpc_client *c, const char *ucan, const char *blob, uint64_t expected)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	(void)x;
+	begin(&b, &e, ucan, 1);
+	cbor_put_text(&e, "changes");
+	cbor_put_array(&e, 1);
+	cbor_put_map(&e, blob ? 3 : 2);
+	cbor_put_text(&e, "id");
+	cbor_put_text(&e, R1);
+	cbor_put_text(&e, "expected_cursor");
+	cbor_put_uint(&e, expected);
+	if (blob) {
+		cbor_put_text(&e, "blob");
+		cbor_put_bytes(&e, blob, strlen(blob));
+	}
+	call_ok(c, "push", &b, &e);
+}
+
+static void subscribe(struct rpc_client *c, const char *ucan)
+{
+	struct buf b = BUF_INIT(FRAME_MAX);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "spaces");
+	cbor_put_array(&e, 1);
+	cbor_put_map(&e, 3);
+	cbor_put_text(&e, "id");
+	cbor_put_text(&e, SPACE);
+	cbor_put_text(&e, "ucan");
+	cbor_put_text(&e, ucan);
+	cbor_put_text(&e, "since");
+	cbor_put_uint(&e, 0);
+	call_ok(c, "subscribe", &b, &e);
+}
+
+static int setup(void **state)
+{
+	struct scene *x = calloc(1, sizeof *x);
+	struct id16 space;
+	char keys[512];
+	int64_t exp = time(NULL) + 600;
+
+	assert_non_null(x);
+	plain_party_init(&x->issuer, 9);
+	plain_party_init(&x->root, 1);
+	plain_party_init(&x->alice, 2);
+	plain_party_init(&x->bob, 3);
+	key_server_start(&x->keys);
+	snprintf(keys, sizeof keys, "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"x\":\"%s\",\"y\":\"%s\"}]}",
+		x->issuer.x, x->issuer.y);
+	key_server_say(&x->keys, 200, keys);
+	snprintf(x->iss, sizeof x->iss, "http://127.0.0.1:%u", x->keys.port);
+	setenv("TRUSTED_ISSUERS", x->iss, 1);
+	relay_process_start(&x->relay);
+	unsetenv("TRUSTED_ISSUERS");
+	assert_int_equal(id16_parse(SPACE, 36, &space), 0);
+	x->ua = plain_party_ucan(&x->root, x->alice.did, &space, "/space/admin", exp, NULL);
+	x->ub = plain_party_ucan(&x->alice, x->bob.did, &space, "/space/write", exp, x->ua);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct scene *x = *state;
+
+	relay_process_remove(&x->relay);
+	key_server_stop(&x->keys);
+	plain_party_release(&x->issuer);
+	plain_party_release(&x->root);
+	plain_party_release(&x->alice);
+	plain_party_release(&x->bob);
+	free(x->ua);
+	free(x->ub);
+	free(x);
+	return 0;
+}
+
+static void refuse(struct scene *x, const char *text, int code)
+{
+	struct rpc_client c;
+
+	rpc_open(&c, x->relay.port);
+	authenticate(&c, text);
+	assert_int_equal(rpc_wait_close(&c), code);
+	rpc_close(&c);
+}
+
+static void tokens_open_and_close(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client c[4];
+	char *text = token(x, &x->alice, "alice", "unknown");
+
+	refuse(x, text, 4000); /* after a fetch, if that is due; the issuer has no such key */
+	free(text);
+	text = plain_party_sign(&x->issuer, "{\"alg\":\"ES256\",\"kid\":\"k\"}",
+		"{\"iss\":\"https://other.example\",\"sub\":\"u\",\"client_id\":\"c\",\"scope\":\"sync\"}");
+	refuse(x, text, 4000);
+	free(text);
+	for (int i = 0; i < 3; i++) {
+		come(x, &c[i], &x->alice, "alice");
+		if (!i)
+			make_space(x, &c[i]);
+		subscribe(&c[i], x->ua);
+	}
+	come(x, &c[3], &x->alice, "alice");
+	assert_int_equal(rpc_wait_close(&c[3]), 4003); /* the newest, not the oldest */
+	subscribe(&c[0], x->ua);
+	for (int i = 0; i < 4; i++)
+		rpc_close(&c[i]);
+}
+
+static struct frame expect_notice(struct rpc_client *c, const char *name)
+{
+	struct frame f = rpc_notice(c);
+
+	if (!cbor_text_is(f.name, name))
+		fail_msg("%.*s instead of %s", (int)f.name.len, (const char *)f.name.p, name);
+	return f;
+}
+
+static void send_live(struct rpc_client *c, const char *name, const char *data)
+{
+	struct buf b = BUF_INIT(65536);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	frame_begin_notification(&e, bytes_str(name));
+	cbor_put_map(&e, data ? 2 : 1);
+	cbor_put_text(&e, "space");
+	cbor_put_text(&e, SPACE);
+	if (data) {
+		cbor_put_text(&e, "data");
+		cbor_put_bytes(&e, data, strlen(data));
+	}
+	assert_int_equal(cbor_enc_end(&e), 0);
+	rpc_send(c, buf_bytes(&b), true);
+	buf_release(&b);
+}
+
+static void others_are_told_and_nobody_else(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+	struct buf params;
+	struct cbor_enc e;
+	struct id32 cid;
+	char hex[ID32_TEXT_SIZE], long_data[5000] = "";
+
+	come(x, &a, &x->alice, "alice");
+	come(x, &b, &x->bob, "bob");
+	make_space(x, &a);
+	subscribe(&a, x->ua);
+	subscribe(&b, x->ub);
+	push(x, &a, x->ua, "one", 0);
+	expect_notice(&b, "sync");
+	memset(long_data, 'x', sizeof long_data - 1);
+	send_live(&a, "presence.set", long_data); /* too long: ignored */
+	send_live(&a, "presence.set", "here");
+	expect_notice(&b, "presence");
+	send_live(&a, "presence.clear", NULL);
+	expect_notice(&b, "presence.leave");
+	send_live(&a, "event.send", "now");
+	expect_notice(&b, "event");
+	send_live(&b, "presence.set", "bob");
+	expect_notice(&a, "presence");
+	rpc_close(&b);
+	expect_notice(&a, "presence.leave");
+	/* who was let in by a revoked UCAN is told, and then of nothing more */
+	come(x, &b, &x->bob, "bob");
+	subscribe(&b, x->ub);
+	ucan_cid(bytes_str(x->ub), &cid);
+	id32_format(&cid, hex);
+	begin(&params, &e, x->ua, 1);
+	cbor_put_text(&e, "ucan_cid");
+	cbor_put_text(&e, hex);
+	call_ok(&a, "membership.revoke", &params, &e);
+	expect_notice(&b, "revoked");
+	push(x, &a, x->ua, "two", 1);
+	send_live(&b, "event.send", "ignored");
+	params = (struct buf)BUF_INIT(FRAME_MAX);
+	e = cbor_enc_init(&params);
+	cbor_put_map(&e, 0);
+	call_ok(&b, "invitation.list", &params, &e);
+	assert_int_equal(b.notices.len, 0);
+	rpc_close(&a);
+	rpc_close(&b);
+}
+
+static void a_letter_is_announced(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+	struct buf params = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct id32 box;
+	char hex[ID32_TEXT_SIZE];
+
+	come(x, &a, &x->alice, "alice");
+	come(x, &b, &x->bob, "bob");
+	hash_sha256(bytes_str("bob"), &box);
+	id32_format(&box, hex);
+	/* bob is in before alice writes */
+	cbor_put_map(&e, 0);
+	call_ok(&b, "invitation.list", &params, &e);
+	params = (struct buf)BUF_INIT(1024);
+	e = cbor_enc_init(&params);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "mailbox_id");
+	cbor_put_text(&e, hex);
+	cbor_put_text(&e, "payload");
+	cbor_put_text(&e, "sealed");
+	call_ok(&a, "invitation.create", &params, &e);
+	expect_notice(&b, "invitation");
+	rpc_close(&a);
+	rpc_close(&b);
+}
+
+/* --- files --- */
+
+static int http(struct scene *x, const char *verb, const char *id, const struct plain_party *p, const char *ucan, const char *more,
+	struct bytes body, struct buf *answer)
+{
+	struct buf b = BUF_INIT(8u << 20);
+	char *text = p ? token(x, p, p == &x->alice ? "alice" : "bob", "k") : NULL;
+	int status;
+
+	buf_clear(answer);
+	assert_int_equal(buf_printf(&b, "%s /api/v1/spaces/" SPACE "/files/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s", verb, id,
+				 more),
+		0);
+	if (text)
+		assert_int_equal(buf_printf(&b, "Authorization: Bearer %s\r\n", text), 0);
+	if (ucan)
+		assert_int_equal(buf_printf(&b, "X-UCAN: %s\r\n", ucan), 0);
+	if (verb[0] == 'P')
+		assert_int_equal(buf_printf(&b, "Content-Length: %zu\r\n", body.len), 0);
+	assert_int_equal(buf_put(&b, "\r\n", 2), 0);
+	assert_int_equal(buf_put(&b, body.p, body.len), 0);
+	status = http_raw(x->relay.port, buf_bytes(&b), answer);
+	buf_release(&b);
+	free(text);
+	return status;
+}
+
+static void expect(struct scene *x, int status, const char *text, const char *verb, const char *id, const struct plain_party *p,
+	const char *ucan, const char *more)
+{
+	struct buf answer = BUF_INIT(8u << 20);
+	int got = http(x, verb, id, p, ucan, more, verb[0] == 'P' ? bytes_str("body") : bytes_of(NULL, 0), &answer);
+
+	if (got != status)
+		fail_msg("%d instead of %d: %.*s", got, status, (int)answer.len, (const char *)answer.data);
+	if (text && !memmem(answer.data, answer.len, text, strlen(text)))
+		fail_msg("%.*s", (int)answer.len, (const char *)answer.data);
+	buf_release(&answer);
+}
+
+#define HEADERS "X-Record-ID: " R1 "\r\nX-Wrapped-DEK: " DEK "\r\n"
+
+static void files_are_refused_in_the_protocols_words(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a;
+
+	come(x, &a, &x->alice, "alice");
+	subscribe(&a, x->ua); /* answered: the issuer's keys are here */
+	expect(x, 404, "space not found", "PUT", FILE_ID, &x->alice, x->ua, HEADERS);
+	make_space(x, &a);
+	expect(x, 401, "missing authorization", "PUT", FILE_ID, NULL, x->ua, HEADERS);
+	expect(x, 400, "invalid file ID", "PUT", "x", &x->alice, x->ua, HEADERS);
+	expect(x, 401, "authorization required", "PUT", FILE_ID, &x->alice, NULL, HEADERS);
+	expect(x, 403, "access denied", "PUT", FILE_ID, &x->bob, x->ua, HEADERS);
+	expect(x, 400, "X-Record-ID header required", "PUT", FILE_ID, &x->alice, x->ua, "");
+	expect(x, 400, "X-Record-ID must be a valid UUID", "PUT", FILE_ID, &x->alice, x->ua, "X-Record-ID: 7\r\n");
+	expect(x, 400, "X-Wrapped-DEK header required", "PUT", FILE_ID, &x->alice, x->ua, "X-Record-ID: " R1 "\r\n");
+	expect(x, 400, "X-Wrapped-DEK must be valid base64", "PUT", FILE_ID, &x->alice, x->ua,
+		"X-Record-ID: " R1 "\r\nX-Wrapped-DEK: ?\r\n");
+	expect(x, 400, "X-Wrapped-DEK must decode to exactly 44 bytes", "PUT", FILE_ID, &x->alice, x->ua,
+		"X-Record-ID: " R1 "\r\nX-Wrapped-DEK: AAAA\r\n");
+	expect(x, 400, "record not found in this space", "PUT", FILE_ID, &x->alice, x->ua, HEADERS);
+	expect(x, 404, "file not found", "GET", FILE_ID, &x->alice, x->ua, "");
+	rpc_close(&a);
+}
+
+static void a_file_comes_back_as_it_was(void **state)
+{
+	struct scene *x = *state;
+	const size_t size = (5u << 20) + 12345;
+	struct buf body = BUF_INIT(8u << 20), answer = BUF_INIT(8u << 20);
+	struct rpc_client a;
+	struct frame f;
+	uint8_t *p;
+
+	come(x, &a, &x->alice, "alice");
+	make_space(x, &a);
+	subscribe(&a, x->ua);
+	push(x, &a, x->ua, "one", 0);
+	assert_int_equal(buf_grow(&body, size, &p), 0);
+	for (size_t i = 0; i < size; i++)
+		p[i] = (uint8_t)(i * 7 + (i >> 13));
+	assert_int_equal(http(x, "PUT", FILE_ID, &x->alice, x->ua, HEADERS, buf_bytes(&body), &answer), 201);
+	f = expect_notice(&a, "file"); /* the uploader's connections, too */
+	assert_non_null(memmem(f.value.p, f.value.len, SPACE, 36)); /* with hyphens */
+	assert_int_equal(http(x, "PUT", FILE_ID, &x->bob, x->ub, HEADERS, bytes_str("other"), &answer), 204);
+	relay_process_kill(&x->relay, SIGKILL); /* what was answered is durable */
+	rpc_close(&a);
+	setenv("TRUSTED_ISSUERS", x->iss, 1);
+	relay_process_start(&x->relay);
+	unsetenv("TRUSTED_ISSUERS");
+	come(x, &a, &x->alice, "alice"); /* waits for the keys, where HTTP would say 503 */
+	subscribe(&a, x->ua);
+	assert_int_equal(http(x, "GET", FILE_ID, &x->bob, x->ub, "", bytes_of(NULL, 0), &answer), 200);
+	assert_true(answer.len > size);
+	assert_memory_equal(answer.data + answer.len - size, body.data, size);
+	assert_non_null(memmem(answer.data, answer.len, DEK, strlen(DEK)));
+	assert_non_null(memmem(answer.data, answer.len, "\"" FILE_ID "\"", 38));
+	assert_int_equal(http(x, "HEAD", FILE_ID, &x->bob, x->ub, "", bytes_of(NULL, 0), &answer), 200);
+	assert_non_null(memmem(answer.data, answer.len, "5255225", 7));
+	push(x, &a, x->ua, NULL, 1); /* a tombstone takes the record's files along */
+	assert_int_equal(http(x, "HEAD", FILE_ID, &x->bob, x->ub, "", bytes_of(NULL, 0), &answer), 404);
+	buf_release(&body);
+	buf_release(&answer);
+	rpc_close(&a);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(tokens_open_and_close),
+		TEST(others_are_told_and_nobody_else),
+		TEST(a_letter_is_announced),
+		TEST(files_are_refused_in_the_protocols_words),
+		TEST(a_file_comes_back_as_it_was),
+	};
+
+	if (crypto_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
