@@ -43,6 +43,7 @@ int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const st
 	if (err == OK) {
 		if ((err = chunk_same(r, r->store, space, &c, blob)) < 0)
 			return err;
+		metrics_add(&r->metrics, chunks_again, err);
 		return err ? 0 : ERR_CONFLICT;
 	}
 	if (err != ERR_NOT_FOUND)

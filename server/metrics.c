@@ -58,6 +58,7 @@ int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes
 		{ "log_entries_total", "counter", "Log entries accepted.", m->entries },
 		{ "chunks_received_total", "counter", "Chunks stored.", m->chunks_in },
 		{ "chunk_received_bytes_total", "counter", "Bytes of chunks stored.", m->chunk_bytes_in },
+		{ "chunks_repeated_total", "counter", "Chunks received that were here already.", m->chunks_again },
 		{ "chunks_sent_total", "counter", "Chunks read.", m->chunks_out },
 		{ "chunk_sent_bytes_total", "counter", "Bytes of chunks read.", m->chunk_bytes_out },
 		{ "notifications_total", "counter", "Notifications queued to subscribers.", m->notices },

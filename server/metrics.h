@@ -19,7 +19,7 @@ enum metrics_kind { METRICS_WRITE, METRICS_READ, METRICS_UPLOAD, METRICS_DOWNLOA
 
 struct metrics {
 	atomic_ullong connections, connections_active, requests, requests_refused, pushes, conflicts, records, entries;
-	atomic_ullong chunks_in, chunk_bytes_in, chunks_out, chunk_bytes_out, notices, commits, commit_jobs;
+	atomic_ullong chunks_in, chunk_bytes_in, chunks_again, chunks_out, chunk_bytes_out, notices, commits, commit_jobs;
 	atomic_ullong invite_misses, slow_consumers, auth_failures, bytes_in, bytes_out, cleaned_chunks,
 		cleaned_versions;
 	atomic_ullong queued; /* requests under way: waiting, or being worked on */
