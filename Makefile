@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev libcurl4-openssl-dev libsqlite3-dev \
 	libwebsockets-dev libwebsockets-evlib-ev libev-dev libzstd-dev libssl-dev libjansson-dev libqrencode-dev libsmartcols-dev \
 	libcmocka-dev libcbor-dev \
-	procps util-linux curl sqlite3 jq python3 openssl attr rsync
+	procps util-linux curl sqlite3 jq python3 openssl acl attr rsync
 DEPS += $(if $(filter bench-relay,$(MAKECMDGOALS)),nginx-light) $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
 	$(if $(filter lint,$(MAKECMDGOALS)),clang-tidy cppcheck) $(if $(filter cov,$(MAKECMDGOALS)),gcovr) \
 	$(if $(filter format format-check,$(MAKECMDGOALS)),clang-format-14)

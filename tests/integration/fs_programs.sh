@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Ordinary programs on a mount: cp -a, tar, rsync, git, vim, sqlite3, make with a compiler. Results are compared with a plain directory.
-# timeout: 60
+# Ordinary programs on a mount: cp -a, tar, rsync, setfacl, du, dd, flock, git, vim, sqlite3, make with a compiler. Results are compared with a plain
+# directory.
+# timeout: 90
 . tests/lib/fs.sh
 
 export HOME=$T GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
@@ -57,6 +58,87 @@ test_copies() {
 	fi
 	rm -rf cp2 tree
 	[ ! -e cp2 ] && [ ! -e tree ] || fail "rm -rf"
+}
+
+# Lists go through setfacl, cp -a, tar --acls and rsync -A, and end with setfacl -b.
+test_acls() {
+	mkdir lists
+	echo x > lists/file
+	mkdir lists/dir
+	setfacl -m u:4711:rw,g:99:r lists/file
+	setfacl -d -m u:4711:rwx lists/dir
+	echo x > lists/dir/inherits
+	mkdir lists/dir/inherits-too
+	(cd lists && getfacl -Rn .) > "$T/lists"
+	grep -q '^user:4711:rw-' "$T/lists" && [ "$(grep -c '^default:user:4711' "$T/lists")" = 2 ] || fail "setfacl: $(cat "$T/lists")"
+	cp -a lists lists-cp
+	mkdir lists-tar
+	tar -C lists --acls -cf - . | tar -C lists-tar --acls -xpf -
+	rsync -aAX --modify-window=-1 lists/ lists-rs/
+	for copy in lists-cp lists-tar lists-rs; do
+		(cd $copy && getfacl -Rn .) | cmp - "$T/lists" || fail "$copy: other lists"
+	done
+	[ -z "$(rsync -aAXni --modify-window=-1 lists/ lists-rs/)" ] || fail "rsync -A sees differences"
+	[[ $(ls -l lists/file) == -rw-rw-r--+* ]] || fail "ls -l: $(ls -l lists/file)"
+	chmod 640 lists/file
+	getfacl -cn lists/file | grep -q '^mask::r--' || fail "chmod left the mask"
+	setfacl -b lists/file
+	[[ $(ls -l lists/file) == "-rw-r-----"\ * ]] || fail "setfacl -b: $(ls -l lists/file)"
+	rm -r lists-tar lists-rs
+}
+
+test_holes() {
+	truncate -s 20M holes
+	dd if=/dev/urandom of=holes bs=64k seek=100 count=2 conv=notrunc status=none
+	[ "$(du -k holes | cut -f1)" = 128 ] || fail "du: $(du -k holes)"
+	cp --sparse=auto holes holes-cp
+	tar -Scf holes.tar holes
+	[ "$(stat -c %s holes.tar)" -lt 400000 ] || fail "tar -S: $(stat -c %s holes.tar)"
+	mkdir out
+	tar -C out -xSf holes.tar
+	rsync -S holes out/rs
+	cp --reflink=auto --sparse=never holes out/full
+	for copy in holes-cp out/holes out/rs out/full; do
+		cmp holes $copy || fail "$copy"
+	done
+	[ "$(du -k holes-cp | cut -f1)" = 128 ] && [ "$(du -k out/holes | cut -f1)" = 128 ] || fail "copies without holes"
+	[ "$(du -k out/full | cut -f1)" = 20480 ] || fail "du of a full copy: $(du -k out/full)"
+	fallocate -d out/full
+	[ "$(du -k out/full | cut -f1)" -lt 300 ] || fail "fallocate -d"
+	cmp holes out/full || fail "fallocate -d changed content"
+}
+
+test_direct() {
+	head -c 3M /dev/urandom > "$T/random"
+	dd if="$T/random" of=direct bs=1M oflag=direct conv=fsync status=none
+	dd if=direct of="$T/back" bs=64k iflag=direct status=none
+	cmp "$T/random" "$T/back" || fail "dd with O_DIRECT"
+}
+
+# Many processes take turns at a counter, by flock(1).
+test_flock() {
+	local workers=() w
+	echo 0 > counter
+	for w in 1 2 3 4; do
+		(for i in $(seq 25); do
+			flock counter.lock bash -c 'n=$(cat counter); echo $((n + 1)) > counter'
+		done) &
+		workers+=($!)
+	done
+	for w in "${workers[@]}"; do
+		wait "$w" || fail "flock"
+	done
+	[ "$(cat counter)" = 100 ] || fail "flock let two in: $(cat counter)"
+	flock holds.lock sleep 60 &
+	w=$!
+	for _ in $(seq 500); do
+		flock -n holds.lock true || break
+		read -rt 0.02 <> <(:) || :
+	done
+	! flock -n holds.lock true || fail "flock -n got a lock that is held"
+	kill $w $(pgrep -P $w) 2> /dev/null
+	wait $w 2> /dev/null || :
+	flock -w 20 holds.lock true || fail "the lock outlived its process"
 }
 
 test_git() {
@@ -144,7 +226,7 @@ SRC=$PWD
 make_tree "$PLAIN/tree"
 fs_start
 cd "$MNT"
-for t in copies git vim sqlite make; do
+for t in copies acls holes direct flock git vim sqlite make; do
 	start=$(date +%s%N)
 	test_$t
 	cd "$MNT"
@@ -157,4 +239,28 @@ fs_start
 listing "$MNT" > "$T/after"
 cmp "$T/before" "$T/after" || fail "another tree after a restart"
 git -C "$MNT/repo" fsck --full 2>&1 | { ! grep -v '^notice'; } || fail "git fsck after a restart"
+(cd "$MNT/lists-cp" && getfacl -Rn .) | cmp - "$T/lists" || fail "other lists after a restart"
+
+# kill -9 while git commits: what it had is whole, and the repository goes on.
+(cd "$MNT/repo" && for i in $(seq 1000); do echo "$i" > changing && git add changing && git commit -qm "$i" || break; done) > /dev/null 2>&1 &
+committer=$!
+commits() {
+	git -C "$MNT/repo" rev-list --count HEAD 2> /dev/null || echo 0
+}
+before=$(commits)
+for _ in $(seq 1000); do
+	[ "$(commits)" -lt $((before + 5)) ] || break
+	read -rt 0.02 <> <(:) || :
+done
+had=$(commits)
+[ "$had" -ge $((before + 5)) ] || fail "git does not commit"
+fs_kill
+wait $committer || :
+fs_start
+rm -f "$MNT/repo/.git/index.lock" "$MNT/repo/.git/HEAD.lock" "$MNT"/repo/.git/refs/heads/*.lock
+[ "$(commits)" -ge "$had" ] || fail "a commit that was seen is gone: $had, $(commits)"
+git -C "$MNT/repo" fsck --full 2>&1 | { ! grep -v '^notice\|^dangling\|^unreachable'; } || fail "git fsck after a kill"
+git -C "$MNT/repo" reset -q --hard
+echo after > "$MNT/repo/changing"
+git -C "$MNT/repo" commit -qam "after the kill"
 fs_stop
