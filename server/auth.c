@@ -8,7 +8,7 @@
 static int self_of_device(const struct relay *r, const struct token *t, struct plain_self *ret_self)
 {
 	char person[DID_KEY_TEXT_SIZE], device[DID_KEY_TEXT_SIZE];
-	struct plain_self s = { .sync = true, .files = true, .has_personal = true };
+	struct plain_self s = { .sync = true, .files = true, .has_personal = r->strangers == STRANGERS_OPEN };
 	int err;
 
 	id32_format_did(&t->person, person);

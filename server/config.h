@@ -39,7 +39,7 @@ struct config {
 
 	struct {
 		char *self_issued, *identity_hash_key;
-		struct text_list trusted_issuers, audiences;
+		struct text_list owners, trusted_issuers, audiences;
 	} auth;
 
 	struct {

@@ -22,7 +22,13 @@ static int set_auth(struct relay *r)
 	r->jwt.has_identity_key = id32_parse(key, strlen(key), &k) == OK;
 	if (r->jwt.has_identity_key)
 		memcpy(r->jwt.identity_key, k.b, sizeof k.b);
-	r->strangers = strcmp(c->auth.self_issued, "off") == 0 ? STRANGERS_OFF : STRANGERS_OPEN;
+	if (strcmp(c->auth.self_issued, "off") == 0)
+		r->strangers = STRANGERS_OFF;
+	else if (strcmp(c->auth.self_issued, "owners") == 0)
+		r->strangers = STRANGERS_OWNERS;
+	for (size_t i = 0; i < c->auth.owners.n && i < RELAY_MAX_OWNERS; i++)
+		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &r->owners[r->n_owners]) == OK)
+			r->n_owners++;
 	return err;
 }
 

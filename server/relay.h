@@ -22,11 +22,13 @@
 #include "server/depot.h"
 
 #define RELAY_MAX_ORIGINS 8
+#define RELAY_MAX_OWNERS 16
 
 /* What becomes of tokens that no trusted issuer signed. */
 enum relay_strangers {
-	STRANGERS_OPEN, /* devices speak for themselves */
-	STRANGERS_OFF   /* only issuers' tokens are taken */
+	STRANGERS_OPEN,   /* devices speak for themselves */
+	STRANGERS_OWNERS, /* but only those of the owners make spaces */
+	STRANGERS_OFF     /* only issuers' tokens are taken */
 };
 
 struct relay {
@@ -41,6 +43,8 @@ struct relay {
 	struct presence *presence;
 	struct jwt_rules jwt;
 	enum relay_strangers strangers;
+	struct id32 owners[RELAY_MAX_OWNERS];
+	size_t n_owners;
 	const char *origins[RELAY_MAX_ORIGINS]; /* what tokens may be made out for; the first is the relay's own */
 	size_t n_origins;
 };

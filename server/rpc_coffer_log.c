@@ -278,6 +278,20 @@ static int write_append(
 	return answer_appended(j, log_count(log) - 1, step.cursor);
 }
 
+/* Whether one of the first entries is signed by an owner or an owner's device: entries hold for their log alone, so nobody
+ * else can have brought such a one. */
+static bool made_by_owner(const struct relay *relay, const struct log *log, const struct append *a)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		const struct log_device *device = log_find_device(log, &a->entries[i].signer);
+
+		for (size_t k = 0; k < relay->n_owners; k++)
+			if (id32_equal(&relay->owners[k], device ? &device->person : &a->entries[i].signer))
+				return true;
+	}
+	return false;
+}
+
 static int append_to(struct relay *relay, struct job *j, struct space *sp, const struct append *a)
 {
 	const struct space_state *st = batch_state(relay, sp);
@@ -304,6 +318,10 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 	err = apply_entries(relay, j, a, log, first, &next);
 	if (err)
 		return err < 0 ? err : OK;
+	if (!log && relay->strangers == STRANGERS_OWNERS && !made_by_owner(relay, next, a)) {
+		log_free(next);
+		return job_error(j, "forbidden", "only the owners of this relay make spaces on it");
+	}
 	return write_append(relay, j, sp, a, first, next);
 }
 

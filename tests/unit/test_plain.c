@@ -629,6 +629,43 @@ static void the_plain_methods_are_refused_in_a_coffer_space(void **state)
 	party_release(&alice);
 }
 
+static struct answer try_space(struct scene *x, struct party *p)
+{
+	struct caller *c = bench_caller(p);
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct new_space s;
+	struct answer a;
+
+	party_space(p, &s);
+	params_append(&params, log_space(s.log), s.blobs, 3);
+	a = bench_call(&x->r, c, "coffer.append", &params);
+	new_space_release(&s);
+	caller_unref(c);
+	return a;
+}
+
+static void only_owners_make_spaces(void **state)
+{
+	struct scene *x = *state;
+	struct party owner, other;
+	struct answer a;
+
+	party_init(&owner, "laptop");
+	party_init(&other, "phone");
+	x->r.relay.strangers = STRANGERS_OWNERS;
+	x->r.relay.owners[x->r.relay.n_owners++] = *identity_person(owner.id);
+	refused(try_space(x, &other), "forbidden", "only the owners of this relay make spaces on it");
+	a = try_space(x, &owner);
+	assert_true(answer_ok(&a));
+	answer_release(&a);
+	x->a->plain.trusted = false;
+	refuse_space(x, R1, x->root.point, 33, "forbidden");
+	x->a->plain.trusted = true;
+	refuse_space(x, SPACE, x->root.point, 33, "conflict");
+	party_release(&owner);
+	party_release(&other);
+}
+
 /* --- mail --- */
 
 static struct answer invite(struct scene *x, const char *mailbox, const char *payload)
@@ -865,6 +902,7 @@ int main(void)
 		TEST(file_keys_need_their_scope),
 		TEST(a_space_is_made_once_and_not_of_anybodys_id),
 		TEST(the_plain_methods_are_refused_in_a_coffer_space),
+		TEST(only_owners_make_spaces),
 		TEST(letters_reach_their_mailbox_alone),
 		TEST(ten_letters_an_hour),
 		TEST(a_files_bytes_go_an_hour_after_its_record),
