@@ -19,6 +19,7 @@ struct fake_env {
 	unsigned long fail_at;
 	int fail_err;
 	bool fail_onward, failed;
+	_Atomic uint64_t written;
 	void (*after)(void *ctx);
 	void *after_ctx;
 	int connect_result;
@@ -124,7 +125,16 @@ static ssize_t fake_pread(void *ctx, int fd, void *p, size_t n, off_t off)
 
 static int fake_pwrite(void *ctx, int fd, const void *p, size_t n, off_t off)
 {
+	((struct fake_env *)ctx)->written += n;
 	DISK_CALL(int, FAKE_PWRITE, memdisk_pwrite(f->disk, fd, p, n, off), sys->pwrite(sys->ctx, fd, p, n, off));
+}
+
+uint64_t fake_env_written(struct fake_env *f)
+{
+	enter(f);
+	uint64_t n = f->written;
+	leave(f);
+	return n;
 }
 
 static int fake_fdatasync(void *ctx, int fd)

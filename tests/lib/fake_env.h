@@ -57,6 +57,8 @@ void fake_env_set_wall(struct fake_env *f, int64_t ns);
 void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int err, bool onward);
 /* Calls of this kind since new or the last fake_env_fail. */
 unsigned long fake_env_calls(struct fake_env *f, enum fake_call call);
+/* Bytes of pwrite since new. */
+uint64_t fake_env_written(struct fake_env *f);
 /* True if a call was made to fail since the last fake_env_fail. */
 bool fake_env_failed(struct fake_env *f);
 

@@ -3,6 +3,7 @@
  * Content against a model of plain arrays: random writes, truncations, holes, shifts and copies, with kills and restarts.
  */
 #include <linux/falloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -241,9 +242,46 @@ static void small_appends_are_joined(void **state)
 	store_fixture_free(f);
 }
 
+enum { SPARSE_GIB = 10, OVERWRITES = 50, OVERWRITE_MOST = 64 << 10 };
+
+/* A block far inside a large file costs its own entry and the index pages on the way to it: nothing that grows with the file. */
+static void overwriting_a_block_of_a_large_file_writes_little(void **state)
+{
+	struct store_fixture *f = store_fixture_new(2);
+	struct node n, attr = { .size = (uint64_t)SPARSE_GIB << 30 };
+	uint8_t p[4096];
+	uint64_t most = 0, seed = 3;
+	(void)state;
+	memset(p, 5, sizeof p);
+	uint64_t ino = store_fixture_make(f, f->root, "large", NODE_FILE);
+	assert_int_equal(store_setattr(f->store, ino, ATTR_SIZE, &attr, &n), 0);
+	for (uint64_t off = 0; off < attr.size; off += attr.size / 4000)
+		store_fixture_write(f, ino, off / 4096 * 4096, p, sizeof p);
+	assert_int_equal(store_sync(f->store), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(store_tend(f->store), 0);
+	uint64_t before = fake_env_written(f->env);
+	for (int i = 0; i < OVERWRITES; i++) {
+		uint64_t at = fake_env_written(f->env);
+		store_fixture_write(f, ino, unit_random(&seed) % (attr.size / 4096) * 4096, p, sizeof p);
+		assert_int_equal(store_sync(f->store), 0);
+		assert_int_equal(store_tend(f->store), 0); /* each is committed by itself: the dearest case */
+		at = fake_env_written(f->env) - at;
+		most = at > most ? at : most;
+	}
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(store_tend(f->store), 0);
+	uint64_t each = (fake_env_written(f->env) - before) / OVERWRITES;
+	if (most >= OVERWRITE_MOST || each >= OVERWRITE_MOST)
+		printf("most %llu, on average %llu\n", (unsigned long long)most, (unsigned long long)each);
+	assert_true(most < OVERWRITE_MOST && each < OVERWRITE_MOST);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(content_equals_the_model),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(overwriting_a_block_of_a_large_file_writes_little),
+		cmocka_unit_test(content_equals_the_model),
 		cmocka_unit_test(small_appends_are_joined),
 		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
