@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lets go of content that the relay has confirmed: the chunk's row stays, its bytes do not. Never of what is pinned, open, or
- * needed by a record that is not sent yet. For the limit, the chunks that came first go first.
+ * needed by a record that is not sent yet. For the limit, what was not used for longest goes first.
  */
+#include <stdlib.h>
+#include "base/array.h"
+#include "base/cleanup.h"
 #include "cache/txn.h"
+#include "crypto/secret.h"
 
-enum { BATCH = 128 };
+#define LIMIT_KEY "store limit"
+
+enum { BATCH = 128, SEEN_A_TURN = 4096 };
 
 static int mark_owners(struct store_txn *t, uint64_t chunk)
 {
@@ -116,33 +122,184 @@ int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed)
 	return err;
 }
 
-/* One transaction's worth, from the row after *row on. */
-static int evict_batch(struct store *s, uint64_t *row, uint64_t want, uint64_t *freed)
+/* ---- under a limit ---- */
+
+struct candidate {
+	uint64_t row, stamp;
+};
+
+struct candidates {
+	struct candidate *c;
+	size_t n, alloc, seen;
+};
+
+/* A file that was opened uses all its chunks: reads that the kernel answers never come here. */
+static int last_use(struct store *s, uint64_t row, uint64_t *ret_stamp)
+{
+	uint64_t stamp = 0, one = 0;
+	int err = use_last(s, row, &stamp);
+	for (uint64_t owner = 0; err == 0 && (err = index_chunk_used(s->index, row, &owner)) == 0;) {
+		err = use_last(s, owner, &one);
+		stamp = one > stamp ? one : stamp;
+	}
+	*ret_stamp = stamp;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+static int add_candidate(struct store *s, struct candidates *list, uint64_t row)
+{
+	struct chunk_row c;
+	uint64_t stamp = 0;
+	int err = index_chunk_get(s->index, row, &c);
+	secret_wipe(c.key, sizeof c.key);
+	if (err < 0 || !c.here || !c.confirmed || c.index)
+		return err;
+	err = last_use(s, row, &stamp);
+	if (err < 0)
+		return err;
+	struct candidate *more = array_room(list->c, &list->alloc, list->n + 1, sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	list->c = more;
+	list->c[list->n++] = (struct candidate){ row, stamp };
+	return 0;
+}
+
+/* All chunks that may go, some at a time. ERR_NOT_FOUND: that was the last. */
+static int list_some(struct store *s, struct candidates *list, uint64_t *row)
+{
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	for (int i = 0; err == 0 && i < BATCH; i++) {
+		err = index_chunk_next(s->index, row);
+		if (err == 0)
+			err = add_candidate(s, list, *row);
+		list->seen++;
+	}
+	store_unlock(s);
+	return err;
+}
+
+static int by_use(const void *va, const void *vb)
+{
+	const struct candidate *a = va, *b = vb;
+	if (a->stamp != b->stamp)
+		return a->stamp < b->stamp ? -1 : 1;
+	return a->row < b->row ? -1 : a->row > b->row;
+}
+
+/* Stamps of rows that are gone. */
+static int forget_some(struct store *s, uint64_t *row)
+{
+	struct chunk_row c;
+	struct node n;
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	for (int i = 0; err == 0 && i < BATCH; i++) {
+		err = index_used_next(s->index, row);
+		if (err < 0)
+			break;
+		err = index_chunk_get(s->index, *row, &c);
+		secret_wipe(c.key, sizeof c.key);
+		if (err == ERR_NOT_FOUND)
+			err = index_node_get(s->index, *row, &n);
+		if (err == ERR_NOT_FOUND)
+			err = index_used_del(s->index, *row);
+	}
+	store_unlock(s);
+	return err;
+}
+
+/* One transaction's worth. */
+static int evict_batch(struct store *s, const struct candidates *list, size_t *next, uint64_t want, uint64_t *freed)
 {
 	struct store_txn *t;
 	int err = txn_call_inside(s, &t);
 	if (err < 0)
 		return err;
-	for (int i = 0; i < BATCH && *freed < want && (err = index_chunk_next(s->index, row)) == 0; i++) {
+	for (int i = 0; i < BATCH && err == 0 && *freed < want && *next < list->n; i++) {
 		bool kept;
-		err = evict_row(t, *row, freed, &kept);
-		if (err < 0)
-			break;
+		err = evict_row(t, list->c[(*next)++].row, freed, &kept);
+		err = err == ERR_NOT_FOUND ? 0 : err; /* gone meanwhile */
 	}
-	bool end = err == ERR_NOT_FOUND;
-	err = txn_end(t, end ? 0 : err);
-	return err < 0 ? err : end ? ERR_NOT_FOUND : 0;
+	return txn_end(t, err);
+}
+
+static int evict_oldest(struct store *s, uint64_t want, uint64_t *freed)
+{
+	struct candidates list = { .c = NULL };
+	uint64_t row = 0;
+	size_t next = 0;
+	int err;
+	do {
+		err = list_some(s, &list, &row);
+	} while (err == 0);
+	err = err == ERR_NOT_FOUND ? 0 : err;
+	if (err == 0 && list.n > 0)
+		qsort(list.c, list.n, sizeof *list.c, by_use);
+	while (err == 0 && next < list.n && *freed < want)
+		err = evict_batch(s, &list, &next, want, freed);
+	free(list.c);
+	if (*freed == 0)
+		s->evict_rest = (unsigned)(list.seen / SEEN_A_TURN); /* nothing may go now, and looking costs */
+	for (row = 0; err == 0;)
+		err = forget_some(s, &row);
+	return err == ERR_NOT_FOUND ? 0 : err;
 }
 
 int store_evict_some(struct store *s)
 {
-	uint64_t live, freed = 0, row = 0;
+	uint64_t live, freed = 0, limit = atomic_load(&s->limit);
 	segments_bytes(s->segments, &live);
-	if (s->config.limit == 0 || live <= s->config.limit || journal_broken(s->journal))
+	if (limit == 0 || live <= limit || journal_broken(s->journal))
 		return 0;
-	uint64_t want = live - s->config.limit / 10 * 9;
+	if (s->evict_rest > 0 && s->evict_rest-- > 0)
+		return 0;
+	int err = evict_oldest(s, live - limit / 10 * 9, &freed);
+	return err == ERR_NO_SPACE ? 0 : err;
+}
+
+static int use_limit(struct store *s, uint64_t limit)
+{
 	int err = 0;
-	while (err == 0 && freed < want)
-		err = evict_batch(s, &row, want, &freed);
-	return err == ERR_NOT_FOUND || err == ERR_NO_SPACE ? 0 : err;
+	pthread_mutex_lock(&s->lock);
+	if (limit != 0 && !s->uses && !(s->uses = calloc(1, sizeof *s->uses)))
+		err = ERR_NOMEM;
+	if (err == 0)
+		atomic_store(&s->limit, limit);
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+int store_set_limit(struct store *s, uint64_t limit)
+{
+	struct store_txn *t;
+	int err = store_begin(s, &t);
+	if (err < 0)
+		return err;
+	err = txn_meta_put(t, LIMIT_KEY, bytes_of(&limit, sizeof limit));
+	if (err == 0)
+		err = store_commit(&t);
+	else
+		store_abort(&t);
+	if (err == 0)
+		err = use_limit(s, limit);
+	tend_kick(s);
+	return err;
+}
+
+int evict_load_limit(struct store *s)
+{
+	CLEANUP(buf_release) struct buf value = BUF_INIT(sizeof(uint64_t));
+	uint64_t limit = s->config.limit;
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	err = index_meta_get(s->index, bytes_str(LIMIT_KEY), &value);
+	store_unlock(s);
+	if (err == 0 && limit == 0 && value.len == sizeof limit)
+		memcpy(&limit, value.data, sizeof limit);
+	return err < 0 && err != ERR_NOT_FOUND ? err : use_limit(s, limit);
 }

@@ -109,6 +109,8 @@ static int set_up(struct index *ix)
 	ix->begun = err == 0;
 	if (err == 0 && version == 0)
 		err = exec(ix, schema);
+	if (err == 0) /* came later, and an index without it is as good */
+		err = exec(ix, "CREATE TABLE IF NOT EXISTS used(row INTEGER PRIMARY KEY, stamp INT)");
 	return err < 0 ? err : load_state(ix);
 }
 

@@ -135,6 +135,12 @@ int index_loose_next(struct index *ix, uint64_t *row) MUST_CHECK;               
 int index_loose_del(struct index *ix, uint64_t row) MUST_CHECK; /* bookkeeping only: not journaled */
 int index_loose_put(struct index *ix, uint64_t row) MUST_CHECK;
 
+/* When a chunk or node was last used (cache/use.h). Bookkeeping only: not journaled. */
+int index_used_put(struct index *ix, uint64_t row, uint64_t stamp) MUST_CHECK;
+int index_used_get(struct index *ix, uint64_t row, uint64_t *ret_stamp) MUST_CHECK;
+int index_used_next(struct index *ix, uint64_t *row) MUST_CHECK;
+int index_used_del(struct index *ix, uint64_t row) MUST_CHECK;
+
 int index_space_put(struct index *ix, const struct space_row *r) MUST_CHECK;
 int index_space_get(struct index *ix, uint32_t row, struct space_row *ret) MUST_CHECK;
 int index_space_next(struct index *ix, uint32_t *row, struct space_row *ret) MUST_CHECK;

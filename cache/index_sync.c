@@ -135,6 +135,31 @@ int index_loose_put(struct index *ix, uint64_t row)
 	return query_run(ix, Q_LOOSE_PUT, "i", row);
 }
 
+int index_used_put(struct index *ix, uint64_t row, uint64_t stamp)
+{
+	return query_run(ix, Q_USED_PUT, "ii", row, stamp);
+}
+
+int index_used_get(struct index *ix, uint64_t row, uint64_t *ret_stamp)
+{
+	int err = query_row(ix, Q_USED_GET, "i", row);
+	if (err < 0)
+		return err;
+	*ret_stamp = query_u64(ix, Q_USED_GET, 0);
+	query_done(ix, Q_USED_GET);
+	return 0;
+}
+
+int index_used_next(struct index *ix, uint64_t *row)
+{
+	return next_u64(ix, Q_USED_NEXT, row);
+}
+
+int index_used_del(struct index *ix, uint64_t row)
+{
+	return query_run(ix, Q_USED_DEL, "i", row);
+}
+
 /* ---- spaces, log entries ---- */
 
 int index_space_put(struct index *ix, const struct space_row *r)

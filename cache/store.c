@@ -169,6 +169,8 @@ static int open_parts(struct store *s)
 		tend_look_at_space(s);
 	if (err == 0)
 		err = store_replay(s);
+	if (err == 0)
+		err = evict_load_limit(s);
 	if (err == 0 && fresh)
 		err = finish_fresh(s);
 	return err < 0 ? err : tend_start(s);
@@ -183,6 +185,7 @@ static void store_free(struct store *s)
 	journal_close(s->journal);
 	segments_close(s->segments);
 	holds_release(&s->holds);
+	free(s->uses);
 	buf_release(&s->call.body);
 	buf_release(&s->call.data);
 	free(s->read_only);
@@ -595,7 +598,7 @@ int store_sync(struct store *s)
 
 int store_stat(struct store *s, struct store_stat *ret)
 {
-	*ret = (struct store_stat){ .limit = s->config.limit, .read_only = journal_broken(s->journal) };
+	*ret = (struct store_stat){ .limit = atomic_load(&s->limit), .read_only = journal_broken(s->journal) };
 	ret->segment_bytes = segments_bytes(s->segments, &ret->live_bytes);
 	ret->disk_bytes = ret->segment_bytes + pagevfs_bytes(s->vfs);
 	struct statvfs below;

@@ -97,7 +97,7 @@ struct store_config {
 	const struct env *env;
 	int dirfd;          /* an existing private directory; stays open as long as the store */
 	const uint8_t *key; /* 32 bytes, copied into guarded memory */
-	uint64_t limit;     /* bytes on disk that eviction aims for; 0: none */
+	uint64_t limit;     /* bytes of content that eviction aims for; 0: what store_set_limit() set, else none */
 	/* Called after a local change was made (any thread, no lock held): wake the sync. May be NULL. */
 	void (*changed)(void *ctx, uint32_t space);
 	void *ctx;
@@ -207,6 +207,10 @@ int store_mark_fsynced(struct store *s, uint64_t ino) MUST_CHECK;
 int store_pin(struct store *s, uint64_t ino, bool pinned) MUST_CHECK;
 /* Drops local content that a confirmed chunk holds; ERR_BUSY if pinned, open or not yet confirmed. */
 int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed) MUST_CHECK;
+
+/* Bytes of content to keep here at most; 0: no limit. What is pinned, open, changed or not at the relay yet counts and stays all
+ * the same; else what was not used for longest goes first. Kept over restarts. */
+int store_set_limit(struct store *s, uint64_t limit) MUST_CHECK;
 
 /* ---- transactions for sync and agent ---- */
 

@@ -80,6 +80,7 @@ static int add_chunk(struct store *s, struct pieces *ps, const struct piece *ref
 		*ret_chunk = c.row;
 		return ERR_ABSENT;
 	}
+	use_note(s, c.row);
 	for (uint64_t at = ref->at.skip, end = at + ref->len; at < end;) {
 		struct piece p;
 		err = index_extent_next(s->index, c.row, at, &p);

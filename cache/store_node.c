@@ -298,6 +298,7 @@ void store_hold_open(struct store *s, uint64_t ino)
 {
 	pthread_mutex_lock(&s->lock);
 	(void)!holds_add(&s->holds, ino);
+	use_note(s, ino);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -203,6 +203,7 @@ static int now_here(struct store_txn *t, struct chunk_row *c)
 {
 	uint64_t row = c->row;
 	c->here = true;
+	use_note(t->s, row);
 	int err = chunk_put(t, c);
 	return err < 0 ? err : refresh_owners(t, row);
 }

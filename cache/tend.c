@@ -66,7 +66,8 @@ static int commit_now(struct store *s, uint64_t *ret_mark)
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
-	if (s->uncommitted > 0)
+	err = use_save(s);
+	if (err == 0 && s->uncommitted > 0)
 		err = tend_commit(s);
 	*ret_mark = pagevfs_mark(s->vfs);
 	store_unlock(s);

@@ -17,6 +17,7 @@
 #include "cache/hold.h"
 #include "cache/journal.h"
 #include "cache/op.h"
+#include "cache/use.h"
 
 struct pagevfs;
 struct survey;
@@ -68,6 +69,7 @@ struct store {
 	struct segments *segments;
 	struct journal *journal;
 	struct pagevfs *vfs;
+	_Atomic uint64_t limit;    /* bytes that eviction aims for; 0: none */
 	_Atomic int64_t made_room; /* when, for tend_make_room() */
 	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
 	_Atomic bool readers_wait; /* holes could be punched but for them */
@@ -90,6 +92,7 @@ struct store {
 	struct store_txn *open; /* between store_begin and commit */
 	struct tail tails[TAILS];
 	uint64_t unseen; /* bytes written since space was looked at */
+	struct uses *uses; /* NULL: the store has no limit */
 	bool worked; /* something other than housekeeping was written since the last turn */
 	uint64_t absent_ino, absent_off; /* where a chunk was last seen to be absent: a hint, store_queue.c */
 
@@ -99,6 +102,7 @@ struct store {
 	struct punch_plan punch;
 	struct compaction *compaction; /* NULL: none goes on */
 	unsigned compact_rest;         /* turns without */
+	unsigned evict_rest;
 	uint64_t compact_lost;         /* segments_lost() when the last one began */
 	_Atomic bool quiet;            /* nothing was written by others for some turns; no lock */
 	unsigned quiet_turns;
@@ -165,6 +169,7 @@ int store_collect(struct store *s) MUST_CHECK;  /* chunks that nothing names */
 int store_punch(struct store *s, bool *ret_some) MUST_CHECK; /* on a full disk: gives dead bytes back where they lie */
 void punch_forget(struct store *s);
 int store_evict_some(struct store *s) MUST_CHECK;
+int evict_load_limit(struct store *s) MUST_CHECK; /* at the start: the configured one, else what was set */
 /* tend.c */
 /* Commits and flushes the index; no lock held. */
 /* When space is scarce, before a call; no lock held. Waits for what can be given back, 2 s at most, if it is tight. */

@@ -209,12 +209,121 @@ static void the_limit_evicts_what_may_go(void **state)
 	store_fixture_free(s.f);
 }
 
+/* ---- least recently used ---- */
+
+enum { FILES = 10 };
+
+struct many {
+	struct store_fixture *f;
+	uint64_t ino[FILES], chunk[FILES];
+};
+
+/* Files whose content is confirmed; each younger than the one before. */
+static struct many make_many(uint64_t seed)
+{
+	struct many m = { .f = store_fixture_new(seed) };
+	assert_int_equal(store_set_limit(m.f->store, UINT64_C(1) << 40), 0);
+	for (int i = 0; i < FILES; i++) {
+		char name[] = { 'f', (char)('0' + i), 0 };
+		struct store_txn *t;
+		struct extent *e;
+		size_t n;
+		m.ino[i] = store_fixture_make(m.f, m.f->root, name, NODE_FILE);
+		store_fixture_write(m.f, m.ino[i], 0, content, LEN);
+		assert_int_equal(store_begin(m.f->store, &t), 0);
+		assert_int_equal(txn_extents(t, m.ino[i], &e, &n), 0);
+		m.chunk[i] = add_chunk(m.f, t, (uint8_t)(i + 1));
+		assert_int_equal(txn_chunk_adopt(t, m.chunk[i], m.ino[i], 0, LEN, e, n), 0);
+		assert_int_equal(txn_chunk_confirm(t, m.chunk[i]), 0);
+		commit(&t);
+		free(e);
+		assert_int_equal(store_tend(m.f->store), 0);
+	}
+	return m;
+}
+
+static bool is_here(struct many *m, int i)
+{
+	struct store_txn *t;
+	struct chunk_row c;
+	assert_int_equal(store_begin(m->f->store, &t), 0);
+	assert_int_equal(txn_chunk_get(t, m->chunk[i], &c), 0);
+	store_abort(&t);
+	return c.here;
+}
+
+static void use(struct many *m, int i)
+{
+	uint8_t got[10];
+	uint64_t chunk;
+	size_t n;
+	fake_env_advance(m->f->env, INT64_C(3600) * 1000000000);
+	assert_int_equal(store_read(m->f->store, m->ino[i], 0, got, sizeof got, &n, &chunk), 0);
+	store_fixture_make(m->f, m->f->root, (char[]){ 'u', (char)('0' + i), 0 }, NODE_FILE); /* time goes on */
+	assert_int_equal(store_tend(m->f->store), 0);
+}
+
+/* Leaves room for four files of ten; 90 % of it is aimed for, so three stay. */
+static void what_was_not_used_for_longest_goes_first(void **state)
+{
+	struct many m = make_many(9);
+	(void)state;
+	use(&m, 1);
+	use(&m, 0);
+	fake_env_advance(m.f->env, INT64_C(3600) * 1000000000);
+	store_hold_open(m.f->store, m.ino[5]); /* only opened: what is read may be in the kernel */
+	store_release_open(m.f->store, m.ino[5]);
+	assert_int_equal(store_tend(m.f->store), 0);
+	store_fixture_reopen(m.f);
+	assert_int_equal(store_set_limit(m.f->store, 4 * LEN), 0);
+	assert_int_equal(store_tend(m.f->store), 0);
+	for (int i = 0; i < FILES; i++)
+		assert_true(is_here(&m, i) == (i == 0 || i == 1 || i == 5));
+	store_fixture_free(m.f);
+}
+
+static void pinned_and_open_files_stay_under_any_limit(void **state)
+{
+	struct many m = make_many(10);
+	(void)state;
+	assert_int_equal(store_pin(m.f->store, m.ino[2], true), 0);
+	store_hold_open(m.f->store, m.ino[3]);
+	assert_int_equal(store_set_limit(m.f->store, LEN), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(store_tend(m.f->store), 0);
+	for (int i = 0; i < FILES; i++)
+		assert_true(is_here(&m, i) == (i == 2 || i == 3));
+	store_release_open(m.f->store, m.ino[3]);
+	store_fixture_free(m.f);
+}
+
+static void a_limit_is_kept_over_restarts(void **state)
+{
+	struct many m = make_many(11);
+	struct store_stat st;
+	(void)state;
+	assert_int_equal(store_set_limit(m.f->store, 5 * LEN), 0);
+	store_fixture_crash(m.f, FAKE_KEEP_ALL);
+	assert_int_equal(store_stat(m.f->store, &st), 0);
+	assert_int_equal(st.limit, 5 * LEN);
+	assert_int_equal(store_tend(m.f->store), 0);
+	assert_int_equal(store_stat(m.f->store, &st), 0);
+	assert_true(st.live_bytes <= 5 * LEN);
+	assert_int_equal(store_set_limit(m.f->store, 0), 0);
+	store_fixture_reopen(m.f);
+	assert_int_equal(store_stat(m.f->store, &st), 0);
+	assert_int_equal(st.limit, 0);
+	store_fixture_free(m.f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(adopting_copies_nothing_and_cleans_the_node),
 		cmocka_unit_test(only_confirmed_content_is_evicted_and_comes_back),
 		cmocka_unit_test(a_write_over_a_chunk_needs_no_content),
 		cmocka_unit_test(a_chunk_that_nothing_names_is_collected),
-		cmocka_unit_test(adopting_what_changed_is_a_conflict), cmocka_unit_test(the_limit_evicts_what_may_go) };
+		cmocka_unit_test(adopting_what_changed_is_a_conflict), cmocka_unit_test(the_limit_evicts_what_may_go),
+		cmocka_unit_test(what_was_not_used_for_longest_goes_first),
+		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit), cmocka_unit_test(a_limit_is_kept_over_restarts) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
