@@ -43,14 +43,14 @@ bool ops_kills_privileges(const struct ops *o)
 	return call && call->kill_privileges;
 }
 
-int ops_kill_privileges(struct ops *o, struct node *n)
+int ops_kill_privileges(struct ops *o, struct node *n, bool outsider)
 {
 	uint32_t kill = n->mode & 04000;
 	int err;
 
 	if (n->kind == NODE_DIR)
 		return 0;
-	if ((n->mode & 02010) == 02010)
+	if (n->mode & 02000 && (outsider || n->mode & 010))
 		kill |= 02000;
 	if (kill) {
 		struct node attr = { .mode = n->mode & ~kill };

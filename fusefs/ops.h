@@ -54,9 +54,9 @@ bool ops_is_top(uint64_t dir);
 /* The kernel asks that this request also clear setuid, setgid and capabilities. */
 bool ops_kills_privileges(const struct ops *o);
 
-/* Clears setuid, setgid (if the group may execute) and security.capability of a file that was written to or whose
- * owner changed. *n is the node and is brought up to date. */
-int ops_kill_privileges(struct ops *o, struct node *n) MUST_CHECK;
+/* Clears setuid, setgid (if the group may execute, or for an outsider to the group) and security.capability of a
+ * file that was written to or whose owner changed. *n is the node and is brought up to date. */
+int ops_kill_privileges(struct ops *o, struct node *n, bool outsider) MUST_CHECK;
 
 /* Replies. err 0: with what follows. */
 void ops_reply_err(fuse_req_t req, int err);

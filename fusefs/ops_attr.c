@@ -109,7 +109,7 @@ static int do_setattr(struct ops *o, uint64_t ino, const struct stat *st, int to
 	if (err == 0)
 		err = store_setattr(o->config.store, ino, mask, &attr, n);
 	if (err == 0 && kill)
-		err = ops_kill_privileges(o, n);
+		err = ops_kill_privileges(o, n, false);
 	return err;
 }
 

@@ -7,6 +7,9 @@
 #include "fusefs/ops.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+
+#define MAX_GROUPS 256 /* of a caller, that are looked at */
 
 /* Local changes are in the kernel's page cache and remote ones are told to it: nothing need be dropped at open. */
 static void set_caching(struct fuse_file_info *fi)
@@ -27,7 +30,7 @@ static int truncate_at_open(struct ops *o, uint64_t ino)
 	int err = store_setattr(o->config.store, ino, ATTR_SIZE, &attr, &n);
 
 	if (err == 0 && ops_kills_privileges(o))
-		err = ops_kill_privileges(o, &n);
+		err = ops_kill_privileges(o, &n, false);
 	return err;
 }
 
@@ -138,18 +141,36 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		fuse_reply_buf(req, (const char *)call->reply, len);
 }
 
+/* Whether the caller is not of the group, as the kernel would ask before it writes to a local file. */
+static bool is_outsider(fuse_req_t req, gid_t group)
+{
+	gid_t list[MAX_GROUPS];
+
+	if (fuse_req_ctx(req)->gid == group)
+		return false;
+	int n = fuse_req_getgroups(req, MAX_GROUPS, list);
+	for (int i = 0; i < n && i < MAX_GROUPS; i++)
+		if (list[i] == group)
+			return false;
+	return true;
+}
+
 /* Before a write by somebody without the right to keep them, setuid and setgid go. After a direct write the kernel
  * does not look at the mode again by itself; told about attributes alone it waits for no lock. */
-static int kill_before_write(struct ops *o, fuse_ino_t ino)
+static int kill_before_write(fuse_req_t req, fuse_ino_t ino)
 {
-	struct node n = { 0 };
+	struct ops *o = ops_of(req);
+	struct node n;
+	struct stat st;
 
 	if (!ops_kills_privileges(o))
 		return 0;
 	int err = store_getattr(o->config.store, ops_ino(o, ino), &n);
+	if (err < 0)
+		return err;
 	uint32_t mode = n.mode;
-	if (err == 0)
-		err = ops_kill_privileges(o, &n);
+	owners_stat(&o->owners, &n, &st);
+	err = ops_kill_privileges(o, &n, mode & S_ISGID && is_outsider(req, st.st_gid));
 	if (err == 0 && n.mode != mode)
 		fuse_lowlevel_notify_inval_inode(o->se, ino, -1, 0);
 	return err;
@@ -158,7 +179,8 @@ static int kill_before_write(struct ops *o, fuse_ino_t ino)
 static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char *p, size_t size, off_t off)
 {
 	fuse_reply_write(req, size);
-	int err = store_write(o->config.store, ino, (uint64_t)off, p, size); /* p is the thread's until it reads the next request */
+	int err = store_write(
+		o->config.store, ino, (uint64_t)off, p, size); /* p is the thread's until it reads the next request */
 	if (err < 0) {
 		early_failed(o->early, ino, err);
 		inval_add(o->inval, &(struct invalidation){ .ino = ino },
@@ -176,7 +198,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 		ops_reply_err(req, ERR_INVALID);
 		return;
 	}
-	int err = kill_before_write(o, ino);
+	int err = kill_before_write(req, ino);
 	if (err == 0 && early_may(o->early, size)) {
 		write_early(req, o, node, p, size, off);
 		return;
@@ -221,7 +243,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 	uint64_t node = ops_ino(o, ino);
 
 	(void)fi;
-	int err = off < 0 || len <= 0 ? ERR_INVALID : kill_before_write(o, ino);
+	int err = off < 0 || len <= 0 ? ERR_INVALID : kill_before_write(req, ino);
 	if (err == 0)
 		err = store_fallocate(o->config.store, node, mode, (uint64_t)off, (uint64_t)len);
 	ops_reply_err(req, err);
@@ -260,7 +282,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct 
 	}
 	if (len > UINT32_MAX) /* what a reply can say */
 		len = UINT32_MAX & ~(size_t)4095;
-	int err = kill_before_write(o, to);
+	int err = kill_before_write(req, to);
 	if (err == 0)
 		err = store_copy_range(o->config.store, ops_ino(o, from), (uint64_t)from_off, ops_ino(o, to),
 			(uint64_t)to_off, len, &copied);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -142,16 +143,27 @@ static int parse_options(struct call *c, struct mount_config *m)
 
 /* ---- verbs ---- */
 
-static int fail_mount(struct call *c, int err, const char *dir)
+static int fail_permission(struct call *c, const struct mount_config *config)
 {
+	const char *next = "install fuse3, load the fuse module, and check the rights of the directory";
+
+	if (geteuid() != 0 && access(config->dir, W_OK) < 0)
+		next = "choose a directory that the owner of the profile may write to";
+	else if (geteuid() != 0 && config->allow_other)
+		next = "leave allow_other out, or let root put the line user_allow_other into /etc/fuse.conf";
+	return call_fail(c, ERR_PERMISSION, EX_NOPERM, next, "mounting at %s is not permitted", config->dir);
+}
+
+static int fail_mount(struct call *c, int err, const struct mount_config *config)
+{
+	const char *dir = config->dir;
+
 	switch (err) {
 	case ERR_NOT_FOUND: return call_fail(c, err, EX_NOINPUT, "make the directory first", "%s does not exist", dir);
 	case ERR_NOT_DIR: return call_fail(c, err, EX_USAGE, "choose a directory", "%s is not a directory", dir);
 	case ERR_NOT_EMPTY: return call_fail(c, err, EX_CANTCREAT, "choose an empty directory", "%s is not empty", dir);
 	case ERR_BUSY: return call_fail(c, err, EX_TEMPFAIL, "unmount it first: `coffer umount` or `umount`", "something is mounted at %s already", dir);
-	case ERR_PERMISSION:
-		return call_fail(c, err, EX_NOPERM, "install fuse3, load the fuse module, and check the rights of the directory",
-				 "mounting at %s is not permitted", dir);
+	case ERR_PERMISSION: return fail_permission(c, config);
 	default: return call_fail_err(c, err, "the mount failed");
 	}
 }
@@ -190,7 +202,7 @@ int verb_mount(struct call *c)
 	if (err < 0)
 		return err;
 	if ((err = mount_start(&config, &m)) < 0)
-		return fail_mount(c, err, dir);
+		return fail_mount(c, err, &config);
 	if ((err = agent_hold_mount(a, m, dir, config.root_ino)) < 0) {
 		if (mount_stop(&m, true) < 0)
 			log_error("a mount cannot be taken down");

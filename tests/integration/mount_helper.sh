@@ -122,8 +122,10 @@ as_bob "$W/bin/coffer" --home "$W/bob" init --relay "$RELAY" --name bob --no-pas
 as_bob "$W/bin/coffer" --home "$W/bob" space create Bobs || fail "space create of bob"
 as_bob "$W/bin/coffer" --home "$W/bob" stop || fail "stop of bob"
 mkdir "$W/bob.mnt"
-expect 1 "not permitted" mount -t fuse.coffer Bobs "$W/bob.mnt" -o "profile=$W/bob" # root's directory
+expect 1 "may write to" mount -t fuse.coffer Bobs "$W/bob.mnt" -o "profile=$W/bob" # root's directory
 chown nobody "$W/bob.mnt"
+[ -e /etc/fuse.conf ] && mount --bind /dev/null /etc/fuse.conf
+expect 1 "user_allow_other" mount -t fuse.coffer Bobs "$W/bob.mnt" -o "profile=$W/bob,allow_other"
 expect 0 "" mount -t fuse.coffer Bobs "$W/bob.mnt" -o "profile=$W/bob,noexec"
 grep -q "^Bobs $W/bob.mnt fuse.coffer .*noexec.*user_id=$(id -u nobody)" /proc/mounts || fail "bob's mount: $(grep bob.mnt /proc/mounts)"
 as_bob touch "$W/bob.mnt/mine" || fail "bob cannot write"
