@@ -74,10 +74,20 @@ int apply_same_content(void *ctx, struct store_txn *t, const struct node *a, con
 /* tree.last_links likewise. */
 int apply_last_links(void *ctx, struct tree *tr, const struct node *dir) MUST_CHECK;
 
-/* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file (in the space's root, `root`, if it is shown nowhere), with its content, mode and mtime,
- * marked NODE_CONFLICT. Outside of any transaction; it gets its name last, so a crash or an error leaves nothing that is seen. *ret_copy
- * is its ino, *ret_change the file's change that was copied. ERR_NOT_FOUND: the file has no name any more. */
-int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino, uint64_t *ret_copy,
-			uint64_t *ret_change) MUST_CHECK;
+struct conflict_copy {
+	uint64_t ino, change;      /* the copy; and which change of the file it holds */
+	struct invalidation shown; /* mounts are to be told */
+};
+
+/* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file (in the space's root, `root`, if it is shown nowhere), with its content, mode and
+ * mtime, marked NODE_CONFLICT. Outside of any transaction; it gets its name last, so a crash or an error leaves nothing that is seen.
+ * ERR_NOT_FOUND: the file has no name any more. */
+int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
+			struct conflict_copy *ret_copy) MUST_CHECK;
+
+/* Conflict copies of a space that were made here and are still called so: renaming or removing one settles it. */
+int conflict_count(struct store_txn *t, uint32_t space, uint64_t *ret_n) MUST_CHECK;
+/* 1 if the node is one of these; negative: an error. */
+int conflict_is(struct store_txn *t, const struct node *n) MUST_CHECK;
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conflict copies: the later of two edits of one content, as a file of its own beside it. */
+/*
+ * Conflict copies: the later of two edits of one content, as a file of its own beside it. Which ones were made here stands in meta under
+ * "conflicts/ROW" as inos; one counts while its name still says so.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,6 +12,25 @@
 
 #define NS 1000000000ll
 #define TRIES 100
+#define LISTED_MAX 10000
+#define MARK " (conflict, "
+
+/* Where the mark of a name's stem begins, if it ends with one: a copy of a copy is named after the file. */
+static size_t without_mark(struct bytes name, size_t stem)
+{
+	static const size_t len = sizeof MARK - 1;
+
+	for (size_t i = 1; stem > 0 && name.p[stem - 1] == ')' && i + len < stem; i++) {
+		if (memcmp(name.p + i, MARK, len) == 0)
+			return i;
+	}
+	return stem;
+}
+
+static bool is_marked(const struct link *l)
+{
+	return l->shown_parent != 0 && memmem(l->shown, l->shown_len, MARK, sizeof MARK - 1) != NULL;
+}
 
 /* `stem (conflict, DEVICE, DATE).ext`, with a number from the second try on. */
 static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t now_wall, unsigned try, char out[NODE_MAX_NAME + 1])
@@ -29,7 +51,7 @@ static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t 
 	gmtime_r(&sec, &tm);
 	if (try > 0)
 		snprintf(number, sizeof number, " %u", try + 1);
-	int m = snprintf(mark, sizeof mark, " (conflict, %s, %04d-%02d-%02d%s)", n ? device : "device", (tm.tm_year + 1900) % 10000,
+	int m = snprintf(mark, sizeof mark, MARK "%s, %04d-%02d-%02d%s)", n ? device : "device", (tm.tm_year + 1900) % 10000,
 			 (tm.tm_mon + 1) % 100, tm.tm_mday % 100, number);
 	for (size_t i = name.len; i-- > 1;) {
 		if (name.p[i] == '.' && name.len - i <= 16) {
@@ -37,7 +59,7 @@ static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t 
 			break;
 		}
 	}
-	size_t stem = dot, room = NODE_MAX_NAME - (size_t)m - (name.len - dot);
+	size_t stem = without_mark(name, dot), room = NODE_MAX_NAME - (size_t)m - (name.len - dot);
 	if (stem > room) {
 		stem = room;
 		while (stem > 0 && (name.p[stem] & 0xc0) == 0x80)
@@ -73,23 +95,80 @@ static int place_of(struct store *s, uint64_t root, uint64_t ino, struct link *r
 	return OK;
 }
 
+int conflict_is(struct store_txn *t, const struct node *n)
+{
+	FREE_AFTER struct link *links = NULL;
+	size_t n_links = 0;
+
+	if (!(n->flags & NODE_CONFLICT))
+		return 0;
+	int err = txn_links_of(t, n->ino, &links, &n_links);
+	for (size_t i = 0; i < n_links && err == OK; i++) {
+		if (is_marked(&links[i]))
+			return 1;
+	}
+	return err;
+}
+
+/* The inos of the list, those that are settled left out. */
+static int listed(struct store_txn *t, uint32_t space, char key[32], struct buf *ret_list)
+{
+	CLEANUP(buf_release) struct buf all = BUF_INIT(LISTED_MAX * sizeof(uint64_t));
+
+	snprintf(key, 32, "conflicts/%u", (unsigned)space);
+	int err = txn_meta_get(t, key, &all);
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	for (size_t i = 0; i + sizeof(uint64_t) <= all.len; i += sizeof(uint64_t)) {
+		uint64_t ino;
+		struct node n;
+
+		memcpy(&ino, all.data + i, sizeof ino);
+		err = txn_node_get(t, ino, &n);
+		int is = err == OK ? conflict_is(t, &n) : 0;
+		if (err == OK && is > 0)
+			err = buf_put(ret_list, &ino, sizeof ino);
+		if (err < 0 && err != ERR_NOT_FOUND)
+			return err;
+		if (is < 0)
+			return is;
+	}
+	return OK;
+}
+
+int conflict_count(struct store_txn *t, uint32_t space, uint64_t *ret_n)
+{
+	CLEANUP(buf_release) struct buf list = BUF_INIT(LISTED_MAX * sizeof(uint64_t));
+	char key[32];
+	int err = listed(t, space, key, &list);
+
+	*ret_n = list.len / sizeof(uint64_t);
+	return err;
+}
+
+/* In one transaction: it is a copy, and it stands in the list (if that is not full: then it is not counted). */
 static int mark_conflict(struct store *s, uint64_t ino)
 {
+	CLEANUP(buf_release) struct buf list = BUF_INIT(LISTED_MAX * sizeof(uint64_t));
 	struct store_txn *t = NULL;
 	struct node n;
+	char key[32];
 	int err = store_begin(s, &t);
 
-	if (err < 0)
-		return err;
-	err = txn_node_get(t, ino, &n);
-	n.flags |= NODE_CONFLICT;
 	if (err == OK)
+		err = txn_node_get(t, ino, &n);
+	if (err == OK) {
+		n.flags |= NODE_CONFLICT;
 		err = txn_node_put(t, &n);
-	if (err < 0) {
-		store_abort(&t);
-		return err;
 	}
-	return store_commit(&t);
+	if (err == OK)
+		err = listed(t, n.space, key, &list);
+	if (err == OK && list.len < LISTED_MAX * sizeof ino && (err = buf_put(&list, &ino, sizeof ino)) == OK)
+		err = txn_meta_put(t, key, buf_bytes(&list));
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
 }
 
 static int copy_content(struct store *s, const struct node *from, uint64_t copy)
@@ -103,22 +182,22 @@ static int copy_content(struct store *s, const struct node *from, uint64_t copy)
 	return OK;
 }
 
-static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t copy)
+static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t copy,
+		     struct invalidation *ret_shown)
 {
-	char name[NODE_MAX_NAME + 1];
 	struct node n;
 	int err = ERR_EXISTS;
 
+	*ret_shown = (struct invalidation){ .ino = at->shown_parent };
 	for (unsigned try = 0; try < TRIES && err == ERR_EXISTS; try++) {
-		uint8_t len = copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, try, name);
-
-		err = store_link(s, copy, at->shown_parent, bytes_of(name, len), &n);
+		ret_shown->name_len = copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, try, ret_shown->name);
+		err = store_link(s, copy, at->shown_parent, bytes_of(ret_shown->name, ret_shown->name_len), &n);
 	}
 	return err;
 }
 
-int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino, uint64_t *ret_copy,
-			uint64_t *ret_change)
+int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
+			struct conflict_copy *ret_copy)
 {
 	struct node from, copy = { .ino = 0 };
 	struct link at;
@@ -138,13 +217,11 @@ int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now
 	if (err == OK)
 		err = store_setattr(s, made, ATTR_SIZE | ATTR_MTIME, &from, &copy);
 	if (err == OK)
-		err = mark_conflict(s, made);
+		err = name_copy(s, who, now_wall, &at, made, &ret_copy->shown);
 	if (err == OK)
-		err = name_copy(s, who, now_wall, &at, made);
+		err = mark_conflict(s, made);
 	store_release_open(s, made);
-	if (err < 0)
-		return err;
-	*ret_copy = made;
-	*ret_change = from.change;
-	return OK;
+	ret_copy->ino = made;
+	ret_copy->change = from.change;
+	return err;
 }

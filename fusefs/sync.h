@@ -55,7 +55,7 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
 
 /* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor at the call is
- * applied here (metadata, and content of pinned nodes); with sent_only the latter is left out. space NULL: all. Blocks. ERR_TIMEOUT,
+ * applied here (metadata; content comes when it is read); with sent_only the latter is left out. space NULL: all. Blocks. ERR_TIMEOUT,
  * ERR_OFFLINE; `what` then names, for a person, what is left (paths may be in it: it goes to the user's terminal only). */
 int sync_wait(struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 

@@ -355,26 +355,29 @@ static int copy_conflicts(struct sync_space *ss, const struct table *conflicts)
 	int64_t wall = config->env->wall_ns(config->env->ctx);
 
 	for (size_t i = 0; i < conflicts->size; i++) {
-		uint64_t ino = conflicts->slots[i].key, copy = 0, change = 0;
+		uint64_t ino = conflicts->slots[i].key;
+		struct conflict_copy copy = { .ino = 0 };
 
 		if (ino == 0)
 			continue;
 		log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
-		int err = apply_copy_conflict(config->store, config->who, wall, ss->root_ino, ino, &copy, &change);
+		int err = apply_copy_conflict(config->store, config->who, wall, ss->root_ino, ino, &copy);
 		if (err == ERR_NOT_FOUND) {
 			struct node n;
 
 			/* Its last name was taken away meanwhile: there is nothing to keep. */
 			log_debug("sync: ino %llu has no name any more", (unsigned long long)ino);
 			err = store_getattr(config->store, ino, &n);
-			change = n.change;
+			copy.change = n.change;
 			if (err == ERR_NOT_FOUND)
 				continue;
 		}
 		if (err == OK)
-			err = table_put(&ss->copies, ino, change + 1);
-		if (err == OK && copy)
-			err = sync_wait_copied(ss, ino, copy);
+			err = table_put(&ss->copies, ino, copy.change + 1);
+		if (err == OK && copy.ino)
+			err = sync_wait_copied(ss, ino, copy.ino);
+		if (err == OK && copy.ino && config->changed)
+			config->changed(config->ctx, &copy.shown, 1);
 		if (err < 0)
 			return err;
 	}

@@ -361,9 +361,7 @@ static int seal_cut(struct sync_space *ss, const uint64_t *inos, size_t n, uint6
 	cut.maker = (struct content_maker){ .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key),
 					    .workers = ss->sync->workers };
 	cut.x = calloc(n, sizeof *cut.x);
-	if (!cut.x)
-		return ERR_NOMEM;
-	int err = snapshot(&cut, inos, n);
+	int err = cut.x ? snapshot(&cut, inos, n) : ERR_NOMEM;
 	if (err == OK)
 		err = seal_all(&cut);
 	if (err == OK)

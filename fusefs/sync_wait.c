@@ -333,11 +333,15 @@ static int count(void *ctx, const struct node *n)
 static int add_status(struct sync_space *ss, struct sync_status *st)
 {
 	struct store_txn *t = NULL;
+	uint64_t conflicts = 0;
 	int err = store_begin(ss->sync->config.store, &t);
 
 	if (err == OK)
 		err = txn_dirty_each(t, ss->row, 0, count, &st->pending_nodes);
+	if (err == OK)
+		err = conflict_count(t, ss->row, &conflicts);
 	store_abort(&t);
+	st->conflicts += conflicts;
 	for (const struct out_item *item = ss->items; item; item = item->next) {
 		st->outbox_records++;
 		st->outbox_bytes += item->bytes;
@@ -403,43 +407,39 @@ int sync_status(struct sync *s, struct space *space, struct sync_status *ret)
 	return err;
 }
 
-struct queued {
-	uint64_t ino;
-	bool found;
-};
-
-static int is_queued(void *ctx, const struct outbox_row *row, struct bytes blob)
+/* 1 if the newest version of a node that was sealed here is not confirmed yet. */
+static int is_queued(struct store_txn *t, const struct node *n)
 {
-	struct queued *q = ctx;
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
+	struct id32 confirmed;
+	uint64_t cursor;
 
-	(void)blob;
-	q->found = row->ino == q->ino;
-	return !q->found;
+	if (n->version == 0)
+		return 0;
+	int err = txn_record_get(t, n->space, &n->id, &confirmed, &cursor, &blob);
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? 1 : err;
+	return !id32_equal(&confirmed, &n->base);
 }
 
 int sync_node_state(struct sync *s, const struct node *node, char ret_state[16])
 {
 	struct store_txn *t = NULL;
-	struct queued q = { .ino = node->ino };
-	const char *state = "synced";
+	const char *state = node->flags & NODE_PARTIAL ? "remote-only" : "synced";
+	int err = store_begin(s->config.store, &t);
 
-	if (node->flags & NODE_CONFLICT) {
+	if (err < 0)
+		return err;
+	int conflict = conflict_is(t, node), queued = is_queued(t, node);
+	store_abort(&t);
+	if (conflict < 0 || queued < 0)
+		return conflict < 0 ? conflict : queued;
+	if (conflict)
 		state = "conflict";
-	} else if (node->change != 0) {
+	else if (node->change != 0)
 		state = "pending";
-	} else {
-		int err = store_begin(s->config.store, &t);
-
-		if (err == OK)
-			err = txn_outbox_each(t, node->space, 0, is_queued, &q);
-		store_abort(&t);
-		if (err < 0)
-			return err;
-		if (q.found)
-			state = "uploading";
-		else if (node->flags & NODE_PARTIAL)
-			state = "remote-only";
-	}
+	else if (queued)
+		state = "uploading";
 	snprintf(ret_state, 16, "%s", state);
 	return OK;
 }

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """chaos.py SEED COUNT DIR: random file-system calls in DIR, from a small set of names so that two of them at once collide.
 
-Prints one line for each file that it wrote and did not itself rename, overwrite or remove since: TOKEN. Whoever else removed or
-overwrote such a file is asked the same; what nobody destroyed must be somewhere.
+Each file that it writes begins with a token of its own. Prints `kept TOKEN` for what it wrote and did not itself rename, overwrite or
+remove since, `gone TOKEN` for what it destroyed, and `unsure` for each call that may have destroyed what came in from elsewhere between
+looking and acting. What somebody kept and nobody destroyed must be somewhere, unless somebody was unsure.
 """
+import mmap
 import os
 import random
 import sys
@@ -14,6 +16,7 @@ r = random.Random(seed)
 names = ["a", "b.txt", "c", "d", "e.tar.gz"]
 mine = {}  # path -> token
 destroyed = set()
+unsure = 0
 
 
 def some_dir():
@@ -40,15 +43,51 @@ def some_path():
     return os.path.join(where, r.choice(names))
 
 
+def tokens(fd):
+    """What the agent has of an open file, past the kernel's cache."""
+    direct = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECT)
+    try:
+        with mmap.mmap(-1, 8192) as page:
+            n = os.preadv(direct, [page], 0)
+            return page[:n].decode(errors="replace").split()
+    finally:
+        os.close(direct)
+
+
+def version(fd):
+    os.close(os.dup(fd))  # what was written is carried out
+    return os.getxattr(fd, "user.coffer.version")
+
+
 def forget(path):
-    """The tokens in path and below are no longer ours to vouch for: noted as destroyed."""
+    """The tokens in path and below are no longer ours to vouch for."""
     for p in [p for p in mine if p == path or p.startswith(path + "/")]:
         destroyed.add(mine.pop(p))
+
+
+def destroying(path, call):
+    """A call that takes the name of a file away: what it held then is noted."""
+    global unsure
+    forget(path)
+    if not os.path.isfile(path) or os.path.islink(path):
+        return call()
+    fd = os.open(path, os.O_RDONLY)
     try:
-        if os.path.isfile(path) and not os.path.islink(path):
-            destroyed.update(open(path, errors="replace").read().split())
-    except OSError:
-        pass
+        had = os.fstat(fd).st_nlink
+        destroyed.update(tokens(fd))
+        call()
+        destroyed.update(tokens(fd))
+        unsure += os.fstat(fd).st_nlink != had - 1
+    finally:
+        os.close(fd)
+
+
+def changing(fd, call):
+    """A call that writes into an open file."""
+    global unsure
+    was = version(fd)
+    call()
+    unsure += version(fd) != was
 
 
 def step(i):
@@ -62,25 +101,31 @@ def step(i):
         text = token + "\n" + (" " * r.choice([2000, 70000, 1500000]) if what == "big" else "")
         for old in [o for o in mine if o == p]:
             destroyed.add(mine.pop(old))
-        # What is overwritten is read through the same descriptor just before, since somebody else's may have come in a moment ago.
         fd = os.open(p, os.O_RDWR | os.O_CREAT, 0o644)
-        destroyed.update(os.read(fd, 2000000).decode(errors="replace").split())
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, text.encode(), 0)
-        os.close(fd)
+
+        def overwrite():
+            destroyed.update(tokens(fd))
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, text.encode(), 0)
+
+        try:
+            changing(fd, overwrite)
+        finally:
+            os.close(fd)
         mine[p] = token
     elif what == "append":
-        with open(p, "a") as f:
-            f.write(f"t{seed}.{i}\n")
+        fd = os.open(p, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            changing(fd, lambda: os.write(fd, f"t{seed}.{i}\n".encode()))
+        finally:
+            os.close(fd)
     elif what == "mkdir":
         os.mkdir(p)
     elif what == "rename":
-        forget(q)
         forget(p)
-        os.rename(p, q)
+        destroying(q, lambda: os.rename(p, q))
     elif what == "unlink":
-        forget(p)
-        os.unlink(p)
+        destroying(p, lambda: os.unlink(p))
     elif what == "rmdir":
         os.rmdir(p)
     elif what == "link":
@@ -91,11 +136,13 @@ def step(i):
         os.chmod(p, r.choice([0o600, 0o644, 0o755]), follow_symlinks=True)
     elif what == "safesave":
         token = f"t{seed}.{i}"
-        with open(p + "~", "w") as f:
-            f.write(token + "\n")
-        forget(p)
         forget(p + "~")
-        os.rename(p + "~", p)
+        fd = os.open(p + "~", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            os.write(fd, token.encode() + b"\n")
+        finally:
+            os.close(fd)
+        destroying(p, lambda: os.rename(p + "~", p))
         mine[p] = token
 
 
@@ -109,3 +156,5 @@ for token in mine.values():
     print("kept", token)
 for token in destroyed:
     print("gone", token)
+for _ in range(unsure):
+    print("unsure")
