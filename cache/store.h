@@ -158,6 +158,9 @@ int store_unlink(struct store *s, uint64_t parent, struct bytes name, bool dir, 
 /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE of <linux/fs.h>. All POSIX checks but permissions. */
 int store_rename(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags,
 	uint64_t *ret_replaced_ino) MUST_CHECK;
+/* The same with RENAME_WHITEOUT: what `whiteout` describes takes the old name. */
+int store_rename_whiteout(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags,
+	const struct node_new *whiteout) MUST_CHECK;
 int store_readlink(struct store *s, uint64_t ino, struct buf *out) MUST_CHECK;
 
 /* Calls fn for entries of dir after `cookie` (0: from the start) in a stable order until fn returns 0. The cookie of an

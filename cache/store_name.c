@@ -318,6 +318,14 @@ static int rename_space(struct store_txn *t, const struct node *root, struct byt
 	return txn_stage(t, &(struct op){ .type = OP_SPACE_PUT, .space = &r });
 }
 
+/* Puts a new node where the link was that moves away. */
+static int leave(struct store_txn *t, const struct move *m, struct bytes n1, const struct node_new *whiteout)
+{
+	struct node n;
+	int err = m->from_dir.space == 0 ? ERR_INVALID : txn_make_node(t, whiteout, m->from_dir.space, &n);
+	return err < 0 ? err : txn_add_name(t, &n, &m->from_dir, n1);
+}
+
 static int move(struct store_txn *t, const struct move *m, struct bytes n2)
 {
 	bool dir = m->node.kind == NODE_DIR;
@@ -331,8 +339,8 @@ static int move(struct store_txn *t, const struct move *m, struct bytes n2)
 	return err < 0 ? err : put_dirs(t, m, -dir, dir - (m->has_target && m->target.kind == NODE_DIR));
 }
 
-int store_rename(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags,
-	uint64_t *ret_replaced_ino)
+static int rename_name(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags,
+	const struct node_new *whiteout, uint64_t *ret_replaced_ino)
 {
 	struct store_txn *t;
 	struct move m;
@@ -352,9 +360,24 @@ int store_rename(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, str
 	bool same = err == 0 && m.has_target && m.target.ino == m.node.ino; /* two names of one node: nothing happens */
 	if (err == 0 && !same)
 		err = flags & RENAME_EXCHANGE ? exchange(t, &m, n1, n2) : move(t, &m, n2);
+	if (err == 0 && !same && whiteout)
+		err = leave(t, &m, n1, whiteout);
 	bool replaced = m.has_target && !same && !(flags & RENAME_EXCHANGE);
 	err = txn_end(t, err);
 	if (err == 0)
 		*ret_replaced_ino = replaced ? m.target.ino : 0;
 	return err;
+}
+
+int store_rename(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags,
+	uint64_t *ret_replaced_ino)
+{
+	return rename_name(s, p1, n1, p2, n2, flags, NULL, ret_replaced_ino);
+}
+
+int store_rename_whiteout(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags,
+	const struct node_new *whiteout)
+{
+	uint64_t replaced;
+	return flags & RENAME_EXCHANGE ? ERR_INVALID : rename_name(s, p1, n1, p2, n2, flags, whiteout, &replaced);
 }

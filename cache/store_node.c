@@ -174,6 +174,12 @@ static int stage_new(struct store_txn *t, const struct node_new *new, const stru
 	return err;
 }
 
+int txn_make_node(struct store_txn *t, const struct node_new *new, uint32_t space, struct node *ret_node)
+{
+	int err = make_node(t, new, space, ret_node);
+	return err < 0 ? err : stage_new(t, new, ret_node);
+}
+
 static int create(struct store_txn *t, uint64_t parent, struct bytes name, const struct node_new *new, struct node *n)
 {
 	struct node dir, before;
@@ -187,9 +193,7 @@ static int create(struct store_txn *t, uint64_t parent, struct bytes name, const
 	if (err != ERR_NOT_FOUND)
 		return err < 0 ? err : ERR_EXISTS;
 	before = dir;
-	err = make_node(t, new, dir.space, n);
-	if (err == 0)
-		err = stage_new(t, new, n);
+	err = txn_make_node(t, new, dir.space, n);
 	if (err == 0)
 		err = txn_add_name(t, n, &dir, name);
 	dir.nlink += n->kind == NODE_DIR;

@@ -147,6 +147,9 @@ int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before
 
 bool txn_is_acl(struct bytes name); /* an xattr's */
 
+/* Stages a new node; it has no name yet. */
+int txn_make_node(
+	struct store_txn *t, const struct node_new *new, uint32_t space, struct node *ret_node) MUST_CHECK;
 /* Gives a node one more link; nlink is the caller's. */
 int txn_add_name(struct store_txn *t, const struct node *n, const struct node *dir, struct bytes name) MUST_CHECK;
 /* Stages a directory whose entries changed. */

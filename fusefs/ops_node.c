@@ -5,7 +5,7 @@
  */
 #include "fusefs/ops.h"
 #include <errno.h>
-#include <stdio.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include "base/cleanup.h"
 #include "fusefs/acl.h"
@@ -228,8 +228,22 @@ static int rename_space(struct ops *o, uint64_t p1, struct bytes n1, uint64_t p2
 	return o->config.space_rename(o->config.ctx, n1, n2);
 }
 
-static int do_rename(struct ops *o, uint64_t p1, const char *name1, uint64_t p2, const char *name2, unsigned flags)
+/* What overlayfs takes for "nothing here": a character device 0:0 of the caller's. */
+static int rename_whiteout(fuse_req_t req, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, unsigned flags)
 {
+	struct ops *o = ops_of(req);
+	const struct node_new whiteout = { .kind = NODE_CHAR,
+		.owner = o->config.person,
+		.uid = fuse_req_ctx(req)->uid,
+		.gid = fuse_req_ctx(req)->gid };
+
+	return store_rename_whiteout(
+		o->config.store, p1, n1, p2, n2, flags & ~(unsigned)RENAME_WHITEOUT, &whiteout);
+}
+
+static int do_rename(fuse_req_t req, uint64_t p1, const char *name1, uint64_t p2, const char *name2, unsigned flags)
+{
+	struct ops *o = ops_of(req);
 	struct bytes n1, n2;
 	uint64_t replaced;
 	int err = ops_name(name1, &n1);
@@ -238,10 +252,12 @@ static int do_rename(struct ops *o, uint64_t p1, const char *name1, uint64_t p2,
 		err = ops_name(name2, &n2);
 	if (err < 0)
 		return err;
-	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
 		return ERR_INVALID;
 	if (ops_is_top(p1) || ops_is_top(p2))
 		return rename_space(o, p1, n1, p2, n2, flags);
+	if (flags & RENAME_WHITEOUT)
+		return rename_whiteout(req, p1, n1, p2, n2, flags);
 	return store_rename(o->config.store, p1, n1, p2, n2, flags, &replaced);
 }
 
@@ -249,7 +265,7 @@ void op_rename(fuse_req_t req, fuse_ino_t p1, const char *n1, fuse_ino_t p2, con
 {
 	struct ops *o = ops_of(req);
 
-	ops_reply_err(req, do_rename(o, ops_ino(o, p1), n1, ops_ino(o, p2), n2, flags));
+	ops_reply_err(req, do_rename(req, ops_ino(o, p1), n1, ops_ino(o, p2), n2, flags));
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)

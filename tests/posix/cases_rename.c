@@ -52,6 +52,10 @@ const struct posix_case cases_rename[] = {
 	{ "renameat2", "EXCHANGE with itself does nothing", "put a x; rename a a exchange; get a =x" },
 	{ "renameat2", "EXCHANGE with NOREPLACE: EINVAL", "touch a; touch b; rename a b exchange+noreplace !EINVAL" },
 	{ "renameat2", "EXCHANGE with WHITEOUT: EINVAL", "touch a; touch b; rename a b exchange+whiteout !EINVAL" },
+	{ "renameat2", "WHITEOUT leaves a device 0:0", "put a x; mknod keep c 1 3; rename a b whiteout; get b =x; stat a type =char; stat a major =0; stat a minor =0; stat a mode =0" },
+	{ "renameat2", "WHITEOUT over a file", "put a x; put b y; mknod keep c 1 3; rename a b whiteout; get b =x; stat a type =char; unlink a; ls . =b,keep" },
+	{ "renameat2", "WHITEOUT of a directory keeps link counts", "mkdir p; mkdir p/a; mkdir q; mknod keep c 1 3; rename p/a q/a whiteout; stat p nlink =2; stat q nlink =3; stat p/a type =char" },
+	{ "renameat2", "WHITEOUT and NOREPLACE: EEXIST", "put a x; put b y; rename a b whiteout+noreplace !EEXIST; get a =x" },
 	{ "renameat2", "an unknown flag: EINVAL", "touch a; rename a b unknown !EINVAL" },
 	{ NULL, NULL, NULL },
 };

@@ -405,6 +405,30 @@ static void a_rename_away_is_remembered_by_the_synced_name_alone(void **state)
 	store_fixture_free(f);
 }
 
+static void a_whiteout_takes_the_old_name_in_one_step(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	struct node_new whiteout = { .kind = NODE_CHAR };
+	uint64_t ino = store_fixture_make(f, f->root, "a", NODE_FILE);
+	struct node n;
+	(void)state;
+	store_fixture_make(f, f->root, "b", NODE_FILE);
+	assert_int_equal(store_rename_whiteout(f->store, f->root, bytes_str("a"), f->root, bytes_str("b"),
+				 RENAME_NOREPLACE, &whiteout),
+		ERR_EXISTS);
+	assert_int_equal(
+		store_rename_whiteout(f->store, f->root, bytes_str("a"), f->root, bytes_str("b"), 0, &whiteout), 0);
+	store_fixture_crash(f, FAKE_KEEP_ALL);
+	assert_int_equal(store_lookup(f->store, f->root, bytes_str("b"), &n), 0);
+	assert_int_equal(n.ino, ino);
+	assert_int_equal(store_lookup(f->store, f->root, bytes_str("a"), &n), 0);
+	assert_int_equal(n.kind, NODE_CHAR);
+	assert_int_equal(n.rdev, 0);
+	assert_int_equal(n.nlink, 1);
+	assert_true(n.change != 0); /* to be sent */
+	store_fixture_free(f);
+}
+
 static void names_and_spaces_are_guarded(void **state)
 {
 	struct store_fixture *f = store_fixture_new(1);
@@ -555,6 +579,7 @@ int main(void)
 		cmocka_unit_test(what_was_born_and_died_leaves_no_trace),
 		cmocka_unit_test(a_sealed_node_leaves_a_tombstone_and_a_safe_save),
 		cmocka_unit_test(a_rename_away_is_remembered_by_the_synced_name_alone),
+		cmocka_unit_test(a_whiteout_takes_the_old_name_in_one_step),
 		cmocka_unit_test(names_and_spaces_are_guarded), cmocka_unit_test(xattrs_keep_their_rules),
 		cmocka_unit_test(a_full_disk_is_told_at_the_call),
 		cmocka_unit_test(a_read_only_space_takes_no_changes) };
