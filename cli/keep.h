@@ -3,9 +3,10 @@
 #ifndef COFFER_CLI_KEEP_H
 #define COFFER_CLI_KEEP_H
 
+#include <stdint.h>
 #include "cli/verb.h"
 
-/* Asks the agent for `verb` on the paths argv[1..argc). Returns a sysexits code. */
-int keep_paths(const struct context *ctx, const char *verb, int argc, char **argv);
+/* Asks the agent for `verb` on n paths, and with a new limit unless that is NULL. Returns a sysexits code. */
+int keep_paths(const struct context *ctx, const char *verb, const uint64_t *limit, int n, char **paths);
 
 #endif

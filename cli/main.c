@@ -13,7 +13,7 @@
 
 static const struct verb *const verbs[] = {
 	&verb_init,   &verb_mount,   &verb_umount, &verb_space, &verb_invite, &verb_join,	&verb_members, &verb_pair,
-	&verb_device, &verb_status,  &verb_wait,   &verb_pin,	&verb_evict,  &verb_lock,	&verb_unlock,  &verb_stop,
+	&verb_device, &verb_status,  &verb_wait,   &verb_pin,	&verb_evict, &verb_verify,  &verb_lock,	&verb_unlock,  &verb_stop,
 };
 
 static const struct verb *find_verb(const char *name)

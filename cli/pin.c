@@ -4,7 +4,7 @@
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	return argc < 2 ? verb_usage(&verb_pin) : keep_paths(ctx, "pin", argc, argv);
+	return argc < 2 ? verb_usage(&verb_pin) : keep_paths(ctx, "pin", NULL, argc - 1, argv + 1);
 }
 
 const struct verb verb_pin = {

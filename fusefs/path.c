@@ -6,6 +6,8 @@
 
 #include "base/cleanup.h"
 
+enum { PATH_OF_MAX = 1 << 16 };
+
 /* The mount whose directory is the longest prefix of path; the rest of the path after it. */
 static int find_mount(struct agent *a, struct bytes path, uint64_t *ret_root, struct bytes *ret_rest)
 {
@@ -45,6 +47,52 @@ int path_find(struct agent *a, struct bytes path, struct node *ret_node)
 	}
 	*ret_node = node;
 	return OK;
+}
+
+/* One link that shows the node. */
+static int shown_link(struct store_txn *t, uint64_t ino, struct link *ret)
+{
+	struct link *links;
+	size_t n;
+
+	int err = txn_links_of(t, ino, &links, &n);
+	if (err < 0)
+		return err;
+	err = ERR_NOT_FOUND;
+	for (size_t i = 0; err < 0 && i < n; i++) {
+		if (links[i].shown_parent != 0) {
+			*ret = links[i];
+			err = OK;
+		}
+	}
+	free(links);
+	return err;
+}
+
+/* Names are put in front of each other, up to the list of spaces. */
+int path_of(struct store *s, uint64_t ino, struct buf *out)
+{
+	char path[PATH_OF_MAX];
+	size_t at = sizeof path;
+	struct store_txn *t;
+	struct link l;
+
+	int err = store_begin(s, &t);
+	if (err < 0)
+		return err;
+	while (err == OK && ino != STORE_ROOT_INO && (err = shown_link(t, ino, &l)) == OK) {
+		if (at < l.shown_len + 1u) {
+			err = ERR_RANGE;
+			break;
+		}
+		if (at < sizeof path)
+			path[--at] = '/';
+		at -= l.shown_len;
+		memcpy(path + at, l.shown, l.shown_len);
+		ino = l.shown_parent;
+	}
+	store_abort(&t);
+	return err < 0 ? err : buf_put(out, path + at, sizeof path - at);
 }
 
 struct ino_list {

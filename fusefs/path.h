@@ -10,6 +10,10 @@
 /* The node at an absolute path below one of the agent's mounts. ERR_NOT_FOUND: below none, or no such entry. */
 int path_find(struct agent *a, struct bytes path, struct node *ret_node) MUST_CHECK;
 
+/* Appends the path of a node below the list of spaces, without a slash before: "Photos/2026/a.jpg"; of several names the first.
+ * ERR_NOT_FOUND: nothing shows it. */
+int path_of(struct store *s, uint64_t ino, struct buf *out) MUST_CHECK;
+
 /* Calls fn for a node and, if it is a directory, for everything below it, until fn returns an error, which is returned. */
 int path_walk(struct store *s, const struct node *node, int (*fn)(void *ctx, const struct node *node), void *ctx) MUST_CHECK;
 

@@ -31,6 +31,7 @@ static const struct verb verbs[] = {
 	{ "wait", true, verb_wait },
 	{ "pin", true, verb_pin },
 	{ "evict", true, verb_evict },
+	{ "verify", true, verb_verify },
 };
 
 static int exit_of(int err)

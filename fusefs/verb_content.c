@@ -77,8 +77,12 @@ int verb_pin(struct call *c)
 int verb_evict(struct call *c)
 {
 	struct keeping k = { .store = c->agent->store };
+	uint64_t limit = map_get_uint(c->args, "limit", UINT64_MAX);
 
-	int err = each_path(c, evict_node, &k);
+	int err = limit == UINT64_MAX ? OK : store_set_limit(k.store, limit);
+	if (err < 0)
+		return call_fail_err(c, err, "the limit cannot be kept");
+	err = each_path(c, evict_node, &k);
 	if (err < 0)
 		return err;
 	if (k.busy)
