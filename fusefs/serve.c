@@ -26,6 +26,7 @@
 #define SPIN_NS 50000
 #define DRAIN_NS INT64_C(10000000000)
 #define LONG_READ (16u * 1024)
+#define STREAM_READ (128u * 1024) /* what the kernel asks for when it reads ahead */
 #define IN_SIZE (SERVE_MAX_IO + 4096u) /* what the kernel demands for max_write = SERVE_MAX_IO */
 
 struct worker {
@@ -34,6 +35,7 @@ struct worker {
 	uint8_t *in; /* IN_SIZE bytes, the request */
 	struct serve_call call;
 	atomic_uint_fast64_t seq; /* odd while an operation runs */
+	atomic_bool streams;      /* it is a read of a stream */
 };
 
 struct serve {
@@ -79,13 +81,21 @@ static bool others_run(struct serve *s, const struct worker *self)
 	return false;
 }
 
-/* Nothing to read: spins for a while, then sleeps. While another thread works, and the reader with it, spinning would
- * take the CPU that one of them needs. */
+static bool others_stream(struct serve *s, const struct worker *self)
+{
+	for (size_t i = 0; i < s->n_workers; i++)
+		if (&s->workers[i] != self && atomic_load(&s->workers[i].streams))
+			return true;
+	return false;
+}
+
+/* Nothing to read: spins for a while, then sleeps. Beside a stream it sleeps at once: one thread opens content, the
+ * reader copies what came before, and a third that spins would take the CPU of one of them. */
 static void idle(struct serve *s, const struct worker *self, int64_t *spin_until)
 {
 	int64_t now = mono_ns();
 
-	if (others_run(s, self)) {
+	if (others_stream(s, self)) {
 		wait_readable(s);
 		*spin_until = 0;
 	} else if (*spin_until == 0) {
@@ -118,6 +128,11 @@ static size_t receive(struct serve *s, struct worker *w)
 		idle(s, w, &spin_until);
 	}
 	return 0;
+}
+
+static bool is_stream(const struct fuse_in_header *h, const void *arg)
+{
+	return h->opcode == FUSE_READ && ((const struct fuse_read_in *)arg)->size >= STREAM_READ;
 }
 
 static bool takes_long(const struct fuse_in_header *h, const void *arg)
@@ -185,6 +200,7 @@ static bool hand(struct serve *s, struct worker *w, size_t n)
 		s->init_offered = ((const struct fuse_init_in *)arg)->flags;
 	}
 	w->call.kill_privileges = kills_privileges(h, arg);
+	atomic_store(&w->streams, is_stream(h, arg));
 	if (release)
 		pthread_mutex_unlock(&s->lead);
 	struct fuse_buf buf = { .size = n, .mem = w->in };
@@ -196,6 +212,7 @@ static bool hand(struct serve *s, struct worker *w, size_t n)
 
 static void work_done(struct serve *s, struct worker *w)
 {
+	atomic_store(&w->streams, false);
 	atomic_fetch_add(&w->seq, 1);
 	if (atomic_load(&s->flush_waiters) == 0)
 		return;

@@ -4,7 +4,7 @@
  * operations.
  *
  * Leader and followers: one of SERVE_THREADS threads holds the lead and reads; when nothing comes it spins for 50 us
- * (the time that waking a halted CPU costs) unless another thread is at work, then polls. A cheap request is carried out without giving up the lead,
+ * (the time that waking a halted CPU costs) unless another thread serves a stream, then polls. A cheap request is carried out without giving up the lead,
  * so that a caller that issues one request after another meets one warm thread; a request that may take long gives
  * up the lead first.
  *
