@@ -20,6 +20,8 @@
 struct blobs;
 
 int blob_open(const struct env *env, const char *dir, struct blobs **ret_b) MUST_CHECK;
+/* For looking only, also while a relay runs: get and size. */
+int blob_open_beside(const struct env *env, const char *dir, struct blobs **ret_b) MUST_CHECK;
 void blob_close(struct blobs *b);
 
 /* ERR_EXISTS: the name holds these same bytes; ERR_CONFLICT: it holds others; ERR_NO_SPACE, ERR_IO. */

@@ -70,6 +70,22 @@ int blob_open(const struct env *env, const char *dir, struct blobs **ret_b)
 	return OK;
 }
 
+int blob_open_beside(const struct env *env, const char *dir, struct blobs **ret_b)
+{
+	struct blobs *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return ERR_NOMEM;
+	b->env = env;
+	b->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (b->dir < 0) {
+		free(b);
+		return err_from_errno(errno);
+	}
+	*ret_b = b;
+	return OK;
+}
+
 void blob_close(struct blobs *b)
 {
 	if (!b)

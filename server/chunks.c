@@ -1,9 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/chunks.h"
 
+#include <xxhash.h>
 #include "base/cleanup.h"
 #include "server/relay.h"
 #include "wire/chunk.h"
+
+struct id16 chunk_sum(struct bytes blob)
+{
+	XXH128_canonical_t c;
+	struct id16 sum;
+
+	XXH128_canonicalFromHash(&c, XXH3_128bits(blob.p, blob.len));
+	memcpy(sum.b, c.digest, sizeof sum.b);
+	return sum;
+}
 
 int chunk_read(struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c,
 	uint64_t from, size_t n, struct buf *ret)
@@ -48,7 +59,7 @@ int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const st
 	}
 	if (err != ERR_NOT_FOUND)
 		return err;
-	c = (struct depot_chunk){ .id = *id, .size = blob.len, .uploaded = relay_now(r) };
+	c = (struct depot_chunk){ .id = *id, .size = blob.len, .uploaded = relay_now(r), .summed = true, .sum = chunk_sum(blob) };
 	if (blob.len > CHUNK_SMALL_BLOB) {
 		err = blob_put(r->blobs, space, id, blob);
 		if (err == ERR_CONFLICT) {

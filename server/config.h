@@ -48,7 +48,7 @@ struct config {
 
 	struct {
 		char *data;
-		uint64_t unnamed_chunk_days;
+		uint64_t unnamed_chunk_days, reserve_bytes, space_bytes, person_bytes;
 	} storage;
 
 	struct {

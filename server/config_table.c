@@ -57,6 +57,13 @@ const struct setting config_table[] = {
 	NUMBER(storage, unnamed_chunk_days, 7, 1, 3650, .about =
 		"Chunks that nothing names are removed so long after their upload."),
 
+	NUMBER(storage, reserve_bytes, 268435456, 0, 1024 * GIB, .about =
+		"Disk space that is left free (never more than a twentieth of the disk): above it everything is refused with\n"
+		"storage_full but small requests, such as deletes, which may use half of it."),
+	NUMBER(storage, space_bytes, 0, 0, UINT64_MAX / 4, .about =
+		"What one space may take, with its history, and all spaces that one person made; 0: any amount."),
+	NUMBER(storage, person_bytes, 0, 0, UINT64_MAX / 4),
+
 	NUMBER(limits, connections, 16384, 1, 1000000, .restart = true, .about = "WebSocket connections at once."),
 	NUMBER(limits, sockets_per_address, 512, 1, 1000000, .about =
 		"Connections of any kind, also those that say nothing, of one client address (IPv6: a /64). The proxies' own\n"

@@ -28,13 +28,19 @@
 #include "base/env.h"
 #include "base/id.h"
 
-#define DEPOT_FORMAT 2
+#define DEPOT_FORMAT 3
 
 struct depot;
 
 int depot_open(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
 int depot_open_reader(struct depot *writer, struct depot **ret_s) MUST_CHECK;
 void depot_close(struct depot *s);
+/* For looking only, also while a relay runs. ERR_NOT_FOUND: no store is there. */
+int depot_open_beside(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
+/* A copy of the whole as one snapshot, under a new store id, durable when this returns. `path` must not exist. */
+int depot_copy(struct depot *s, const char *path) MUST_CHECK;
+/* Whether the store's own structure is whole: OK or ERR_CORRUPT. */
+int depot_check(struct depot *s) MUST_CHECK;
 /* 16 random bytes made when the store was created. */
 const struct id16 *depot_id(const struct depot *s);
 /* Whether the machine has been up since the writer before this one: then what it wrote unsynced is still whole. */
@@ -59,6 +65,11 @@ struct depot_space {
 int depot_space_find(struct depot *s, const struct id16 *id, struct depot_space *ret_sp) MUST_CHECK;
 int depot_space_create(struct depot *s, struct depot_space *sp) MUST_CHECK; /* sets no */
 int depot_space_update(struct depot *s, const struct depot_space *sp) MUST_CHECK;
+
+/* Notes whose space it is, for quotas. */
+int depot_space_own(struct depot *s, uint64_t space, const struct id32 *person) MUST_CHECK;
+/* Bytes of chunks and of all versions of records that are stored for a space, and for all spaces of its owner. */
+int depot_space_bytes(struct depot *s, uint64_t space, uint64_t *ret_bytes, uint64_t *ret_of_owner) MUST_CHECK;
 
 /* --- log --- */
 int depot_entry_put(struct depot *s, uint64_t space, uint64_t seq, struct bytes blob) MUST_CHECK;
@@ -102,6 +113,11 @@ int depot_version_remove(struct depot *s, uint64_t space, uint64_t number) MUST_
 /* Up to n replaced versions whose `expires` is at or before now. each() must not write. */
 int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_version_each *each, void *ctx) MUST_CHECK;
 
+/* Up to n current records of any space behind (after_space, after): for scrubbing. each() must not write. */
+typedef int depot_current_each(void *ctx, uint64_t space, const struct depot_version *v, const struct id32 *hash);
+int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_current_each *each,
+	void *ctx) MUST_CHECK;
+
 struct depot_record {
 	uint64_t number; /* of the current version */
 	uint64_t cursor;
@@ -128,6 +144,8 @@ struct depot_chunk {
 	bool index;       /* names chunks */
 	bool durable;     /* the file was synced */
 	int64_t uploaded; /* unix s */
+	bool summed;      /* false: stored before sums were */
+	struct id16 sum;  /* chunk_sum of the blob: tells a disk's damage, not a forger's work */
 };
 
 int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c) MUST_CHECK;
@@ -140,9 +158,12 @@ int depot_chunk_named(
 int depot_chunk_refs(struct depot *s, uint64_t space, const struct id16 *id, int delta) MUST_CHECK;
 int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable) MUST_CHECK;
 int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c) MUST_CHECK;
-/* Up to n chunks without refs uploaded before `before` / files that were never synced. each() must not write. */
+/* Up to n chunks without refs uploaded before `before` / of any space behind (after_space, after), for scrubbing / files that
+ * were never synced. each() must not write. */
 typedef int depot_chunk_each(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_chunk *c);
 int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
+int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each,
+	void *ctx) MUST_CHECK;
 int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
 
 struct depot_sizes {

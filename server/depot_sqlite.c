@@ -64,8 +64,25 @@ static const char schema_2[] =
 	"CREATE INDEX deeds_at ON deeds(at);"
 	"CREATE TABLE facts(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;";
 
+/* Sums of chunks; what each space takes, kept by the database itself, so that no way of adding or removing forgets it. */
+static const char schema_3[] =
+	"ALTER TABLE chunks ADD COLUMN sum BLOB NOT NULL DEFAULT x'';"
+	"ALTER TABLE spaces ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE spaces ADD COLUMN owner BLOB NOT NULL DEFAULT x'';"
+	"CREATE INDEX spaces_owner ON spaces(owner);"
+	"UPDATE spaces SET bytes = (SELECT coalesce(sum(size), 0) FROM chunks WHERE space = no)"
+	" + (SELECT coalesce(sum(length(blob)), 0) FROM versions WHERE key >= no << 40 AND key < (no + 1) << 40);"
+	"CREATE TRIGGER chunk_adds AFTER INSERT ON chunks BEGIN"
+	" UPDATE spaces SET bytes = bytes + NEW.size WHERE no = NEW.space; END;"
+	"CREATE TRIGGER chunk_frees AFTER DELETE ON chunks BEGIN"
+	" UPDATE spaces SET bytes = bytes - OLD.size WHERE no = OLD.space; END;"
+	"CREATE TRIGGER version_adds AFTER INSERT ON versions BEGIN"
+	" UPDATE spaces SET bytes = bytes + length(NEW.blob) WHERE no = NEW.key >> 40; END;"
+	"CREATE TRIGGER version_frees AFTER DELETE ON versions BEGIN"
+	" UPDATE spaces SET bytes = bytes - length(OLD.blob) WHERE no = OLD.key >> 40; END;";
+
 /* What brings format i to format i + 1. */
-static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2 };
+static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3 };
 
 static const char *const sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -75,6 +92,9 @@ static const char *const sql[ST_COUNT] = {
 	[ST_SPACE_FIND] = "SELECT no, cursor, versions, entries, retention FROM spaces WHERE id = ?1",
 	[ST_SPACE_ADD] = "INSERT INTO spaces(id, cursor, versions, entries, retention) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_SPACE_SET] = "UPDATE spaces SET cursor = ?2, versions = ?3, entries = ?4, retention = ?5 WHERE no = ?1",
+	[ST_SPACE_OWN] = "UPDATE spaces SET owner = ?2 WHERE no = ?1",
+	[ST_SPACE_BYTES] = "SELECT bytes, CASE WHEN owner = x'' THEN bytes ELSE"
+			   " (SELECT sum(o.bytes) FROM spaces o WHERE o.owner = s.owner) END FROM spaces s WHERE no = ?1",
 	[ST_ENTRY_ADD] = "INSERT INTO entries(key, blob) VALUES(?1, ?2)",
 	[ST_ENTRIES] = "SELECT key, blob FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key",
 	[ST_INVITE_ADD] = "INSERT OR IGNORE INTO invites(id, space) VALUES(?1, ?2)",
@@ -96,16 +116,21 @@ static const char *const sql[ST_COUNT] = {
 	[ST_HEAD_SET] = "INSERT INTO heads(space, device, cursor, blob) VALUES(?1, ?2, ?3, ?4)"
 			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
 	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
-	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded FROM chunks WHERE space = ?1 AND id = ?2",
+	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum FROM chunks WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_ADD] =
-		"INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		"INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_SET] = "UPDATE chunks SET flags = (flags & 2) | ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_DEL] = "DELETE FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNKS_STALE] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, s.id FROM chunks c"
+	[ST_CHUNKS_STALE] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
 			    " JOIN spaces s ON s.no = c.space WHERE c.refs = 0 AND c.uploaded < ?1 LIMIT ?2",
-	[ST_CHUNKS_UNSYNCED] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, s.id FROM chunks c"
+	[ST_CHUNKS_UNSYNCED] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
 			       " JOIN spaces s ON s.no = c.space WHERE c.flags & 4 = 0 LIMIT ?1",
+	[ST_CHUNKS_ALL] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+			  " JOIN spaces s ON s.no = c.space WHERE (c.space, c.id) > (?1, ?2) ORDER BY c.space, c.id LIMIT ?3",
+	[ST_CURRENTS] = "SELECT r.space, r.id, r.number, r.cursor, r.passing, r.hash, v.blob FROM records r"
+			" LEFT JOIN versions v ON v.key = (r.space << 40) + r.number"
+			" WHERE (r.space, r.id) > (?1, ?2) ORDER BY r.space, r.id LIMIT ?3",
 	[ST_BLOB_ADD] = "INSERT INTO blobs(blob) VALUES(?1)",
 	[ST_BLOB_GET] = "SELECT blob FROM blobs WHERE key = ?1",
 	[ST_BLOB_DEL] = "DELETE FROM blobs WHERE key = ?1",
@@ -436,6 +461,84 @@ int depot_open(const struct env *env, const char *dir, struct depot **ret_s)
 	}
 	*ret_s = s;
 	return OK;
+}
+
+/* A reader of `dir` as it is now, of this format. */
+int depot_open_beside(const struct env *env, const char *dir, struct depot **ret_s)
+{
+	struct depot *s = calloc(1, sizeof *s);
+	int err, format;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->env = env;
+	s->lock_fd = -1;
+	if (asprintf(&s->path, "%s/relay.db", dir) < 0) {
+		s->path = NULL;
+		err = ERR_NOMEM;
+	} else if (access(s->path, F_OK) < 0) {
+		err = err_from_errno(errno);
+	} else if ((err = open_db(s)) == OK && (err = exec(s, "PRAGMA query_only = 1")) == OK) {
+		err = read_meta(s, &format);
+		if (err == OK && format != DEPOT_FORMAT)
+			err = ERR_VERSION;
+	}
+	if (err < 0) {
+		depot_close(s);
+		return err;
+	}
+	*ret_s = s;
+	return OK;
+}
+
+static int copy_into(struct depot *s, const char *path)
+{
+	sqlite3_stmt *q = NULL;
+	int err;
+
+	if (sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &q, NULL) != SQLITE_OK)
+		return depot_err(s, sqlite3_errcode(s->db));
+	sqlite3_bind_text(q, 1, path, -1, SQLITE_STATIC);
+	err = depot_run(s, q);
+	sqlite3_finalize(q);
+	return err;
+}
+
+int depot_copy(struct depot *s, const char *path)
+{
+	struct depot copy = { .env = s->env, .lock_fd = -1, .path = (char *)path };
+	int err, fd;
+
+	if (access(path, F_OK) == 0)
+		return ERR_EXISTS;
+	if ((err = exec(s, "PRAGMA query_only = 0")) < 0 || (err = copy_into(s, path)) < 0)
+		return err;
+	/* Devices must see that it is not the store that they knew. */
+	err = open_db(&copy);
+	if (err == OK)
+		err = exec(&copy, "UPDATE meta SET store = randomblob(16), boot = ''; PRAGMA journal_mode = DELETE");
+	sqlite3_close(copy.db);
+	if (err < 0)
+		return err;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	err = fd < 0 || fsync(fd) < 0 ? err_from_errno(errno) : OK;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int depot_check(struct depot *s)
+{
+	sqlite3_stmt *q = NULL;
+	int err;
+
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK)
+		return depot_err(s, sqlite3_errcode(s->db));
+	err = depot_step_row(s, q);
+	if (err > 0)
+		err = strcmp((const char *)sqlite3_column_text(q, 0), "ok") == 0 ? OK : ERR_CORRUPT;
+	sqlite3_finalize(q);
+	return err;
 }
 
 int depot_open_reader(struct depot *writer, struct depot **ret_s)

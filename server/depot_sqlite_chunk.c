@@ -26,6 +26,7 @@ static void read_chunk(sqlite3_stmt *q, int first, struct depot_chunk *c)
 	c->index = flags & FLAG_INDEX;
 	c->durable = flags & FLAG_DURABLE;
 	c->uploaded = sqlite3_column_int64(q, first + 4);
+	c->summed = depot_column_fixed(q, first + 5, c->sum.b, sizeof c->sum.b) == OK;
 }
 
 int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c)
@@ -81,6 +82,7 @@ int depot_chunk_put(struct depot *s, uint64_t space, const struct depot_chunk *c
 	sqlite3_bind_int64(q, 5, row);
 	sqlite3_bind_int(q, 6, flags);
 	sqlite3_bind_int64(q, 7, c->uploaded);
+	depot_bind_bytes(q, 8, c->sum.b, c->summed ? sizeof c->sum.b : 0);
 	return depot_run(s, q);
 }
 
@@ -168,7 +170,7 @@ static int each_chunk(struct depot *s, sqlite3_stmt *q, depot_chunk_each *each, 
 
 		read_chunk(q, 2, &c);
 		if ((err = depot_column_fixed(q, 1, c.id.b, sizeof c.id.b)) < 0 ||
-			(err = depot_column_fixed(q, 7, space.b, sizeof space.b)) < 0 ||
+			(err = depot_column_fixed(q, 8, space.b, sizeof space.b)) < 0 ||
 			(err = each(ctx, (uint64_t)sqlite3_column_int64(q, 0), &space, &c)))
 			break;
 	}
@@ -185,6 +187,18 @@ int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_
 		return err;
 	sqlite3_bind_int64(q, 1, before);
 	sqlite3_bind_int64(q, 2, (sqlite3_int64)n);
+	return each_chunk(s, q, each, ctx);
+}
+
+int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each,
+	void *ctx)
+{
+	int err;
+	sqlite3_stmt *q = stmt_of(s, ST_CHUNKS_ALL, after_space, after, &err);
+
+	if (!q)
+		return err;
+	sqlite3_bind_int64(q, 3, (sqlite3_int64)n);
 	return each_chunk(s, q, each, ctx);
 }
 

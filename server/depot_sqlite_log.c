@@ -82,6 +82,34 @@ int depot_space_update(struct depot *s, const struct depot_space *sp)
 	return depot_run(s, q);
 }
 
+int depot_space_own(struct depot *s, uint64_t space, const struct id32 *person)
+{
+	int err;
+	sqlite3_stmt *q = depot_stmt(s, ST_SPACE_OWN, &err);
+
+	if (!q)
+		return err;
+	bind_u64(q, 1, space);
+	depot_bind_bytes(q, 2, person->b, sizeof person->b);
+	return depot_run(s, q);
+}
+
+int depot_space_bytes(struct depot *s, uint64_t space, uint64_t *ret_bytes, uint64_t *ret_of_owner)
+{
+	int err;
+	sqlite3_stmt *q = depot_stmt(s, ST_SPACE_BYTES, &err);
+
+	if (!q)
+		return err;
+	bind_u64(q, 1, space);
+	if ((err = depot_step_row(s, q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	*ret_bytes = column_u64(q, 0);
+	*ret_of_owner = column_u64(q, 1);
+	sqlite3_reset(q);
+	return OK;
+}
+
 int depot_entry_put(struct depot *s, uint64_t space, uint64_t seq, struct bytes blob)
 {
 	int err;
@@ -307,6 +335,31 @@ int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, st
 	ret_r->cursor = column_u64(q, 1);
 	ret_r->passing = sqlite3_column_int(q, 2);
 	err = depot_column_fixed(q, 3, ret_r->hash.b, sizeof ret_r->hash.b);
+	sqlite3_reset(q);
+	return err;
+}
+
+int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_current_each *each,
+	void *ctx)
+{
+	int err;
+	sqlite3_stmt *q = depot_stmt(s, ST_CURRENTS, &err);
+
+	if (!q)
+		return err;
+	bind_u64(q, 1, after_space);
+	depot_bind_bytes(q, 2, after->b, sizeof after->b);
+	bind_u64(q, 3, n);
+	while ((err = depot_step_row(s, q)) > 0) {
+		struct depot_version v = { .number = column_u64(q, 2), .cursor = column_u64(q, 3), .current = true,
+			.passing = sqlite3_column_int(q, 4), .blob = depot_column(q, 6) };
+		struct id32 hash;
+
+		if ((err = depot_column_fixed(q, 1, v.id.b, sizeof v.id.b)) < 0 ||
+			(err = depot_column_fixed(q, 5, hash.b, sizeof hash.b)) < 0 ||
+			(err = each(ctx, column_u64(q, 0), &v, &hash)))
+			break;
+	}
 	sqlite3_reset(q);
 	return err;
 }

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "crypto/hash.h"
+#include "server/command.h"
 #include "server/net.h"
 #include "server/service.h"
 #include "server/settings.h"
@@ -270,10 +271,6 @@ int main(int argc, char **argv)
 
 	log_init("coffer-relay", LOG_LEVEL_INFO);
 	status = settings_parse(&d.settings, argc, argv);
-	if (status < 0 && d.settings.n) {
-		fprintf(stderr, "coffer-relay: unexpected argument. Try: coffer-relay --help\n");
-		status = EX_USAGE;
-	}
 	if (status < 0 && settings_load(&d.settings, &c, &fault) < 0) {
 		fprintf(stderr, "coffer-relay: %s\n", fault.text);
 		status = EX_CONFIG;
@@ -286,6 +283,9 @@ int main(int argc, char **argv)
 			fprintf(stderr, "coffer-relay: the cryptographic library does not start\n");
 			config_free(c);
 			status = EX_OSERR;
+		} else if (d.settings.n) {
+			status = command_run(c, d.settings.rest, d.settings.n);
+			config_free(c);
 		} else {
 			status = start(&d, c);
 		}

@@ -40,7 +40,7 @@ static int put_times(struct buf *b, const struct metrics *m)
 	return err < 0 ? err : histogram_put(b, &m->commit_time, "commit_seconds", "");
 }
 
-int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now)
+int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room, int64_t now)
 {
 	const struct {
 		const char *name, *type, *help;
@@ -76,6 +76,7 @@ int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes
 		{ "chunks", "gauge", "Chunks stored.", sizes->chunks },
 		{ "chunk_bytes", "gauge", "Bytes of chunks stored.", sizes->chunk_bytes },
 		{ "database_bytes", "gauge", "Size of the database.", sizes->pages_bytes },
+		{ "disk_available_bytes", "gauge", "Room on the disk when something was last stored; 0: not yet.", room },
 		{ "uptime_seconds", "gauge", "Time since start.", (unsigned long long)(now - m->started) },
 	};
 	int err = buf_printf(b, "# HELP coffer_relay_build_info Version of this relay.\n"

@@ -37,6 +37,7 @@ struct metrics {
 #define METRICS_SIZES_SECONDS 60
 int metrics_sizes(struct metrics *m, struct depot *store, int64_t now, struct depot_sizes *ret_z) MUST_CHECK;
 
-int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, int64_t now) MUST_CHECK;
+int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room, int64_t now)
+	MUST_CHECK;
 
 #endif

@@ -17,6 +17,7 @@
 #include "server/jwt.h"
 #include "server/limits.h"
 #include "server/metrics.h"
+#include "server/quota.h"
 #include "server/presence.h"
 #include "server/spaces.h"
 #include "server/depot.h"
@@ -40,6 +41,7 @@ struct relay {
 	struct space *touched; /* batch.c: spaces changed in the writer's transaction */
 	struct limits *limits;
 	struct metrics metrics;
+	struct quota quota;
 	struct presence *presence;
 	struct jwt_rules jwt;
 	enum relay_strangers strangers;

@@ -256,13 +256,18 @@ static int write_append(
 		.first_version = st->row.versions,
 		.first_entry = a->entries[first].seq,
 		.entries = a->n - first };
+	const struct log_person *owner;
+	bool owned;
 	int err;
 
 	if (!shared)
 		return ERR_NOMEM;
+	owned = st->log && log_person_at(st->log->log, 0);
 	shared_log_unref(st->log);
 	st->log = shared;
 	if (!st->row.no && (err = depot_space_create(relay->store, &st->row)) < 0)
+		return err;
+	if (!owned && (owner = log_person_at(log, 0)) && (err = depot_space_own(relay->store, st->row.no, &owner->root)) < 0)
 		return err;
 	if ((err = put_entry_lines(a, first, &lines)) < 0 || (err = store_entries_of(relay, st, a, first)) < 0)
 		return err;

@@ -312,6 +312,35 @@ static int check_conflicts(struct relay *relay, struct job *j, struct push *p, u
 }
 
 /* 1: answered. */
+static int check_room(struct relay *relay, struct job *j, uint64_t space, size_t bytes)
+{
+	int err = bytes ? quota_check(&relay->quota, relay, space, bytes) : OK;
+
+	if (err != ERR_NO_SPACE)
+		return err;
+	return (err = job_refuse(j, "storage_full")) < 0 ? err : 1;
+}
+
+/* Of those that are not stored yet, once check_conflicts has told. */
+static size_t fresh_bytes(const struct push *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_records; i++)
+		n += p->records[i].old ? 0 : p->records[i].blob.len;
+	return n;
+}
+
+static size_t chunk_bytes(const struct push *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_chunks; i++)
+		n += p->chunks[i].blob.len;
+	return n;
+}
+
+/* 1: answered. */
 static int put_chunks(struct relay *relay, struct job *j, struct push *p, uint64_t space)
 {
 	int err;
@@ -488,7 +517,8 @@ static int decide(struct relay *relay, struct job *j, struct space *sp, struct p
 		no = check_record(log, j->caller, &p->records[i].rec);
 	if (no)
 		return (err = job_refuse(j, no)) < 0 ? err : 1;
-	if ((err = put_chunks(relay, j, p, space)) || (err = check_conflicts(relay, j, p, space)) ||
+	if ((err = check_room(relay, j, space, chunk_bytes(p))) || (err = put_chunks(relay, j, p, space)) ||
+		(err = check_conflicts(relay, j, p, space)) || (err = check_room(relay, j, space, fresh_bytes(p))) ||
 		(err = check_chunks(relay, j, p, space)))
 		return err;
 	return 0;

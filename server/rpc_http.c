@@ -27,6 +27,10 @@ static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) ||
 		!id16_equal(&c.id, &j->chunk))
 		return fail(j, 400, "not this chunk");
+	if ((err = quota_check(&relay->quota, relay, st->row.no, j->in.len)) == ERR_NO_SPACE)
+		return fail(j, 507, "no room");
+	if (err < 0)
+		return err;
 	err = chunk_store(relay, st->row.no, &j->space, &j->chunk, buf_bytes(&j->in), c.named);
 	if (err == ERR_CONFLICT)
 		return fail(j, 409, "other bytes stand under this id");
@@ -133,7 +137,7 @@ static int status_run(struct relay *relay, struct job *j, struct depot *store)
 	if ((err = metrics_sizes(&relay->metrics, store, relay_now(relay), &sizes)) < 0)
 		return err;
 	j->status = 200;
-	return metrics_put(&j->body, &relay->metrics, &sizes, relay_now(relay));
+	return metrics_put(&j->body, &relay->metrics, &sizes, relay->quota.available, relay_now(relay));
 }
 
 const struct method method_http_put = { "/put", LANE_WRITE, NULL, put_run, NULL };

@@ -11,6 +11,7 @@
 
 static const char usage[] =
 	"Usage: coffer-relay [--config FILE] [--listen ADDRESS:PORT] [--data DIR] [--origin URL]...\n"
+	"       coffer-relay [--config FILE] [--data DIR] backup DIR | check\n"
 	"Keeps sealed records and chunks of Coffer spaces and passes them on.\n"
 	"\n"
 	"  --config FILE          settings (TOML); --print-config shows all of them\n"
@@ -20,6 +21,9 @@ static const char usage[] =
 	"  --origin URL           how clients reach this relay, for example https://relay.example.org; again for more\n"
 	"                         (default: the address of --listen)\n"
 	"  --version, --help\n"
+	"\n"
+	"  backup DIR  copies what a relay keeps to a new directory, also while it runs\n"
+	"  check       reads all of it and names what the disk has damaged\n"
 	"\n"
 	"SIGHUP reads the file and the TLS certificate again; SIGTERM lets clients finish and ends.\n"
 	"\n"

@@ -32,6 +32,7 @@ LIBRARIES=(
 	'curl/.*\.h:syncd server'
 	'libwebsockets\.h:syncd server'
 	'ev\.h:server'
+	'xxhash\.h:server'
 	'openssl/.*:crypto'
 	'jansson\.h:server'
 	'qrencode\.h:cli'

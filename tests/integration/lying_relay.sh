@@ -15,8 +15,9 @@ alarm() { # WHO NAME
 
 new_person alice
 coffer alice space create Work
-head -c 900000 /dev/urandom > "$W/alice.mnt/Work/one"
-head -c 900000 /dev/urandom > "$W/alice.mnt/Work/two"
+for f in one two; do # each in one write, so that none is sealed half way
+	dd if=/dev/urandom of="$W/alice.mnt/Work/$f" bs=900000 count=1 iflag=fullblock status=none
+done
 coffer alice wait --timeout 60s
 new_device desktop alice
 await 20 test -e "$W/desktop.mnt/Work/two" || fail "the space did not arrive"

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/command.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include "server/backup.h"
+#include "server/scrub.h"
+
+static int explain(const char *what, const char *dir, int err)
+{
+	switch (err) {
+	case ERR_NOT_FOUND:
+		fprintf(stderr, "coffer-relay: no relay keeps its data in %s; give --data or --config\n", dir);
+		return EX_NOINPUT;
+	case ERR_VERSION:
+		fprintf(stderr, "coffer-relay: %s is of another version; start this version's relay on it once, or use the other\n", dir);
+		return EX_CONFIG;
+	case ERR_CORRUPT:
+		fprintf(stderr, "coffer-relay: the database in %s is damaged; restore it from a backup\n", dir);
+		return EX_DATAERR;
+	default:
+		fprintf(stderr, "coffer-relay: %s of %s failed: %s\n", what, dir, err_str(err));
+		return EX_IOERR;
+	}
+}
+
+static int run_backup(const struct config *c, const char *target)
+{
+	struct backup b;
+	int err = backup_run(&b, env_system(), c->storage.data, target);
+
+	if (err == ERR_EXISTS) {
+		fprintf(stderr, "coffer-relay: %s is not empty; give a directory that does not exist yet\n", target);
+		return EX_CANTCREAT;
+	}
+	if (err < 0)
+		return explain("the backup", c->storage.data, err);
+	printf("database and %" PRIu64 " chunk files (%" PRIu64 " bytes) are in %s\n", b.files, b.bytes, target);
+	return EX_OK;
+}
+
+static void say_bad(void *ctx, const char *what, const struct id16 *id, const char *why)
+{
+	char text[ID16_TEXT_SIZE];
+
+	(void)ctx;
+	id16_format(id, text);
+	printf("%s %s %s\n", what, text, why);
+}
+
+static int run_check(const struct config *c)
+{
+	struct scrub s = { .bad = say_bad };
+	int err = scrub_run(&s, env_system(), c->storage.data);
+
+	if (err < 0)
+		return explain("the check", c->storage.data, err);
+	printf("%" PRIu64 " records and %" PRIu64 " chunks (%" PRIu64 " bytes) read, %" PRIu64 " damaged", s.records, s.chunks,
+		s.bytes, s.damaged);
+	if (s.unsummed)
+		printf("; %" PRIu64 " chunks are of a time before sums", s.unsummed);
+	putchar('\n');
+	if (s.damaged)
+		fputs("coffer-relay: what is damaged comes back from devices that have it, or from a backup\n", stderr);
+	return s.damaged ? EX_DATAERR : EX_OK;
+}
+
+int command_run(const struct config *c, const char *const *words, size_t n)
+{
+	if (n == 2 && strcmp(words[0], "backup") == 0)
+		return run_backup(c, words[1]);
+	if (n == 1 && strcmp(words[0], "check") == 0)
+		return run_check(c);
+	fputs("coffer-relay: unexpected argument. Try: coffer-relay --help\n", stderr);
+	return EX_USAGE;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * quota: whether there is room for more: on the disk above its reserve, in the space's quota and in that of its owner (the
+ * person who made it). Everything stored counts: chunks, current records and history.
+ *
+ *	if ((err = quota_check(&r->quota, r, space_no, bytes)) == ERR_NO_SPACE) refuse;
+ *
+ * The relay stops before the disk is full, so that it can go on working: small requests (deletes, changes of members) may
+ * use half of the reserve, and pass a quota by a sixteenth, because deleting is a record too. Writer thread.
+ */
+#ifndef COFFER_SERVER_QUOTA_H
+#define COFFER_SERVER_QUOTA_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include "base/err.h"
+
+#define QUOTA_SMALL_REQUEST (64u << 10)
+
+struct relay;
+
+struct quota {
+	int64_t looked_at;          /* monotonic ns; the disk is asked once a second */
+	atomic_ullong available;    /* bytes; any thread reads */
+	uint64_t reserve;
+};
+
+/* `space`: its number in the store, or 0 to ask for the disk alone. ERR_NO_SPACE, or the store's errors. */
+int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes) MUST_CHECK;
+
+#endif
