@@ -31,6 +31,8 @@ cp "$W"/kept/* "$W/alice.mnt/Work/"
 coffer alice wait --timeout 30s || fail "not synced"
 
 gives 0 ' 0 damaged' relay "$W/relay" check
+mapfile -t files < <(cd "$W/relay" && find chunks -type f | sort) # of acknowledged pushes, all of them
+[ ${#files[@]} -ge 5 ] || fail "few chunk files"
 (while :; do head -c 200000 /dev/urandom > "$W/alice.mnt/Work/moving"; done) 2> /dev/null &
 writer=$!
 WORLD_PIDS="$WORLD_PIDS $writer"
@@ -47,11 +49,9 @@ gives 64 'unexpected argument' relay "$W/relay" repair
 # Damage of every kind is named, and nothing else is.
 relay_stop
 cp -r "$W/copy" "$W/damaged"
-mapfile -t files < <(find "$W/damaged/chunks" -type f | sort)
-[ ${#files[@]} -ge 5 ] || fail "few chunk files"
-printf X | dd of="${files[0]}" bs=1 seek=5000 conv=notrunc 2> /dev/null
-truncate -s 100 "${files[1]}"
-rm "${files[2]}"
+printf XYZ | dd of="$W/damaged/${files[0]}" bs=1 seek=5000 conv=notrunc 2> /dev/null
+truncate -s 100 "$W/damaged/${files[1]}"
+rm "$W/damaged/${files[2]}"
 sqlite3 "$W/damaged/relay.db" "UPDATE versions SET blob = zeroblob(300) WHERE key = (SELECT max(key) FROM versions WHERE expires IS NULL)"
 gives 65 ' 4 damaged' relay "$W/damaged" check
 for i in 0 1 2; do
