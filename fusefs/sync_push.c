@@ -323,6 +323,29 @@ static void accepted(struct push *p, struct bytes item)
 	}
 }
 
+/* The bits of what a version changed that is not to be; base is empty if nothing of the node was ever confirmed. */
+static int bits_of(struct sync_space *ss, struct store_txn *t, const struct out_item *item, struct bytes base, uint32_t *ret_bits)
+{
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
+	CLEANUP(opened_record_release) struct opened_record was = OPENED_RECORD_INIT;
+	CLEANUP(opened_record_release) struct opened_record is = OPENED_RECORD_INIT;
+	int err = sync_push_blob(t, item, &blob);
+
+	*ret_bits = CHANGE_ATTR | CHANGE_LINKS | CHANGE_XATTR | CHANGE_FSYNCED;
+	if (err == OK)
+		err = space_open_record(ss->space, buf_bytes(&blob), &is);
+	if (err == OK && base.len)
+		err = space_open_record(ss->space, base, &was);
+	if (base.len == 0)
+		*ret_bits |= CHANGE_NEW;
+	if (is.body.deleted)
+		*ret_bits |= CHANGE_DELETED;
+	/* What does not open is taken as edited: rather a conflict copy too many than an edit lost. */
+	if (err < 0 || base.len == 0 || (!is.body.deleted && !content_equal(&was.body, &is.body)))
+		*ret_bits |= CHANGE_CONTENT;
+	return err == ERR_NOMEM || err == ERR_IO ? err : OK;
+}
+
 /* Marks the node of a conflicting version changed again: its base is the last confirmed record, and the pull merges. */
 static int give_back(struct sync_space *ss, struct store_txn *t, const struct out_item *item)
 {
@@ -330,6 +353,7 @@ static int give_back(struct sync_space *ss, struct store_txn *t, const struct ou
 	struct record r;
 	struct node n;
 	uint64_t cursor;
+	uint32_t bits = 0;
 	int err = txn_node_get(t, item->o.ino, &n);
 
 	if (err == ERR_NOT_FOUND)
@@ -345,12 +369,11 @@ static int give_back(struct sync_space *ss, struct store_txn *t, const struct ou
 	}
 	if (err < 0 && err != ERR_NOT_FOUND)
 		return err;
-	uint32_t bits = CHANGE_ATTR | CHANGE_LINKS | CHANGE_XATTR | CHANGE_CONTENT | CHANGE_FSYNCED;
-	if (n.flags & NODE_DELETED)
-		bits = CHANGE_DELETED;
-	err = txn_node_put(t, &n);
+	err = bits_of(ss, t, item, buf_bytes(&blob), &bits);
 	if (err == OK)
-		err = txn_mark_changed(t, n.ino, bits | (n.version ? 0 : CHANGE_NEW));
+		err = txn_node_put(t, &n);
+	if (err == OK)
+		err = txn_mark_changed(t, n.ino, bits);
 	return err < 0 ? err : txn_outbox_del(t, item->o.row);
 }
 

@@ -1250,6 +1250,47 @@ static void a_conflict_copy_says_whose_and_when(void **state)
 	world_close();
 }
 
+/* One changes the mode, another the content, at the same time: both stand, in one file, whatever comes first. */
+static void a_mode_and_an_edit_meet_in_one_file(void **state)
+{
+	struct node mode = { .mode = 0600 }, n;
+
+	(void)state;
+	for (int order = 0; order < 3; order++) {
+		world_open(1);
+		struct device *a = &w.d[0], *b = &w.d[1];
+		uint64_t ino = make_file(a, "a", "zero");
+		come_to_rest(1, NULL);
+		assert_int_equal(store_setattr(a->f->store, ino, ATTR_MODE, &mode, &n), 0);
+		if (order == 0)
+			go_offline(a);
+		tick(a, 20 * MS);
+		tick(a, 20 * MS); /* on its way, unless off line */
+		edit(b, "a", "four");
+		for (unsigned i = 0; i < 5; i++) {
+			tick(b, 1000 * MS);
+			while (carry_up(b) || carry_down(b))
+				;
+		}
+		if (order == 1)
+			(void)carry_down(a); /* the notice, before the refusal */
+		come_to_rest(1, NULL);
+		compare(1);
+		for (unsigned i = 0; i < DEVICES; i++) {
+			struct listing l;
+			char text[4096];
+
+			list(&w.d[i], w.d[i].root, &l);
+			assert_int_equal(l.n, 1);
+			assert_int_equal(store_getattr(w.d[i].f->store, l.e[0].ino, &n), 0);
+			assert_int_equal(n.mode, 0600);
+			read_text(&w.d[i], n.ino, text);
+			assert_string_equal(text, "four");
+		}
+		world_close();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1257,6 +1298,7 @@ int main(void)
 		cmocka_unit_test(a_file_unlinked_while_it_is_sealed_is_nowhere),
 		cmocka_unit_test(a_restart_keeps_one_version_in_flight),
 		cmocka_unit_test(a_conflict_copy_says_whose_and_when),
+		cmocka_unit_test(a_mode_and_an_edit_meet_in_one_file),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),
 	};
