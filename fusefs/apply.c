@@ -178,7 +178,7 @@ static int merge_in(struct apply *a, struct node *node, struct remote *r)
 	if ((err = table_put(&a->merged, node->ino, before)) < 0)
 		return err;
 	if (g.m.content == MERGE_CONTENT_BOTH &&
-	    (!table_get(a->copies, node->ino, &copied) || copied != before) && (err = table_put(a->conflicts, node->ino, 1)) < 0)
+	    (!table_get(a->copies, node->ino, &copied) || copied != before) && (err = table_put(a->conflicts, node->ino, (uintptr_t)r)) < 0)
 		return err;
 	if (a->drop && (err = a->drop(a->ctx, a->t, node->ino)) < 0)
 		return err;

@@ -54,7 +54,7 @@ struct apply {
 	int64_t now_wall;
 	struct tree tree;
 	const struct table *copies; /* ino -> change + 1 of the state that was copied */
-	struct table *conflicts; /* inos that need a copy first */
+	struct table *conflicts; /* ino -> struct remote *: files that need a copy before this is merged in */
 	struct table merged;    /* ino -> change + 1 that a node had before this transaction merged something into it */
 	/* The version of a node that was sealed and not confirmed: appends its blob and returns 1; 0 if there is none. And: it is merged
 	 * away; its row is deleted in t. */
@@ -84,6 +84,10 @@ struct conflict_copy {
  * ERR_NOT_FOUND: the file has no name any more. */
 int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
 			struct conflict_copy *ret_copy) MUST_CHECK;
+
+/* 1 if the file holds now, in its change *ret_change, what the record says: then nothing needs to be kept apart. Outside of any
+ * transaction. 0: it does not, or that cannot be told without fetching. */
+int apply_same_edit(const struct content_maker *m, uint64_t ino, const struct remote *r, uint64_t *ret_change) MUST_CHECK;
 
 /* Conflict copies of a space that were made here and are still called so: renaming or removing one settles it. */
 int conflict_count(struct store_txn *t, uint32_t space, uint64_t *ret_n) MUST_CHECK;

@@ -8,6 +8,8 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "crypto/seal.h"
+#include "crypto/secret.h"
 #include "fusefs/apply.h"
 
 #define NS 1000000000ll
@@ -224,4 +226,50 @@ int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now
 	ret_copy->ino = made;
 	ret_copy->change = from.change;
 	return err;
+}
+
+/* ---- the same edit on both sides ---- */
+
+static int same_bytes(struct store *s, uint64_t ino, uint64_t off, struct bytes want, const struct slice *slice, const uint8_t *hash_key)
+{
+	uint64_t len = slice ? slice->len : want.len, chunk;
+	FREE_AFTER uint8_t *p = malloc(len ? len : 1);
+	struct id32 hash;
+	size_t got = 0;
+
+	if (!p)
+		return ERR_NOMEM;
+	int err = store_read(s, ino, off, p, len, &got, &chunk);
+	if (err == OK && got == len) {
+		if (slice)
+			chunk_hash(hash_key, bytes_of(p, len), &hash);
+		err = slice ? id32_equal(&hash, &slice->hash) : memcmp(p, want.p, len) == 0;
+	}
+	secret_wipe(p, len);
+	return err == ERR_ABSENT ? 0 : err;
+}
+
+int apply_same_edit(const struct content_maker *m, uint64_t ino, const struct remote *r, uint64_t *ret_change)
+{
+	const struct node_body *b = &r->o.body;
+	struct node n;
+	uint64_t at = 0;
+	int err = store_getattr(m->store, ino, &n);
+
+	if (err < 0 || n.size != b->size)
+		return err < 0 && err != ERR_NOT_FOUND ? err : 0;
+	*ret_change = n.change;
+	if (b->form == CONTENT_INLINE)
+		return b->inline_data.len == n.size ? same_bytes(m->store, ino, 0, b->inline_data, NULL, NULL) : 0;
+	for (size_t i = 0; i < r->flat.n_slices; i++) {
+		const struct slice *s = &r->flat.slices[i];
+
+		/* Only whole chunks that follow each other can be compared by their hashes. */
+		if (s->at != at || s->from != 0 || s->len != s->chunk_len)
+			return 0;
+		if ((err = same_bytes(m->store, ino, at, bytes_of(NULL, 0), s, m->hash_key)) != 1)
+			return err;
+		at += s->len;
+	}
+	return at == n.size;
 }

@@ -348,36 +348,42 @@ static bool any_newly_refused(const struct batch *b, size_t *count)
 	return more;
 }
 
-/* A copy of each file whose content both sides changed, as it is here. */
-static int copy_conflicts(struct sync_space *ss, const struct table *conflicts)
+/* A copy of what a file holds here, unless that is what the record says too. Noted in ss->copies. */
+static int copy_conflict(struct sync_space *ss, uint64_t ino, const struct remote *r)
 {
 	const struct sync_config *config = &ss->sync->config;
-	int64_t wall = config->env->wall_ns(config->env->ctx);
+	struct content_maker m = { .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key) };
+	struct conflict_copy copy = { .ino = 0 };
+	struct node n;
 
-	for (size_t i = 0; i < conflicts->size; i++) {
-		uint64_t ino = conflicts->slots[i].key;
-		struct conflict_copy copy = { .ino = 0 };
-
-		if (ino == 0)
-			continue;
+	int err = apply_same_edit(&m, ino, r, &copy.change);
+	if (err < 0)
+		return err;
+	if (err == 0) {
 		log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
-		int err = apply_copy_conflict(config->store, config->who, wall, ss->root_ino, ino, &copy);
+		err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx), ss->root_ino, ino, &copy);
 		if (err == ERR_NOT_FOUND) {
-			struct node n;
-
 			/* Its last name was taken away meanwhile: there is nothing to keep. */
-			log_debug("sync: ino %llu has no name any more", (unsigned long long)ino);
 			err = store_getattr(config->store, ino, &n);
 			copy.change = n.change;
-			if (err == ERR_NOT_FOUND)
-				continue;
 		}
-		if (err == OK)
-			err = table_put(&ss->copies, ino, copy.change + 1);
-		if (err == OK && copy.ino)
-			err = sync_wait_copied(ss, ino, copy.ino);
-		if (err == OK && copy.ino && config->changed)
-			config->changed(config->ctx, &copy.shown, 1);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? OK : err;
+	}
+	err = table_put(&ss->copies, ino, copy.change + 1);
+	if (err == OK && copy.ino)
+		err = sync_wait_copied(ss, ino, copy.ino);
+	if (err == OK && copy.ino && config->changed)
+		config->changed(config->ctx, &copy.shown, 1);
+	return err;
+}
+
+static int copy_conflicts(struct sync_space *ss, const struct table *conflicts)
+{
+	for (size_t i = 0; i < conflicts->size; i++) {
+		const struct table_slot *slot = &conflicts->slots[i];
+		int err = slot->key ? copy_conflict(ss, slot->key, (const struct remote *)(uintptr_t)slot->value) : OK;
+
 		if (err < 0)
 			return err;
 	}

@@ -1250,6 +1250,40 @@ static void a_conflict_copy_says_whose_and_when(void **state)
 	world_close();
 }
 
+/* The same tool ran on both, off line: nothing is there to be kept apart. */
+static void the_same_edit_on_both_makes_no_copy(void **state)
+{
+	static char large[200000];
+
+	(void)state;
+	memset(large, 'x', sizeof large - 1);
+	for (int sealed = 0; sealed < 2; sealed++) {
+		world_open(1);
+		(void)make_file(&w.d[0], "a", "zero");
+		(void)make_file(&w.d[0], "b", "zero");
+		(void)make_file(&w.d[0], "c", "zero");
+		come_to_rest(1, NULL);
+		struct device *late = &w.d[1];
+		for (unsigned i = 0; i < 2; i++) {
+			edit(&w.d[i], "a", "same");
+			edit(&w.d[i], "b", large);
+			edit(&w.d[i], "c", i ? "this" : "that");
+		}
+		if (sealed) {
+			tick(late, 20 * MS);
+			tick(late, 20 * MS);
+		}
+		go_offline(late);
+		come_to_rest(1, late);
+		come_to_rest(1, NULL);
+		compare(1);
+		struct listing l;
+		list(&w.d[2], w.d[2].root, &l);
+		assert_int_equal(l.n, 4); /* of c alone there are two */
+		world_close();
+	}
+}
+
 /* One changes the mode, another the content, at the same time: both stand, in one file, whatever comes first. */
 static void a_mode_and_an_edit_meet_in_one_file(void **state)
 {
@@ -1298,6 +1332,7 @@ int main(void)
 		cmocka_unit_test(a_file_unlinked_while_it_is_sealed_is_nowhere),
 		cmocka_unit_test(a_restart_keeps_one_version_in_flight),
 		cmocka_unit_test(a_conflict_copy_says_whose_and_when),
+		cmocka_unit_test(the_same_edit_on_both_makes_no_copy),
 		cmocka_unit_test(a_mode_and_an_edit_meet_in_one_file),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),
