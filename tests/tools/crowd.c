@@ -153,7 +153,7 @@ static void process(int self)
 
 static void check_token(int token)
 {
-	char path[32], text[16] = "", want[16];
+	char path[32], text[32] = "", want[32];
 	int places = 0;
 
 	snprintf(want, sizeof want, "token %d", token);
@@ -222,7 +222,7 @@ static void check(void)
 
 static void prepare(void)
 {
-	char path[32], text[16];
+	char path[32], text[32];
 
 	for (int d = 0; d < DIRS; d++) {
 		snprintf(path, sizeof path, "d%d", d);
