@@ -20,7 +20,8 @@ static const struct posix_case *const tables[] = { cases_names, cases_rename, ca
 	cases_users, cases_xattrs, cases_times, cases_locks };
 
 struct suite {
-	const char *dir, *word;
+	char *dir;
+	const char *word;
 	bool oracle;
 	unsigned run, failed, passed_over;
 };
@@ -102,5 +103,6 @@ int main(int argc, char **argv)
 		for (const struct posix_case *c = tables[t]; c->call; c++)
 			run_case(&s, c);
 	printf("%u cases, %u failed, %u not run\n", s.run, s.failed, s.passed_over);
+	free(s.dir);
 	return s.failed > 0;
 }
