@@ -55,6 +55,7 @@ const struct posix_case cases_users[] = {
 	{ "sticky", "the owner of the directory may", "mkdir d; chown d 4711 4711; chmod d 1777; touch d/f; @4711 unlink d/f" },
 	{ "write", "clears setuid and setgid", "put f x; chmod f 6777; @4711 put f yy; stat f mode =777" },
 	{ "write", "keeps setgid where the group may not execute", "put f x; chmod f 2767; @4711:0 put f yy; stat f mode =2767" },
+	{ "write", "clears setgid there too for who is not of the group", "put f x; chmod f 2767; @4711 put f yy; stat f mode =767" },
 	{ "write", "by root keeps setuid", "put f x; chmod f 6777; open 1 f w; write 1 y =1; stat f mode =6777" },
 	{ "truncate", "clears setuid and setgid", "put f xxx; chmod f 6777; @4711 truncate f 1; stat f mode =777" },
 	{ "write", "clears capabilities", "put f x; chmod f 777; setx f security.capability \\x01\\x00 !EINVAL" },
