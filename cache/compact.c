@@ -22,6 +22,7 @@ enum {
 	BATCHES = 64,
 	PENDING_MOST = 4096, /* pages of the index that wait to be written */
 	REST_TURNS = 60,
+	URGENT = 3,
 	TAIL_LEAST = 16
 };
 
@@ -32,6 +33,7 @@ struct compaction {
 	struct owned *piece; /* of the victims; after the walk in the order in which they lie */
 	size_t n, alloc, next;
 	struct batch *batch;
+	bool urgent; /* most is dead: turns follow each other without a pause, though writers feel it */
 };
 
 void compact_stop(struct store *s)
@@ -122,6 +124,7 @@ static int choose(struct store *s, struct compaction *c, bool *ret_survey)
 		return err;
 	uint64_t most = most_bytes(s, need);
 	*ret_survey = worth_measuring(s, size);
+	c->urgent = size > most * URGENT;
 	if (size > most)
 		qsort(list, n, sizeof *list, by_gain);
 	for (size_t i = 0; i < n && c->n_victims < VICTIMS && size > most; i++) {
@@ -307,7 +310,7 @@ int store_compact(struct store *s)
 		s->compact_rest = REST_TURNS;
 		return 0;
 	}
-	s->again |= s->compaction != NULL && s->quiet;
+	s->again |= s->compaction && (s->quiet || s->compaction->urgent);
 	return err;
 }
 
