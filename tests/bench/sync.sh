@@ -7,7 +7,7 @@
 #
 # tree: from the start of untar to the last file at the second device, and until all of it was read there and compared; file: the same of
 # 512 MiB of random bytes; edit: from a write of 16 bytes until they are read at the other. Without TREE.tar a tree of 10,000 files
-# is made. DIR: where everything lies, best on a tmpfs. Rows: name, Coffer, Syncthing, ratio, separated by tabs. KEEP_ROWS=FILE keeps all.
+# is made. -cpu: seconds of processor time of all of the peer's processes, which a busy machine changes less. DIR: where everything lies, best on a tmpfs. Rows: name, Coffer, Syncthing, ratio, separated by tabs. KEEP_ROWS=FILE keeps all.
 set -euo pipefail
 here=$(realpath "$(dirname "$0")")
 rounds=3 rows="tree file"
@@ -21,17 +21,22 @@ while getopts n:o:r: o; do
 done
 shift $((OPTIND - 1))
 now() { date +%s%N; }
+cpu() { # ns that $pids have taken
+	local p
+	for p in $pids; do cat "/proc/$p/stat"; done | sed 's/.*) //' | awk '{ n += $12 + $13 } END { printf "%d", n * 1e7 }'
+}
 row() { awk -v n="$1" -v a="$2" -v b="$3" 'BEGIN { printf "coffer\t%s\t%.3f\n", n, (b - a) / 1e9 }'; }
 
 coffer_round() { # TREE.tar DIR FILE
 	. "$here/../lib/world.sh"
 	need_fuse
 	world_start "$2"
-	local a=$W/alice.mnt/Work b=$W/desktop.mnt/Work t
+	local a=$W/alice.mnt/Work b=$W/desktop.mnt/Work t c
 	new_person alice
 	coffer alice space create Work
 	new_device desktop alice
 	await 20 test -d "$b" || fail "the space did not arrive"
+	pids="$(agent_pid alice) $(syncd_pid alice) $(agent_pid desktop) $(syncd_pid desktop) $RELAY_PID"
 	arrived() { coffer alice wait --timeout 600s && coffer desktop wait --timeout 600s; }
 	if [[ $rows == *edit* ]]; then
 		echo start > "$a/edited"
@@ -39,22 +44,24 @@ coffer_round() { # TREE.tar DIR FILE
 		python3 "$here/edits.py" "$a/edited" "$b/edited" 20 | sed 's/^/coffer\t/'
 	fi
 	if [[ $rows == *tree* ]]; then
-		t=$(now)
+		t=$(now) c=$(cpu)
 		tar -C "$a" -xf "$1"
 		row untar "$t" "$(now)"
 		arrived
 		row tree-arrived "$t" "$(now)"
 		diff -r "$a" "$b" || fail "the trees differ"
 		row tree-compared "$t" "$(now)"
+		row tree-cpu "$c" "$(cpu)"
 	fi
 	if [[ $rows == *file* ]]; then
-		t=$(now)
+		t=$(now) c=$(cpu)
 		cp "$3" "$a/big"
 		row file-copied "$t" "$(now)"
 		arrived
 		row file-arrived "$t" "$(now)"
 		cmp "$3" "$b/big" || fail "the file differs"
 		row file-compared "$t" "$(now)"
+		row file-cpu "$c" "$(cpu)"
 	fi
 	coffer alice status > /dev/null
 }

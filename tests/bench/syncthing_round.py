@@ -64,8 +64,22 @@ def await_(condition, seconds=600):
         time.sleep(0.01)
 
 
-def row(name, start):
-    print(f"syncthing\t{name}\t{time.monotonic() - start:.3f}", flush=True)
+def row(name, start, now=time.monotonic):
+    print(f"syncthing\t{name}\t{now() - start:.3f}", flush=True)
+
+
+def cpu_of(instances):
+    """Seconds that they and their children have taken: serve starts a second process of itself."""
+    total = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                fields = f.read().rsplit(") ", 1)[1].split()
+        except OSError:
+            continue
+        if int(pid) in instances or int(fields[1]) in instances:
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def files_below(top):
@@ -78,8 +92,11 @@ def measure(a, b):
         out = subprocess.run([f"{HERE}/edits.py", f"{a.folder}/edited", f"{b.folder}/edited", "5"], check=True,
                              capture_output=True, text=True)
         print("".join(f"syncthing\t{line}\n" for line in out.stdout.splitlines()), end="", flush=True)
+    def cpu():
+        return cpu_of((a.process.pid, b.process.pid))
+
     if "tree" in ROWS:
-        start = time.monotonic()
+        start, before = time.monotonic(), cpu()
         subprocess.run(["tar", "-C", a.folder, "-xf", TREE], check=True)
         row("untar", start)
         n = files_below(a.folder)
@@ -87,8 +104,9 @@ def measure(a, b):
         row("tree-arrived", start)
         await_(lambda: subprocess.run(["diff", "-rq", "-x", ".st*", a.folder, b.folder], capture_output=True).returncode == 0)
         row("tree-compared", start)
+        row("tree-cpu", before, cpu)
     if "file" in ROWS:
-        start = time.monotonic()
+        start, before = time.monotonic(), cpu()
         subprocess.run(["cp", FILE, f"{a.folder}/big"], check=True)
         row("file-copied", start)
         size = os.path.getsize(FILE)
@@ -96,6 +114,7 @@ def measure(a, b):
         row("file-arrived", start)
         subprocess.run(["cmp", FILE, f"{b.folder}/big"], check=True)
         row("file-compared", start)
+        row("file-cpu", before, cpu)
 
 
 both = [Instance("a"), Instance("b")]
