@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chunks are sealed from the store when their turn comes: the same bytes each time, so that a PUT may be repeated. */
+/*
+ * Chunks are sealed from the store when their turn comes: the same bytes each time, so that a PUT may be repeated. But for one case: an
+ * upgrade between the two (another zstd, another way to choose the nonce) makes other bytes of the same chunk, and the relay, which has
+ * those of the first PUT, refuses with `conflict`. Then its bytes are fetched and opened: if they are this chunk, it is there.
+ */
 #include "fusefs/sync_upload.h"
 
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "crypto/open_chunk.h"
 #include "crypto/seal.h"
 #include "crypto/secret.h"
 
@@ -28,7 +33,7 @@ struct put {
 	uint64_t row, num; /* num 0: not with the peer */
 	size_t bytes;      /* of the blob; until it is sealed, what it may have at most */
 	struct buf blob;
-	int err;
+	int err;           /* of the sealing; then of what the relay has under this id */
 	struct put *next;
 };
 
@@ -141,12 +146,36 @@ static int confirm(struct sync_space *ss, uint64_t row)
 	return err;
 }
 
-static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
+/* 0 if the blob is the chunk of p, whatever it looks like. */
+static int open_theirs(const struct put *p, struct bytes blob)
 {
-	struct put *p = ctx;
+	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+	struct slice s = { .chunk = p->sealing.chunk }, *slices = NULL;
+	struct chunk_row c;
+	size_t n = 0;
+	int err = row_of(p->sealing.store, p->row, &c);
+
+	if (err < 0)
+		return err;
+	memcpy(s.key, c.key, sizeof s.key);
+	s.chunk_len = c.len;
+	s.hash = c.hash;
+	if (c.index)
+		err = open_index(&p->sealing.space, &s, p->sealing.hash_key, blob, &slices, &n);
+	else
+		err = open_chunk(&p->sealing.space, &s, p->sealing.hash_key, blob, &plain);
+	if (slices)
+		secret_wipe(slices, n * sizeof *slices);
+	free(slices);
+	secret_wipe(s.key, sizeof s.key);
+	secret_wipe(c.key, sizeof c.key);
+	return err;
+}
+
+static void finish_put(struct put *p, int err, struct bytes code)
+{
 	struct sync_space *ss = p->ss;
 
-	(void)item;
 	unlist(p);
 	if (err == OK)
 		sync_space_stored(ss, err = confirm(ss, p->row));
@@ -160,6 +189,32 @@ static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
 		sync_space_retry(ss, sync_now(ss->sync));
 	}
 	free_put(p);
+}
+
+static void on_theirs(void *ctx, struct bytes data)
+{
+	struct put *p = ctx;
+
+	p->err = open_theirs(p, data);
+}
+
+static void on_compared(void *ctx, int err, struct bytes code, struct bytes item)
+{
+	struct put *p = ctx;
+
+	(void)item;
+	finish_put(p, err == OK ? p->err : err, code);
+}
+
+static void on_put(void *ctx, int err, struct bytes code, struct bytes item)
+{
+	struct put *p = ctx;
+	struct peer_answer a = { .ctx = p, .data = on_theirs, .result = on_compared };
+
+	(void)item;
+	p->err = ERR_CONFLICT;
+	if (err != ERR_CONFLICT || peer_get(p->ss->peer->peer, &p->sealing.space, &p->sealing.chunk, &a, &p->num) < 0)
+		finish_put(p, err, code);
 }
 
 /* On a worker. */

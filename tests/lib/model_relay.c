@@ -461,9 +461,11 @@ void model_relay_call(struct model_relay *r, unsigned device, uint64_t num, cons
 
 void model_relay_put(struct model_relay *r, unsigned device, uint64_t num, const struct id16 *chunk, struct bytes blob)
 {
-	if (!find_blob(&r->chunks, chunk))
+	struct bytes there = model_relay_chunk(r, chunk);
+
+	if (there.len == 0)
 		(void)add_blob(&r->chunks, chunk, blob);
-	send(r, device, MODEL_RESULT, num, "", 0, bytes_of(NULL, 0));
+	send(r, device, MODEL_RESULT, num, "", there.len == 0 || bytes_equal(there, blob) ? 0 : ERR_CONFLICT, bytes_of(NULL, 0));
 }
 
 void model_relay_get(struct model_relay *r, unsigned device, uint64_t num, const struct id16 *chunk)

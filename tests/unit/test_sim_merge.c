@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "crypto/open_chunk.h"
+#include "crypto/seal_core.h"
 #include "crypto/secret.h"
 #include "fusefs/sync_inner.h"
 #include "tests/lib/heap.h"
@@ -1325,6 +1326,65 @@ static void a_mode_and_an_edit_meet_in_one_file(void **state)
 	}
 }
 
+/* The blob of a chunk of d as another version of the program would have sealed it: with another nonce. */
+static void seal_otherwise(struct device *d, struct bytes blob, struct buf *out)
+{
+	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
+	CLEANUP(buf_release) struct buf aad = BUF_INIT(CHUNK_MAX_BLOB), inner = BUF_INIT(CHUNK_MAX_BLOB);
+	struct store_txn *t;
+	struct chunk_row c;
+	struct chunk parts;
+
+	assert_int_equal(chunk_decode(blob, &parts), 0);
+	assert_int_equal(store_begin(d->f->store, &t), 0);
+	assert_int_equal(txn_chunk_find(t, d->ss->row, &parts.id, &c), 0);
+	store_abort(&t);
+	assert_int_equal(store_read_chunk(d->f->store, c.row, &plain), 0);
+	assert_int_equal(buf_put(&aad, CHUNK_LABEL, strlen(CHUNK_LABEL)), 0);
+	assert_int_equal(buf_put(&aad, parts.header.p, parts.header.len), 0);
+	struct seal_job job = { .label = CHUNK_LABEL, .key = c.key, .aad = buf_bytes(&aad), .squeeze = true };
+	assert_int_equal(seal_core(&job, buf_bytes(&plain), &inner), 0);
+	assert_int_equal(chunk_put(out, parts.header, buf_bytes(&inner)), 0);
+}
+
+static const struct sent *first_put(struct device *d)
+{
+	const struct sent *s = NULL;
+
+	for (unsigned i = 0; i < 20 && !s; i++) {
+		tick(d, 30 * MS);
+		for (s = d->peer->sent; s && strcmp(s->method, "put") != 0; s = s->next)
+			;
+	}
+	assert_non_null(s);
+	return s;
+}
+
+/* A chunk went up, the answer was lost, and the program that sends it again is another version. */
+static void a_chunk_that_was_sealed_otherwise_is_taken_for_there(void **state)
+{
+	static char text[200000];
+	struct buf theirs = BUF_INIT(CHUNK_MAX_BLOB);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof text - 1; i++)
+		text[i] = (char)('a' + randombytes_uniform(26)); /* longer than what travels in a push */
+	world_open(1);
+	struct device *d = &w.d[0];
+	come_to_rest(1, NULL);
+	(void)make_file(d, "a", text);
+	const struct sent *s = first_put(d);
+	seal_otherwise(d, bytes_of(s->item, s->len), &theirs);
+	assert_false(bytes_equal(buf_bytes(&theirs), bytes_of(s->item, s->len)));
+	struct id16 id = s->chunk;
+	model_relay_put(w.relay, DEVICES, 1, &id, buf_bytes(&theirs));
+	come_to_rest(1, NULL);
+	compare(1);
+	unit_assert_bytes(model_relay_chunk(w.relay, &id), buf_bytes(&theirs));
+	buf_release(&theirs);
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1334,6 +1394,7 @@ int main(void)
 		cmocka_unit_test(a_conflict_copy_says_whose_and_when),
 		cmocka_unit_test(the_same_edit_on_both_makes_no_copy),
 		cmocka_unit_test(a_mode_and_an_edit_meet_in_one_file),
+		cmocka_unit_test(a_chunk_that_was_sealed_otherwise_is_taken_for_there),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),
 	};
