@@ -11,7 +11,7 @@ world_start
 MIB=256
 MOST=16 # chunks under way: PUTS_MAX of sync_upload.c, and those whose confirmation was; also index chunks and the like
 metric() { curl -sf "$RELAY/metrics" | awk -v n="coffer_relay_$1" '$1 == n { print $2 }'; }
-blobs() { find "$W/relay" -type f -size +900k -path '*/*-*-*' | wc -l; }
+blobs() { find "$W/relay" -type f -size +900k -name '????????-????-????-????-????????????' | wc -l; }
 
 new_person alice
 coffer alice space create Work
