@@ -177,7 +177,8 @@ static int verify_rs256(const struct jws_key *k, struct bytes message, struct by
 		return ERR_INVALID;
 	if (!(key = rsa_key(k)))
 		return ERR_NOMEM;
-	err = digest_verify(key, message, sig.p, sig.len); /* RSA's default padding is PKCS #1 v1.5, which RS256 means */
+	err = digest_verify(
+		key, message, sig.p, sig.len); /* RSA's default padding is PKCS #1 v1.5, which RS256 means */
 	EVP_PKEY_free(key);
 	return err;
 }

@@ -14,8 +14,7 @@ static int self_of_device(const struct relay *r, const struct token *t, struct p
 	id32_format_did(&t->person, person);
 	id32_format_did(&t->device, device);
 	if ((err = jwt_self(&r->jwt, bytes_str(device), bytes_str(device), bytes_str(device), &s)) < 0 ||
-		(err = jwt_personal_space(
-			 bytes_str(person), bytes_str(person), bytes_str(device), &s.personal)) < 0)
+		(err = jwt_personal_space(bytes_str(person), bytes_str(person), bytes_str(device), &s.personal)) < 0)
 		return err;
 	s.mailbox = s.subject;
 	snprintf(s.did, sizeof s.did, "%s", device);

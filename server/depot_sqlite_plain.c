@@ -133,8 +133,8 @@ static int give_item(sqlite3_stmt *q, depot_item_each *each, void *ctx)
 	return err < 0 ? err : each(ctx, &it);
 }
 
-int depot_item_get(struct depot *s, uint64_t space, enum depot_kind kind, const struct id16 *id, depot_item_each *each,
-	void *ctx)
+int depot_item_get(
+	struct depot *s, uint64_t space, enum depot_kind kind, const struct id16 *id, depot_item_each *each, void *ctx)
 {
 	int err;
 	sqlite3_stmt *q = stmt_by_space(s, ST_ITEM_GET, space, &err);

@@ -39,7 +39,8 @@ void hub_free(struct hub *h); /* nobody may be subscribed */
 
 /* `sp` of a Coffer space, NULL for a plain one; then `grant` says by what right, NULL by the person's own. Again takes the new
  * grant. ERR_RANGE over s->max. */
-int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp, const struct grant *grant) MUST_CHECK;
+int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp,
+	const struct grant *grant) MUST_CHECK;
 bool hub_is_subscribed(const struct subscriber *s, const struct id16 *id);
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);

@@ -21,9 +21,9 @@ struct issuer {
 	/* under the lock of `all` */
 	struct issuer_key *keys; /* ISSUERS_KEYS_MAX of them, or NULL before the first fetch */
 	int n;
-	bool wanted;     /* a fetch is to start or under way */
-	bool failed;     /* the last one */
-	int64_t tried;   /* when the last one ended */
+	bool wanted;   /* a fetch is to start or under way */
+	bool failed;   /* the last one */
+	int64_t tried; /* when the last one ended */
 	bool tried_once;
 };
 
@@ -113,7 +113,20 @@ static size_t take_body(char *p, size_t size, size_t n, void *ctx)
 	return buf_put(ctx, p, size * n) < 0 ? 0 : size * n;
 }
 
-static int fetch(const char *url, struct buf *body)
+/* A relay that stops does not wait for an issuer. */
+static int go_on(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	struct issuers *is = ctx;
+	bool closed;
+
+	(void)a, (void)b, (void)c, (void)d;
+	pthread_mutex_lock(&is->lock);
+	closed = is->closed;
+	pthread_mutex_unlock(&is->lock);
+	return closed;
+}
+
+static int fetch(struct issuers *is, const char *url, struct buf *body)
 {
 	CURL *c = curl_easy_init();
 	long status = 0;
@@ -126,6 +139,9 @@ static int fetch(const char *url, struct buf *body)
 	curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)ISSUERS_FETCH_SECONDS);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "coffer-relay");
+	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, go_on);
+	curl_easy_setopt(c, CURLOPT_XFERINFODATA, is);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, body);
 	rc = curl_easy_perform(c);
@@ -139,7 +155,7 @@ static void refresh(struct issuer *i)
 {
 	CLEANUP(buf_release) struct buf body = BUF_INIT(JWKS_MAX);
 	struct issuer_key *keys = calloc(ISSUERS_KEYS_MAX, sizeof *keys);
-	int n = keys ? fetch(i->url, &body) : ERR_NOMEM;
+	int n = keys ? fetch(i->all, i->url, &body) : ERR_NOMEM;
 
 	if (n == OK)
 		n = jwks_read(buf_bytes(&body), keys);

@@ -42,7 +42,7 @@ int issuers_add(struct issuers *is, const char *spec) MUST_CHECK;
 bool issuers_spec_is_good(const char *spec);
 /* changed is called from any issuer's thread after each fetch, good or bad. */
 int issuers_start(struct issuers *is, void (*changed)(void *ctx), void *ctx) MUST_CHECK;
-/* Ends the threads: waits for fetches under way, ISSUERS_FETCH_SECONDS at most. Again is harmless. */
+/* Ends the threads: fetches under way are given up, within a second or two. Again is harmless. */
 void issuers_stop(struct issuers *is);
 void issuers_free(struct issuers *is); /* stops first */
 

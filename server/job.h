@@ -106,7 +106,8 @@ int job_refuse(struct job *j, const char *code) MUST_CHECK;
 /* Takes the message. *ret_n, unless ret_n is NULL, is the notice to add to; it stays the job's. */
 int job_notify(struct job *j, const struct id16 *space, struct message *m, struct notice **ret_n) MUST_CHECK;
 /* sp NULL: a plain space, by the right of `grant` or (NULL) one's own. */
-int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct space *sp, const struct grant *grant) MUST_CHECK;
+int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct space *sp,
+	const struct grant *grant) MUST_CHECK;
 
 /* A first-in first-out queue between threads. */
 struct job_queue {

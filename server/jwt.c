@@ -6,8 +6,8 @@
 #include "server/json.h"
 
 /* UUIDv5(DNS, "betterbase.dev") */
-static const struct id16 namespace = { { 0xc8, 0x36, 0x2c, 0x28, 0x05, 0x04, 0x55, 0x22, 0x9b, 0xa6, 0x6e, 0x7e, 0xd1, 0xd7,
-	0x61, 0x53 } };
+static const struct id16 namespace = { { 0xc8, 0x36, 0x2c, 0x28, 0x05, 0x04, 0x55, 0x22, 0x9b, 0xa6, 0x6e, 0x7e, 0xd1,
+	0xd7, 0x61, 0x53 } };
 
 struct header {
 	json_t *json;
@@ -82,7 +82,8 @@ static bool has_scope(const char *scopes, const char *want)
 }
 
 /* `personal_space_id`: absent, or what follows from the other claims. */
-static int read_personal(const json_t *claims, struct bytes iss, struct bytes sub, struct bytes client, struct plain_self *s)
+static int read_personal(
+	const json_t *claims, struct bytes iss, struct bytes sub, struct bytes client, struct plain_self *s)
 {
 	const char *text = json_string_at(claims, "personal_space_id");
 	struct id16 said;
@@ -148,8 +149,7 @@ static int read_self(const json_t *claims, const struct jwt_rules *rules, struct
 	return read_mailbox(claims, s);
 }
 
-static int check_claims(
-	const json_t *claims, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self)
+static int check_claims(const json_t *claims, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self)
 {
 	struct plain_self s = { 0 };
 	int64_t exp = INT64_MAX;

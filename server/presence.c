@@ -59,7 +59,8 @@ void presence_free(struct presence *p)
 	free(p);
 }
 
-void presence_name(const uint8_t secret[32], const char *connection, const struct id16 *space, char out[PRESENCE_PEER_SIZE])
+void presence_name(
+	const uint8_t secret[32], const char *connection, const struct id16 *space, char out[PRESENCE_PEER_SIZE])
 {
 	char text[1 + ID16_TEXT_SIZE] = { '\0' }, hex[ID32_TEXT_SIZE];
 	struct id32 mac;

@@ -42,7 +42,8 @@ static int refuse(struct subscribed *s, int err)
 	return err == ERR_NOMEM ? err : OK;
 }
 
-static int look_up_plain(struct relay *relay, struct job *j, struct depot *store, struct subscribed *s, struct bytes ucan)
+static int look_up_plain(
+	struct relay *relay, struct job *j, struct depot *store, struct subscribed *s, struct bytes ucan)
 {
 	int err;
 

@@ -151,7 +151,7 @@ struct rewrap {
 	struct {
 		struct id16 id;
 		struct bytes dek;
-	} *list;
+	} * list;
 	size_t n;
 };
 
@@ -273,5 +273,7 @@ const struct method method_deks_get = { "deks.get", LANE_READ, NULL, get_run, de
 const struct method method_file_deks_get = { "file.deks.get", LANE_READ, NULL, get_run, deks_free };
 const struct method method_deks_get_files = { "deks.getFiles", LANE_READ, NULL, get_run, deks_free };
 const struct method method_deks_rewrap = { "deks.rewrap", LANE_TURN, rewrap_prepare, rewrap_run, rewrap_free };
-const struct method method_file_deks_rewrap = { "file.deks.rewrap", LANE_TURN, rewrap_prepare, rewrap_run, rewrap_free };
-const struct method method_deks_rewrap_files = { "deks.rewrapFiles", LANE_TURN, rewrap_prepare, rewrap_run, rewrap_free };
+const struct method method_file_deks_rewrap = { "file.deks.rewrap", LANE_TURN, rewrap_prepare, rewrap_run,
+	rewrap_free };
+const struct method method_deks_rewrap_files = { "deks.rewrapFiles", LANE_TURN, rewrap_prepare, rewrap_run,
+	rewrap_free };

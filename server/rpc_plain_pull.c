@@ -41,7 +41,8 @@ static void pull_free(void *state)
 	free(p);
 }
 
-static int read_space(const struct relay *relay, const struct job *j, struct bytes item, struct wanted *w, bool *ret_good)
+static int read_space(
+	const struct relay *relay, const struct job *j, struct bytes item, struct wanted *w, bool *ret_good)
 {
 	struct bytes id, ucan;
 

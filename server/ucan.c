@@ -79,8 +79,7 @@ static int read_claims(struct claims *c, const struct id16 *space, int64_t now)
 
 	c->iss = json_string_at(c->json, "iss");
 	c->aud = read_audience(c->json);
-	if (!c->iss || !c->aud || !nonce || !*nonce ||
-		read_command(json_string_at(c->json, "cmd"), &c->command) < 0 ||
+	if (!c->iss || !c->aud || !nonce || !*nonce || read_command(json_string_at(c->json, "cmd"), &c->command) < 0 ||
 		json_seconds_at(c->json, "exp", &c->exp) < 0 || read_proof(c->json, &c->proof) < 0)
 		return ERR_INVALID;
 	if (json_object_get(c->json, "nbf") && json_seconds_at(c->json, "nbf", &nbf) < 0)

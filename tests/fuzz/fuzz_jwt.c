@@ -10,7 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static void check_key(const struct jws_key *k)
 {
-	const size_t sizes[][2] = { [JWS_P256] = { 33, 33 }, [JWS_ED25519] = { 32, 32 }, [JWS_RSA] = { JWS_RSA_MIN, JWS_RSA_MAX } };
+	const size_t sizes[][2] = {
+		[JWS_P256] = { 33, 33 }, [JWS_ED25519] = { 32, 32 }, [JWS_RSA] = { JWS_RSA_MIN, JWS_RSA_MAX }
+	};
 
 	if (k->len < sizes[k->kind][0] || k->len > sizes[k->kind][1])
 		abort();

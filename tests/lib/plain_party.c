@@ -117,15 +117,16 @@ char *plain_party_sign(const struct plain_party *p, const char *header, const ch
 	return text;
 }
 
-char *plain_party_ucan(const struct plain_party *p, const char *aud, const struct id16 *space, const char *command, int64_t exp,
-	const char *proof)
+char *plain_party_ucan(const struct plain_party *p, const char *aud, const struct id16 *space, const char *command,
+	int64_t exp, const char *proof)
 {
 	static unsigned nonce;
 	char id[ID16_TEXT_SIZE], *claims, *text;
 
 	id16_format(space, id);
 	assert_true(asprintf(&claims,
-			    "{\"aud\":[\"%s\"],\"cmd\":\"%s\",\"exp\":%lld,\"iss\":\"%s\",\"nonce\":\"%u\",\"prf\":[%s%s%s],"
+			    "{\"aud\":[\"%s\"],\"cmd\":\"%s\",\"exp\":%lld,\"iss\":\"%s\",\"nonce\":\"%u\",\"prf\":[%s%"
+			    "s%s],"
 			    "\"with\":\"space:%s\"}",
 			    aud, command, (long long)exp, p->did, ++nonce, proof ? "\"" : "", proof ? proof : "",
 			    proof ? "\"" : "", id) > 0);
@@ -140,7 +141,9 @@ struct caller *plain_party_caller(const struct plain_party *p, const char *name)
 	struct caller *c = caller_new(&nobody, &nobody, "192.0.2.9");
 
 	assert_non_null(c);
-	c->plain = (struct plain_self){ .trusted = true, .sync = true, .files = true, .has_personal = true, .counted = true };
+	c->plain = (struct plain_self){
+		.trusted = true, .sync = true, .files = true, .has_personal = true, .counted = true
+	};
 	hash_sha256(bytes_str(name), &c->plain.actor);
 	c->plain.mailbox = c->plain.subject = c->plain.actor;
 	memcpy(c->plain.personal.b, c->plain.actor.b, 16);
@@ -163,8 +166,9 @@ static void *serve(void *arg)
 			return NULL;
 		if (recv(c, request, sizeof request, 0) > 0) {
 			pthread_mutex_lock(&s->lock);
-			n = snprintf(head, sizeof head, "HTTP/1.1 %d x\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-				s->status, strlen(s->body));
+			n = snprintf(head, sizeof head,
+				"HTTP/1.1 %d x\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", s->status,
+				strlen(s->body));
 			atomic_fetch_add(&s->asked, 1);
 			if (send(c, head, (size_t)n, MSG_NOSIGNAL) == n)
 				n = (int)send(c, s->body, strlen(s->body), MSG_NOSIGNAL);

@@ -84,8 +84,8 @@ static void put_dek(struct params *p, uint8_t epoch)
 }
 
 /* One change; blob NULL: a tombstone. */
-static struct answer push(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id, const char *blob,
-	uint64_t expected, int epoch)
+static struct answer push(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id,
+	const char *blob, uint64_t expected, int epoch)
 {
 	struct params p;
 
@@ -109,8 +109,8 @@ static struct answer push(struct scene *x, struct caller *c, const char *space, 
 	return call(x, c, "push", &p);
 }
 
-static void push_ok(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id, const char *blob,
-	uint64_t expected, uint64_t cursor)
+static void push_ok(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id,
+	const char *blob, uint64_t expected, uint64_t cursor)
 {
 	struct answer a = push(x, c, space, ucan, id, blob, expected, 1);
 
@@ -119,8 +119,8 @@ static void push_ok(struct scene *x, struct caller *c, const char *space, const 
 	answer_release(&a);
 }
 
-static void push_refused(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id, uint64_t expected,
-	const char *why)
+static void push_refused(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id,
+	uint64_t expected, const char *why)
 {
 	struct answer a = push(x, c, space, ucan, id, "blob", expected, 1);
 
@@ -146,7 +146,8 @@ static struct answer pull(struct scene *x, struct caller *c, const char *space, 
 	return call(x, c, "pull", &p);
 }
 
-static struct answer ask(struct scene *x, struct caller *c, const char *method, const char *ucan, const char *key, uint64_t v)
+static struct answer ask(
+	struct scene *x, struct caller *c, const char *method, const char *ucan, const char *key, uint64_t v)
 {
 	struct params p;
 
@@ -407,7 +408,8 @@ static void a_long_pull_comes_in_slices(void **state)
 
 /* --- members --- */
 
-static struct answer append(struct scene *x, uint64_t expected, const struct id32 *prev, const char *payload, struct id32 *hash)
+static struct answer append(
+	struct scene *x, uint64_t expected, const struct id32 *prev, const char *payload, struct id32 *hash)
 {
 	struct params p;
 
@@ -467,7 +469,8 @@ static void ten_appends_an_hour(void **state)
 		answer_release(&a);
 		prev = hash;
 	}
-	refused(append(x, 10, &prev, "x", &hash), "rate_limited", "rate limit exceeded: max 10 membership appends per hour");
+	refused(append(x, 10, &prev, "x", &hash), "rate_limited",
+		"rate limit exceeded: max 10 membership appends per hour");
 	relay_bench_restart(&x->r); /* the limit does not forget */
 	refused(append(x, 10, &prev, "x", &hash), "rate_limited", NULL);
 	x->a->plain.counted = false;
@@ -603,7 +606,8 @@ static void a_space_is_made_once_and_not_of_anybodys_id(void **state)
 	memset(off + 1, 0xff, 32);
 	refuse_space(x, R1, off, 33, "bad_request"); /* not on the curve */
 	refuse_space(x, x->personal, x->root.point, 33, "bad_request");
-	refuse_space(x, "5cf1d1e5-6e0a-8b3c-9a52-1f6f2a3b4c5d", x->root.point, 33, "bad_request"); /* a Coffer space's */
+	refuse_space(
+		x, "5cf1d1e5-6e0a-8b3c-9a52-1f6f2a3b4c5d", x->root.point, 33, "bad_request"); /* a Coffer space's */
 }
 
 static void the_plain_methods_are_refused_in_a_coffer_space(void **state)
@@ -835,7 +839,8 @@ static void an_unused_subscription_is_known_bytes(void **state)
 	a = call(x, x->a, "subscribe", &p);
 	/* known answer 3, with the bench's id */
 	expect_bytes(a.message, "a36474797065016269646131"
-				"66726573756c74a16673706163657381a3626964782464613239653739332d336630352d353163332d396637322d363363633935"
+				"66726573756c74a16673706163657381a3626964782464613239653739332d336630352d353163332d3966"
+				"37322d363363633935"
 				"336639633035"
 				"66637572736f72006e6b65795f67656e65726174696f6e01");
 	answer_release(&a);

@@ -25,8 +25,8 @@ static struct id16 space_id(void)
 
 static void known_answers(void **state)
 {
-	static const uint8_t secret[32] = { 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
-		9, 9 };
+	static const uint8_t secret[32] = { 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
+		9, 9, 9, 9, 9, 9, 9 };
 	struct jwt_rules rules = { .has_identity_key = true };
 	struct plain_self self = { 0 };
 	struct plain_party p;
@@ -48,7 +48,8 @@ static void known_answers(void **state)
 	presence_name(secret, "conn-1", &id, peer);
 	assert_string_equal(peer, "7a8bf0fbba24b6eb1c7114bc872aa6f0");
 	memcpy(rules.identity_key, "01234567890123456789012345678901", 32);
-	assert_int_equal(jwt_self(&rules, bytes_str("https://accounts.betterbase.dev"), bytes_str("user1"), bytes_str("c"), &self),
+	assert_int_equal(jwt_self(&rules, bytes_str("https://accounts.betterbase.dev"), bytes_str("user1"),
+				 bytes_str("c"), &self),
 		0);
 	id32_format(&self.actor, text);
 	assert_string_equal(text, "6b1092384902e31b5b1e01eb6408b290e2578da6dffe87f46e9a0efe38fb02a8");
@@ -62,7 +63,11 @@ static void known_answers(void **state)
 static void other_texts_are_no_did(void **state)
 {
 	static const char *const bad[] = {
-		"", "did:key:z", "did:key:zDn", "did:web:example.org", "did:key:zDnaeXxvmFHMHjqgQTbadpWG7gPHwnga1i7SMwxrV2BSdUjA",
+		"",
+		"did:key:z",
+		"did:key:zDn",
+		"did:web:example.org",
+		"did:key:zDnaeXxvmFHMHjqgQTbadpWG7gPHwnga1i7SMwxrV2BSdUjA",
 		"did:key:zDnaeXxvmFHMHjqgQTbadpWG7gPHwnga1i7SMwxrV2BSdUjAE", /* a point that is not on the curve, or another */
 		"did:key:zDnaeXxvmFHMHjqgQTbadpWG7gPHwnga1i7SMwxrV2BSdUjADD",
 		"did:key:z1DnaeXxvmFHMHjqgQTbadpWG7gPHwnga1i7SMwxrV2BSdUjA",
@@ -266,8 +271,9 @@ static void say_keys(struct scene *x, const char *kid, const struct plain_party 
 {
 	char text[512];
 
-	snprintf(text, sizeof text, "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"}]}", kid,
-		p->x, p->y);
+	snprintf(text, sizeof text,
+		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"}]}", kid, p->x,
+		p->y);
 	key_server_say(&x->server, 200, text);
 }
 
@@ -302,14 +308,15 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int check(struct scene *x, const struct plain_party *p, const char *kid, const char *more, struct plain_self *self)
+static int check(
+	struct scene *x, const struct plain_party *p, const char *kid, const char *more, struct plain_self *self)
 {
 	char header[128], claims[1024], *text;
 	int err;
 
 	snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", kid);
-	snprintf(claims, sizeof claims, "{\"iss\":\"%s/\",\"sub\":\"u\",\"client_id\":\"c\",\"exp\":%d%s}", x->iss, NOW + 10,
-		more);
+	snprintf(claims, sizeof claims, "{\"iss\":\"%s/\",\"sub\":\"u\",\"client_id\":\"c\",\"exp\":%d%s}", x->iss,
+		NOW + 10, more);
 	text = plain_party_sign(p, header, claims);
 	assert_true(jwt_is(bytes_str(text)));
 	err = jwt_verify(bytes_str(text), &x->rules, NOW, self);

@@ -37,7 +37,8 @@ static char *token(const struct scene *x, const struct plain_party *p, const cha
 	id32_format(&mailbox, box);
 	snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", kid);
 	snprintf(claims, sizeof claims,
-		"{\"iss\":\"%s\",\"sub\":\"%s\",\"client_id\":\"app\",\"exp\":%lld,\"scope\":\"sync files\",\"did\":\"%s\","
+		"{\"iss\":\"%s\",\"sub\":\"%s\",\"client_id\":\"app\",\"exp\":%lld,\"scope\":\"sync "
+		"files\",\"did\":\"%s\","
 		"\"mailbox_id\":\"%s\"}",
 		x->iss, name, (long long)time(NULL) + 600, p->did, box);
 	return plain_party_sign(&x->issuer, header, claims);
@@ -154,8 +155,9 @@ static int setup(void **state)
 	plain_party_init(&x->alice, 2);
 	plain_party_init(&x->bob, 3);
 	key_server_start(&x->keys);
-	snprintf(keys, sizeof keys, "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"x\":\"%s\",\"y\":\"%s\"}]}",
-		x->issuer.x, x->issuer.y);
+	snprintf(keys, sizeof keys,
+		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"k\",\"x\":\"%s\",\"y\":\"%s\"}]}", x->issuer.x,
+		x->issuer.y);
 	key_server_say(&x->keys, 200, keys);
 	snprintf(x->iss, sizeof x->iss, "http://127.0.0.1:%u", x->keys.port);
 	setenv("TRUSTED_ISSUERS", x->iss, 1);
@@ -326,16 +328,17 @@ static void a_letter_is_announced(void **state)
 
 /* --- files --- */
 
-static int http(struct scene *x, const char *verb, const char *id, const struct plain_party *p, const char *ucan, const char *more,
-	struct bytes body, struct buf *answer)
+static int http(struct scene *x, const char *verb, const char *id, const struct plain_party *p, const char *ucan,
+	const char *more, struct bytes body, struct buf *answer)
 {
 	struct buf b = BUF_INIT(8u << 20);
 	char *text = p ? token(x, p, p == &x->alice ? "alice" : "bob", "k") : NULL;
 	int status;
 
 	buf_clear(answer);
-	assert_int_equal(buf_printf(&b, "%s /api/v1/spaces/" SPACE "/files/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s", verb, id,
-				 more),
+	assert_int_equal(
+		buf_printf(&b, "%s /api/v1/spaces/" SPACE "/files/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s",
+			verb, id, more),
 		0);
 	if (text)
 		assert_int_equal(buf_printf(&b, "Authorization: Bearer %s\r\n", text), 0);
@@ -351,8 +354,8 @@ static int http(struct scene *x, const char *verb, const char *id, const struct 
 	return status;
 }
 
-static void expect(struct scene *x, int status, const char *text, const char *verb, const char *id, const struct plain_party *p,
-	const char *ucan, const char *more)
+static void expect(struct scene *x, int status, const char *text, const char *verb, const char *id,
+	const struct plain_party *p, const char *ucan, const char *more)
 {
 	struct buf answer = BUF_INIT(8u << 20);
 	int got = http(x, verb, id, p, ucan, more, verb[0] == 'P' ? bytes_str("body") : bytes_of(NULL, 0), &answer);
@@ -408,7 +411,7 @@ static void a_file_comes_back_as_it_was(void **state)
 	for (size_t i = 0; i < size; i++)
 		p[i] = (uint8_t)(i * 7 + (i >> 13));
 	assert_int_equal(http(x, "PUT", FILE_ID, &x->alice, x->ua, HEADERS, buf_bytes(&body), &answer), 201);
-	f = expect_notice(&a, "file"); /* the uploader's connections, too */
+	f = expect_notice(&a, "file");                              /* the uploader's connections, too */
 	assert_non_null(memmem(f.value.p, f.value.len, SPACE, 36)); /* with hyphens */
 	assert_int_equal(http(x, "PUT", FILE_ID, &x->bob, x->ub, HEADERS, bytes_str("other"), &answer), 204);
 	relay_process_kill(&x->relay, SIGKILL); /* what was answered is durable */
