@@ -33,9 +33,11 @@ static int decode(struct bytes text, int variant, struct buf *ret)
 	size_t room = text.len / 4 * 3 + 3, len, before = ret->len;
 	const char *end;
 	uint8_t *p;
-	int err = buf_grow(ret, room, &p);
+	int err;
 
-	if (err < 0)
+	if (!text.len)
+		return OK;
+	if ((err = buf_grow(ret, room, &p)) < 0)
 		return err;
 	if (sodium_base642bin(p, room, (const char *)text.p, text.len, NULL, &len, &end, variant) != 0 ||
 		end != (const char *)text.p + text.len) {

@@ -373,6 +373,59 @@ try {
 		assert.equal(await fb.head(fid), null);
 		step("files");
 	}
+	// many writes at once, races, a second device, a second space
+	const many = Array.from({ length: 500 }, (_, i) => rid(1000 + i));
+	for (let i = 0; i < many.length; i += 50) {
+		const changes = many
+			.slice(i, i + 50)
+			.map((id) => ({ id, blob: new Uint8Array(285), expected_cursor: 0, dek: dek(2) }));
+		assert.equal((await a.ws.push(space, changes, ua)).ok, true);
+	}
+	let all = (await b.ws.pull([{ id: space, since: 0, ucan: ub }])).spaces.get(space)!;
+	const ids = new Set(all.records.map((x: any) => x.id));
+	assert.ok(many.every((id) => ids.has(id)));
+	const at = all.records.find((x: any) => x.id === many[0])!.cursor;
+	const race2 = await Promise.all(
+		[a, b, a, b, a].map((u, i) =>
+			u.ws.push(
+				space,
+				[{ id: many[0], blob: new Uint8Array([i]), expected_cursor: at, dek: dek(2) }],
+				u === a ? ua : ub,
+			),
+		),
+	);
+	assert.equal(race2.filter((x: any) => x.ok).length, 1);
+	assert.equal(race2.filter((x: any) => x.error === "conflict").length, 4);
+	const gone = many.slice(1, 51).map((id) => ({
+		id,
+		blob: null,
+		expected_cursor: all.records.find((x: any) => x.id === id)!.cursor,
+	}));
+	assert.equal((await b.ws.push(space, gone, ub)).ok, true);
+	all = (await b.ws.pull([{ id: space, since: all.cursor, ucan: ub }])).spaces.get(space)!;
+	assert.equal(all.records.filter((x: any) => x.deleted).length, 50);
+	assert.equal(all.records.length, 51);
+	const fresh = (await a.ws.pull([{ id: space, since: 0, ucan: ua }])).spaces.get(space)!;
+	assert.ok(!fresh.records.some((x: any) => x.deleted));
+	const second = crypto.randomUUID();
+	const root2 = await person();
+	await a.ws.createSpace({ id: second, root_public_key: root2.point });
+	const ua2 = await root2.ucan(a.p.did, second, "/space/admin");
+	const ub2 = await a.p.ucan(b.p.did, second, "/space/read", { proof: ua2, exp: Math.floor(Date.now() / 1000) + 3000 });
+	await a.ws.subscribe([{ id: second, since: 0, ucan: ua2 }]);
+	await b.ws.subscribe([{ id: second, since: 0, ucan: ub2 }]);
+	const events = a.seen.event.length;
+	rb.sendEvent(second, new Uint8Array([1]));
+	await wait(() => a.seen.event.length > events, "event of the second space");
+	assert.deepEqual(
+		a.seen.event.slice(events).map((x: any) => x.space),
+		[second],
+	);
+	assert.equal(
+		(await b.ws.push(second, [{ id: rid(1), blob: new Uint8Array(1), expected_cursor: 0 }], ub2)).error,
+		"forbidden",
+	);
+	step("many writes, races, two spaces");
 	// revoke
 	await a.ws.revokeUCAN({ space, ucan: ua, ucan_cid: cid(ub) } as any);
 	await wait(() => b.seen.revoked.length, "revoked");
