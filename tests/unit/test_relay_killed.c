@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kill -9 of the relay at random moments, with pushes and log entries under way: what was acknowledged is there, and nothing is
+ * there twice although everything unanswered is sent again. ROUNDS=200 for the long form (tests/long/kill_relay_load.sh).
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "crypto/verify.h"
+#include "server/rpc.h"
+#include "tests/lib/relay_process.h"
+#include "tests/lib/rpc_client.h"
+
+#define WINDOW 16
+#define ROUND_OPS 400 /* at most in one round */
+#define RECORDS 5
+#define ENTRIES 50 /* a log takes only so many open invites */
+
+struct op {
+	const char *method;
+	struct buf params;
+};
+
+struct world {
+	struct relay_process relay;
+	struct party me;
+	struct new_space s;
+	struct op pending[WINDOW];
+	size_t n_pending;
+	uint64_t ops; /* made so far */
+	struct id16 *ids; /* of all records */
+	struct sealed *files;
+	size_t n_ids, n_files;
+};
+
+static void add_op(struct world *w, const char *method, struct buf params)
+{
+	assert_true(w->n_pending < WINDOW);
+	w->pending[w->n_pending++] = (struct op){ method, params };
+	w->ops++;
+}
+
+/* Records, the first of them naming `file` if there is one, and a small chunk. */
+static void make_push(struct world *w, const struct sealed *file)
+{
+	struct sealed records[RECORDS], chunk;
+	struct buf params = BUF_INIT(FRAME_MAX);
+
+	sealed_chunk(&w->s, NULL, 2000, &chunk);
+	w->ids = realloc(w->ids, (w->n_ids + RECORDS) * sizeof *w->ids);
+	assert_non_null(w->ids);
+	for (size_t i = 0; i < RECORDS; i++) {
+		const struct id16 *named = i == 0 && file ? &file->id : i == 1 ? &chunk.id : NULL;
+
+		sealed_record(&w->me, &w->s, (struct sealed_params){ .chunks = named, .n_chunks = named != NULL }, &records[i]);
+		w->ids[w->n_ids++] = records[i].id;
+	}
+	params_push(&params, log_space(w->s.log), w->ops + 1, -1, records, RECORDS, &chunk, 1, bytes_of(NULL, 0));
+	add_op(w, "coffer.push", params);
+	for (size_t i = 0; i < RECORDS; i++)
+		sealed_release(&records[i]);
+	sealed_release(&chunk);
+}
+
+static void make_entry(struct world *w)
+{
+	struct invite_params what = { .role = ROLE_READER, .uses = 1, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY, .name = "x" };
+	struct buf params = BUF_INIT(FRAME_MAX), blob = BUF_INIT(ENTRY_MAX_BLOB);
+	struct entry_maker m = party_maker(&w->me, w->s.log);
+	struct invite_keys keys;
+
+	party_keys(&keys);
+	assert_int_equal(entry_make_invite(&m, w->s.ring, &what, &keys, &blob), 0);
+	party_apply(w->s.log, &blob);
+	params_append(&params, log_space(w->s.log), &blob, 1);
+	add_op(w, "coffer.append", params);
+	buf_release(&blob);
+}
+
+static void make_file(struct world *w)
+{
+	struct sealed *f;
+	struct buf answer = BUF_INIT(65536);
+
+	w->files = realloc(w->files, (w->n_files + 1) * sizeof *w->files);
+	assert_non_null(w->files);
+	f = &w->files[w->n_files++];
+	sealed_chunk(&w->s, NULL, 200000, f);
+	assert_int_equal(http_chunk(w->relay.port, "PUT", &w->me, w->relay.url, log_space(w->s.log), &f->id, "",
+				 buf_bytes(&f->blob), &answer), 201);
+	buf_release(&answer);
+}
+
+/* Ends the relay some milliseconds from now. */
+static pid_t start_killer(const struct world *w, uint64_t *seed)
+{
+	struct timespec wait = { .tv_nsec = (long)(unit_random(seed) % 150000000) };
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		nanosleep(&wait, NULL);
+		kill(w->relay.pid, SIGKILL);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void drop_first(struct world *w)
+{
+	buf_release(&w->pending[0].params);
+	memmove(&w->pending[0], &w->pending[1], --w->n_pending * sizeof w->pending[0]);
+}
+
+/* Takes one answer; false if the relay is gone. Writes are answered in their order. */
+static bool take_answer(struct world *w, struct rpc_client *c)
+{
+	struct bytes message;
+	struct reply r = { 0 };
+
+	do
+		if (rpc_receive(c, &message) != 0)
+			return false;
+	while (frame_decode(message, &r.f) < 0 || r.f.type != FRAME_RESPONSE);
+	assert_true(reply_ok(&r));
+	drop_first(w);
+	return true;
+}
+
+/* Sends what is pending, then goes on until the relay is gone, or (kill 0) until all is answered. */
+static void run_round(struct world *w, uint64_t *seed, bool killed)
+{
+	struct rpc_client c;
+	pid_t killer = 0;
+	bool there = true;
+
+	relay_process_start(&w->relay);
+	make_file(w);
+	rpc_open(&c, w->relay.port);
+	rpc_auth(&c, &w->me, w->relay.url);
+	if (killed)
+		killer = start_killer(w, seed);
+	for (size_t i = 0; i < w->n_pending; i++)
+		rpc_send_request(&c, w->pending[i].method, buf_bytes(&w->pending[i].params));
+	for (size_t made = 0; there && made < (killed ? ROUND_OPS : 1); made++) {
+		while (there && w->n_pending >= WINDOW / 2)
+			there = take_answer(w, &c);
+		if (made == 3 && w->n_files <= ENTRIES)
+			make_entry(w);
+		else
+			make_push(w, made == 0 ? &w->files[w->n_files - 1] : NULL);
+		rpc_send_request(&c, w->pending[w->n_pending - 1].method, buf_bytes(&w->pending[w->n_pending - 1].params));
+	}
+	while (there && w->n_pending)
+		there = take_answer(w, &c);
+	rpc_close(&c);
+	if (killer)
+		assert_int_equal(waitpid(killer, NULL, 0), killer);
+	else
+		assert_true(there);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct id16));
+}
+
+/* Every record once, one step for each operation, every file. */
+static void check_all(struct world *w)
+{
+	struct buf params = BUF_INIT(256);
+	struct id16 *got = calloc(w->n_ids + 1, sizeof *got);
+	struct rpc_client c;
+	struct reply r;
+	size_t n = 0, steps = 0;
+
+	rpc_open(&c, w->relay.port);
+	rpc_auth(&c, &w->me, w->relay.url);
+	params_pull(&params, log_space(w->s.log), 0, "records", -1);
+	r = rpc_call(&c, "coffer.pull", &params);
+	for (size_t at = 0; at < r.frames.len;) {
+		const uint8_t *p = r.frames.data + at;
+		size_t len = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3], records;
+		struct frame f;
+		struct cbor_dec d;
+
+		at += 4 + len;
+		assert_int_equal(frame_decode(bytes_of(p + 4, len), &f), 0);
+		if (!cbor_text_is(f.name, "coffer.step"))
+			continue;
+		steps++;
+		assert_int_equal(param_array_opt(f.value, "records", 1000, &d, &records), 0);
+		for (size_t i = 0; i < records; i++) {
+			struct record rec;
+
+			assert_int_equal(verify_record(cbor_get_bytes(&d, RECORD_MAX_BLOB), log_space(w->s.log), NULL, &rec), 0);
+			assert_true(n < w->n_ids);
+			got[n++] = rec.h.id;
+		}
+	}
+	reply_release(&r);
+	rpc_close(&c);
+	assert_int_equal(n, w->n_ids);
+	assert_int_equal(steps, w->ops + 1); /* the space's first entries were one more */
+	qsort(got, n, sizeof *got, compare_ids);
+	qsort(w->ids, n, sizeof *w->ids, compare_ids);
+	assert_memory_equal(got, w->ids, n * sizeof *got);
+	free(got);
+	for (size_t i = 0; i < w->n_files; i++) {
+		struct buf answer = BUF_INIT(1u << 20);
+
+		assert_int_equal(http_chunk(w->relay.port, "GET", &w->me, w->relay.url, log_space(w->s.log), &w->files[i].id, "",
+					 bytes_of(NULL, 0), &answer), 200);
+		assert_true(answer.len >= w->files[i].blob.len);
+		assert_memory_equal(answer.data + answer.len - w->files[i].blob.len, w->files[i].blob.data, w->files[i].blob.len);
+		buf_release(&answer);
+	}
+}
+
+static void a_killed_relay_keeps_what_it_acknowledged_once(void **state)
+{
+	const char *rounds = getenv("ROUNDS");
+	uint64_t seed = (uint64_t)time(NULL);
+	struct world w = { 0 };
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct rpc_client c;
+	struct reply r;
+
+	(void)state;
+	print_message("seed %llu\n", (unsigned long long)seed);
+	party_init(&w.me, "laptop");
+	party_space(&w.me, &w.s);
+	relay_process_start(&w.relay);
+	rpc_open(&c, w.relay.port);
+	rpc_auth(&c, &w.me, w.relay.url);
+	params_append(&params, log_space(w.s.log), w.s.blobs, 3);
+	r = rpc_call(&c, "coffer.append", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+	rpc_close(&c);
+	relay_process_kill(&w.relay, SIGKILL);
+	for (int i = rounds ? atoi(rounds) : 8; i > 0; i--) {
+		run_round(&w, &seed, true);
+		relay_process_kill(&w.relay, SIGKILL); /* reaps it */
+	}
+	run_round(&w, &seed, false);
+	check_all(&w);
+	print_message("%llu pushes and entries, %zu records, %zu files\n", (unsigned long long)w.ops, w.n_ids, w.n_files);
+	relay_process_remove(&w.relay);
+	for (size_t i = 0; i < w.n_files; i++)
+		sealed_release(&w.files[i]);
+	free(w.files);
+	free(w.ids);
+	new_space_release(&w.s);
+	party_release(&w.me);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(a_killed_relay_keeps_what_it_acknowledged_once) };
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
