@@ -11,8 +11,8 @@ fail() {
 	exit 1
 }
 
-install() {
-	make -s install BUILD="$BUILD" "$@" > "$T/make.log" 2>&1 || fail "make install $*: $(cat "$T/make.log")"
+install() { # what is built: nothing is made anew (-o all)
+	make -s -o all install BUILD="$BUILD" "$@" > "$T/make.log" 2>&1 || fail "make install $*: $(cat "$T/make.log")"
 }
 
 files() {
