@@ -278,9 +278,30 @@ static void overwriting_a_block_of_a_large_file_writes_little(void **state)
 	store_fixture_free(f);
 }
 
+/* Over a hundred segments that no turn has synced. */
+static void a_writer_faster_than_the_disk_waits(void **state)
+{
+	enum { PIECE = 60000, PIECES = 250 };
+	struct store_fixture *f = store_fixture_new(1); /* small segments */
+	uint8_t *p = calloc(1, PIECE);
+	(void)state;
+	assert_non_null(p);
+	uint64_t ino = store_fixture_make(f, f->root, "fast", NODE_FILE);
+	for (uint64_t i = 0; i < PIECES; i++)
+		store_fixture_write(f, ino, i * PIECE, p, PIECE);
+	assert_int_equal(store_sync(f->store), 0);
+	store_fixture_crash(f, FAKE_LOSE_ALL);
+	struct node n;
+	assert_int_equal(store_getattr(f->store, ino, &n), 0);
+	assert_int_equal(n.size, PIECE * PIECES);
+	free(p);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(overwriting_a_block_of_a_large_file_writes_little),
+		cmocka_unit_test(a_writer_faster_than_the_disk_waits),
 		cmocka_unit_test(content_equals_the_model),
 		cmocka_unit_test(small_appends_are_joined),
 		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
