@@ -33,6 +33,17 @@ static int touched(struct store_txn *t, uint64_t parent, struct bytes name)
 	return txn_stage(t, &(struct op){ .type = OP_TOUCHED_PUT, .ino = parent, .key = name });
 }
 
+/* A removed directory that is shown because something lives in it: when the last of that goes, merge must look at it again. */
+static int touch_removed(struct store_txn *t, uint64_t parent, struct bytes name)
+{
+	struct node dir;
+	int err = index_node_get(t->s->index, parent, &dir);
+	if (err < 0 || !(dir.flags & NODE_TOMBSTONE))
+		return err;
+	t->changed = dir.space;
+	return txn_stage(t, &(struct op){ .type = OP_TOUCHED_PUT, .ino = parent, .key = name });
+}
+
 static void set_name(struct link *l, const struct node *dir, struct bytes name)
 {
 	l->parent = l->shown_parent = dir->ino;
@@ -64,6 +75,8 @@ static int vacate(struct store_txn *t, const struct link *l, const struct node *
 {
 	struct bytes name = bytes_of(l->shown, l->shown_len);
 	int err = touched(t, l->shown_parent, name);
+	if (err == 0)
+		err = touch_removed(t, l->shown_parent, name);
 	if (err < 0 || n->version == 0 || n->kind != NODE_FILE || (n->change_bits & CHANGE_LINKS))
 		return err;
 	uint64_t ino, version;
