@@ -293,7 +293,7 @@ static void tell(struct batch *b, struct apply *a)
 	if (b->n_dropped > 0)
 		b->ss->poked = true;
 	if (b->ss->forked)
-		sync_space_alarm(b->ss, ERR_FORK, "the relay showed another history to another device");
+		sync_space_fork(b->ss);
 }
 
 /* One transaction. ERR_CONFLICT: nothing was done, conflicts lists the files that need a copy first. */

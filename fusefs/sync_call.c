@@ -172,11 +172,22 @@ static int run_catch_up(struct sync *s, struct sync_job *job)
 		return ERR_CANCELLED;
 	if (!ss)
 		return OK;
+	if (ss->alarm == ERR_FORK)
+		return ERR_FORK;
 	if (a->n) {
 		a->n = 0;
 		ss->caught_up = false;
 	}
 	return ss->caught_up && !ss->steps ? OK : ERR_AGAIN;
+}
+
+/* Entries are history too: where there are two, none is added. */
+static int run_may_append(struct sync *s, struct sync_job *job)
+{
+	const struct append_job *a = job->ctx;
+	const struct sync_space *ss = sync_space_of(s, a->space->row.row);
+
+	return ss && ss->alarm == ERR_FORK ? ERR_FORK : OK;
 }
 
 static int post(struct sync *s, int (*run)(struct sync *s, struct sync_job *job), struct append_job *a, int64_t deadline)
@@ -201,10 +212,14 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 	CLEANUP(buf_release) struct buf params = BUF_INIT(RESULT_MAX), list = BUF_INIT(RESULT_MAX), result = BUF_INIT(RESULT_MAX);
 	struct cbor_enc e = cbor_enc_init(&list);
 
+	struct append_job a = { .space = space, .blobs = blobs, .n = n };
+	int err = post(s, run_may_append, &a, deadline_mono_ns);
+	if (err < 0)
+		return err;
 	cbor_put_array(&e, n);
 	for (size_t i = 0; i < n; i++)
 		cbor_put_bytes(&e, blobs[i].p, blobs[i].len);
-	int err = cbor_enc_end(&e);
+	err = cbor_enc_end(&e);
 	map_uuid(&m, "space", &space->row.id);
 	map_raw(&m, "entries", buf_bytes(&list));
 	if (err == OK)
@@ -213,7 +228,6 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 		err = sync_call(s, space->row.relay, "coffer.append", buf_bytes(&params), deadline_mono_ns, NULL, NULL, &result, NULL);
 	if (err < 0)
 		return err;
-	struct append_job a = { .space = space, .blobs = blobs, .n = n };
 	if (map_get_bool(buf_bytes(&result), "ok", false)) {
 		a.cursor = map_get_uint(buf_bytes(&result), "cursor", 0);
 		return post(s, run_appended, &a, deadline_mono_ns);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Freshness. The chain value of each of the last KEEP cursors is kept; heads of other devices are compared with it. Another value at one
- * cursor means that the relay told two histories: FORK, and nothing is pushed there any more.
+ * cursor means that the relay told two histories: FORK. That is kept in the store, and from then on nothing of the space is pushed or
+ * pulled any more, also after a restart.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,6 +63,21 @@ int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id
 		return ERR_NOT_FOUND;
 	memcpy(ret_chain->b, b.data + 8, 32);
 	return OK;
+}
+
+static void fork_key(uint32_t row, char key[64])
+{
+	snprintf(key, 64, "forked/%" PRIu32, row);
+}
+
+int sync_head_forked(struct store_txn *t, uint32_t row)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
+	char key[64];
+
+	fork_key(row, key);
+	int err = txn_meta_get(t, key, &b);
+	return err == ERR_NOT_FOUND ? 0 : err < 0 ? err : 1;
 }
 
 static void seen_key(uint32_t row, const struct id32 *device, char key[96])
@@ -131,6 +147,10 @@ void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes bl
 	note_seen(t, ss->row, &h);
 	if (h.cursor == 0 || sync_head_kept(t, ss->row, h.cursor, &chain) < 0)
 		return;
-	if (!id32_equal(&chain, &h.chain))
-		ss->forked = true;
+	if (id32_equal(&chain, &h.chain))
+		return;
+	char key[64];
+	fork_key(ss->row, key);
+	(void)!txn_meta_put(t, key, bytes_str("1"));
+	ss->forked = true;
 }

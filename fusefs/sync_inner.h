@@ -182,6 +182,7 @@ void sync_space_connection(struct sync_space *ss); /* the peer's state changed *
 void sync_space_step(struct sync_space *ss, int64_t now);
 int64_t sync_space_due(const struct sync_space *ss, int64_t now);
 void sync_space_alarm(struct sync_space *ss, int err, const char *text); /* text: static */
+void sync_space_fork(struct sync_space *ss); /* two histories: stops for good */
 void sync_space_stored(struct sync_space *ss, int err); /* what became of a write to the store: of a full disk people are told */
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
 bool sync_space_may_push(const struct sync_space *ss);
@@ -232,7 +233,8 @@ int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t
 void sync_wait_confirmed(struct sync *s, const struct out_item *item);
 int sync_wait_copied(struct sync_space *ss, uint64_t ino, uint64_t copy) MUST_CHECK;
 
-/* sync_head.c */
+/* sync_head.c. sync_head_check writes in t, and sets ss->forked, if the head shows another history; sync_head_forked: 1 if one ever did. */
+int sync_head_forked(struct store_txn *t, uint32_t row) MUST_CHECK;
 int sync_head_make(struct sync_space *ss, struct buf *ret_blob) MUST_CHECK;
 void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes blob);
 

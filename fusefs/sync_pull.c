@@ -144,6 +144,8 @@ static void on_pulled(void *ctx, int err, struct bytes code, struct bytes item)
 	ss->call = 0;
 	ss->pulling = false;
 	log_debug("sync: space %s pulled to %llu: %s", log_id16(&ss->space->row.id).s, (unsigned long long)ss->pull_last, err_name(err));
+	if (ss->phase == PHASE_STOPPED)
+		return;
 	if (err == OK) {
 		ss->pull_more = ss->pull_more || map_get_bool(item, "more", false);
 		if (!ss->pull_more)
@@ -245,7 +247,8 @@ void sync_pull_run(struct sync_space *ss, int64_t now)
 		if (err < 0) {
 			log_warn("sync: space %s: step not applied: %s", log_id16(&ss->space->row.id).s, err_str(err));
 			clear_steps(ss);
-			ss->phase = PHASE_OFFLINE;
+			if (ss->phase != PHASE_STOPPED)
+				ss->phase = PHASE_OFFLINE;
 			sync_space_retry(ss, now);
 			return;
 		}

@@ -39,9 +39,12 @@ int sync_space_new(struct sync *s, struct space *space, struct sync_space **ret_
 	int err = lanes_new(&ss->lanes);
 	if (err == OK && (err = store_begin(s->config.store, &t)) == OK)
 		err = tree_state_load(t, ss->row, &ss->tree);
+	int forked = err == OK ? sync_head_forked(t, ss->row) : 0;
 	store_abort(&t);
+	if (forked > 0)
+		sync_space_fork(ss);
 	if (err == OK)
-		err = sync_push_load(ss);
+		err = forked < 0 ? forked : sync_push_load(ss);
 	if (err == OK && space->row.relay[0])
 		ss->peer = sync_peer_of(s, space->row.relay, true);
 	if (err == OK && space->row.relay[0] && !ss->peer)
@@ -80,6 +83,15 @@ void sync_space_alarm(struct sync_space *ss, int err, const char *text)
 	ss->alarm_text = text;
 	if (news)
 		log_warn("sync: space %s: %s (%s)", log_id16(&ss->space->row.id).s, text, err_name(err));
+}
+
+/* Calls under way end by themselves: what they bring is not looked at. */
+void sync_space_fork(struct sync_space *ss)
+{
+	ss->phase = PHASE_STOPPED;
+	sync_space_alarm(ss, ERR_FORK,
+			 "the relay showed another history to another device; nothing of this space is sent or fetched there any more. "
+			 "All that is here stays: copy what matters to a new space (`coffer space create`) at a relay that you trust");
 }
 
 void sync_space_stored(struct sync_space *ss, int err)
