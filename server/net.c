@@ -256,8 +256,9 @@ static int start_lws(struct net *n)
 		.foreign_loops = (void **)&n->loop,
 		.pt_serv_buf_size = 65536,
 		.fd_limit_per_thread = (unsigned)c->limits.connections + 1024,
-		.max_http_header_data = 32768, /* UCANs travel in a header */
-		.max_http_header_pool = 256,
+		/* UCANs travel in a header. The pool of header tables is left at its standard, one for each connection, made when needed: with
+		 * fewer, whoever sends half a header on as many sockets keeps all others out. */
+		.max_http_header_data = 32768,
 		.count_threads = 1,
 	};
 	int err;
