@@ -8,6 +8,7 @@
 #include <openssl/param_build.h>
 #include <sodium.h>
 #include "base/cleanup.h"
+#include "crypto/token_text.h"
 
 #define COORDINATE 32
 #define ES256_SIZE 64
@@ -210,6 +211,40 @@ int jws_verify(const struct jws *j, const struct jws_key *key)
 		return verify_rs256(key, j->signed_part, buf_bytes(&sig));
 	}
 	return ERR_INVALID;
+}
+
+/* n - s, for 0 < s < n. */
+static int negate(uint8_t s[COORDINATE])
+{
+	EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+	BIGNUM *v = BN_bin2bn(s, COORDINATE, NULL), *d = BN_new();
+	int err = ERR_NOMEM;
+
+	if (group && v && d) {
+		const BIGNUM *n = EC_GROUP_get0_order(group);
+
+		if (BN_is_zero(v) || BN_cmp(v, n) >= 0)
+			err = ERR_INVALID;
+		else if (BN_sub(d, n, v) == 1 && BN_bn2binpad(d, s, COORDINATE) == COORDINATE)
+			err = OK;
+	}
+	BN_free(d);
+	BN_free(v);
+	EC_GROUP_free(group);
+	return err;
+}
+
+int jws_twin(const struct jws *j, struct buf *ret_text)
+{
+	CLEANUP(buf_release) struct buf sig = BUF_INIT(ES256_SIZE + 3);
+	int err = jws_decode(j->signature, &sig);
+
+	if (err < 0 || sig.len != ES256_SIZE)
+		return err == ERR_NOMEM ? err : ERR_INVALID;
+	if ((err = negate(sig.data + COORDINATE)) < 0 || (err = buf_put(ret_text, j->signed_part.p, j->signed_part.len)) < 0 ||
+		(err = buf_put(ret_text, ".", 1)) < 0)
+		return err;
+	return token_text_put_base64(ret_text, buf_bytes(&sig));
 }
 
 /* --- keys --- */

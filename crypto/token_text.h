@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token_text: the little of JSON and base64url that tokens use, for token.c, session.c and delegation.c alone. Objects are
+ * token_text: the little of JSON and base64url that tokens use, for token.c, session.c, delegation.c and jws.c alone. Objects are
  * flat: strings without escapes, whole numbers, no blanks.
  */
 #ifndef COFFER_CRYPTO_TOKEN_TEXT_H

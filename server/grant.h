@@ -10,7 +10,7 @@
 struct grant {
 	int64_t exp; /* unix s */
 	size_t n;
-	struct id32 cids[UCAN_DEPTH];
+	struct id32 cids[UCAN_CIDS];
 };
 
 #endif

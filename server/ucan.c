@@ -89,26 +89,7 @@ static int read_claims(struct claims *c, const struct id16 *space, int64_t now)
 	return c->exp < now || nbf > now ? ERR_STALE : OK;
 }
 
-/* Header, claims and signature of one token; *ret_key is its issuer's. */
-static int open_token(
-	struct bytes text, const struct id16 *space, int64_t now, struct claims *ret_c, struct jws_key *ret_key)
-{
-	CLEANUP(json_release) json_t *header = NULL;
-	struct jws j;
-	int err;
-
-	if (text.len > UCAN_MAX || jws_split(text, &j) < 0)
-		return ERR_INVALID;
-	if ((err = json_part(j.header, &header)) < 0 || (err = json_part(j.claims, &ret_c->json)) < 0 ||
-		(err = read_claims(ret_c, space, now)) < 0)
-		return err;
-	if (jws_key_did(bytes_str(ret_c->iss), ret_key) < 0 || !json_string_at(header, "alg") ||
-		!jws_alg_is(bytes_str(json_string_at(header, "alg")), ret_key->kind))
-		return ERR_INVALID;
-	return jws_verify(&j, ret_key);
-}
-
-static int note_cid(struct ucan *u, struct bytes text)
+static int add_cid(struct ucan *u, struct bytes text)
 {
 	struct id32 *cid = &u->cids[u->n];
 
@@ -118,6 +99,40 @@ static int note_cid(struct ucan *u, struct bytes text)
 			return ERR_INVALID;
 	u->n++;
 	return OK;
+}
+
+/* A token is revoked by its text, and an ES256 signature has two: whoever is revoked under one would come back under the
+ * other. */
+static int note_cids(struct ucan *u, struct bytes text, const struct jws *j)
+{
+	CLEANUP(buf_release) struct buf twin = BUF_INIT(UCAN_MAX);
+	int err;
+
+	if ((err = add_cid(u, text)) < 0 || u->root.kind != JWS_P256)
+		return err;
+	if ((err = jws_twin(j, &twin)) < 0)
+		return err;
+	return add_cid(u, buf_bytes(&twin));
+}
+
+/* Header, claims and signature of one token; u->root is its issuer's key then. */
+static int open_token(struct bytes text, const struct id16 *space, int64_t now, struct claims *ret_c, struct ucan *u)
+{
+	CLEANUP(json_release) json_t *header = NULL;
+	struct jws j;
+	int err;
+
+	if (u->depth++ == UCAN_DEPTH || text.len > UCAN_MAX || jws_split(text, &j) < 0)
+		return ERR_INVALID;
+	if ((err = json_part(j.header, &header)) < 0 || (err = json_part(j.claims, &ret_c->json)) < 0 ||
+		(err = read_claims(ret_c, space, now)) < 0)
+		return err;
+	if (jws_key_did(bytes_str(ret_c->iss), &u->root) < 0 || !json_string_at(header, "alg") ||
+		!jws_alg_is(bytes_str(json_string_at(header, "alg")), u->root.kind))
+		return ERR_INVALID;
+	if ((err = jws_verify(&j, &u->root)) < 0)
+		return err;
+	return note_cids(u, text, &j);
 }
 
 /* Whether `parent` gives to c's issuer no less than c passes on. */
@@ -137,7 +152,7 @@ int ucan_verify(struct bytes text, const char *audience, const struct id16 *spac
 	CLEANUP(claims_release) struct claims c = { 0 };
 	int err;
 
-	if ((err = note_cid(&u, text)) < 0 || (err = open_token(text, space, now, &c, &u.root)) < 0)
+	if ((err = open_token(text, space, now, &c, &u)) < 0)
 		return err;
 	if (strcmp(c.aud, audience) != 0)
 		return ERR_CONTEXT;
@@ -147,10 +162,7 @@ int ucan_verify(struct bytes text, const char *audience, const struct id16 *spac
 	while (c.proof) {
 		struct claims parent = { 0 };
 
-		text = bytes_str(c.proof);
-		err = u.n == UCAN_DEPTH ? ERR_INVALID : note_cid(&u, text);
-		if (err == OK)
-			err = open_token(text, space, now, &parent, &u.root);
+		err = open_token(bytes_str(c.proof), space, now, &parent, &u);
 		if (err == OK)
 			err = check_link(&c, &parent);
 		claims_release(&c);

@@ -18,13 +18,15 @@
 
 #define UCAN_MAX 65536 /* characters */
 #define UCAN_DEPTH 8   /* tokens of a chain */
+#define UCAN_CIDS (2 * UCAN_DEPTH) /* of each token, and of its text with the other signature */
 
 enum ucan_command { UCAN_READ = 1, UCAN_WRITE = 2, UCAN_ADMIN = 3 };
 
 struct ucan {
 	struct jws_key root; /* issuer of the innermost token */
 	int64_t exp;         /* unix s: the earliest of the chain */
-	struct id32 cids[UCAN_DEPTH];
+	size_t depth;        /* tokens */
+	struct id32 cids[UCAN_CIDS];
 	size_t n;
 };
 

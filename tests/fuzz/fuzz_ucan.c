@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (id16_parse("11111111-1111-1111-1111-111111111111", 36, &space) < 0)
 		abort();
 	if (ucan_verify(bytes_of(p, n), audience, &space, UCAN_READ, 1900000000, &u) == OK &&
-		(u.exp < 1900000000 || u.n == 0 || u.n > UCAN_DEPTH))
+		(u.exp < 1900000000 || u.n == 0 || u.n > UCAN_CIDS || u.depth > UCAN_DEPTH))
 		abort();
 	return 0;
 }

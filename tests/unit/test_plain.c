@@ -167,6 +167,12 @@ static void refused(struct answer a, const char *code, const char *message)
 	answer_release(&a);
 }
 
+static void refused_not(struct answer a)
+{
+	assert_false(a.last.is_error);
+	answer_release(&a);
+}
+
 static void expect_bytes(const struct message *m, const char *hex)
 {
 	struct bytes got = message_bytes(m);
@@ -504,6 +510,52 @@ static void a_revoked_chain_opens_nothing(void **state)
 	assert_int_equal(a.chunks, 0);
 	answer_release(&a);
 	refused(ask(x, x->b, "membership.list", x->ub, "since_seq", 0), "forbidden", "forbidden");
+}
+
+/* (r, n - s) for (r, s): anybody can compute it, and it verifies. free() it. */
+static char *twin_of(const char *ucan)
+{
+	struct buf b = BUF_INIT(UCAN_MAX);
+	struct jws j;
+	char *text;
+
+	assert_int_equal(jws_split(bytes_str(ucan), &j), 0);
+	assert_int_equal(jws_twin(&j, &b), 0);
+	text = strndup((const char *)b.data, b.len);
+	assert_non_null(text);
+	assert_string_not_equal(text, ucan);
+	buf_release(&b);
+	return text;
+}
+
+static void a_revoked_ucan_does_not_come_back_under_its_other_signature(void **state)
+{
+	struct scene *x = *state;
+	char *twin = twin_of(x->ub), *again = twin_of(twin), *parent = twin_of(x->ua);
+	char *child = plain_party_ucan(&x->alice, x->bob.did, &x->space, "/space/write", relay_now(&x->r.relay) + 9, parent);
+	char hex[ID32_TEXT_SIZE];
+	struct id32 cid;
+	struct params p;
+
+	assert_string_equal(again, x->ub);
+	push_ok(x, x->b, SPACE, twin, R1, "one", 0, 1);
+	push_ok(x, x->b, SPACE, child, R1, "two", 1, 2);
+	for (int i = 0; i < 2; i++) { /* bob's, then what alice stands on herself */
+		ucan_cid(bytes_str(i ? x->ua : x->ub), &cid);
+		id32_format(&cid, hex);
+		begin(&p, 3);
+		put_text(&p, "space", SPACE);
+		put_text(&p, "ucan", x->ua);
+		put_text(&p, "ucan_cid", hex);
+		refused_not(call(x, x->a, "membership.revoke", &p));
+		push_refused(x, x->b, SPACE, twin, R2, 0, "forbidden");
+	}
+	push_refused(x, x->b, SPACE, child, R2, 0, "forbidden");
+	push_refused(x, x->a, SPACE, parent, R2, 0, "forbidden");
+	free(twin);
+	free(again);
+	free(parent);
+	free(child);
 }
 
 static void rights_end_with_their_time(void **state)
@@ -902,6 +954,7 @@ int main(void)
 		TEST(members_stand_in_one_chain),
 		TEST(ten_appends_an_hour),
 		TEST(a_revoked_chain_opens_nothing),
+		TEST(a_revoked_ucan_does_not_come_back_under_its_other_signature),
 		TEST(rights_end_with_their_time),
 		TEST(a_key_turns_once),
 		TEST(file_keys_need_their_scope),

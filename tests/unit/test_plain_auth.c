@@ -102,10 +102,10 @@ static void a_chain_leads_to_its_root(void **state)
 	a = plain_party_ucan(&root, alice.did, &space, "/space/admin", NOW + 100, NULL);
 	b = plain_party_ucan(&alice, bob.did, &space, "/space/write", NOW + 50, a);
 	assert_int_equal(verify(a, alice.did, UCAN_ADMIN, &u), 0);
-	assert_int_equal(u.n, 1);
+	assert_int_equal(u.depth, 1);
 	assert_int_equal(verify(b, bob.did, UCAN_WRITE, &u), 0);
 	assert_memory_equal(u.root.b, root.point, 33);
-	assert_int_equal(u.n, 2);
+	assert_int_equal(u.depth, 2);
 	assert_int_equal(u.exp, NOW + 50);
 	assert_int_equal(verify(b, bob.did, UCAN_READ, &u), 0);
 	assert_int_equal(verify(b, bob.did, UCAN_ADMIN, &u), ERR_FORBIDDEN);
@@ -197,7 +197,8 @@ static void chains_end(void **state)
 		text = next;
 	}
 	assert_int_equal(verify(text, p.did, UCAN_READ, &u), 0);
-	assert_int_equal(u.n, UCAN_DEPTH);
+	assert_int_equal(u.depth, UCAN_DEPTH);
+	assert_int_equal(u.n, UCAN_CIDS);
 	next = plain_party_ucan(&p, p.did, &space, "/space/read", NOW + 10, text);
 	assert_int_equal(verify(next, p.did, UCAN_READ, &u), ERR_INVALID);
 	free(text);
