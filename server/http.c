@@ -10,6 +10,7 @@
 #include "server/rpc.h"
 #include "wire/chunk.h"
 
+#define SECOND 1000000000ll
 #define BODY_NS 120000000000ll /* of a whole body, in or out */
 #define CHUNK_ROUTE "/api/v1/coffer/spaces/"
 
@@ -34,7 +35,7 @@ static struct request *request_open(struct net *n, struct lws *wsi)
 		.in = BUF_INIT(CHUNK_MAX_BLOB),
 		.out = BUF_INIT(4u << 20),
 		.type = "application/json" };
-	r->started = n->relay->env->mono_ns(n->relay->env->ctx);
+	r->started = r->moved = n->relay->env->mono_ns(n->relay->env->ctx);
 	r->next = n->requests[r->id % NET_BUCKETS];
 	n->requests[r->id % NET_BUCKETS] = r;
 	return r;
@@ -175,14 +176,34 @@ static bool is_late(const struct request *r, uint64_t length)
 	return env->mono_ns(env->ctx) - r->started > BODY_NS + (int64_t)(length >> 16) * 1000000000;
 }
 
-static int pause_seconds(const struct request *r)
+static int64_t pause_seconds(const struct request *r)
 {
-	return (int)relay_config(r->net->relay)->limits.http_pause_seconds;
+	return (int64_t)relay_config(r->net->relay)->limits.http_pause_seconds;
 }
 
 void request_expect_more(struct request *r)
 {
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, pause_seconds(r));
+	const struct env *env = r->net->relay->env;
+
+	r->moved = env->mono_ns(env->ctx);
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_KEPT_SECONDS);
+}
+
+static void tick(struct request *r, int64_t now)
+{
+	if (r->phase != PHASE_BODY && r->phase != PHASE_SEND)
+		return;
+	if (now > r->moved + pause_seconds(r) * SECOND || is_late(r, r->phase == PHASE_BODY ? r->length : r->size))
+		lws_set_timeout(r->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+	else
+		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_KEPT_SECONDS);
+}
+
+void http_tick(struct net *n, int64_t now)
+{
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		for (struct request *r = n->requests[i]; r; r = r->next)
+			tick(r, now);
 }
 
 /* The next slice of a long answer; without one the answer breaks off. */
@@ -205,6 +226,7 @@ static int request_writable(struct request *r)
 		if (write_headers(r) < 0)
 			return -1;
 		r->phase = PHASE_SEND;
+		request_expect_more(r);
 		if (r->out.len && r->verb != VERB_HEAD) {
 			lws_callback_on_writable(r->wsi);
 			return 0;
@@ -384,12 +406,17 @@ bool request_address_is_full(const struct request *r, bool uploads)
 	       count >= (uploads ? c->limits.http_uploads_per_address : c->limits.http_requests_per_address);
 }
 
-void request_begin_upload(struct request *r)
+void request_begin_draining(struct request *r)
 {
 	r->uploading = true;
 	r->net->n_requests++;
 	r->phase = PHASE_BODY;
 	request_expect_more(r);
+}
+
+void request_begin_upload(struct request *r)
+{
+	request_begin_draining(r);
 	send_continue(r);
 }
 

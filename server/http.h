@@ -12,9 +12,16 @@
 
 #include "server/net.h"
 
+/* What libwebsockets lets pass without a piece of a body, before and after each callback: it has no other place for this than the
+ * context's time-out. http_tick puts it off while a request may still wait, and ends those that waited too long. */
+#define HTTP_KEPT_SECONDS 60
+
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
 /* A job of a request came back. Takes it. */
 void http_done(struct net *n, struct job *j);
+
+/* Once a second; `now`: monotonic ns. */
+void http_tick(struct net *n, int64_t now);
 
 #endif

@@ -42,14 +42,21 @@ static int header(const struct request *r, const char *name, char *out, size_t s
 	return lws_hdr_custom_copy(r->wsi, out, (int)size, name, (int)strlen(name));
 }
 
-/* Answers once the body has been read if it is small; a connection closed in the middle of it may lose the answer. */
+static bool uploads_are_full(const struct request *r)
+{
+	return request_address_is_full(r, true) ||
+	       r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads;
+}
+
+/* Answers once the body has been read if it is small and of somebody known; a connection closed in the middle of it may lose the
+ * answer. */
 static int refuse(struct request *r, int status, const char *message)
 {
-	if (r->verb == VERB_PUT && r->length && r->length <= DRAIN_MAX && !r->upload &&
+	if (r->verb == VERB_PUT && r->length && r->length <= DRAIN_MAX && !r->upload && r->caller && !uploads_are_full(r) &&
 		(r->upload = calloc(1, sizeof *r->upload))) {
 		r->upload->status = status;
 		r->upload->answer = (struct buf)BUF_INIT(4096);
-		r->phase = PHASE_BODY;
+		request_begin_draining(r);
 		return buf_printf(&r->upload->answer, "{\"error\":\"%s\"}", message) < 0 ? ERR_NOMEM : 1;
 	}
 	r->close = r->verb == VERB_PUT;
@@ -131,8 +138,7 @@ static int start_upload(struct request *r, struct job *j)
 	struct upload *u;
 	int err;
 
-	if (request_address_is_full(r, true) ||
-		r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
+	if (uploads_are_full(r)) {
 		job_free(r->net->relay, j);
 		return refuse(r, 503, "too many uploads");
 	}

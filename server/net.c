@@ -260,6 +260,7 @@ static int start_lws(struct net *n)
 		 * fewer, whoever sends half a header on as many sockets keeps all others out. */
 		.max_http_header_data = 32768,
 		.count_threads = 1,
+		.timeout_secs = HTTP_KEPT_SECONDS,
 	};
 	int err;
 
@@ -359,6 +360,7 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int events)
 
 	(void)timer, (void)events;
 	ws_tick(n, now);
+	http_tick(n, now);
 	tell_late(n, now);
 	feed_watchdog(n, now);
 	for (size_t i = 0; n->full && i < n->listener.n; i++)

@@ -18,7 +18,7 @@ struct request {
 	uint64_t id;
 	enum verb verb;
 	enum phase phase;
-	int64_t started;
+	int64_t started, moved; /* monotonic ns; a piece of a body came in or went out */
 	struct caller *caller;
 	bool counted; /* among those of its address */
 	struct id16 space, chunk;
@@ -55,6 +55,8 @@ const char *request_authenticate(struct request *r, int *ret_status);
 bool request_address_is_full(const struct request *r, bool uploads);
 /* Starts to take a body: counts it, and tells a client that waits for it to go on. */
 void request_begin_upload(struct request *r);
+/* The same for a body that is read only to be thrown away. */
+void request_begin_draining(struct request *r);
 void request_expect_more(struct request *r); /* the time for the next piece starts again */
 
 #endif

@@ -2,6 +2,8 @@
 /* What a client tries against a real relay over its port. */
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "tests/lib/relay_process.h"
@@ -9,6 +11,8 @@
 
 #define PUSHED_MAX (64u << 20)
 #define HALF_HEADERS 400
+#define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
+#define CHUNK "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 /* Asks on and on and reads nothing: the relay must stop to read, not keep the answers. */
 static void answers_that_nobody_reads(void **state)
@@ -55,6 +59,18 @@ static void answers_that_nobody_reads(void **state)
 	relay_process_remove(&relay);
 }
 
+static int dial(uint16_t port)
+{
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+	return fd;
+}
+
 /* Half a header on more sockets than there were header tables once: others are answered all the same, and not only after
  * these have timed out. */
 static void half_a_header_on_many_sockets(void **state)
@@ -62,20 +78,14 @@ static void half_a_header_on_many_sockets(void **state)
 	static const char half[] = "GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ";
 	static const char whole[] = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 	struct relay_process relay = { .pid = 0 };
-	struct buf answer = BUF_INIT(65536);
+	struct buf answer = BUF_INIT(1u << 20);
 	int fds[HALF_HEADERS];
 	char byte;
 
 	(void)state;
 	relay_process_start(&relay);
 	for (size_t i = 0; i < COUNT(fds); i++) {
-		struct sockaddr_in a = { .sin_family = AF_INET,
-			.sin_port = htons(relay.port),
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_true(fds[i] >= 0);
-		assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof a), 0);
+		fds[i] = dial(relay.port);
 		assert_int_equal(send(fds[i], half, sizeof half - 1, MSG_NOSIGNAL), sizeof half - 1);
 	}
 	assert_int_equal(http_raw(relay.port, bytes_str(whole), &answer), 200);
@@ -86,11 +96,70 @@ static void half_a_header_on_many_sockets(void **state)
 	relay_process_remove(&relay);
 }
 
+/* A connection on which an upload has begun and stopped. */
+static int stop_in_an_upload(const struct relay_process *relay, const struct party *p)
+{
+	struct buf token = BUF_INIT(65536), b = BUF_INIT(65536);
+	int fd = dial(relay->port);
+
+	rpc_token(p, relay->url, &token);
+	assert_int_equal(buf_printf(&b,
+				 "PUT /api/v1/coffer/spaces/" SPACE "/chunks/" CHUNK " HTTP/1.1\r\nHost: x\r\n"
+				 "Authorization: Bearer %.*s\r\nContent-Length: 1000\r\n\r\nbegin",
+				 (int)token.len, (const char *)token.data),
+		0);
+	assert_int_equal(send(fd, b.data, b.len, MSG_NOSIGNAL), b.len);
+	buf_release(&token);
+	buf_release(&b);
+	return fd;
+}
+
+static void an_upload_may_pause_as_long_as_is_set(void **state)
+{
+	struct relay_process relay = { .pid = 0 };
+	struct party alice;
+	struct pollfd p = { .events = POLLIN };
+	char byte;
+
+	(void)state;
+	party_init(&alice, "laptop");
+	relay_process_start(&relay); /* 20 s: longer than libwebsockets waits by itself */
+	p.fd = stop_in_an_upload(&relay, &alice);
+	assert_int_equal(poll(&p, 1, 7000), 0);
+	close(p.fd);
+	relay_process_kill(&relay, SIGKILL);
+	setenv("COFFER_RELAY_LIMITS_HTTP_PAUSE_SECONDS", "1", 1);
+	relay_process_start(&relay);
+	unsetenv("COFFER_RELAY_LIMITS_HTTP_PAUSE_SECONDS");
+	p.fd = stop_in_an_upload(&relay, &alice);
+	assert_int_equal(poll(&p, 1, RPC_DEADLINE_S * 1000), 1);
+	assert_true(recv(p.fd, &byte, 1, 0) <= 0);
+	close(p.fd);
+	party_release(&alice);
+	relay_process_remove(&relay);
+}
+
+static void a_strangers_body_is_not_waited_for(void **state)
+{
+	static const char request[] = "PUT /api/v1/spaces/" SPACE "/files/" CHUNK " HTTP/1.1\r\nHost: x\r\n"
+				      "Content-Length: 1000\r\n\r\nbegin";
+	struct relay_process relay = { .pid = 0 };
+	struct buf answer = BUF_INIT(1u << 20);
+
+	(void)state;
+	relay_process_start(&relay);
+	assert_int_equal(http_raw(relay.port, bytes_str(request), &answer), 401);
+	buf_release(&answer);
+	relay_process_remove(&relay);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_that_nobody_reads),
 		cmocka_unit_test(half_a_header_on_many_sockets),
+		cmocka_unit_test(an_upload_may_pause_as_long_as_is_set),
+		cmocka_unit_test(a_strangers_body_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
