@@ -96,6 +96,9 @@ const struct setting config_table[] = {
 	NUMBER(limits, spaces_per_minute, 60, 1, 1000000),
 	NUMBER(limits, entries_burst, 1000, 1, 1000000, .about = "Log entries by one address: at once, and after that."),
 	NUMBER(limits, entries_per_minute, 1200, 1, 1000000),
+	NUMBER(limits, letters_burst, 100, 1, 1000000, .about =
+		"Letters into mailboxes (the plain protocol's invitations) by one address: at once, and after that."),
+	NUMBER(limits, letters_per_minute, 60, 1, 1000000),
 };
 /* clang-format on */
 

@@ -25,7 +25,7 @@ struct file_job {
 	struct plain_right right;
 	bool asked;
 	struct depot_plain sp;
-	uint64_t size, sent;
+	uint64_t size, sent; /* size: of an upload from the beginning */
 };
 
 extern const struct method method_file_check, method_file_keep, method_file_store, method_file_get;

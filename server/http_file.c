@@ -7,12 +7,14 @@
 #include "server/request.h"
 
 #define DRAIN_MAX (1u << 20)
+#define HELD_MAX (256u << 10)
 
 struct upload {
 	struct job *job;          /* when it is here and not at work */
-	struct blob_spool *spool; /* until it is the job's; NULL: what comes is thrown away */
+	struct buf held;          /* what came before the look-up was back, while that is little: nothing goes to the disk for nothing */
+	struct blob_spool *spool; /* until it is the job's; NULL: not yet */
 	bool arrived;             /* the whole body */
-	int status;               /* the answer, once it is known */
+	int status;               /* the answer, once it is known; what comes then is thrown away */
 	struct buf answer;
 };
 
@@ -27,6 +29,7 @@ void upload_free(struct relay *relay, struct upload *u)
 		return;
 	job_free(relay, u->job);
 	blob_spool_free(u->spool);
+	buf_release(&u->held);
 	buf_release(&u->answer);
 	free(u);
 }
@@ -135,18 +138,20 @@ static int read_request(struct request *r, const char *path, struct file_job *f)
 
 static int start_upload(struct request *r, struct job *j)
 {
+	struct file_job *f = j->state;
 	struct upload *u;
-	int err;
 
 	if (uploads_are_full(r)) {
 		job_free(r->net->relay, j);
 		return refuse(r, 503, "too many uploads");
 	}
 	u = r->upload = calloc(1, sizeof *u);
-	if (!u || (err = blob_spool_new(r->net->relay->blobs, &u->spool)) < 0) {
+	if (!u) {
 		job_free(r->net->relay, j);
-		return refuse(r, 507, "no room for the file");
+		return ERR_NOMEM;
 	}
+	f->size = r->length;
+	u->held = (struct buf)BUF_INIT(HELD_MAX);
 	u->answer = (struct buf)BUF_INIT(4096);
 	request_begin_upload(r);
 	net_dispatch(r->net, j);
@@ -185,17 +190,32 @@ int file_route(struct request *r, const char *path)
 
 /* --- upload --- */
 
+static void spool_write(struct request *r, struct bytes piece)
+{
+	struct upload *u = r->upload;
+	int err = OK;
+
+	if (!u->spool && (err = blob_spool_new(r->net->relay->blobs, &u->spool)) == OK)
+		err = blob_spool_write(u->spool, buf_bytes(&u->held));
+	buf_release(&u->held);
+	if (err == OK)
+		err = blob_spool_write(u->spool, piece);
+	if (err == OK)
+		return;
+	u->status = err == ERR_NO_SPACE ? 507 : 500;
+	blob_spool_free(STEAL(&u->spool));
+}
+
 int file_body(struct request *r, struct bytes piece)
 {
 	struct upload *u = r->upload;
-	int err;
 
-	if (!u->spool)
+	if (u->status)
 		return OK;
-	if ((err = blob_spool_write(u->spool, piece)) < 0) {
-		u->status = err == ERR_NO_SPACE ? 507 : 500;
-		blob_spool_free(STEAL(&u->spool));
-	}
+	if (u->spool || u->job || u->held.len + piece.len > HELD_MAX)
+		spool_write(r, piece);
+	else
+		return buf_put(&u->held, piece.p, piece.len);
 	return OK;
 }
 
@@ -239,7 +259,7 @@ int file_body_ends(struct request *r)
 {
 	struct upload *u = r->upload;
 
-	if (u->spool && blob_spool_size(u->spool) != r->length)
+	if (!u->status && (u->spool ? blob_spool_size(u->spool) : u->held.len) != r->length)
 		return -1;
 	u->arrived = true;
 	r->phase = PHASE_WORK;
@@ -260,12 +280,15 @@ static void upload_step_done(struct request *r, struct job *j)
 	}
 	if (j->more) {
 		u->job = j;
+		if (!u->status)
+			spool_write(r, bytes_of(NULL, 0));
 	} else {
 		u->status = j->status ? j->status : 500;
 		u->answer = j->body;
 		j->body = (struct buf)BUF_INIT(0);
 		job_free(r->net->relay, j);
 		blob_spool_free(STEAL(&u->spool));
+		buf_release(&u->held);
 	}
 	go_on(r);
 }

@@ -13,7 +13,7 @@
 #define SECOND 1000000000ll
 #define BACKOFF_MAX (3600 * SECOND)
 
-#define LIMITS 3
+#define LIMITS 4
 
 struct rule {
 	int64_t burst, miss_burst;
@@ -49,6 +49,7 @@ void limits_configure(struct limits *l, const struct config *c)
 	l->rules[LIMIT_INVITE].miss_every = 60 * SECOND / (int64_t)c->limits.invite_misses_per_minute;
 	l->rules[LIMIT_GENESIS] = rule_of(c->limits.spaces_burst, c->limits.spaces_per_minute);
 	l->rules[LIMIT_ENTRY] = rule_of(c->limits.entries_burst, c->limits.entries_per_minute);
+	l->rules[LIMIT_MAIL] = rule_of(c->limits.letters_burst, c->limits.letters_per_minute);
 	pthread_mutex_unlock(&l->lock);
 }
 

@@ -21,7 +21,8 @@
 enum limit {
 	LIMIT_INVITE,  /* look-ups, and misses with back-off */
 	LIMIT_GENESIS, /* new spaces */
-	LIMIT_ENTRY    /* log entries, good or bad, which cost the writer signatures */
+	LIMIT_ENTRY,   /* log entries, good or bad, which cost the writer signatures */
+	LIMIT_MAIL     /* letters into mailboxes */
 };
 
 struct limits;

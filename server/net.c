@@ -40,6 +40,16 @@ struct late {
 	int64_t due; /* monotonic ns */
 };
 
+/* One notice says as much as many. */
+static bool is_late_due(const struct net *n, const struct id32 *mailbox)
+{
+	const struct late *l = n->late;
+
+	while (l && !id32_equal(&l->mailbox, mailbox))
+		l = l->next;
+	return l != NULL;
+}
+
 /* A random 1 to 5 s from now. */
 static void tell_mailbox_late(struct net *n, const struct id32 *mailbox)
 {
@@ -47,8 +57,10 @@ static void tell_mailbox_late(struct net *n, const struct id32 *mailbox)
 	struct late *l = calloc(1, sizeof *l);
 	uint32_t ms;
 
-	if (!l)
-		return; /* the mailbox will be looked into anyway */
+	if (!l || is_late_due(n, mailbox)) {
+		free(l); /* without memory: the mailbox will be looked into anyway */
+		return;
+	}
 	env->random(env->ctx, &ms, sizeof ms);
 	l->mailbox = *mailbox;
 	l->due = env->mono_ns(env->ctx) + (1000 + ms % 4000) * 1000000ll;

@@ -3,6 +3,8 @@
 
 #include "server/rpc.h"
 
+#define ROW_BYTES 128 /* of a row beside its content, about */
+
 void plain_ask(const struct relay *relay, const struct caller *who, const struct id16 *space, struct bytes ucan,
 	enum ucan_command need, struct plain_right *ret_right)
 {
@@ -95,6 +97,8 @@ int plain_refuse(struct job *j, int err)
 		return job_error(j, "forbidden", "forbidden");
 	case ERR_NOT_FOUND:
 		return job_error(j, "not_found", "not found");
+	case ERR_NO_SPACE:
+		return job_error(j, "storage_full", "no room");
 	default:
 		return err;
 	}
@@ -110,4 +114,9 @@ int plain_count(struct relay *relay, const struct caller *who, const char *what,
 	if (n < 0)
 		return (int)n;
 	return n >= max ? ERR_RATE_LIMITED : OK;
+}
+
+int plain_check_room(struct relay *relay, size_t bytes)
+{
+	return quota_check(&relay->quota, relay, 0, bytes + ROW_BYTES);
 }

@@ -44,7 +44,7 @@ const struct grant *plain_grant(const struct plain_right *right);
 /* Reads `space` and the optional `ucan` of params, and asks. ERR_INVALID: invalid params; ERR_RANGE: no space id. */
 int plain_read_right(const struct relay *relay, const struct job *j, struct bytes params, enum ucan_command need,
 	struct id16 *ret_space, struct plain_right *ret_right) MUST_CHECK;
-/* Answers what plain_read_right or plain_open refused. Store failures are passed back. */
+/* Answers what plain_read_right, plain_open or plain_check_room refused. Store failures are passed back. */
 int plain_refuse(struct job *j, int err) MUST_CHECK;
 
 /* An entry of the membership chain, as pulls, lists and notifications show it. */
@@ -53,6 +53,10 @@ void plain_put_member(struct cbor_enc *e, const struct depot_item *it);
 /* ERR_RATE_LIMITED if the caller did `what` `max` times in the last `seconds`, and such things are counted. In the writer's
  * transaction; depot_deed_put counts one more. */
 int plain_count(struct relay *relay, const struct caller *who, const char *what, int64_t seconds, int64_t max) MUST_CHECK;
+
+/* Whether the disk has room for more above its reserve (quota.h; the plain protocol has no quotas yet). ERR_NO_SPACE. Writer
+ * thread. */
+int plain_check_room(struct relay *relay, size_t bytes) MUST_CHECK;
 
 /* The epoch of a wrapped key. */
 static inline uint64_t plain_epoch(struct bytes dek)

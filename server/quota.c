@@ -7,23 +7,36 @@
 #define LOOK_NS 1000000000ll
 #define RESERVE_PART 20 /* the reserve is never more than this part of the disk */
 
-static void look(struct quota *q, struct relay *r)
+/* The disk's free bytes, UINT64_MAX if it does not say (a write will tell), and how many of them are to stay. */
+static uint64_t ask_disk(const struct relay *r, uint64_t *ret_reserve)
 {
 	const struct config *c = relay_config(r);
-	int64_t now = r->env->mono_ns(r->env->ctx);
 	struct statvfs v;
 	uint64_t whole;
+
+	*ret_reserve = 0;
+	if (statvfs(c->storage.data, &v) < 0)
+		return UINT64_MAX;
+	whole = (uint64_t)v.f_blocks * v.f_frsize;
+	*ret_reserve = c->storage.reserve_bytes < whole / RESERVE_PART ? c->storage.reserve_bytes : whole / RESERVE_PART;
+	return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+int quota_check_disk(const struct relay *r, uint64_t bytes)
+{
+	uint64_t reserve, available = ask_disk(r, &reserve);
+
+	return available < bytes || available - bytes < reserve ? ERR_NO_SPACE : OK;
+}
+
+static void look(struct quota *q, const struct relay *r)
+{
+	int64_t now = r->env->mono_ns(r->env->ctx);
 
 	if (q->looked_at && now - q->looked_at < LOOK_NS)
 		return;
 	q->looked_at = now;
-	if (statvfs(c->storage.data, &v) < 0) {
-		q->available = UINT64_MAX; /* a write will tell */
-		return;
-	}
-	whole = (uint64_t)v.f_blocks * v.f_frsize;
-	q->available = (uint64_t)v.f_bavail * v.f_frsize;
-	q->reserve = c->storage.reserve_bytes < whole / RESERVE_PART ? c->storage.reserve_bytes : whole / RESERVE_PART;
+	q->available = ask_disk(r, &q->reserve);
 }
 
 static bool is_over(uint64_t all, uint64_t limit, uint64_t more)

@@ -28,4 +28,7 @@ struct quota {
 /* `space`: its number in the store, or 0 to ask for the disk alone. ERR_NO_SPACE, or the store's errors. */
 int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes) MUST_CHECK;
 
+/* Asks the disk alone, now; nobody may use the reserve. ERR_NO_SPACE. Any thread. */
+int quota_check_disk(const struct relay *r, uint64_t bytes) MUST_CHECK;
+
 #endif

@@ -90,9 +90,14 @@ static int check_upload(struct relay *relay, struct job *j, struct depot *store)
 
 static int check_run(struct relay *relay, struct job *j, struct depot *store)
 {
+	const struct file_job *f = j->state;
 	int err = check_upload(relay, j, store);
 
-	return err < 0 ? err : !err;
+	if (err)
+		return err < 0 ? err : OK;
+	if (quota_check_disk(relay, f->size) < 0)
+		return fail(j, 507, "no room for the file");
+	return 1;
 }
 
 static int keep_run(struct relay *relay, struct job *j, struct depot *store)

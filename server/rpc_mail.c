@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Invitations: sealed letters in mailboxes. Anybody may write to any mailbox; only its owner reads it. They stay 7 days.
+ * Invitations: sealed letters in mailboxes. Anybody whom the relay lets make spaces may write to any mailbox; only its owner reads it. They stay 7 days.
  *
  *	invitation.create {mailbox_id, payload} -> {id, payload, created_at, expires_at}
  *	invitation.list {limit, after} -> {invitations}
@@ -125,6 +125,12 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "payload_too_large", "payload too large");
 	if (server.len)
 		return job_error(j, "bad_request", "federation is not enabled on this server");
+	if (relay->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
+		return job_error(j, "forbidden", "strangers write no letters on this relay");
+	if (limits_take(relay->limits, LIMIT_MAIL, j->caller->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
+		return job_error(j, "rate_limited", "too many letters");
+	if ((err = plain_check_room(relay, m.payload.len)) < 0)
+		return plain_refuse(j, err);
 	return store_mail(relay, j, &m);
 }
 

@@ -178,6 +178,8 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 		return plain_refuse(j, err);
 	if ((err = follows(store, &sp, a)) <= 0)
 		return err < 0 ? err : job_error(j, "conflict", "conflict");
+	if ((err = plain_check_room(relay, a->payload.len)) < 0)
+		return plain_refuse(j, err);
 	return write_member(relay, j, &sp, a);
 }
 

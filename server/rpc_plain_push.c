@@ -277,6 +277,8 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_refuse(j, "key_generation_stale");
 	if ((err = compare(store, &sp, p)) <= 0)
 		return err < 0 ? err : job_refuse(j, "conflict");
+	if ((err = plain_check_room(relay, j->in.len)) < 0)
+		return err == ERR_NO_SPACE ? job_refuse(j, "storage_full") : err;
 	sp.cursor++;
 	if ((err = store_changes(relay, &sp, p)) < 0 || (err = depot_plain_update(store, &sp)) < 0 ||
 		(err = notify(j, &sp, p)) < 0)

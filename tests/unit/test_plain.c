@@ -808,6 +808,43 @@ static void ten_letters_an_hour(void **state)
 
 /* --- files --- */
 
+static void strangers_write_letters_only_where_they_are_welcome(void **state)
+{
+	struct scene *x = *state;
+	char box[ID32_TEXT_SIZE];
+
+	id32_format(&x->b->plain.mailbox, box);
+	x->r.relay.strangers = STRANGERS_OWNERS;
+	refused_not(invite(x, box, "from an issuer's person"));
+	x->a->plain.trusted = false;
+	refused(invite(x, box, "spam"), "forbidden", NULL);
+	x->r.relay.strangers = STRANGERS_OPEN;
+	x->a->plain.counted = false;
+	for (uint64_t i = 1; i < relay_config(&x->r.relay)->limits.letters_burst; i++)
+		refused_not(invite(x, box, "spam"));
+	refused(invite(x, box, "spam"), "rate_limited", "too many letters");
+	fake_env_advance(x->r.env, 2000000000ll);
+	refused_not(invite(x, box, "one more"));
+}
+
+static void on_a_full_disk_nothing_is_taken(void **state)
+{
+	struct scene *x = *state;
+	struct quota *q = &x->r.relay.quota;
+	struct id32 hash;
+	char box[ID32_TEXT_SIZE];
+
+	push_ok(x, x->b, SPACE, x->ub, R1, "one", 0, 1);
+	q->looked_at = x->r.relay.env->mono_ns(x->r.relay.env->ctx);
+	q->available = 0;
+	id32_format(&x->b->plain.mailbox, box);
+	push_refused(x, x->b, SPACE, x->ub, R2, 0, "storage_full");
+	refused(invite(x, box, "letter"), "storage_full", NULL);
+	refused(append(x, 0, NULL, "entry", &hash), "storage_full", NULL);
+	q->available = UINT64_MAX;
+	push_ok(x, x->b, SPACE, x->ub, R2, "two", 0, 2);
+}
+
 static void a_files_bytes_go_an_hour_after_its_record(void **state)
 {
 	struct scene *x = *state;
@@ -963,6 +1000,8 @@ int main(void)
 		TEST(only_owners_make_spaces),
 		TEST(letters_reach_their_mailbox_alone),
 		TEST(ten_letters_an_hour),
+		TEST(strangers_write_letters_only_where_they_are_welcome),
+		TEST(on_a_full_disk_nothing_is_taken),
 		TEST(a_files_bytes_go_an_hour_after_its_record),
 		TEST(a_subscription_tells_where_the_space_stands),
 		TEST(an_unused_subscription_is_known_bytes),
