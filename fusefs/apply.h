@@ -81,7 +81,7 @@ struct conflict_copy {
 
 /* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file (in the space's root, `root`, if it is shown nowhere), with its content, mode and
  * mtime, marked NODE_CONFLICT. Outside of any transaction; it gets its name last, so a crash or an error leaves nothing that is seen.
- * ERR_NOT_FOUND: the file has no name any more. */
+ * ERR_NOT_FOUND: the file has no name any more. ERR_BUSY: the directories it was in went again and again; try later. */
 int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
 			struct conflict_copy *ret_copy) MUST_CHECK;
 

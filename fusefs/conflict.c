@@ -13,7 +13,8 @@
 #include "fusefs/apply.h"
 
 #define NS 1000000000ll
-#define TRIES 100
+#define NUMBERS 100 /* names tried before the copy's own id is in it */
+#define PLACES 8 /* directories that may go while a copy is made beside the file */
 #define LISTED_MAX 10000
 #define MARK " (conflict, "
 
@@ -34,11 +35,12 @@ static bool is_marked(const struct link *l)
 	return l->shown_parent != 0 && memmem(l->shown, l->shown_len, MARK, sizeof MARK - 1) != NULL;
 }
 
-/* `stem (conflict, DEVICE, DATE).ext`, with a number from the second try on. */
-static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t now_wall, unsigned try, char out[NODE_MAX_NAME + 1])
+/* `stem (conflict, DEVICE, DATE).ext`; number: what follows the date, "" for nothing. */
+static uint8_t copy_name(
+	struct bytes name, const struct identity *who, int64_t now_wall, const char *number, char out[NODE_MAX_NAME + 1])
 {
 	struct bytes label = identity_label(who);
-	char mark[128], device[IDENTITY_MAX_LABEL + 1], number[16] = "";
+	char mark[128], device[IDENTITY_MAX_LABEL + 1];
 	time_t sec = (time_t)(now_wall / NS);
 	struct tm tm;
 	size_t dot = name.len;
@@ -51,8 +53,6 @@ static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t 
 			device[i] = '_';
 	}
 	gmtime_r(&sec, &tm);
-	if (try > 0)
-		snprintf(number, sizeof number, " %u", try + 1);
 	int m = snprintf(mark, sizeof mark, MARK "%s, %04d-%02d-%02d%s)", n ? device : "device", (tm.tm_year + 1900) % 10000,
 			 (tm.tm_mon + 1) % 100, tm.tm_mday % 100, number);
 	for (size_t i = name.len; i-- > 1;) {
@@ -184,33 +184,37 @@ static int copy_content(struct store *s, const struct node *from, uint64_t copy)
 	return OK;
 }
 
-static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t copy,
+/* Numbered from the second on; whoever has that many has them named after the copy's id, which no other copy has. */
+static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, const struct node *copy,
 		     struct invalidation *ret_shown)
 {
+	const uint8_t *end = copy->id.b + sizeof copy->id.b - 4;
+	char number[16] = "";
 	struct node n;
 	int err = ERR_EXISTS;
 
 	*ret_shown = (struct invalidation){ .ino = at->shown_parent };
-	for (unsigned try = 0; try < TRIES && err == ERR_EXISTS; try++) {
-		ret_shown->name_len = copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, try, ret_shown->name);
-		err = store_link(s, copy, at->shown_parent, bytes_of(ret_shown->name, ret_shown->name_len), &n);
+	for (unsigned try = 0; try <= NUMBERS && err == ERR_EXISTS; try++) {
+		if (try == NUMBERS)
+			snprintf(number, sizeof number, " %02x%02x%02x%02x", end[0], end[1], end[2], end[3]);
+		else if (try > 0)
+			snprintf(number, sizeof number, " %u", try + 1);
+		ret_shown->name_len = copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, number, ret_shown->name);
+		err = store_link(s, copy->ino, at->shown_parent, bytes_of(ret_shown->name, ret_shown->name_len), &n);
 	}
 	return err;
 }
 
-int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
-			struct conflict_copy *ret_copy)
+static int copy_at(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t ino,
+		   struct conflict_copy *ret_copy)
 {
 	struct node from, copy = { .ino = 0 };
-	struct link at;
 	int err = store_getattr(s, ino, &from);
 
-	if (err == OK)
-		err = place_of(s, root, ino, &at);
 	if (err < 0)
 		return err;
 	struct node_new fresh = { .kind = from.kind, .mode = from.mode, .uid = from.uid, .gid = from.gid, .owner = from.owner };
-	err = store_create_unnamed(s, at.shown_parent, &fresh, &copy);
+	err = store_create_unnamed(s, at->shown_parent, &fresh, &copy);
 	if (err < 0)
 		return err;
 	uint64_t made = copy.ino;
@@ -219,13 +223,31 @@ int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now
 	if (err == OK)
 		err = store_setattr(s, made, ATTR_SIZE | ATTR_MTIME, &from, &copy);
 	if (err == OK)
-		err = name_copy(s, who, now_wall, &at, made, &ret_copy->shown);
+		err = name_copy(s, who, now_wall, at, &copy, &ret_copy->shown);
 	if (err == OK)
 		err = mark_conflict(s, made);
 	store_release_open(s, made);
 	ret_copy->ino = made;
 	ret_copy->change = from.change;
 	return err;
+}
+
+int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
+			struct conflict_copy *ret_copy)
+{
+	struct link at;
+
+	for (unsigned i = 0; i < PLACES; i++) {
+		int err = place_of(s, root, ino, &at);
+
+		if (err < 0)
+			return err;
+		err = copy_at(s, who, now_wall, &at, ino, ret_copy);
+		if (err != ERR_NOT_FOUND)
+			return err;
+		/* The directory went, after the file was moved out of it: it is looked for where it is now. */
+	}
+	return ERR_BUSY;
 }
 
 /* ---- the same edit on both sides ---- */
