@@ -232,7 +232,8 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	int err = early_take(o->early, ops_ino(o, ino));
 	if (err == 0)
 		err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
-	if (err == 0)
+	/* A full disk has no room for the mark, which only sends the file sooner; what was written is synced all the same. */
+	if (err == 0 || err == ERR_NO_SPACE)
 		err = store_sync(o->config.store);
 	ops_reply_err(req, err);
 }

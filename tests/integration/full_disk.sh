@@ -24,27 +24,37 @@ small_disk() { # DIR SIZE
 
 larger_disk() { mount -o "remount,size=$2" "$1"; }
 
-# Writes files of each of the sizes into DIR until no more fit; copies what was acknowledged to KEPT. Any error but ENOSPC fails.
+# Writes files of each of the sizes into DIR until no more fit; copies what was acknowledged to KEPT. Any error but ENOSPC fails, and so
+# does an fsync of bytes that were taken before.
 fill() { # DIR KEPT TAG SIZE...
 	timeout 60 python3 - "$@" <<'P' || fail "filling $1: see above"
 import errno, os, sys
 dir, kept, tag = sys.argv[1:4]
-refused = 0
+refused, taken = 0, b""
+synced = open(f"{dir}/{tag}-synced", "wb", buffering=0)
 for size in map(int, sys.argv[4:]):
     for i in range(1000):
         name, data = f"{tag}-{size}-{i}", os.urandom(size)
         try:
             with open(f"{dir}/{name}", "wb") as f:
                 f.write(data)
+            synced.write(b"x")
+            taken += b"x"
         except OSError as e:
             if e.errno != errno.ENOSPC:
                 sys.exit(f"{name}: {e}")
             refused += 1
             if os.path.exists(f"{dir}/{name}"):
                 os.unlink(f"{dir}/{name}")
+            try:
+                os.fsync(synced.fileno())
+            except OSError as e:
+                sys.exit(f"fsync on a full disk: {e}")
             break
         with open(f"{kept}/{name}", "wb") as f:
             f.write(data)
+with open(f"{kept}/{tag}-synced", "wb") as f:
+    f.write(taken)
 if refused == 0:
     sys.exit("the disk did not become full")
 P
