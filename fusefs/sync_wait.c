@@ -11,11 +11,13 @@
 #include "fusefs/sync_inner.h"
 #include "wire/map.h"
 
-#define NAMES_MAX 5
+#define NODES_A_TURN 1000 /* read in one transaction, while programs wait for the store */
+#define SLOTS_A_TURN 65536
 
 struct space_wait {
 	uint32_t row;
 	struct table nodes;   /* ino -> change + 1 that must be sealed and confirmed */
+	size_t next_slot;     /* of nodes: which is looked at next */
 	bool noted;
 	uint64_t cursor;      /* the relay's at the call; 0: not known yet */
 	uint64_t num;         /* of coffer.head */
@@ -100,8 +102,19 @@ static void ask(struct sync_space *ss, struct space_wait *w)
 	w->asked = peer_call(ss->peer->peer, "coffer.head", buf_bytes(&b), &a, &w->num) == OK;
 }
 
-/* Takes nodes off the list of which nothing is left to send. Those that are changed again and again leave it when what was changed then
- * is confirmed (sync_wait_confirmed). */
+/* 1 if something of the node is left to send. */
+static int waits_for(struct sync_space *ss, struct store_txn *t, uint64_t ino)
+{
+	struct node n;
+	int err = txn_node_get(t, ino, &n);
+
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	return (err == OK && is_to_be_sent(&n)) || sync_push_find(ss, ino) || ss->items_lost;
+}
+
+/* Takes nodes off the list of which nothing is left to send: merged, removed. Some each turn, round and round: nearly all leave it when
+ * what was changed then is confirmed (sync_wait_confirmed). */
 static int check_nodes(struct sync_space *ss, struct space_wait *w)
 {
 	struct store_txn *t = NULL;
@@ -109,25 +122,21 @@ static int check_nodes(struct sync_space *ss, struct space_wait *w)
 
 	if (err < 0)
 		return err;
-	for (size_t i = 0; i < w->nodes.size && err == OK;) {
-		uint64_t ino = w->nodes.slots[i].key;
-		struct node n;
+	for (size_t looked = 0, i = 0; looked < NODES_A_TURN && i < SLOTS_A_TURN && i < w->nodes.size && err >= 0; i++) {
+		size_t slot = w->next_slot & (w->nodes.size - 1);
+		uint64_t ino = w->nodes.slots[slot].key;
 
-		if (ino == 0) {
-			i++;
+		w->next_slot = slot + 1;
+		if (ino == 0)
 			continue;
-		}
-		err = txn_node_get(t, ino, &n);
-		bool waits = (err == OK && is_to_be_sent(&n)) || sync_push_find(ss, ino) || ss->items_lost;
-		if (err == ERR_NOT_FOUND)
-			err = OK;
-		if (waits)
-			i++;
-		else
-			table_del(&w->nodes, ino); /* a later slot may move to this one */
+		looked++;
+		if ((err = waits_for(ss, t, ino)) != 0)
+			continue;
+		table_del(&w->nodes, ino);
+		w->next_slot = slot; /* a later one may have moved there */
 	}
 	store_abort(&t);
-	return err;
+	return err < 0 ? err : OK;
 }
 
 static int wait_space(struct sync *s, struct space_wait *w)

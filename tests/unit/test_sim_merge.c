@@ -1420,11 +1420,45 @@ static void a_removed_directory_goes_with_what_lived_in_it(void **state)
 	world_close();
 }
 
+/* Temporary files by the thousand, gone before anything of them was sent: a barrier finds that out, some of them each turn. */
+static void a_barrier_looks_at_some_of_its_files_each_turn(void **state)
+{
+	char name[16];
+	uint64_t ino;
+
+	(void)state;
+	world_open(1);
+	struct device *d = &w.d[0];
+	come_to_rest(1, NULL);
+	go_offline(d);
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof name, "%u", i);
+		(void)make_file(d, name, "x");
+	}
+	w.next_token = 1; /* what the relay has need not be here */
+	begin_wait(d);
+	tick(d, 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof name, "%u", i);
+		assert_int_equal(store_unlink(d->f->store, d->root, bytes_str(name), false, &ino), 0);
+	}
+	assert_int_equal(dirty_nodes(d), 0);
+	sync_run_jobs(&d->sync, false);
+	assert_non_null(d->sync.waiting);
+	for (unsigned i = 0; i < 4; i++)
+		sync_run_jobs(&d->sync, false);
+	assert_null(d->sync.waiting);
+	assert_int_equal(end_wait(d), 0);
+	come_to_rest(1, NULL);
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_without_a_name_is_never_waited_for),
 		cmocka_unit_test(a_file_unlinked_while_it_is_sealed_is_nowhere),
+		cmocka_unit_test(a_barrier_looks_at_some_of_its_files_each_turn),
 		cmocka_unit_test(a_restart_keeps_one_version_in_flight),
 		cmocka_unit_test(a_conflict_copy_says_whose_and_when),
 		cmocka_unit_test(the_same_edit_on_both_makes_no_copy),
