@@ -121,6 +121,10 @@ int index_open(const struct index_config *config, struct index **ret_ix)
 		return ERR_NOMEM;
 	ix->config = *config;
 	ix->row = (struct buf)BUF_INIT(4096);
+	if (held_init(ix) < 0) {
+		free(ix);
+		return ERR_NOMEM;
+	}
 	int rc = sqlite3_open_v2(
 		config->path, &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, config->vfs);
 	int err = rc == SQLITE_OK ? set_up(ix) : query_error(ix, rc);
@@ -140,14 +144,17 @@ void index_close(struct index *ix)
 		sqlite3_finalize(ix->st[q]);
 	sqlite3_close(ix->db);
 	buf_release(&ix->row);
+	held_free(ix);
 	free(ix);
 }
 
 int index_commit(struct index *ix)
 {
 	const struct index_state *s = &ix->state;
-	int err = query_run(ix, Q_STATE_PUT, "iiiiiii", s->segment, s->pos, s->seq, s->next_row, s->next_segment,
-		s->nodes, s->claims);
+	int err = held_write(ix);
+	if (err == 0)
+		err = query_run(ix, Q_STATE_PUT, "iiiiiii", s->segment, s->pos, s->seq, s->next_row, s->next_segment,
+			s->nodes, s->claims);
 	if (err == 0)
 		err = query_run(ix, Q_COMMIT, "");
 	if (err < 0)
@@ -167,6 +174,7 @@ int index_rollback(struct index *ix)
 {
 	int err = 0;
 	ix->begun = ix->lost = false;
+	held_forget(ix);
 	if (!sqlite3_get_autocommit(ix->db))
 		err = query_run(ix, Q_ROLLBACK, "");
 	ix->state = ix->at_commit;
@@ -180,7 +188,8 @@ int index_rollback(struct index *ix)
 int index_savepoint(struct index *ix)
 {
 	ix->at_savepoint = ix->state;
-	return query_run(ix, Q_SAVEPOINT, "");
+	int err = held_write(ix); /* so that what is unwritten later is younger */
+	return err < 0 ? err : query_run(ix, Q_SAVEPOINT, "");
 }
 
 int index_release(struct index *ix)
@@ -191,6 +200,7 @@ int index_release(struct index *ix)
 int index_rollback_to(struct index *ix)
 {
 	ix->state = ix->at_savepoint;
+	held_forget(ix);
 	int err = query_run(ix, Q_ROLLBACK_TO, "");
 	return err < 0 ? err : query_run(ix, Q_RELEASE, "");
 }

@@ -9,6 +9,7 @@
  *	index_open(&config, &ix); ... index_commit(ix, &at); index_close(ix);
  *
  * Not thread-safe: the store's lock guards it. ERR_NOMEM, ERR_NO_SPACE, ERR_IO, ERR_CORRUPT; ERR_NOT_FOUND for absent rows.
+ * What nodes became may wait in memory for index_commit() (index_held.c); every function here sees it.
  * After an error of a changing function the transaction may hold half of it: the caller rolls back.
  */
 #ifndef COFFER_CACHE_INDEX_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes, links and xattrs. A link's row stands under (shown parent, hash of the shown name); two names of one hash stand side
+ * Links and xattrs; ids and targets of nodes (their rows: index_held.c). A link's row stands under (shown parent, hash of the shown name); two names of one hash stand side
  * by side (the hash is keyed, so nobody can make them on purpose). link_ino and link_id lead there from a node and an id;
  * claim leads to links whose register is a name that they are not shown under.
  */
@@ -14,28 +14,6 @@ static uint64_t name_hash(const struct index *ix, struct bytes name)
 	return (shorthash(ix->config.name_key, name) >> 2) + 1; /* positive as an int64, with room to probe */
 }
 
-static int node_row(struct index *ix, const struct node *n, struct bytes *ret_row)
-{
-	buf_clear(&ix->row);
-	struct pack k = pack_init(&ix->row);
-	row_put_node(&k, n);
-	*ret_row = buf_bytes(&ix->row);
-	return k.err;
-}
-
-int index_node_get(struct index *ix, uint64_t ino, struct node *ret)
-{
-	int err = query_row(ix, Q_NODE_GET, "i", ino);
-	if (err < 0)
-		return err;
-	struct unpack u = unpack_init(query_blob(ix, Q_NODE_GET, 0));
-	row_get_node(&u, ret);
-	ret->ino = ino;
-	err = unpack_end(&u);
-	query_done(ix, Q_NODE_GET);
-	return err;
-}
-
 int index_node_find(struct index *ix, uint32_t space, const struct id16 *id, uint64_t *ret_ino)
 {
 	int err = query_row(ix, Q_NODE_ID_GET, "ib", (uint64_t)space, bytes_of(id->b, sizeof id->b));
@@ -44,72 +22,6 @@ int index_node_find(struct index *ix, uint32_t space, const struct id16 *id, uin
 	*ret_ino = query_u64(ix, Q_NODE_ID_GET, 0);
 	query_done(ix, Q_NODE_ID_GET);
 	return 0;
-}
-
-static int lists_put(struct index *ix, const struct node *n, uint64_t was_change, uint32_t was_flags)
-{
-	int err = 0;
-	if (was_change != n->change) {
-		if (was_change != 0)
-			err = query_run(ix, Q_DIRTY_DEL, "iii", (uint64_t)n->space, was_change, n->ino);
-		if (err == 0 && n->change != 0)
-			err = query_run(ix, Q_DIRTY_PUT, "iii", (uint64_t)n->space, n->change, n->ino);
-	}
-	if (err == 0 && ((was_flags ^ n->flags) & NODE_ORPHAN))
-		err = query_run(ix, n->flags & NODE_ORPHAN ? Q_ORPHAN_PUT : Q_ORPHAN_DEL, "i", n->ino);
-	return err;
-}
-
-int index_node_add(struct index *ix, const struct node *n)
-{
-	struct bytes row;
-	int err = node_row(ix, n, &row);
-	if (err == 0)
-		err = query_run(ix, Q_NODE_ADD, "ib", n->ino, row);
-	if (err == 0)
-		err = query_run(
-			ix, Q_NODE_ID_ADD, "ibi", (uint64_t)n->space, bytes_of(n->id.b, sizeof n->id.b), n->ino);
-	if (err < 0)
-		return err;
-	ix->state.nodes++;
-	if (ix->state.next_row <= n->ino)
-		ix->state.next_row = n->ino + 1;
-	return lists_put(ix, n, 0, 0);
-}
-
-int index_node_put(struct index *ix, const struct node *n, uint64_t was_change, uint32_t was_flags)
-{
-	struct bytes row;
-	int err = node_row(ix, n, &row);
-	if (err == 0)
-		err = query_run(ix, Q_NODE_PUT, "ib", n->ino, row);
-	return err < 0 ? err : lists_put(ix, n, was_change, was_flags);
-}
-
-int index_node_del(struct index *ix, uint64_t ino)
-{
-	struct node n;
-	int err = index_node_get(ix, ino, &n);
-	if (err < 0)
-		return err;
-	uint64_t was_change = n.change;
-	uint32_t was_flags = n.flags;
-	n.change = 0;
-	n.flags = 0;
-	err = lists_put(ix, &n, was_change, was_flags);
-	if (err == 0)
-		err = query_run(ix, Q_NODE_ID_DEL, "ib", (uint64_t)n.space, bytes_of(n.id.b, sizeof n.id.b));
-	if (err == 0)
-		err = query_run(ix, Q_XATTR_CLEAR, "i", ino);
-	if (err == 0 && n.kind == NODE_SYMLINK)
-		err = query_run(ix, Q_TARGET_DEL, "i", ino);
-	if (err == 0)
-		err = index_extent_clear(ix, ino, 0, INT64_MAX);
-	if (err == 0)
-		err = query_run(ix, Q_NODE_DEL, "i", ino);
-	if (err == 0)
-		ix->state.nodes--;
-	return err;
 }
 
 int index_target_get(struct index *ix, uint64_t ino, struct buf *out)
@@ -125,42 +37,6 @@ int index_target_get(struct index *ix, uint64_t ino, struct buf *out)
 int index_target_put(struct index *ix, uint64_t ino, struct bytes target)
 {
 	return query_run(ix, Q_TARGET_PUT, "ib", ino, target);
-}
-
-int index_dirty_next(struct index *ix, uint32_t space, uint64_t *change, uint64_t *ino)
-{
-	int err = query_row(ix, Q_DIRTY_NEXT, "iii", (uint64_t)space, *change, *ino);
-	if (err < 0)
-		return err;
-	*change = query_u64(ix, Q_DIRTY_NEXT, 0);
-	*ino = query_u64(ix, Q_DIRTY_NEXT, 1);
-	query_done(ix, Q_DIRTY_NEXT);
-	return 0;
-}
-
-static int next_u64(struct index *ix, enum query q, uint64_t *key)
-{
-	int err = query_row(ix, q, "i", *key);
-	if (err < 0)
-		return err;
-	*key = query_u64(ix, q, 0);
-	query_done(ix, q);
-	return 0;
-}
-
-int index_orphan_next(struct index *ix, uint64_t *ino)
-{
-	return next_u64(ix, Q_ORPHAN_NEXT, ino);
-}
-
-int index_dirty_count(struct index *ix, uint64_t *ret)
-{
-	int err = query_row(ix, Q_DIRTY_COUNT, "");
-	if (err < 0)
-		return err;
-	*ret = query_u64(ix, Q_DIRTY_COUNT, 0);
-	query_done(ix, Q_DIRTY_COUNT);
-	return 0;
 }
 
 /* ---- links ---- */

@@ -18,7 +18,6 @@ static const char *const sql[Q_COUNT] = {
 	[Q_SEGMENT_DEL] = "DELETE FROM segment WHERE number=?",
 	[Q_SEGMENT_NEXT] = "SELECT number, size, live FROM segment WHERE number>? ORDER BY number LIMIT 1",
 	[Q_NODE_GET] = "SELECT attr FROM node WHERE ino=?",
-	[Q_NODE_ADD] = "INSERT INTO node VALUES(?,?)",
 	[Q_NODE_PUT] = "REPLACE INTO node VALUES(?,?)",
 	[Q_NODE_DEL] = "DELETE FROM node WHERE ino=?",
 	[Q_NODE_ID_ADD] = "INSERT INTO node_id VALUES(?,?,?)",

@@ -27,7 +27,6 @@ enum query {
 	Q_SEGMENT_DEL,
 	Q_SEGMENT_NEXT,
 	Q_NODE_GET,
-	Q_NODE_ADD,
 	Q_NODE_PUT,
 	Q_NODE_DEL,
 	Q_NODE_ID_ADD,
@@ -120,6 +119,8 @@ enum query {
 	Q_COUNT
 };
 
+struct held_node; /* index_held.c */
+
 struct index {
 	sqlite3 *db;
 	sqlite3_stmt *st[Q_COUNT];
@@ -127,8 +128,16 @@ struct index {
 	bool begun; /* the transaction that is always open has been begun */
 	bool lost;  /* SQLite rolled it back after an error: nothing may run until index_rollback() */
 	struct index_state state, at_commit, at_savepoint;
-	struct buf row; /* scratch for packed rows */
+	struct buf row;         /* scratch for packed rows */
+	struct held_node *held; /* the nodes in memory: held_init() to held_free() */
+	size_t unwritten;       /* of them are not yet in the tables */
 };
+
+int held_init(struct index *ix) MUST_CHECK;
+void held_free(struct index *ix);
+/* Writes what the tables lack: before a commit, a savepoint, a walk of the tables. */
+int held_write(struct index *ix) MUST_CHECK;
+void held_forget(struct index *ix); /* when the tables go back */
 
 int query_error(struct index *ix, int rc);
 int query_row(struct index *ix, enum query q, const char *types, ...) MUST_CHECK;
