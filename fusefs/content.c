@@ -11,6 +11,10 @@
 #include "crypto/seal.h"
 #include "fusefs/content_index.h"
 
+/* What one transaction of content_store_ahead holds at most; a chunk takes up to 250 bytes of it, and mixed ones their bytes. */
+#define AHEAD_CHUNKS 8192
+#define AHEAD_BYTES (16u << 20)
+
 struct piece {
 	uint64_t at, len;
 	const struct chunk_row *row; /* NULL: local, to become a chunk */
@@ -104,11 +108,10 @@ static void swallow(struct pieces *ps)
 	ps->n = out;
 }
 
-/* Only the extents of the range: a large file has many, and each read would look at all of them under the store's lock. */
-static int read_image(const struct content_maker *m, const struct image *img, uint64_t off, void *p, size_t len)
+/* The first extent that ends behind `off`: a large file has many. */
+static size_t extent_at(const struct image *img, uint64_t off)
 {
 	size_t first = 0, end = img->n_extents;
-	uint64_t chunk;
 
 	while (first < end) {
 		size_t middle = first + (end - first) / 2;
@@ -119,9 +122,25 @@ static int read_image(const struct content_maker *m, const struct image *img, ui
 		else
 			end = middle;
 	}
-	while (end < img->n_extents && img->extents[end].off < off + len)
-		end++;
-	return store_read_extents(m->store, img->extents + first, end - first, off, p, len, &chunk);
+	return first;
+}
+
+static size_t extents_until(const struct image *img, size_t first, uint64_t end)
+{
+	size_t n = 0;
+
+	while (first + n < img->n_extents && img->extents[first + n].off < end)
+		n++;
+	return n;
+}
+
+/* Only the extents of the range: each read would look at all of them under the store's lock. */
+static int read_image(const struct content_maker *m, const struct image *img, uint64_t off, void *p, size_t len)
+{
+	size_t first = extent_at(img, off), n = extents_until(img, first, off + len);
+	uint64_t chunk;
+
+	return store_read_extents(m->store, img->extents + first, n, off, p, len, &chunk);
 }
 
 static void new_chunk(const struct content_maker *m, uint32_t space, struct chunk_row *row)
@@ -311,12 +330,8 @@ static int store_chunk(struct store_txn *t, const struct image *img, bool change
 	if (ch->row.index)
 		return txn_chunk_fill(t, ch->row.row, buf_bytes(&ch->plain));
 	if (!ch->mixed && ch->plain.len == 0) {
-		size_t first = 0, n = 0;
+		size_t first = extent_at(img, ch->off), n = extents_until(img, first, ch->off + ch->len);
 
-		while (first < img->n_extents && img->extents[first].off + img->extents[first].len <= ch->off)
-			first++;
-		while (first + n < img->n_extents && img->extents[first + n].off < ch->off + ch->len)
-			n++;
 		return txn_chunk_adopt(t, ch->row.row, img->node.ino, ch->off, ch->len, img->extents + first, n);
 	}
 	err = txn_chunk_fill(t, ch->row.row, buf_bytes(&ch->plain));
@@ -350,7 +365,8 @@ int content_store(struct store_txn *t, const struct image *img, struct content *
 	for (size_t i = 0; i < c->n_chunks; i++) {
 		if (changed && c->chunks[i].mixed && c->chunks[i].plain.len == 0)
 			return ERR_CONFLICT;
-		err = store_chunk(t, img, changed, &c->chunks[i]);
+		if (!c->chunks[i].ahead)
+			err = store_chunk(t, img, changed, &c->chunks[i]);
 		if (err == OK)
 			err = note_unconfirmed(c, &c->chunks[i].row);
 		if (err < 0)
@@ -363,6 +379,44 @@ int content_store(struct store_txn *t, const struct image *img, struct content *
 	return err;
 }
 
+/* Some chunks from *at on, in a transaction of their own. */
+static int store_some(struct store *store, const struct image *img, struct content *c, size_t *at)
+{
+	struct store_txn *t = NULL;
+	struct node now;
+	size_t end = *at, bytes = 0;
+	int err = store_begin(store, &t);
+
+	if (err < 0)
+		return err;
+	err = txn_node_get(t, img->node.ino, &now);
+	if (err == OK && now.change != img->node.change)
+		err = ERR_CONFLICT;
+	for (; err == OK && end < c->n_chunks && end - *at < AHEAD_CHUNKS && bytes < AHEAD_BYTES; end++) {
+		if (c->chunks[end].ahead)
+			continue;
+		err = store_chunk(t, img, false, &c->chunks[end]);
+		bytes += c->chunks[end].plain.len;
+	}
+	if (err < 0) {
+		store_abort(&t);
+		return err;
+	}
+	err = store_commit(&t);
+	for (; err == OK && *at < end; ++*at)
+		c->chunks[*at].ahead = true;
+	return err;
+}
+
+int content_store_ahead(struct store *store, const struct image *img, struct content *c)
+{
+	int err = OK;
+
+	for (size_t at = 0; at < c->n_chunks && err == OK;)
+		err = store_some(store, img, c, &at);
+	return err;
+}
+
 int content_keep_plain(const struct content_maker *m, const struct image *img, struct content *c, size_t cap)
 {
 	size_t total = 0;
@@ -371,7 +425,7 @@ int content_keep_plain(const struct content_maker *m, const struct image *img, s
 		struct content_chunk *ch = &c->chunks[i];
 		uint8_t *at;
 
-		if (ch->plain.len > 0)
+		if (ch->plain.len > 0 || ch->ahead)
 			continue;
 		total += ch->len;
 		if (total > cap)

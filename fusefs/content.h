@@ -36,6 +36,7 @@ struct content_chunk {
 	struct chunk_row row;
 	uint64_t off, len;  /* the range of the file; index chunks: 0 */
 	bool mixed;         /* holds bytes of other chunks too: cannot be adopted */
+	bool ahead;         /* content_store_ahead has stored it */
 	struct buf plain;   /* index chunks, and mixed or lost ones: what txn_chunk_fill gets; secret */
 };
 
@@ -59,6 +60,12 @@ int content_make(const struct content_maker *m, struct image *img, const struct 
 
 /* ERR_CONFLICT: the file changed in a range that became a chunk: abort t, content_keep_plain, and try again. */
 int content_store(struct store_txn *t, const struct image *img, struct content *c) MUST_CHECK;
+
+/* For a file with more chunks than one transaction holds (content_store said ERR_RANGE; t is aborted): stores them in
+ * transactions of their own, and content_store then only names them. Under the keep that stood when c was made. They stay chunks of
+ * the file if no record follows; the next one names them. ERR_CONFLICT: the file changed; what was not stored is left to
+ * content_store. */
+int content_store_ahead(struct store *store, const struct image *img, struct content *c) MUST_CHECK;
 
 /* Reads the plaintext of every chunk from the snapshot, so that content_store needs nothing of the file as it is now. ERR_RANGE if
  * that is more than `cap` bytes. */

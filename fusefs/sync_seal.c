@@ -2,7 +2,9 @@
 /*
  * Cuts. All nodes of a cut are read in one transaction, so that they are one state of the past; hashed, sealed and signed outside of
  * it while a store_keep holds their bytes; and queued in a second transaction together with their chunks. A crash before that one
- * leaves them changed as they were; after it they are sent again byte for byte. A node that cannot be sealed goes back to its lane.
+ * leaves them changed as they were; after it they are sent again byte for byte. What is more than one entry of the journal holds
+ * is queued in parts, in order; a crash between them makes another cut of the rest. A node that cannot be sealed goes back to its
+ * lane.
  */
 #include <stdlib.h>
 
@@ -286,13 +288,13 @@ static int forget_node(struct store_txn *t, const struct sealed *x)
 	return err < 0 ? err : txn_mark_clean(t, now.ino);
 }
 
-/* One transaction for the whole cut. ERR_CONFLICT: *ret_at changed meanwhile. */
-static int queue(struct cut *cut, struct outbox_row *rows, size_t *ret_at)
+/* One transaction for the n nodes from `first` on. ERR_CONFLICT: *ret_at changed meanwhile. */
+static int queue(struct cut *cut, struct outbox_row *rows, size_t first, size_t n, size_t *ret_at)
 {
 	struct store_txn *t = NULL;
 	int err = store_begin(cut->ss->sync->config.store, &t);
 
-	for (size_t i = 0; i < cut->n && err == OK; i++) {
+	for (size_t i = first; i < first + n && err == OK; i++) {
 		*ret_at = i;
 		if (cut->x[i].fate == FATE_SEND)
 			err = queue_node(cut, t, &cut->x[i], &rows[i]);
@@ -305,21 +307,38 @@ static int queue(struct cut *cut, struct outbox_row *rows, size_t *ret_at)
 	return err;
 }
 
-static int queue_all(struct cut *cut)
+static int queue_as_cut(struct cut *cut, struct outbox_row *rows, size_t first, size_t n)
 {
-	FREE_AFTER struct outbox_row *rows = calloc(cut->n, sizeof *rows);
-	size_t at = 0, tries = 0;
+	size_t at = first, tries = 0;
 	int err;
 
-	if (!rows)
-		return ERR_NOMEM;
-	while ((err = queue(cut, rows, &at)) == ERR_CONFLICT && tries++ <= cut->n) {
+	while ((err = queue(cut, rows, first, n, &at)) == ERR_CONFLICT && tries++ <= n) {
 		/* Its bytes as they were at the cut; a file too large for that is left for the next cut. */
 		err = content_keep_plain(&cut->maker, &cut->x[at].img, &cut->x[at].c, PLAIN_KEEP_MAX);
 		if (err < 0)
 			cut->x[at].fate = FATE_AGAIN;
 	}
-	for (size_t i = 0; i < cut->n && err == OK; i++) {
+	return err;
+}
+
+/* One node that alone is more than a transaction holds: its chunks go ahead of its record. */
+static int queue_large(struct cut *cut, struct outbox_row *rows, size_t i)
+{
+	struct sealed *x = &cut->x[i];
+	int err = x->dead ? OK : content_store_ahead(cut->maker.store, &x->img, &x->c);
+
+	if (err == OK || err == ERR_CONFLICT)
+		err = queue_as_cut(cut, rows, i, 1);
+	if (err != ERR_RANGE)
+		return err;
+	sync_space_alarm(cut->ss, err, "a file is too large to be sent; it stays on this device");
+	x->fate = FATE_AGAIN;
+	return OK;
+}
+
+static int hand_over(struct cut *cut, const struct outbox_row *rows, size_t first, size_t n)
+{
+	for (size_t i = first; i < first + n; i++) {
 		struct sealed *x = &cut->x[i];
 
 		if (x->fate != FATE_SEND)
@@ -333,7 +352,34 @@ static int queue_all(struct cut *cut)
 		/* Lanes that were joined go after everything that any of them has under way; and what follows, after them. */
 		item->barrier = cut->joined;
 	}
-	return err;
+	return OK;
+}
+
+/* In one transaction if the journal takes it as one entry; otherwise in parts, in order. */
+static int queue_all(struct cut *cut)
+{
+	FREE_AFTER struct outbox_row *rows = calloc(cut->n, sizeof *rows);
+	size_t first = 0, n = cut->n;
+
+	if (!rows)
+		return ERR_NOMEM;
+	while (first < cut->n) {
+		if (n > cut->n - first)
+			n = cut->n - first;
+		int err = queue_as_cut(cut, rows, first, n);
+		if (err == ERR_RANGE && n > 1) {
+			n = (n + 1) / 2;
+			continue;
+		}
+		if (err == ERR_RANGE)
+			err = queue_large(cut, rows, first);
+		if (err == OK)
+			err = hand_over(cut, rows, first, n);
+		if (err < 0)
+			return err;
+		first += n;
+	}
+	return OK;
 }
 
 static int seal_all(struct cut *cut)
