@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fusefs/merge.h"
+#include "fusefs/rights.h"
 
 #define NS 1000000000ll
 
@@ -125,6 +126,15 @@ static void merging_release(struct merging *g)
 	merged_release(&g->m);
 }
 
+/* The result may get an author whose rights count: what came from another must not hide among what changed here. */
+static void strip_merge(const struct apply *a, const struct node *node, struct merging *g, bool base)
+{
+	if (!a->trusts(a->ctx, &node->owner, &node->author))
+		rights_strip(&g->img.body);
+	if (base && !a->trusts(a->ctx, &g->base.body.owner, &g->base.r.h.author))
+		rights_strip(&g->base.body);
+}
+
 static int load_merge(struct apply *a, const struct node *node, const struct remote *r, struct merging *g)
 {
 	const struct node_body *base, *pending;
@@ -140,6 +150,7 @@ static int load_merge(struct apply *a, const struct node *node, const struct rem
 	if ((err = image_load(a->t, node->ino, &g->img)) < 0 || (err = open_blob(a, buf_bytes(&g->base_blob), &g->base, &base)) < 0 ||
 	    (err = open_blob(a, buf_bytes(&g->pending_blob), &g->pending, &pending)) < 0)
 		return err;
+	strip_merge(a, node, g, base != NULL);
 	struct merge in = { .base = base, .local = &g->img.body, .remote = &r->o.body };
 	in.local_version = (base ? g->base.r.h.version : 0) + 1;
 	in.remote_version = r->o.r.h.version;

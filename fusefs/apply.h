@@ -60,6 +60,8 @@ struct apply {
 	 * away; its row is deleted in t. */
 	int (*pending)(void *ctx, struct store_txn *t, uint64_t ino, struct buf *ret_blob);
 	int (*drop)(void *ctx, struct store_txn *t, uint64_t ino);
+	/* Whether the rights in a version of this owner and author count here (rights.h). */
+	bool (*trusts)(void *ctx, const struct id32 *owner, const struct id32 *author);
 	void *ctx;
 	uint64_t *profiles;     /* NODE_PROFILE nodes that changed; free() */
 	size_t n_profiles;
@@ -80,10 +82,11 @@ struct conflict_copy {
 };
 
 /* Makes `NAME (conflict, DEVICE, DATE).ext` beside the file (in the space's root, `root`, if it is shown nowhere), with its content, mode and
- * mtime, marked NODE_CONFLICT. Outside of any transaction; it gets its name last, so a crash or an error leaves nothing that is seen.
+ * mtime, marked NODE_CONFLICT; without set-user-ID and set-group-ID, and with this process's uid and gid unless `trusted`, whether the
+ * rights of the file count here. Outside of any transaction; it gets its name last, so a crash or an error leaves nothing that is seen.
  * ERR_NOT_FOUND: the file has no name any more. ERR_BUSY: the directories it was in went again and again; try later. */
 int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
-			struct conflict_copy *ret_copy) MUST_CHECK;
+			bool trusted, struct conflict_copy *ret_copy) MUST_CHECK;
 
 /* 1 if the file holds now, in its change *ret_change, what the record says: then nothing needs to be kept apart. Outside of any
  * transaction. 0: it does not, or that cannot be told without fetching. */

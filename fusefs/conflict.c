@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "crypto/seal.h"
 #include "crypto/secret.h"
 #include "fusefs/apply.h"
+#include "fusefs/rights.h"
 
 #define NS 1000000000ll
 #define NUMBERS 100 /* names tried before the copy's own id is in it */
@@ -206,14 +208,17 @@ static int name_copy(struct store *s, const struct identity *who, int64_t now_wa
 }
 
 static int copy_at(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t ino,
-		   struct conflict_copy *ret_copy)
+		   bool trusted, struct conflict_copy *ret_copy)
 {
 	struct node from, copy = { .ino = 0 };
 	int err = store_getattr(s, ino, &from);
 
 	if (err < 0)
 		return err;
-	struct node_new fresh = { .kind = from.kind, .mode = from.mode, .uid = from.uid, .gid = from.gid, .owner = from.owner };
+	struct node_new fresh = { .kind = from.kind, .owner = from.owner };
+	fresh.mode = rights_mode(from.mode, (from.flags & NODE_ACL) != 0);
+	fresh.uid = trusted ? from.uid : geteuid();
+	fresh.gid = trusted ? from.gid : getegid();
 	err = store_create_unnamed(s, at->shown_parent, &fresh, &copy);
 	if (err < 0)
 		return err;
@@ -233,7 +238,7 @@ static int copy_at(struct store *s, const struct identity *who, int64_t now_wall
 }
 
 int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
-			struct conflict_copy *ret_copy)
+			bool trusted, struct conflict_copy *ret_copy)
 {
 	struct link at;
 
@@ -242,7 +247,7 @@ int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now
 
 		if (err < 0)
 			return err;
-		err = copy_at(s, who, now_wall, &at, ino, ret_copy);
+		err = copy_at(s, who, now_wall, &at, ino, trusted, ret_copy);
 		if (err != ERR_NOT_FOUND)
 			return err;
 		/* The directory went, after the file was moved out of it: it is looked for where it is now. */

@@ -54,9 +54,9 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 }
 
 /* In a set-group-ID directory what is made belongs to the directory's group, and directories pass the bit on. */
-static void inherit_group(const struct node *dir, struct node_new *n)
+static void inherit_group(const struct ops *o, const struct node *dir, struct node_new *n)
 {
-	if (!(dir->mode & S_ISGID))
+	if (!(dir->mode & S_ISGID) || !owners_trusted(&o->owners, dir))
 		return;
 	n->gid = dir->gid;
 	if (n->kind == NODE_DIR)
@@ -79,7 +79,7 @@ int ops_make(fuse_req_t req, uint64_t parent, const char *name, struct node_new 
 	n->uid = caller->uid;
 	n->gid = caller->gid;
 	n->mode &= 07777;
-	inherit_group(&dir, n);
+	inherit_group(o, &dir, n);
 	err = ops_acl_inherit(o, &dir, caller->umask, n, x, &list);
 	if (err < 0)
 		return err;

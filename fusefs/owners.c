@@ -18,11 +18,6 @@ static bool own_person(const struct owners *o, const struct node *n)
 	return id32_equal(&n->owner, &o->config->person);
 }
 
-bool owners_as_stored(const struct owners *o, const struct node *n)
-{
-	return o->keep && own_person(o, n);
-}
-
 bool owners_trusted(const struct owners *o, const struct node *n)
 {
 	if (!own_person(o, n))
@@ -30,6 +25,11 @@ bool owners_trusted(const struct owners *o, const struct node *n)
 	if (id32_is_zero(&n->author))
 		return true; /* made here, not synced yet */
 	return o->config->own_device && o->config->own_device(o->config->ctx, &n->author);
+}
+
+bool owners_as_stored(const struct owners *o, const struct node *n)
+{
+	return o->keep && owners_trusted(o, n);
 }
 
 bool owners_xattr(const struct owners *o, const struct node *n, const char *name)

@@ -2,10 +2,10 @@
 /*
  * owners: what of a node's owner, group and mode applies on this machine (design: "Between people").
  *
- * Nodes of the own person show as stored if the mount keeps owners (runs as root, or owners_keep), else as the
- * mounting user's. Nodes of others always show as the mounting user's, or those of -o uid=,gid=. Setuid, setgid,
- * device numbers, security.* and trusted.* xattrs and access control lists have effect only if the own person owns
- * the node and one of the own devices wrote it.
+ * Nodes that the own person owns and one of the own devices wrote show as stored if the mount keeps owners (runs as
+ * root, or owners_keep), else as the mounting user's. All others always show as the mounting user's, or those of
+ * -o uid=,gid=. Setuid, setgid, device numbers, security.* and trusted.* xattrs and access control lists have effect
+ * only on the former. What another's device gave does not get effect by an own change afterwards (rights.h).
  */
 #ifndef COFFER_FUSEFS_OWNERS_H
 #define COFFER_FUSEFS_OWNERS_H

@@ -247,6 +247,26 @@ struct sync_space *sync_space_of(struct sync *s, uint32_t row)
 	return NULL;
 }
 
+bool sync_trusts(const struct sync *s, const struct id32 *owner, const struct id32 *author)
+{
+	const struct identity *who = s->config.who;
+
+	if (!id32_equal(owner, identity_person(who)))
+		return false;
+	if (id32_is_zero(author) || id32_equal(author, identity_device(who)))
+		return true;
+	/* The personal space's log names every device of the own person, and no other. */
+	for (const struct sync_space *ss = s->spaces; ss; ss = ss->next) {
+		if (!ss->space->personal)
+			continue;
+		pthread_mutex_lock(&ss->space->lock);
+		bool own = log_find_device(ss->space->log, author) != NULL;
+		pthread_mutex_unlock(&ss->space->lock);
+		return own;
+	}
+	return false;
+}
+
 int sync_peer_ready(const struct sync_peer *p, const struct sync_job *job)
 {
 	int64_t now = sync_now(p->sync);

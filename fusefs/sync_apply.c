@@ -230,6 +230,13 @@ static int drop(void *ctx, struct store_txn *t, uint64_t ino)
 	return drop_item(ctx, t, ino, false);
 }
 
+static bool trusts(void *ctx, const struct id32 *owner, const struct id32 *author)
+{
+	const struct batch *b = ctx;
+
+	return sync_trusts(b->ss->sync, owner, author);
+}
+
 /* A line that is a version of ours whose answer was lost: it is confirmed. */
 static int confirm_line(struct batch *b, struct tree *tr, const struct line *l, uint64_t cursor)
 {
@@ -316,6 +323,7 @@ static int transact(struct batch *b, struct table *conflicts)
 		.conflicts = conflicts,
 		.pending = pending,
 		.drop = drop,
+		.trusts = trusts,
 		.ctx = b };
 	a.tree = sync_space_tree(ss, t);
 	for (size_t i = 0; i < b->n && err == OK; i++)
@@ -361,7 +369,9 @@ static int copy_conflict(struct sync_space *ss, uint64_t ino, const struct remot
 		return err;
 	if (err == 0) {
 		log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
-		err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx), ss->root_ino, ino, &copy);
+		bool trusted = store_getattr(config->store, ino, &n) == OK && sync_trusts(ss->sync, &n.owner, &n.author);
+		err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx), ss->root_ino, ino, trusted,
+					  &copy);
 		if (err == ERR_NOT_FOUND) {
 			/* Its last name was taken away meanwhile: there is nothing to keep. */
 			err = store_getattr(config->store, ino, &n);

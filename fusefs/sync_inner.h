@@ -166,6 +166,9 @@ struct sync {
 int64_t sync_now(const struct sync *s);
 struct sync_peer *sync_peer_of(struct sync *s, const char *relay, bool make);
 struct sync_space *sync_space_of(struct sync *s, uint32_t row);
+/* Whether rights that stand in a version of this owner and author count here (owners_trusted); zero: not synced yet. On the sync thread; takes
+ * the personal space's lock. */
+bool sync_trusts(const struct sync *s, const struct id32 *owner, const struct id32 *author);
 int sync_job_post(struct sync *s, struct sync_job *job, int64_t deadline, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
 struct sync_job *sync_job_new(int (*run)(struct sync *s, struct sync_job *job), void *ctx);
 bool sync_job_dead(struct sync *s, const struct sync_job *job);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
+#include "fusefs/rights.h"
 #include "fusefs/sync_inner.h"
 
 #define PLAIN_KEEP_MAX (16u << 20)
@@ -35,7 +36,8 @@ struct sealed {
 	struct out_chunk *chunks;
 	size_t n_chunks;
 	uint64_t version;
-	bool dead;  /* a tombstone is made of it */
+	bool dead;     /* a tombstone is made of it */
+	bool stripped; /* another's device was the author: the rights that it gave stay out */
 	enum fate fate;
 };
 
@@ -166,9 +168,10 @@ static int make_tombstone(struct sealed *x)
 {
 	struct node_body *b = &x->img.body;
 	size_t n = x->has_before ? x->before.body.n_links : 0;
+	uint32_t mode = b->mode;
 
 	node_body_release(b);
-	*b = (struct node_body){ .kind = x->img.node.kind, .mode = x->img.node.mode, .deleted = true };
+	*b = (struct node_body){ .kind = x->img.node.kind, .mode = mode, .deleted = true };
 	if (n > TOMBSTONE_LINKS)
 		n = TOMBSTONE_LINKS;
 	if (n == 0)
@@ -179,6 +182,15 @@ static int make_tombstone(struct sealed *x)
 	memcpy(b->links, x->before.body.links, n * sizeof *b->links);
 	b->n_links = n;
 	return OK;
+}
+
+/* Whether this seals, as the own person's, what another's device wrote last: without the rights that it gave (rights.h). Others' nodes keep
+ * theirs: they never count here. */
+static bool strips(const struct cut *cut, const struct node *n)
+{
+	const struct sync *s = cut->ss->sync;
+
+	return id32_equal(&n->owner, identity_person(s->config.who)) && !sync_trusts(s, &n->owner, &n->author);
 }
 
 static int seal_node(struct cut *cut, struct sealed *x)
@@ -192,6 +204,9 @@ static int seal_node(struct cut *cut, struct sealed *x)
 		if (err < 0)
 			x->has_before = false; /* what it would tell is left out */
 	}
+	x->stripped = strips(cut, n);
+	if (x->stripped)
+		rights_strip(&x->img.body);
 	if (x->dead) {
 		err = make_tombstone(x);
 	} else {
@@ -261,6 +276,8 @@ static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, st
 		err = content_store(t, &x->img, &x->c);
 	if (err == OK)
 		err = txn_node_get(t, o->ino, &now); /* content_store may have changed it */
+	if (err == OK && x->stripped)
+		err = rights_strip_row(t, &now);
 	if (err == OK) {
 		now.author = *identity_device(cut->ss->sync->config.who);
 		if (x->dead)

@@ -428,6 +428,11 @@ static void nodes_of_others_show_as_the_users_and_raise_nothing(void **state)
 	uint64_t ino = add_remote(t, f, "theirs", n);
 	n.owner = (struct id32)ME;
 	add_remote(t, f, "mine-written-by-them", n);
+	n.kind = NODE_DIR;
+	n.mode = 02777;
+	add_remote(t, f, "dir-written-by-them", n);
+	n.kind = NODE_FILE;
+	n.mode = 06755;
 	n.author = (struct id32)MY_DEVICE;
 	add_remote(t, f, "mine", n);
 	n = (struct node){ .kind = NODE_CHAR, .owner = OTHER, .author = OTHER, .mode = 0666, .rdev = makedev(1, 5) };
@@ -460,6 +465,14 @@ static void nodes_of_others_show_as_the_users_and_raise_nothing(void **state)
 	assert_int_equal(chown("theirs", geteuid(), getegid()), 0);
 	assert_int_equal(stat("mine-written-by-them", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(st.st_gid, getegid());
+	assert_int_equal(chown("mine-written-by-them", 1, 1), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(mkdir("dir-written-by-them/d", 0755), 0);
+	assert_int_equal(stat("dir-written-by-them/d", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755); /* neither the bit nor the group is passed on */
+	assert_int_equal(st.st_gid, getegid());
 	assert_int_equal(stat("mine", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 06755);
 	assert_int_equal(st.st_uid, geteuid() == 0 ? 4711 : geteuid());

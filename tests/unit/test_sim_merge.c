@@ -1326,6 +1326,195 @@ static void a_mode_and_an_edit_meet_in_one_file(void **state)
 	}
 }
 
+/* ---- rights that another person gives (fusefs/rights.h) ---- */
+
+#define FOREIGN_ID 4242
+static const uint8_t foreign_list[] = "\2\0\0\0" "\1\0\6\0\377\377\377\377" "\2\0\7\0\222\020\0\0" "\4\0\4\0\377\377\377\377"
+				      "\20\0\7\0\377\377\377\377" "\40\0\5\0\377\377\377\377"; /* of user 4242 */
+
+static void rest(struct device *d)
+{
+	(void)d;
+}
+
+/* A world in which nobody does anything but what the test says. */
+static void open_quiet_world(void)
+{
+	world_open(1);
+	w.meanwhile = rest;
+}
+
+/* A program of `by`, owned by the person of `of`, with everything that could raise rights. */
+static void give_rights(struct device *by, const struct device *of, const char *name)
+{
+	const uint32_t mode = 06775;
+	struct node_new fresh = { .kind = NODE_FILE, .mode = mode, .uid = FOREIGN_ID, .gid = FOREIGN_ID,
+				  .owner = *identity_person(of->party.id) };
+	struct store *s = by->f->store;
+	struct node n;
+
+	assert_int_equal(store_create(s, by->root, bytes_str(name), &fresh, &n), 0);
+	assert_int_equal(store_write(s, n.ino, 0, "program", 7), 0);
+	assert_int_equal(store_setxattr(s, n.ino, "security.capability", bytes_str("cap"), 0), 0);
+	assert_int_equal(store_setxattr(s, n.ino, "trusted.x", bytes_str("x"), 0), 0);
+	assert_int_equal(store_setxattr(s, n.ino, "user.note", bytes_str("note"), 0), 0);
+	assert_int_equal(store_set_acl(s, n.ino, NODE_ACL_ACCESS, bytes_of(foreign_list, sizeof foreign_list - 1), &mode), 0);
+}
+
+static struct node look_up(struct device *d, const char *name)
+{
+	struct node n;
+
+	assert_int_equal(store_lookup(d->f->store, d->root, bytes_str(name), &n), 0);
+	return n;
+}
+
+static bool written_by(struct device *d, const char *name, const struct device *author)
+{
+	struct node n = look_up(d, name);
+
+	return id32_equal(&n.author, identity_device(author->party.id));
+}
+
+static void has_no_rights(struct device *d, const char *name)
+{
+	CLEANUP(buf_release) struct buf names = BUF_INIT(NODE_MAX_XATTR_BYTES);
+	struct node n = look_up(d, name);
+
+	assert_int_equal(n.mode, 0705); /* the group's bits were the list's mask */
+	assert_int_equal(n.uid, geteuid());
+	assert_int_equal(n.gid, getegid());
+	assert_int_equal(n.flags & NODE_ACL, 0);
+	assert_int_equal(store_listxattr(d->f->store, n.ino, &names), 0);
+	unit_assert_bytes(buf_bytes(&names), bytes_of("user.note", sizeof "user.note"));
+}
+
+static void move(struct device *d, const char *from, const char *to)
+{
+	uint64_t replaced;
+
+	assert_int_equal(store_rename(d->f->store, d->root, bytes_str(from), d->root, bytes_str(to), 0, &replaced), 0);
+}
+
+static void rights_of_another_do_not_come_alive_by_a_touch(void **state)
+{
+	(void)state;
+	open_quiet_world();
+	struct device *a = &w.d[0], *b = &w.d[1];
+	give_rights(b, a, "a");
+	come_to_rest(1, NULL);
+	assert_int_equal(look_up(a, "a").mode, 06775); /* as the record says: it has no effect while b is the author */
+	assert_true(written_by(a, "a", b));
+	move(a, "a", "b");
+	come_to_rest(1, NULL);
+	compare(1);
+	for (unsigned i = 0; i < DEVICES; i++) {
+		assert_true(written_by(&w.d[i], "b", a));
+		has_no_rights(&w.d[i], "b");
+	}
+	world_close();
+}
+
+/* The touch is there first, and the rights are merged in. */
+static void rights_of_another_do_not_come_alive_by_a_merge(void **state)
+{
+	const struct node own = { .mode = 0755, .uid = 1, .gid = 1 }, theirs = { .mode = 06775, .uid = FOREIGN_ID, .gid = FOREIGN_ID };
+	struct node n;
+
+	(void)state;
+	for (int sealed = 0; sealed < 2; sealed++) {
+		open_quiet_world();
+		struct device *a = &w.d[0], *b = &w.d[1];
+		uint64_t ino = make_file(a, "a", "zero");
+		assert_int_equal(store_setattr(a->f->store, ino, ATTR_MODE | ATTR_UID | ATTR_GID, &own, &n), 0);
+		assert_int_equal(store_setxattr(a->f->store, ino, "user.note", bytes_str("note"), 0), 0);
+		come_to_rest(1, NULL);
+		if (!sealed)
+			go_offline(a);
+		move(a, "a", "b");
+		for (unsigned i = 0; i < 3 && sealed; i++)
+			tick(a, 20 * MS);
+		n = look_up(b, "a");
+		assert_int_equal(store_setxattr(b->f->store, n.ino, "trusted.x", bytes_str("x"), 0), 0);
+		assert_int_equal(store_set_acl(b->f->store, n.ino, NODE_ACL_ACCESS, bytes_of(foreign_list, sizeof foreign_list - 1), NULL), 0);
+		assert_int_equal(store_setattr(b->f->store, n.ino, ATTR_MODE | ATTR_UID | ATTR_GID, &theirs, &n), 0);
+		for (unsigned i = 0; i < 5; i++) {
+			tick(b, 1000 * MS);
+			while (carry_up(b) || carry_down(b))
+				;
+		}
+		if (!sealed)
+			go_online(a);
+		come_to_rest(1, NULL);
+		compare(1);
+		for (unsigned i = 0; i < DEVICES; i++) {
+			assert_true(written_by(&w.d[i], "b", a));
+			has_no_rights(&w.d[i], "b");
+		}
+		world_close();
+	}
+}
+
+static void a_conflict_copy_has_no_rights_of_another(void **state)
+{
+	CLEANUP(buf_release) struct buf names = BUF_INIT(NODE_MAX_XATTR_BYTES);
+	unsigned copies = 0;
+
+	(void)state;
+	open_quiet_world();
+	struct device *a = &w.d[0], *b = &w.d[1];
+	give_rights(b, a, "a");
+	come_to_rest(1, NULL);
+	go_offline(a);
+	edit(a, "a", "here");
+	edit(b, "a", "there");
+	for (unsigned i = 0; i < 5; i++) {
+		tick(b, 1000 * MS);
+		while (carry_up(b) || carry_down(b))
+			;
+	}
+	go_online(a);
+	come_to_rest(1, NULL);
+	compare(1);
+	struct listing l;
+	list(a, a->root, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		struct node n;
+
+		assert_int_equal(store_getattr(a->f->store, l.e[i].ino, &n), 0);
+		if (!(n.flags & NODE_CONFLICT))
+			continue;
+		copies++;
+		assert_int_equal(n.mode, 0705);
+		assert_int_equal(n.uid, geteuid());
+		assert_int_equal(n.gid, getegid());
+		assert_int_equal(store_listxattr(a->f->store, n.ino, &names), 0);
+		assert_int_equal(names.len, 0);
+	}
+	assert_int_equal(copies, 1);
+	world_close();
+}
+
+static void own_rights_stay_when_the_node_changes(void **state)
+{
+	(void)state;
+	open_quiet_world();
+	struct device *a = &w.d[0];
+	give_rights(a, a, "a");
+	come_to_rest(1, NULL);
+	move(a, "a", "b");
+	come_to_rest(1, NULL);
+	compare(1);
+	for (unsigned i = 0; i < DEVICES; i++) {
+		struct node n = look_up(&w.d[i], "b");
+
+		assert_int_equal(n.mode, 06775);
+		assert_int_equal(n.uid, FOREIGN_ID);
+		assert_true(n.flags & NODE_ACL);
+	}
+	world_close();
+}
+
 /* The blob of a chunk of d as another version of the program would have sealed it: with another nonce. */
 static void seal_otherwise(struct device *d, struct bytes blob, struct buf *out)
 {
@@ -1383,11 +1572,6 @@ static void a_chunk_that_was_sealed_otherwise_is_taken_for_there(void **state)
 	unit_assert_bytes(model_relay_chunk(w.relay, &id), buf_bytes(&theirs));
 	buf_release(&theirs);
 	world_close();
-}
-
-static void rest(struct device *d)
-{
-	(void)d;
 }
 
 /* One removes a directory, the other puts a file into it: it is shown. Then the file goes, and the directory with it, everywhere. */
@@ -1463,6 +1647,10 @@ int main(void)
 		cmocka_unit_test(a_conflict_copy_says_whose_and_when),
 		cmocka_unit_test(the_same_edit_on_both_makes_no_copy),
 		cmocka_unit_test(a_mode_and_an_edit_meet_in_one_file),
+		cmocka_unit_test(rights_of_another_do_not_come_alive_by_a_touch),
+		cmocka_unit_test(rights_of_another_do_not_come_alive_by_a_merge),
+		cmocka_unit_test(a_conflict_copy_has_no_rights_of_another),
+		cmocka_unit_test(own_rights_stay_when_the_node_changes),
 		cmocka_unit_test(a_removed_directory_goes_with_what_lived_in_it),
 		cmocka_unit_test(a_chunk_that_was_sealed_otherwise_is_taken_for_there),
 		cmocka_unit_test(long_partitions_heal),
