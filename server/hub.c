@@ -124,11 +124,6 @@ int hub_subscribe(
 	return OK;
 }
 
-bool hub_is_subscribed(const struct subscriber *s, const struct id16 *id)
-{
-	return find_own(s, id) != NULL;
-}
-
 static void drop(struct hub *h, struct subscription *p)
 {
 	struct topic *t = p->topic, **at;
@@ -176,6 +171,21 @@ static bool may_read(const struct subscription *p, const struct shared_log *log,
 	if (p->topic->space)
 		return log && log_may_read(log->log, &p->who->device);
 	return !p->grant || p->grant->exp >= now;
+}
+
+bool hub_may_hear(const struct subscriber *s, const struct id16 *id, int64_t now)
+{
+	const struct subscription *p = find_own(s, id);
+	struct space_view v = { 0 };
+	bool may;
+
+	if (!p)
+		return false;
+	if (p->topic->space)
+		v = space_view(p->topic->space);
+	may = may_read(p, v.log, now);
+	space_view_release(&v);
+	return may;
 }
 
 size_t hub_publish(struct hub *h, const struct id16 *id, struct message *m, uint64_t except, int64_t now)

@@ -28,6 +28,7 @@ struct subscriber {
 	void (*deliver)(void *ctx, struct message *m);
 	void (*revoked)(void *ctx, const struct id16 *space);
 	void *ctx;
+	int64_t spoke; /* live.c's: monotonic ns at which all that it said is paid for */
 	struct subscription *first; /* hub's */
 	size_t n;
 };
@@ -41,7 +42,8 @@ void hub_free(struct hub *h); /* nobody may be subscribed */
  * grant. ERR_RANGE over s->max. */
 int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp,
 	const struct grant *grant) MUST_CHECK;
-bool hub_is_subscribed(const struct subscriber *s, const struct id16 *id);
+/* Whether it listens to the space and may still read it now (unix s). */
+bool hub_may_hear(const struct subscriber *s, const struct id16 *id, int64_t now);
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);
 /* m NULL: nothing is told, only rights are checked. `now`: unix s. Returns to how many it went. */

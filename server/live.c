@@ -30,6 +30,19 @@ static void tell(struct net *n, const char *name, const struct id16 *space, uint
 	message_unref(m);
 }
 
+/* Each word goes to all who listen: so many at once, and so many a second, from one connection; what is more is dropped. */
+static bool may_speak(const struct net *n, struct subscriber *from)
+{
+	const int64_t now = n->relay->env->mono_ns(n->relay->env->ctx);
+
+	if (from->spoke < now)
+		from->spoke = now;
+	if (from->spoke - now > (LIVE_BURST - 1) * LIVE_EVERY_NS)
+		return false;
+	from->spoke += LIVE_EVERY_NS;
+	return true;
+}
+
 void live_take(struct net *n, struct subscriber *from, struct bytes name, struct bytes params)
 {
 	const bool set = cbor_text_is(name, "presence.set"), clear = cbor_text_is(name, "presence.clear");
@@ -37,9 +50,12 @@ void live_take(struct net *n, struct subscriber *from, struct bytes name, struct
 	struct bytes data = bytes_of(NULL, 0);
 	struct id16 space;
 
-	if ((!set && !clear && !event) || param_id(params, "space", &space) < 0 || !hub_is_subscribed(from, &space))
+	if ((!set && !clear && !event) || param_id(params, "space", &space) < 0 ||
+		!hub_may_hear(from, &space, relay_now(n->relay)))
 		return;
 	if (!clear && param_bytes(params, "data", event ? LIVE_EVENT_MAX : PRESENCE_DATA_MAX, &data) < 0)
+		return;
+	if (!clear && !may_speak(n, from))
 		return;
 	if (event) {
 		tell(n, "event", &space, from->id, &data);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * live: what connections tell each other and nobody keeps: presence and events, as notifications from a client to the
- * others that are subscribed to the space. What is not well-formed, too long, or of a space that the sender is not subscribed to is
+ * others that are subscribed to the space. What is not well-formed, too long, too often, or of a space that the sender is not subscribed to or may not read any more is
  * ignored without an answer. Network thread only.
  */
 #ifndef COFFER_SERVER_LIVE_H
@@ -10,6 +10,9 @@
 #include "server/net.h"
 
 #define LIVE_EVENT_MAX 4096
+/* What one connection may say at once, and how often after that; more is ignored. */
+#define LIVE_BURST 50
+#define LIVE_EVERY_NS 100000000ll
 
 /* presence.set, presence.clear, event.send; other names are ignored. */
 void live_take(struct net *n, struct subscriber *from, struct bytes name, struct bytes params);

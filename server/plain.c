@@ -45,8 +45,7 @@ static int check_chain(struct depot *store, const struct plain_right *right, con
 	return OK;
 }
 
-int plain_open(
-	struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
+int plain_open(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
 {
 	int err;
 
@@ -61,13 +60,12 @@ int plain_open(
 		return err == ERR_NOT_FOUND ? ERR_FORBIDDEN : err;
 	if (right->personal) /* nobody else's root may stand under a person's own id */
 		return ret_sp->root_key_len ? ERR_FORBIDDEN : OK;
-	return check_chain(store, right, ret_sp);
+	return right->grant.exp < relay_now(relay) ? ERR_FORBIDDEN : check_chain(store, right, ret_sp);
 }
 
-int plain_open_to_write(
-	struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
+int plain_open_to_write(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
 {
-	int err = plain_open(store, space, right, ret_sp);
+	int err = plain_open(relay, store, space, right, ret_sp);
 
 	return err < 0 || ret_sp->no ? err : depot_plain_create(store, ret_sp);
 }

@@ -5,7 +5,7 @@
  * write. A space that is not there and one that the caller may not see are answered alike.
  *
  *	plain_ask(relay, j->caller, &space, ucan, UCAN_WRITE, &right);       // signatures; no store
- *	if ((err = plain_open(store, &space, &right, &sp)) < 0) ...          // what the store says
+ *	if ((err = plain_open(relay, store, &space, &right, &sp)) < 0) ...          // what the store says
  */
 #ifndef COFFER_SERVER_PLAIN_H
 #define COFFER_SERVER_PLAIN_H
@@ -30,13 +30,13 @@ struct plain_right {
 void plain_ask(const struct relay *relay, const struct caller *who, const struct id16 *space, struct bytes ucan,
 	enum ucan_command need, struct plain_right *ret_right);
 
-/* The space as `store` has it, if the right is one there: its root, and nothing revoked. ERR_FORBIDDEN also if it is not there. A
+/* The space as `store` has it, if the right is one there: its root, its end still to come, and nothing revoked. ERR_FORBIDDEN also if it is not there. A
  * personal space that is not there yet: no = 0, otherwise as it will begin. */
-int plain_open(struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
-	MUST_CHECK;
-/* The same in the writer's transaction, for those who will change it: a personal space is made. */
-int plain_open_to_write(struct depot *store, const struct id16 *space, const struct plain_right *right,
+int plain_open(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right,
 	struct depot_plain *ret_sp) MUST_CHECK;
+/* The same in the writer's transaction, for those who will change it: a personal space is made. */
+int plain_open_to_write(const struct relay *relay, struct depot *store, const struct id16 *space,
+	const struct plain_right *right, struct depot_plain *ret_sp) MUST_CHECK;
 
 /* The grant that a subscription is to keep; NULL for one's own space. */
 const struct grant *plain_grant(const struct plain_right *right);

@@ -48,7 +48,7 @@ static int look_up_plain(
 	int err;
 
 	plain_ask(relay, j->caller, &s->id, ucan, UCAN_READ, &s->right);
-	if ((err = plain_open(store, &s->id, &s->right, &s->sp)) < 0)
+	if ((err = plain_open(relay, store, &s->id, &s->right, &s->sp)) < 0)
 		return refuse(s, err);
 	return job_watch(relay, j, &s->id, NULL, plain_grant(&s->right));
 }

@@ -54,7 +54,7 @@ static int open_space(struct relay *relay, struct job *j, struct depot *store, b
 	if (!f->asked)
 		plain_ask(relay, j->caller, &j->space, buf_bytes(&f->ucan), upload ? UCAN_WRITE : UCAN_READ, &f->right);
 	f->asked = true;
-	err = plain_open(store, &j->space, &f->right, &f->sp);
+	err = plain_open(relay, store, &j->space, &f->right, &f->sp);
 	if (err == ERR_FORBIDDEN)
 		return (err = refuse_space(j, store, f, upload)) < 0 ? err : 1;
 	return err;

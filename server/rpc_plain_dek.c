@@ -133,7 +133,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "forbidden", "files scope required");
 	if (!d && (err = start(relay, j, &d)) < 0)
 		return plain_refuse(j, err);
-	if ((err = plain_open(store, &d->space, &d->right, &sp)) < 0)
+	if ((err = plain_open(relay, store, &d->space, &d->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	d->job = j;
 	d->slice = 0;
@@ -247,12 +247,11 @@ static int rewrap_run(struct relay *relay, struct job *j, struct depot *store)
 	struct depot_plain sp;
 	int err;
 
-	(void)relay;
 	if (kind == DEPOT_FILE && !j->caller->plain.files)
 		return job_error(j, "forbidden", "files scope required");
 	if (!r || r->err < 0)
 		return r ? plain_refuse(j, r->err) : ERR_NOMEM;
-	if ((err = plain_open(store, &r->space, &r->right, &sp)) < 0)
+	if ((err = plain_open(relay, store, &r->space, &r->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	if (r->refusal)
 		return job_error(j, "bad_request", r->refusal);

@@ -174,7 +174,7 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 			       : err;
 	if ((fault = append_fault(a)))
 		return job_error(j, "bad_request", fault);
-	if ((err = plain_open_to_write(store, &a->space, &a->right, &sp)) < 0)
+	if ((err = plain_open_to_write(relay, store, &a->space, &a->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	if ((err = follows(store, &sp, a)) <= 0)
 		return err < 0 ? err : job_error(j, "conflict", "conflict");
@@ -232,7 +232,7 @@ static int list_run(struct relay *relay, struct job *j, struct depot *store)
 		return plain_refuse(j, ERR_INVALID);
 	if ((err = depot_begin_read(store)) < 0)
 		return err;
-	err = plain_open(store, &space, &right, &sp);
+	err = plain_open(relay, store, &space, &right, &sp);
 	err = err < 0 ? plain_refuse(j, err) : answer_list(j, store, &sp, since);
 	depot_end_read(store);
 	return err;
@@ -291,10 +291,9 @@ static int revoke_run(struct relay *relay, struct job *j, struct depot *store)
 	struct id32 cid;
 	int err;
 
-	(void)relay;
 	if (!r || r->err < 0)
 		return r ? plain_refuse(j, r->err) : ERR_NOMEM;
-	if ((err = plain_open_to_write(store, &r->space, &r->right, &sp)) < 0)
+	if ((err = plain_open_to_write(relay, store, &r->space, &r->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	if (id32_parse((const char *)r->cid.p, r->cid.len, &cid) < 0)
 		return job_error(j, "bad_request", "ucan_cid must be 64 hex digits");

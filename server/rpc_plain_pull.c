@@ -211,11 +211,11 @@ static int begin(struct pull *p, const struct depot_plain *sp)
 }
 
 /* Goes on with one space: > 0 if the slice is full. */
-static int send_space(struct pull *p, struct depot *store)
+static int send_space(const struct relay *relay, struct pull *p, struct depot *store)
 {
 	const struct wanted *w = &p->spaces[p->at];
 	struct depot_plain sp;
-	int err = plain_open(store, &w->id, &w->right, &sp);
+	int err = plain_open(relay, store, &w->id, &w->right, &sp);
 
 	if (err < 0 && !p->begun) {
 		p->at++;
@@ -263,7 +263,7 @@ static int pull_run(struct relay *relay, struct job *j, struct depot *store)
 	if ((err = depot_begin_read(store)) < 0)
 		return err;
 	while (p->at < p->n && err == OK)
-		err = send_space(p, store);
+		err = send_space(relay, p, store);
 	depot_end_read(store);
 	if (err < 0)
 		return err == ERR_FORBIDDEN ? job_error(j, "forbidden", "forbidden") : err;

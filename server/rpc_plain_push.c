@@ -267,8 +267,8 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 		return p ? plain_refuse(j, p->err) : ERR_NOMEM;
 	if (p->refusal)
 		return job_refuse(j, p->refusal);
-	err = p->n ? plain_open_to_write(store, &p->space, &p->right, &sp)
-		   : plain_open(store, &p->space, &p->right, &sp);
+	err = p->n ? plain_open_to_write(relay, store, &p->space, &p->right, &sp)
+		   : plain_open(relay, store, &p->space, &p->right, &sp);
 	if (err < 0)
 		return err == ERR_FORBIDDEN ? job_refuse(j, "forbidden") : err;
 	if (!p->n)

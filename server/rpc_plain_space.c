@@ -94,13 +94,13 @@ static int answer_taken(struct job *j, const struct depot_plain *sp)
 	return job_send(j, &b, &e);
 }
 
-static int open_turn(struct job *j, struct depot *store, struct depot_plain *ret_sp)
+static int open_turn(const struct relay *relay, struct job *j, struct depot *store, struct depot_plain *ret_sp)
 {
 	const struct turn *t = j->state;
 
 	if (!t)
 		return ERR_NOMEM;
-	return t->err < 0 ? t->err : plain_open_to_write(store, &t->space, &t->right, ret_sp);
+	return t->err < 0 ? t->err : plain_open_to_write(relay, store, &t->space, &t->right, ret_sp);
 }
 
 static int begin_run(struct relay *relay, struct job *j, struct depot *store)
@@ -110,9 +110,8 @@ static int begin_run(struct relay *relay, struct job *j, struct depot *store)
 	struct buf b;
 	struct cbor_enc e;
 	bool raise;
-	int err = open_turn(j, store, &sp);
+	int err = open_turn(relay, j, store, &sp);
 
-	(void)relay;
 	if (err == OK)
 		err = param_bool_opt(j->params, "set_min_key_generation", &raise);
 	if (err < 0)
@@ -135,9 +134,8 @@ static int complete_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	const struct turn *t = j->state;
 	struct depot_plain sp;
-	int err = open_turn(j, store, &sp);
+	int err = open_turn(relay, j, store, &sp);
 
-	(void)relay;
 	if (err < 0)
 		return plain_refuse(j, err);
 	if (!sp.rewrap || sp.rewrap != t->epoch)

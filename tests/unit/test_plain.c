@@ -567,6 +567,19 @@ static void rights_end_with_their_time(void **state)
 	push_refused(x, x->b, SPACE, x->ub, R2, 0, "forbidden");
 }
 
+/* A right that was asked for in time is none any more once its time is over: a pull that waits for room ends. */
+static void a_right_asked_for_in_time_ends_too(void **state)
+{
+	struct scene *x = *state;
+	struct plain_right right;
+	struct depot_plain sp;
+
+	plain_ask(&x->r.relay, x->b, &x->space, bytes_str(x->ub), UCAN_READ, &right);
+	assert_int_equal(plain_open(&x->r.relay, x->r.reader, &x->space, &right, &sp), 0);
+	fake_env_advance(x->r.env, 2000 * 1000000000ll);
+	assert_int_equal(plain_open(&x->r.relay, x->r.reader, &x->space, &right, &sp), ERR_FORBIDDEN);
+}
+
 /* --- epochs --- */
 
 static struct answer rewrap(struct scene *x, const char *id, uint8_t epoch)
@@ -993,6 +1006,7 @@ int main(void)
 		TEST(a_revoked_chain_opens_nothing),
 		TEST(a_revoked_ucan_does_not_come_back_under_its_other_signature),
 		TEST(rights_end_with_their_time),
+		TEST(a_right_asked_for_in_time_ends_too),
 		TEST(a_key_turns_once),
 		TEST(file_keys_need_their_scope),
 		TEST(a_space_is_made_once_and_not_of_anybodys_id),

@@ -17,6 +17,7 @@
 #define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
 #define R1 "019400e8-7b5d-7000-8000-000000000001"
 #define FILE_ID "0f8fad5b-d9cb-469f-a165-70867728950e"
+#define WORDS 1000
 /* 00000001 and 40 times aa */
 #define DEK "AAAAAaqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo="
 
@@ -297,6 +298,29 @@ static void others_are_told_and_nobody_else(void **state)
 	rpc_close(&b);
 }
 
+/* More than a connection may say at once: the rest is dropped, so that those who listen are not drowned. */
+static void who_talks_too_much_is_not_repeated(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+	size_t heard = 0;
+
+	come(x, &a, &x->alice, "alice");
+	come(x, &b, &x->bob, "bob");
+	make_space(x, &a);
+	subscribe(&a, x->ua);
+	subscribe(&b, x->ub);
+	for (size_t i = 0; i < WORDS; i++)
+		send_live(&a, "event.send", "word");
+	push(x, &a, x->ua, "one", 0);
+	while (cbor_text_is(rpc_notice(&b).name, "event"))
+		heard++;
+	if (heard < 50 || heard >= WORDS)
+		fail_msg("%zu words heard", heard);
+	rpc_close(&a);
+	rpc_close(&b);
+}
+
 static void a_letter_is_announced(void **state)
 {
 	struct scene *x = *state;
@@ -442,6 +466,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(tokens_open_and_close),
 		TEST(others_are_told_and_nobody_else),
+		TEST(who_talks_too_much_is_not_repeated),
 		TEST(a_letter_is_announced),
 		TEST(files_are_refused_in_the_protocols_words),
 		TEST(a_file_comes_back_as_it_was),
