@@ -3,7 +3,8 @@
  * The chain of sealed membership entries of a plain space, and UCANs taken back:
  *
  *	membership.append {space, ucan, expected_version, prev_hash, entry_hash, payload} -> {chain_seq, metadata_version}
- *	membership.list {space, ucan, since_seq} -> {entries, metadata_version}
+ *	membership.list {space, ucan, since_seq} -> {entries, metadata_version}: as many as fit; who has fewer than the
+ *	                version says asks again from the last one
  *	membership.revoke {space, ucan, ucan_cid} -> {}
  *
  * Numbers run 1, 2, 3 without a gap: clients put the number that they expect into what they seal.
@@ -14,6 +15,8 @@
 #include "server/plain.h"
 #include "server/rpc.h"
 
+#define MEMBERS_MAX 100000     /* as a Coffer log has */
+#define LIST_BYTES (3u << 20) /* of one answer, which clients drop above 4 MiB */
 #define APPENDS_PER_HOUR 10
 #define HOUR 3600
 #define DEED "append"
@@ -178,6 +181,8 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 		return plain_refuse(j, err);
 	if ((err = follows(store, &sp, a)) <= 0)
 		return err < 0 ? err : job_error(j, "conflict", "conflict");
+	if (sp.members >= MEMBERS_MAX)
+		return job_error(j, "payload_too_large", "the space has as many membership entries as it can have");
 	if ((err = plain_check_room(relay, a->payload.len)) < 0)
 		return plain_refuse(j, err);
 	return write_member(relay, j, &sp, a);
@@ -185,33 +190,44 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 
 /* --- list --- */
 
+struct list {
+	struct cbor_enc e;
+	uint64_t n;
+};
+
+/* > 0: this one does not fit any more. */
 static int list_member(void *ctx, const struct depot_item *it)
 {
-	plain_put_member(ctx, it);
-	return OK;
+	struct list *l = ctx;
+
+	if (l->n && l->e.b->len + it->blob.len > LIST_BYTES)
+		return 1;
+	plain_put_member(&l->e, it);
+	l->n++;
+	return cbor_enc_end(&l->e);
 }
 
 static int answer_list(struct job *j, struct depot *store, const struct depot_plain *sp, uint64_t since)
 {
+	CLEANUP(buf_release) struct buf rows = BUF_INIT(LIST_BYTES + FRAME_MAX);
+	struct list l = { .e = cbor_enc_init(&rows) };
 	struct buf b;
 	struct cbor_enc e;
 	int err = OK;
 
-	if (since > sp->members)
-		since = sp->members;
+	for (uint64_t seq = since; seq < sp->members && err == OK; seq++) {
+		const struct id16 id = id_of_seq(seq + 1);
+
+		err = depot_item_get(store, sp->no, DEPOT_MEMBER, &id, list_member, &l);
+	}
+	if (err < 0)
+		return err;
 	job_begin_result(j, &b, &e);
 	cbor_put_map(&e, 2);
 	cbor_put_text(&e, "entries");
-	cbor_put_array(&e, sp->members - since);
-	for (uint64_t seq = since + 1; seq <= sp->members && err == OK; seq++) {
-		const struct id16 id = id_of_seq(seq);
-
-		err = depot_item_get(store, sp->no, DEPOT_MEMBER, &id, list_member, &e);
-	}
-	if (err < 0) {
-		buf_release(&b);
-		return err;
-	}
+	cbor_put_array(&e, l.n);
+	if (l.n && e.err == OK)
+		e.err = buf_put(e.b, rows.data, rows.len);
 	cbor_put_text(&e, "metadata_version");
 	cbor_put_uint(&e, sp->members);
 	return job_send(j, &b, &e);

@@ -12,6 +12,7 @@
 #include "tests/lib/relay_bench.h"
 
 #define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
+#define LONG_ENTRY 2000000
 #define R1 "019400e8-7b5d-7000-8000-000000000001"
 #define R2 "019400e8-7b5d-7000-8000-000000000002"
 
@@ -458,6 +459,39 @@ static void members_stand_in_one_chain(void **state)
 	a = pull(x, x->b, SPACE, x->ub, 0);
 	assert_int_equal(a.chunks, 4);
 	answer_release(&a);
+}
+
+/* More than an answer holds comes in parts, each from where the one before ended. */
+static void a_long_list_of_members_comes_in_parts(void **state)
+{
+	struct scene *x = *state;
+	char *payload = malloc(LONG_ENTRY + 1);
+	struct id32 prev, hash;
+	uint64_t at = 0, parts = 0;
+
+	assert_non_null(payload);
+	memset(payload, 'x', LONG_ENTRY);
+	payload[LONG_ENTRY] = '\0';
+	x->a->plain.counted = false;
+	for (uint64_t i = 0; i < 5; i++) {
+		refused_not(append(x, i, i ? &prev : NULL, payload, &hash));
+		prev = hash;
+	}
+	for (; at < 5; parts++) {
+		struct answer a = ask(x, x->b, "membership.list", x->ub, "since_seq", at);
+		struct cbor_dec d;
+		size_t n;
+
+		assert_false(a.last.is_error);
+		assert_int_equal(answer_uint(&a, "metadata_version"), 5);
+		assert_true(message_bytes(a.message).len <= PLAIN_MAX_FRAME);
+		assert_int_equal(param_array(a.last.value, "entries", 10, &d, &n), 0);
+		assert_true(n > 0);
+		at += n;
+		answer_release(&a);
+	}
+	assert_true(parts > 1);
+	free(payload);
 }
 
 static void ten_appends_an_hour(void **state)
@@ -1002,6 +1036,7 @@ int main(void)
 		TEST(a_pull_tells_what_it_counts),
 		TEST(a_long_pull_comes_in_slices),
 		TEST(members_stand_in_one_chain),
+		TEST(a_long_list_of_members_comes_in_parts),
 		TEST(ten_appends_an_hour),
 		TEST(a_revoked_chain_opens_nothing),
 		TEST(a_revoked_ucan_does_not_come_back_under_its_other_signature),
