@@ -78,7 +78,8 @@ const struct setting config_table[] = {
 		"Of a connection, give or take 10 %; then the client comes back with a new token (4001)."),
 	NUMBER(limits, message_seconds, 300, 1, 3600, .about = "For one message to come in, else 4006."),
 	NUMBER(limits, incoming_bytes, 536870912, 8 * MIB, 1024 * GIB, .about =
-		"Held by messages that come in or are worked on, all connections together, else 4007."),
+		"Held by messages that come in or are worked on, all connections together; those of one address an eighth of it\n"
+		"(12 MiB at least); else 4007."),
 	NUMBER(limits, queue_bytes, 25165824, 8 * MIB, GIB, .about =
 		"Waiting to be sent to one connection; a client that reads more slowly is closed (4006)."),
 	NUMBER(limits, queue_messages, 8192, 16, 1000000, .about =

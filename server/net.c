@@ -323,7 +323,8 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	n->next_id = 1;
 	n->listener = *listener;
 	job_queue_init(&n->done);
-	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = peers_new(&n->peers)) < 0 || (err = start_lws(n)) < 0 ||
+	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = peers_new(&n->peers)) < 0 ||
+		(err = peers_new(&n->senders)) < 0 || (err = start_lws(n)) < 0 ||
 		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
 		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0 ||
 		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0) {
@@ -436,6 +437,7 @@ void net_free(struct net *n)
 	}
 	hub_free(n->hub);
 	peers_free(n->peers);
+	peers_free(n->senders);
 	job_queue_release(&n->done);
 	free(n);
 }

@@ -48,7 +48,8 @@ struct net {
 	struct ev_timer timer;        /* once a second */
 	struct listener listener;
 	struct lws *accepting[LISTENER_MAX];
-	struct peers *peers;
+	struct peers *peers;   /* sockets, by the address they come from */
+	struct peers *senders; /* WebSocket connections and in_bytes, by the client's address */
 	bool full;                   /* no descriptors left: nothing is accepted until the next tick */
 	volatile int stop, reload;   /* set by net_stop, net_reload */
 	void (*on_reload)(void *ctx);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/peers.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,13 +60,31 @@ int peers_open(struct peers *p, const char *addr, uint64_t max, struct peer **re
 	return OK;
 }
 
-void peers_close(struct peers *p, struct peer *peer)
+static void forget_idle(struct peer **at)
 {
-	struct peer **at;
+	struct peer *peer = *at;
 
-	if (!peer || --peer->sockets)
+	if (peer->sockets || peer->bytes)
 		return;
-	at = find(p, peer->addr);
 	*at = peer->next;
 	free(peer);
+}
+
+void peers_close(struct peers *p, struct peer *peer)
+{
+	if (!peer)
+		return;
+	peer->sockets--;
+	forget_idle(find(p, peer->addr));
+}
+
+uint64_t peers_hold(struct peers *p, const char *addr, uint64_t more, uint64_t less)
+{
+	struct peer **at = find(p, addr);
+	uint64_t bytes;
+
+	assert(*at && (*at)->bytes + more >= less);
+	bytes = (*at)->bytes += more - less;
+	forget_idle(at);
+	return bytes;
 }

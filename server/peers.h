@@ -20,6 +20,7 @@
 struct peer {
 	struct peer *next;
 	size_t sockets;
+	uint64_t bytes;
 	char addr[PEER_ADDR];
 };
 
@@ -27,8 +28,10 @@ struct peers;
 
 int peers_new(struct peers **ret_p) MUST_CHECK;
 void peers_free(struct peers *p);
-/* The peer lasts until as many peers_close. max 0: any number. */
+/* The peer lasts until as many peers_close, and until it holds nothing. max 0: any number. */
 int peers_open(struct peers *p, const char *addr, uint64_t max, struct peer **ret_peer) MUST_CHECK;
 void peers_close(struct peers *p, struct peer *peer); /* NULL is allowed */
+/* A peer that is open, or holds something already, holds `more` and no longer `less`; how much now. */
+uint64_t peers_hold(struct peers *p, const char *addr, uint64_t more, uint64_t less);
 
 #endif

@@ -36,6 +36,7 @@ struct conn {
 	uint64_t id;
 	char addr[CALLER_ADDR];
 	bool counted; /* among those of its address */
+	struct peer *peer;
 	struct caller *caller; /* NULL before authentication */
 	bool auth_waits;       /* `in` holds the auth message until the issuers' keys change; the socket is not read */
 	struct subscriber subscriber;
@@ -173,6 +174,10 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 		free(c);
 		return -1;
 	}
+	if (peers_open(n->senders, c->addr, 0, &c->peer) < 0) {
+		free(c);
+		return -1;
+	}
 	env->random(env->ctx, &jitter, sizeof jitter);
 	c->net = n;
 	c->wsi = wsi;
@@ -192,17 +197,29 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 	return 0;
 }
 
-/* Brings net->in_bytes up to date with c->in. */
-static void count_in(struct conn *c)
+/* Brings what is counted up to date with c->in; what all connections of the address hold. */
+static uint64_t count_in(struct conn *c)
 {
+	const size_t was = c->in_counted;
+
 	c->net->in_bytes += c->in.len;
-	c->net->in_bytes -= c->in_counted;
+	c->net->in_bytes -= was;
 	c->in_counted = c->in.len;
+	return peers_hold(c->net->senders, c->addr, c->in.len, was);
+}
+
+/* One address may hold an eighth of what all may, and two messages at least: then it is closed, not whoever sends next. */
+static bool is_holding_too_much(const struct conn *c, uint64_t held)
+{
+	const uint64_t all = config_of(c)->limits.incoming_bytes;
+
+	return c->net->in_bytes > all || (c->counted && held > (all / 8 > 2 * FRAME_MAX ? all / 8 : 2 * FRAME_MAX));
 }
 
 static void job_ends(struct net *n, struct job *j)
 {
 	n->in_bytes -= j->in.len;
+	peers_hold(n->senders, j->caller->addr, 0, j->in.len);
 	job_free(n->relay, j);
 }
 
@@ -222,6 +239,8 @@ static void conn_free(struct conn *c)
 	if (c->parked)
 		job_ends(n, c->parked);
 	n->in_bytes -= c->in_counted;
+	peers_hold(n->senders, c->addr, 0, c->in_counted);
+	peers_close(n->senders, c->peer);
 	message_list_clear(&c->out);
 	buf_release(&c->in);
 	caller_unref(c->caller);
@@ -539,8 +558,7 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
 	if ((err = buf_put(&c->in, p, n)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
-	count_in(c);
-	if (c->net->in_bytes > config_of(c)->limits.incoming_bytes)
+	if (is_holding_too_much(c, count_in(c)))
 		return conn_close_now(c, CLOSE_RATE_LIMITED, "relay is busy");
 	if (lws_remaining_packet_payload(wsi) || !lws_is_final_fragment(wsi))
 		return 0;

@@ -153,6 +153,52 @@ static void a_strangers_body_is_not_waited_for(void **state)
 	relay_process_remove(&relay);
 }
 
+/* Most of a message that does not end. */
+static void begin_message(struct rpc_client *c, const struct party *p, const struct relay_process *relay)
+{
+	static const uint8_t head[14] = { 0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0x60, 0, 0 }; /* 6 MiB, mask 0 */
+	static const uint8_t part[5u << 20];
+
+	rpc_open(c, relay->port);
+	rpc_auth(c, p, relay->url);
+	assert_int_equal(send(c->fd, head, sizeof head, MSG_NOSIGNAL), sizeof head);
+	for (size_t sent = 0; sent < sizeof part;) {
+		ssize_t n = send(c->fd, part + sent, sizeof part - sent, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return; /* closed already */
+		sent += (size_t)n;
+	}
+}
+
+static void one_address_holds_its_share(void **state)
+{
+	struct relay_process relay = { .pid = 0 };
+	struct party alice;
+	struct rpc_client c[3];
+	struct pollfd p[3];
+
+	(void)state;
+	party_init(&alice, "laptop");
+	setenv("COFFER_RELAY_SERVER_TRUSTED_PROXIES", "192.0.2.1", 1); /* loopback is an address like others */
+	setenv("COFFER_RELAY_LIMITS_INCOMING_BYTES", "33554432", 1);   /* more than all that is sent here */
+	relay_process_start(&relay);
+	unsetenv("COFFER_RELAY_SERVER_TRUSTED_PROXIES");
+	unsetenv("COFFER_RELAY_LIMITS_INCOMING_BYTES");
+	for (size_t i = 0; i < COUNT(c); i++) {
+		begin_message(&c[i], &alice, &relay);
+		p[i] = (struct pollfd){ .fd = c[i].fd, .events = POLLIN };
+	}
+	assert_true(poll(p, COUNT(p), RPC_DEADLINE_S * 1000) > 0);
+	for (size_t i = 0; i < COUNT(c); i++) {
+		if (p[i].revents & POLLIN)
+			assert_int_equal(rpc_wait_close(&c[i]), 4007);
+		rpc_close(&c[i]);
+	}
+	party_release(&alice);
+	relay_process_remove(&relay);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +206,7 @@ int main(void)
 		cmocka_unit_test(half_a_header_on_many_sockets),
 		cmocka_unit_test(an_upload_may_pause_as_long_as_is_set),
 		cmocka_unit_test(a_strangers_body_is_not_waited_for),
+		cmocka_unit_test(one_address_holds_its_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
