@@ -369,14 +369,14 @@ int index_touched_del(struct index *ix, uint64_t parent, struct bytes name)
 	return query_run(ix, Q_TOUCHED_DEL, "ib", parent, name);
 }
 
-int index_touched_first(struct index *ix, uint64_t *ret_parent, struct buf *name)
+int index_touched_next(struct index *ix, uint64_t *parent, struct buf *name)
 {
-	int err = query_row(ix, Q_TOUCHED_FIRST, "");
+	int err = query_row(ix, Q_TOUCHED_NEXT, "ib", *parent, buf_bytes(name));
 	if (err < 0)
 		return err;
-	*ret_parent = query_u64(ix, Q_TOUCHED_FIRST, 0);
-	err = query_copy(ix, Q_TOUCHED_FIRST, 1, name);
-	query_done(ix, Q_TOUCHED_FIRST);
+	*parent = query_u64(ix, Q_TOUCHED_NEXT, 0);
+	err = query_copy(ix, Q_TOUCHED_NEXT, 1, name);
+	query_done(ix, Q_TOUCHED_NEXT);
 	return err;
 }
 

@@ -279,9 +279,10 @@ int txn_links_named(struct store_txn *t, uint64_t parent, struct bytes name, str
 int txn_links_in(struct store_txn *t, uint64_t parent, bool shown, struct link **ret_links, size_t *ret_n) MUST_CHECK;
 int txn_link_shown(struct store_txn *t, uint64_t parent, struct bytes name, struct link *ret) MUST_CHECK;
 /* Names (parent, name) freed or taken by local calls while another link's register claims the same name: merge must look
- * at them again. Takes one off the list; ERR_NOT_FOUND if empty. */
-int txn_touched_take(
-	struct store_txn *t, uint64_t *ret_parent, char ret_name[NODE_MAX_NAME + 1], uint8_t *ret_len) MUST_CHECK;
+ * at them again. Takes the space's first after (*parent, name) off the list, in their order, and writes it there (before the first: 0 and
+ * an empty name); ERR_NOT_FOUND: there is none. Names on the way that no space can look at, since the directory is gone or is in none,
+ * leave the list too; those of other spaces stay. */
+int txn_touched_take(struct store_txn *t, uint32_t space, uint64_t *parent, char name[NODE_MAX_NAME + 1], uint8_t *len) MUST_CHECK;
 
 /* Safe-saves: which node a name stood for at the last synced state, if a local call has vacated the name since (ERR_NOT_FOUND). The
  * rows of a node go when its change is sealed (txn_outbox_add), or with del. */

@@ -297,17 +297,34 @@ int txn_link_shown(struct store_txn *t, uint64_t parent, struct bytes name, stru
 	return index_link_shown(t->s->index, parent, name, ret);
 }
 
-int txn_touched_take(struct store_txn *t, uint64_t *ret_parent, char ret_name[NODE_MAX_NAME + 1], uint8_t *ret_len)
+/* 0: no space has it, or it is gone. */
+static int space_of_dir(struct store_txn *t, uint64_t dir, uint32_t *ret_space)
 {
-	CLEANUP(buf_release) struct buf name = BUF_INIT(NODE_MAX_NAME);
-	int err = index_touched_first(t->s->index, ret_parent, &name);
-	if (err == 0)
-		err = txn_stage(t, &(struct op){ .type = OP_TOUCHED_DEL, .ino = *ret_parent, .key = buf_bytes(&name) });
+	struct node n;
+	int err = index_node_get(t->s->index, dir, &n);
+	*ret_space = err == 0 ? n.space : 0;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+int txn_touched_take(struct store_txn *t, uint32_t space, uint64_t *parent, char name[NODE_MAX_NAME + 1], uint8_t *len)
+{
+	CLEANUP(buf_release) struct buf at = BUF_INIT(NODE_MAX_NAME);
+	uint64_t dir = *parent;
+	uint32_t whose = 0;
+	int err = buf_put(&at, name, *len);
+	while (err == 0 && (err = index_touched_next(t->s->index, &dir, &at)) == 0) {
+		err = space_of_dir(t, dir, &whose);
+		if (err == 0 && (whose == space || whose == 0))
+			err = txn_stage(t, &(struct op){ .type = OP_TOUCHED_DEL, .ino = dir, .key = buf_bytes(&at) });
+		if (err == 0 && whose == space)
+			break;
+	}
 	if (err < 0)
 		return err;
-	memset(ret_name, 0, NODE_MAX_NAME + 1);
-	memcpy(ret_name, name.data, name.len);
-	*ret_len = (uint8_t)name.len;
+	*parent = dir;
+	memset(name, 0, NODE_MAX_NAME + 1);
+	memcpy(name, at.data, at.len);
+	*len = (uint8_t)at.len;
 	return 0;
 }
 

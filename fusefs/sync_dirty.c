@@ -139,16 +139,16 @@ static int tell_lanes(struct sync_space *ss, struct store_txn *t, const struct d
 }
 
 /* Names that local calls freed or took, while others claim them. */
-static int settle_touched(struct sync_space *ss, struct store_txn *t, const struct scan *sc, struct tree *tr, bool *ret_any)
+static int settle_touched(struct sync_space *ss, struct store_txn *t, const struct scan *sc, struct tree *tr)
 {
-	char name[NODE_MAX_NAME + 1];
-	uint64_t parent;
-	uint8_t len;
+	char name[NODE_MAX_NAME + 1] = "";
+	uint64_t parent = 0;
+	uint8_t len = 0;
+	bool any = false;
 	int err;
 
-	*ret_any = false;
-	while ((err = txn_touched_take(t, &parent, name, &len)) == OK) {
-		*ret_any = true;
+	while ((err = txn_touched_take(t, ss->row, &parent, name, &len)) == OK) {
+		any = true;
 		if ((err = tree_touch(tr, parent, bytes_of(name, len))) < 0)
 			return err;
 	}
@@ -158,13 +158,13 @@ static int settle_touched(struct sync_space *ss, struct store_txn *t, const stru
 	for (size_t i = 0; i < sc->n && err == OK && ss->tree.n_broken > 0; i++) {
 		if (sc->d[i].kind != NODE_DIR)
 			continue; /* of a directory any change may decide a cycle: it ranks higher now */
-		*ret_any = true;
+		any = true;
 		err = tree_dir_moved(tr, sc->d[i].ino);
 	}
-	return err < 0 || !*ret_any ? err : tree_settle(tr);
+	return err < 0 || !any ? err : tree_settle(tr);
 }
 
-static int scan(struct sync_space *ss, struct store_txn *t, struct scan *sc, struct tree *tr, int64_t now, bool *ret_write)
+static int scan(struct sync_space *ss, struct store_txn *t, struct scan *sc, struct tree *tr, int64_t now)
 {
 	int err = txn_dirty_each(t, ss->row, ss->seen_change, note, sc);
 
@@ -172,21 +172,20 @@ static int scan(struct sync_space *ss, struct store_txn *t, struct scan *sc, str
 		return err < 0 ? err : sc->err;
 	for (size_t i = 0; i < sc->n && err == OK; i++)
 		err = tell_lanes(ss, t, &sc->d[i], now);
-	return err < 0 ? err : settle_touched(ss, t, sc, tr, ret_write);
+	return err < 0 ? err : settle_touched(ss, t, sc, tr);
 }
 
 int sync_dirty_scan(struct sync_space *ss, int64_t now)
 {
 	struct store_txn *t = NULL;
 	struct scan sc = { .d = NULL };
-	bool write_back = false;
 	int err = store_begin(ss->sync->config.store, &t);
 
 	if (err < 0)
 		return err;
 	struct tree tr = sync_space_tree(ss, t);
-	err = scan(ss, t, &sc, &tr, now, &write_back);
-	if (err == OK && write_back)
+	err = scan(ss, t, &sc, &tr, now);
+	if (err == OK)
 		err = store_commit(&t);
 	else
 		store_abort(&t);

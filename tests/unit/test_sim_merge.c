@@ -1637,6 +1637,37 @@ static void a_barrier_looks_at_some_of_its_files_each_turn(void **state)
 	world_close();
 }
 
+/* A directory of another space in which a name was freed that somebody claims: a scan of this one leaves it to that one's. */
+static void a_name_touched_in_another_space_is_left_to_it(void **state)
+{
+	struct link claim = { .id = { { 1 } }, .name = "a", .name_len = 1, .shown = "a (2)", .shown_len = 5 };
+	char name[NODE_MAX_NAME + 1] = "";
+	struct store_txn *t = NULL;
+	uint64_t parent = 0, ino;
+	uint8_t len = 0;
+
+	(void)state;
+	world_open(1);
+	w.meanwhile = rest;
+	struct device *d = &w.d[0];
+	struct node n = { .space = d->f->space, .id = { { 1 } }, .kind = NODE_FILE, .mode = 0644, .version = 1 };
+	assert_int_equal(store_begin(d->f->store, &t), 0);
+	assert_int_equal(txn_node_add(t, &n, bytes_of(NULL, 0)), 0);
+	claim.ino = n.ino;
+	claim.parent = claim.shown_parent = d->f->root;
+	assert_int_equal(txn_link_put(t, &claim), 0);
+	assert_int_equal(store_commit(&t), 0);
+	(void)store_fixture_make(d->f, d->f->root, "a", NODE_FILE);
+	assert_int_equal(store_unlink(d->f->store, d->f->root, bytes_str("a"), false, &ino), 0);
+	come_to_rest(1, NULL);
+	assert_int_equal(store_begin(d->f->store, &t), 0);
+	assert_int_equal(txn_touched_take(t, d->f->space, &parent, name, &len), 0);
+	assert_int_equal(parent, d->f->root);
+	assert_string_equal(name, "a");
+	store_abort(&t);
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1652,6 +1683,7 @@ int main(void)
 		cmocka_unit_test(a_conflict_copy_has_no_rights_of_another),
 		cmocka_unit_test(own_rights_stay_when_the_node_changes),
 		cmocka_unit_test(a_removed_directory_goes_with_what_lived_in_it),
+		cmocka_unit_test(a_name_touched_in_another_space_is_left_to_it),
 		cmocka_unit_test(a_chunk_that_was_sealed_otherwise_is_taken_for_there),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),

@@ -119,9 +119,9 @@ static void a_claimed_name_is_found_and_told_of(void **state)
 {
 	struct store_fixture *f = store_fixture_new(1);
 	struct link *links, got;
-	uint64_t parent, ino;
-	uint8_t len;
-	char name[NODE_MAX_NAME + 1];
+	uint64_t parent = 0, ino;
+	uint8_t len = 0;
+	char name[NODE_MAX_NAME + 1] = "";
 	size_t n;
 	(void)state;
 	struct store_txn *t = begin(f);
@@ -147,21 +147,63 @@ static void a_claimed_name_is_found_and_told_of(void **state)
 	assert_int_equal(n, 1);
 	assert_int_equal(links[0].shown_parent, 0);
 	free(links);
-	assert_int_equal(txn_touched_take(t, &parent, name, &len), ERR_NOT_FOUND);
+	assert_int_equal(txn_touched_take(t, f->space, &parent, name, &len), ERR_NOT_FOUND);
 	commit(t);
 	assert_int_equal(store_unlink(f->store, f->root, bytes_str("doc"), false, &ino), 0);
 	store_fixture_crash(f, FAKE_KEEP_ALL);
 	t = begin(f);
-	assert_int_equal(txn_touched_take(t, &parent, name, &len), 0);
+	assert_int_equal(txn_touched_take(t, f->space, &parent, name, &len), 0);
 	assert_int_equal(parent, f->root);
 	assert_string_equal(name, "doc");
-	assert_int_equal(txn_touched_take(t, &parent, name, &len), ERR_NOT_FOUND);
+	assert_int_equal(txn_touched_take(t, f->space, &parent, name, &len), ERR_NOT_FOUND);
 	assert_int_equal(txn_link_get(t, &lb.id, &got), 0);
 	memcpy(got.shown, "doc", 4);
 	got.shown_len = 3;
 	assert_int_equal(txn_link_put(t, &got), 0);
 	assert_int_equal(txn_link_shown(t, f->root, bytes_str("doc"), &got), 0);
 	assert_int_equal(got.ino, b);
+	commit(t);
+	store_fixture_free(f);
+}
+
+/* A space takes its own names, in their order; those in a directory that is gone are told to nobody. */
+static void a_touched_name_is_told_to_its_space_alone(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	struct space_row other = { .id = { { 7 } }, .name = "other" };
+	char name[NODE_MAX_NAME + 1] = "";
+	uint64_t parent = 0, ino;
+	uint8_t len = 0;
+	(void)state;
+	struct store_txn *t = begin(f);
+	assert_int_equal(txn_space_add(t, &other), 0);
+	uint64_t a = add_node(f, t, 1, NODE_FILE), gone = add_node(f, t, 2, NODE_DIR);
+	struct link claim = link_of(1, a, f->root, "doc", f->root, "doc (2)");
+	assert_int_equal(txn_link_put(t, &claim), 0);
+	commit(t);
+	uint64_t dirs[] = { other.root_ino, f->root, gone };
+	for (size_t i = 0; i < COUNT(dirs); i++) {
+		(void)store_fixture_make(f, dirs[i], "b", NODE_FILE);
+		(void)store_fixture_make(f, dirs[i], "c", NODE_FILE);
+		assert_int_equal(store_unlink(f->store, dirs[i], bytes_str("c"), false, &ino), 0);
+	}
+	t = begin(f);
+	assert_int_equal(txn_node_del(t, gone), 0);
+	for (char want = 'b'; want <= 'c'; want++) {
+		assert_int_equal(txn_touched_take(t, f->space, &parent, name, &len), 0);
+		assert_int_equal(parent, f->root);
+		assert_string_equal(name, ((char[]){ want, 0 }));
+	}
+	assert_int_equal(txn_touched_take(t, f->space, &parent, name, &len), ERR_NOT_FOUND);
+	commit(t);
+	t = begin(f);
+	parent = len = 0;
+	for (char want = 'b'; want <= 'c'; want++) {
+		assert_int_equal(txn_touched_take(t, other.row, &parent, name, &len), 0);
+		assert_int_equal(parent, other.root_ino);
+		assert_string_equal(name, ((char[]){ want, 0 }));
+	}
+	assert_int_equal(txn_touched_take(t, other.row, &parent, name, &len), ERR_NOT_FOUND);
 	commit(t);
 	store_fixture_free(f);
 }
@@ -418,7 +460,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(abort_undoes_everything),
 		cmocka_unit_test(data_of_a_transaction_is_where_it_says),
-		cmocka_unit_test(a_claimed_name_is_found_and_told_of), cmocka_unit_test(what_sync_keeps_is_kept),
+		cmocka_unit_test(a_claimed_name_is_found_and_told_of),
+		cmocka_unit_test(a_touched_name_is_told_to_its_space_alone), cmocka_unit_test(what_sync_keeps_is_kept),
 		cmocka_unit_test(a_space_goes_with_all_that_is_in_it), cmocka_unit_test(nothing_at_rest_is_readable),
 		cmocka_unit_test(a_damaged_block_is_told_and_never_read),
 		cmocka_unit_test(a_damaged_head_or_index_is_told), cmocka_unit_test(a_lost_index_log_loses_nothing) };
