@@ -195,12 +195,14 @@ static void read_ahead(struct sync *s, uint64_t row)
 
 void sync_fetch_pump(struct sync *s, int64_t now)
 {
+	struct fetch *next;
 	size_t n = 0;
 
 	(void)now;
-	for (struct fetch *f = s->fetches; f && n < FETCHES_MAX; f = f->next) {
+	for (struct fetch *f = s->fetches; f && n < FETCHES_MAX; f = next) {
 		struct peer_answer a = { .ctx = f, .data = on_data, .result = on_result };
 
+		next = f->next;
 		n += f->sent || f->opening;
 		if (f->sent || f->opening || f->done || !peer_online(f->peer->peer))
 			continue;
@@ -210,7 +212,9 @@ void sync_fetch_pump(struct sync *s, int64_t now)
 		f->sent = err == OK;
 		f->done = err < 0;
 		f->err = err;
-		n++;
+		n += f->sent;
+		if (f->done)
+			over(f);
 	}
 }
 

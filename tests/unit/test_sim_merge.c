@@ -43,7 +43,7 @@ struct peer {
 	struct peer_config config;
 	struct sent *sent;
 	uint64_t next_num, connection;
-	bool online;
+	bool online, no_gets; /* no_gets: there is no memory for them */
 };
 
 struct device {
@@ -155,6 +155,8 @@ int peer_put(struct peer *p, const struct id16 *space, const struct id16 *chunk,
 int peer_get(struct peer *p, const struct id16 *space, const struct id16 *chunk, const struct peer_answer *a, uint64_t *ret_num)
 {
 	(void)space;
+	if (p->no_gets)
+		return ERR_NOMEM;
 	return add_sent(p, "get", chunk, bytes_of(NULL, 0), a, ret_num);
 }
 
@@ -1668,6 +1670,79 @@ static void a_name_touched_in_another_space_is_left_to_it(void **state)
 	world_close();
 }
 
+struct reader {
+	struct device *d;
+	uint64_t row;
+};
+
+static void *read_thread(void *arg)
+{
+	struct reader *r = arg;
+	return (void *)(intptr_t)sync_fetch(&r->d->sync, r->row, INT64_MAX / 2, NULL, NULL);
+}
+
+static int read_row(struct device *d, uint64_t row)
+{
+	struct reader r = { d, row };
+	pthread_t thread;
+	void *err;
+
+	assert_int_equal(pthread_create(&thread, NULL, read_thread, &r), 0);
+	while (!has_jobs(d))
+		sched_yield();
+	while (has_jobs(d)) {
+		sync_run_jobs(&d->sync, false);
+		sync_fetch_pump(&d->sync, sync_now(&d->sync));
+		(void)carry_up(d);
+		(void)carry_down(d);
+	}
+	assert_int_equal(pthread_join(thread, &err), 0);
+	return (int)(intptr_t)err;
+}
+
+/* The chunk that the file begins with, which is not here. */
+static uint64_t absent_row(struct device *d, const char *name)
+{
+	uint64_t chunk = 0;
+	struct node n;
+	size_t len;
+	char c;
+
+	assert_int_equal(store_lookup(d->f->store, d->root, bytes_str(name), &n), 0);
+	assert_int_equal(store_read(d->f->store, n.ino, 0, &c, 1, &len, &chunk), ERR_ABSENT);
+	return chunk;
+}
+
+/* Two chunks are asked for, one of them ahead, and there is no memory: who reads the other later is not told of that. */
+static void a_read_ahead_that_failed_is_forgotten(void **state)
+{
+	static char text[200000];
+
+	(void)state;
+	world_open(1);
+	w.meanwhile = rest;
+	for (unsigned i = 0; i < 2; i++) {
+		for (size_t k = 0; k < sizeof text - 1; k++)
+			text[k] = (char)('a' + randombytes_uniform(26));
+		(void)make_file(&w.d[0], i ? "b" : "a", text);
+		come_to_rest(1, NULL);
+	}
+	struct device *d = &w.d[1];
+	uint64_t a = absent_row(d, "a"), b = absent_row(d, "b");
+	assert_in_range(b, a + 1, a + 16);
+	go_online(d);
+	d->sync.last_fetch_row = a - 1;
+	d->sync.fetch_ahead = 8; /* twice as many now */
+	d->peer->no_gets = true;
+	assert_int_equal(read_row(d, a), ERR_NOMEM);
+	d->peer->no_gets = false;
+	assert_int_equal(read_row(d, b), 0);
+	assert_int_equal(read_row(d, a), 0);
+	go_offline(d);
+	sync_fetch_free(&d->sync);
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1684,6 +1759,7 @@ int main(void)
 		cmocka_unit_test(own_rights_stay_when_the_node_changes),
 		cmocka_unit_test(a_removed_directory_goes_with_what_lived_in_it),
 		cmocka_unit_test(a_name_touched_in_another_space_is_left_to_it),
+		cmocka_unit_test(a_read_ahead_that_failed_is_forgotten),
 		cmocka_unit_test(a_chunk_that_was_sealed_otherwise_is_taken_for_there),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),
