@@ -31,14 +31,19 @@ struct batch {
 	bool entries;
 };
 
+static void release_step(struct batch *b, size_t i)
+{
+	for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++)
+		remote_release(&b->remotes[i][k]);
+	free(b->remotes[i]);
+	b->remotes[i] = NULL;
+	step_release(&b->steps[i]);
+}
+
 static void batch_release(struct batch *b)
 {
-	for (size_t i = 0; i < b->n; i++) {
-		for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++)
-			remote_release(&b->remotes[i][k]);
-		free(b->remotes[i]);
-		step_release(&b->steps[i]);
-	}
+	for (size_t i = 0; i < b->n; i++)
+		release_step(b, i);
 	free(b->steps);
 	free(b->remotes);
 	free(b->dropped);
@@ -175,11 +180,7 @@ static int prepare(struct batch *b, size_t n)
 		err = b->entries ? OK : prepare_step(b, i);
 		if (err == ERR_AGAIN && i > 0) {
 			/* What comes before needs nothing. */
-			step_release(&b->steps[i]);
-			for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++)
-				remote_release(&b->remotes[i][k]);
-			free(b->remotes[i]);
-			b->remotes[i] = NULL;
+			release_step(b, i);
 			b->n = i;
 			return OK;
 		}
