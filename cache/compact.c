@@ -23,7 +23,8 @@ enum {
 	PENDING_MOST = 4096, /* pages of the index that wait to be written */
 	REST_TURNS = 60,
 	URGENT = 3,
-	TAIL_LEAST = 16
+	TAIL_LEAST = 16,
+	TAIL_PASSED = 256 /* pieces that are large already, under one lock */
 };
 
 struct compaction {
@@ -321,19 +322,20 @@ static void batch_free_pointer(struct batch **b)
 	batch_free(*b);
 }
 
-/* Lock held. The next small pieces of the file from t->from on; nothing if there is but one. */
+/* Lock held. The next small pieces of the file from t->from on; nothing if there is but one, or none within reach. */
 static int gather_tail(struct store *s, struct tail *t, struct batch *b, bool *ret_end)
 {
 	uint64_t end = 0;
 	int err = 0;
 	batch_clear(b);
-	for (;;) {
+	for (int passed = 0; passed < TAIL_PASSED;) {
 		struct owned o = { .owner = t->ino };
 		err = index_extent_next(s->index, t->ino, t->from, &o.p);
 		bool small = err == 0 && o.p.at.segment != 0 && o.p.len < SEGMENT_UNIT * 4 && o.p.len <= batch_longest(b);
 		bool adjoins = batch_pieces(b) == 0 || end == o.p.off;
 		if (err < 0 || (batch_pieces(b) > 0 && (!small || !adjoins)) || (small && !batch_add(b, &o)))
 			break;
+		passed += !small;
 		end = t->from = o.p.off + o.p.len;
 	}
 	*ret_end = err == ERR_NOT_FOUND;

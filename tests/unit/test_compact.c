@@ -344,6 +344,32 @@ static void damaged_bytes_do_not_stop_it(void **state)
 	big_free(b);
 }
 
+/* Looking for the small appends behind many large pieces lets others at the store in between. */
+static void a_long_file_is_walked_in_steps(void **state)
+{
+	enum { LARGE = 16384, N = 600, APPENDS = 20 };
+	static uint8_t p[LARGE];
+	struct store_fixture *f = store_fixture_new(2);
+	struct piece got;
+	(void)state;
+	uint64_t ino = store_fixture_make(f, f->root, "a", NODE_FILE), chunk;
+	store_fixture_write(f, ino, 0, "x", 1); /* the joining begins here */
+	for (uint64_t i = 0; i < N; i++)
+		store_fixture_write(f, ino, 1 + i * LARGE, p, LARGE);
+	uint64_t tail = 1 + (uint64_t)N * LARGE;
+	for (uint64_t i = 0; i < APPENDS; i++)
+		store_fixture_write(f, ino, tail + i * 3, "abc", 3);
+	uint64_t keeps = f->store->n_keeps;
+	assert_int_equal(store_coalesce(f->store), 0);
+	assert_true(f->store->n_keeps - keeps > N / 256);
+	assert_int_equal(index_extent_next(f->store->index, ino, tail, &got), 0);
+	assert_int_equal(got.len, APPENDS * 3);
+	size_t n;
+	assert_int_equal(store_read(f->store, ino, tail + 3, p, 3, &n, &chunk), 0);
+	assert_memory_equal(p, "abc", 3);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(rewriting_for_ever_takes_bounded_space),
@@ -352,6 +378,7 @@ int main(void)
 		cmocka_unit_test(overwriting_everything_ten_times_stays_under_1_3),
 		cmocka_unit_test(overwriting_blocks_at_random_stays_under_1_3),
 		cmocka_unit_test(bytes_that_files_share_are_moved_once), cmocka_unit_test(tiny_files_come_to_rest),
-		cmocka_unit_test(damaged_bytes_do_not_stop_it) };
+		cmocka_unit_test(damaged_bytes_do_not_stop_it),
+		cmocka_unit_test(a_long_file_is_walked_in_steps) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
