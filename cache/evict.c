@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lets go of content that the relay has confirmed: the chunk's row stays, its bytes do not. Never of what is pinned, open, or
- * needed by a record that is not sent yet. For the limit, what was not used for longest goes first.
+ * Lets go of content that the relay has confirmed: the chunk's row stays, its bytes do not. Never of what is pinned, open, changed
+ * here, or needed by a record that is not sent yet. For the limit, what was not used for longest goes first.
  */
 #include <stdlib.h>
 #include "base/array.h"
@@ -44,7 +44,7 @@ static int may_go(struct store *s, const struct chunk_row *c, bool *ret)
 		err = index_node_get(s->index, owner, &n);
 		if (err < 0 && err != ERR_NOT_FOUND)
 			return err;
-		if (err == 0 && ((n.flags & NODE_PINNED) || holds_has(&s->holds, owner)))
+		if (err == 0 && ((n.flags & NODE_PINNED) || n.change != 0 || holds_has(&s->holds, owner)))
 			return 0;
 	}
 	if (err == ERR_NOT_FOUND)

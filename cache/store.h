@@ -208,7 +208,7 @@ void store_forget(struct store *s, uint64_t ino);
 int store_mark_fsynced(struct store *s, uint64_t ino) MUST_CHECK;
 /* NODE_PINNED on a node (not a local change that syncs). */
 int store_pin(struct store *s, uint64_t ino, bool pinned) MUST_CHECK;
-/* Drops local content that a confirmed chunk holds; ERR_BUSY if pinned, open or not yet confirmed. */
+/* Drops local content that a confirmed chunk holds; ERR_BUSY if pinned, open, changed or not yet confirmed. */
 int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed) MUST_CHECK;
 
 /* Bytes of content to keep here at most; 0: no limit. What is pinned, open, changed or not at the relay yet counts and stays all

@@ -218,7 +218,7 @@ struct many {
 	uint64_t ino[FILES], chunk[FILES];
 };
 
-/* Files whose content is confirmed; each younger than the one before. */
+/* Files whose content is confirmed and that have nothing to send; each younger than the one before. */
 static struct many make_many(uint64_t seed)
 {
 	struct many m = { .f = store_fixture_new(seed) };
@@ -235,6 +235,7 @@ static struct many make_many(uint64_t seed)
 		m.chunk[i] = add_chunk(m.f, t, (uint8_t)(i + 1));
 		assert_int_equal(txn_chunk_adopt(t, m.chunk[i], m.ino[i], 0, LEN, e, n), 0);
 		assert_int_equal(txn_chunk_confirm(t, m.chunk[i]), 0);
+		assert_int_equal(txn_mark_clean(t, m.ino[i]), 0);
 		commit(&t);
 		free(e);
 		assert_int_equal(store_tend(m.f->store), 0);
@@ -297,6 +298,23 @@ static void pinned_and_open_files_stay_under_any_limit(void **state)
 	store_fixture_free(m.f);
 }
 
+/* Whatever it is that changed: here, the mode alone. */
+static void changed_files_stay_under_any_limit(void **state)
+{
+	struct many m = make_many(12);
+	struct node attr = { .mode = 0600 }, n;
+	uint64_t freed;
+	(void)state;
+	assert_int_equal(store_setattr(m.f->store, m.ino[4], ATTR_MODE, &attr, &n), 0);
+	assert_int_equal(store_evict(m.f->store, m.ino[4], &freed), ERR_BUSY);
+	assert_int_equal(store_set_limit(m.f->store, LEN), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(store_tend(m.f->store), 0);
+	for (int i = 0; i < FILES; i++)
+		assert_true(is_here(&m, i) == (i == 4));
+	store_fixture_free(m.f);
+}
+
 static void a_limit_is_kept_over_restarts(void **state)
 {
 	struct many m = make_many(11);
@@ -324,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_chunk_that_nothing_names_is_collected),
 		cmocka_unit_test(adopting_what_changed_is_a_conflict), cmocka_unit_test(the_limit_evicts_what_may_go),
 		cmocka_unit_test(what_was_not_used_for_longest_goes_first),
-		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit), cmocka_unit_test(a_limit_is_kept_over_restarts) };
+		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit), cmocka_unit_test(changed_files_stay_under_any_limit),
+		cmocka_unit_test(a_limit_is_kept_over_restarts) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
