@@ -148,9 +148,20 @@ int txn_chunk_confirm(struct store_txn *t, uint64_t row)
 	return chunk_put(t, &c);
 }
 
+/* The hint of a file; one that has none takes another's. */
+static struct absent *absent_hint(struct store *s, uint64_t ino)
+{
+	for (size_t i = 0; i < ABSENT; i++)
+		if (s->absent[i].ino == ino)
+			return &s->absent[i];
+	struct absent *hint = &s->absent[s->next_absent++ % ABSENT];
+	*hint = (struct absent){ .ino = ino };
+	return hint;
+}
+
 /* Whether a chunk is absent in [from, to) of ino; where is noted, to look there first the next time: a file that comes chunk after
  * chunk is walked once in all, not once for each. */
-static int find_absent(struct store_txn *t, uint64_t ino, uint64_t from, uint64_t to, bool *ret_found)
+static int find_absent(struct store_txn *t, uint64_t ino, uint64_t from, uint64_t to, struct absent *hint, bool *ret_found)
 {
 	struct piece p;
 	int err = 0;
@@ -165,8 +176,7 @@ static int find_absent(struct store_txn *t, uint64_t ino, uint64_t from, uint64_
 			return err;
 		if (c.here)
 			continue;
-		t->s->absent_ino = ino;
-		t->s->absent_off = p.off;
+		hint->off = p.off;
 		*ret_found = true;
 		return 0;
 	}
@@ -177,14 +187,15 @@ static int find_absent(struct store_txn *t, uint64_t ino, uint64_t from, uint64_
 static int refresh_partial(struct store_txn *t, uint64_t ino)
 {
 	struct node n;
-	uint64_t from = t->s->absent_ino == ino ? t->s->absent_off : 0;
 	bool absent;
 	int err = index_node_get(t->s->index, ino, &n);
 	if (err < 0 || !(n.flags & NODE_PARTIAL))
 		return err == ERR_NOT_FOUND ? 0 : err;
-	err = find_absent(t, ino, from, INT64_MAX, &absent);
+	struct absent *hint = absent_hint(t->s, ino);
+	uint64_t from = hint->off;
+	err = find_absent(t, ino, from, INT64_MAX, hint, &absent);
 	if (err == 0 && !absent)
-		err = find_absent(t, ino, 0, from, &absent);
+		err = find_absent(t, ino, 0, from, hint, &absent);
 	return err < 0 || absent ? err : set_partial(t, ino, false);
 }
 

@@ -50,6 +50,11 @@ struct tail {
 	uint64_t ino, from, count;
 };
 
+/* Where a chunk of a file was last seen to be absent: a hint, store_queue.c. */
+struct absent {
+	uint64_t ino, off;
+};
+
 /* What is to be punched (punch.c) once the readers before number `readers` have gone. */
 struct punch_plan {
 	struct survey *survey; /* NULL: no plan */
@@ -60,6 +65,7 @@ struct punch_plan {
 
 #define RANDOM_POOL 4096
 #define TAILS 16
+#define ABSENT 64
 
 struct store {
 	struct store_config config;
@@ -94,7 +100,8 @@ struct store {
 	uint64_t unseen; /* bytes written since space was looked at */
 	struct uses *uses; /* NULL: the store has no limit */
 	bool worked; /* something other than housekeeping was written since the last turn */
-	uint64_t absent_ino, absent_off; /* where a chunk was last seen to be absent: a hint, store_queue.c */
+	struct absent absent[ABSENT]; /* of files that share chunks: each chunk that comes looks at all of them */
+	unsigned next_absent;
 
 	pthread_mutex_t tend_lock;      /* one store_tend at a time; taken before `lock`; guards what follows */
 	uint64_t checkpointed;          /* mark of the log at the last checkpoint */

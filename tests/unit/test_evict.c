@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "cache/txn.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/unit.h"
 
@@ -315,6 +316,43 @@ static void changed_files_stay_under_any_limit(void **state)
 	store_fixture_free(m.f);
 }
 
+/* Files that share chunks: what comes for one is looked for in each from where that one's last was missing, not from the start. */
+static void each_file_remembers_what_it_misses(void **state)
+{
+	enum { N = 20 };
+	struct store_fixture *f = store_fixture_new(14);
+	uint64_t ino[] = { store_fixture_make(f, f->root, "a", NODE_FILE), store_fixture_make(f, f->root, "b", NODE_FILE) };
+	uint64_t chunk[N];
+	struct store_txn *t;
+	struct node n;
+	(void)state;
+	assert_int_equal(store_begin(f->store, &t), 0);
+	for (uint64_t i = 0; i < N; i++) {
+		chunk[i] = add_chunk(f, t, (uint8_t)(i + 1));
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(txn_content_ref(t, ino[k], i * LEN, LEN, chunk[i], 0), 0);
+	}
+	commit(&t);
+	for (uint64_t i = 0; i < N; i++) {
+		unsigned right = 0;
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(store_getattr(f->store, ino[k], &n), 0);
+			assert_true(n.flags & NODE_PARTIAL);
+		}
+		assert_int_equal(store_begin(f->store, &t), 0);
+		assert_int_equal(txn_chunk_fill(t, chunk[i], bytes_of(content, LEN)), 0);
+		commit(&t);
+		for (size_t h = 0; h < ABSENT; h++)
+			right += f->store->absent[h].ino != 0 && f->store->absent[h].off == (i + 1) * LEN;
+		assert_int_equal(right, i + 1 < N ? 2 : 0);
+	}
+	for (int k = 0; k < 2; k++) {
+		assert_int_equal(store_getattr(f->store, ino[k], &n), 0);
+		assert_false(n.flags & NODE_PARTIAL);
+	}
+	store_fixture_free(f);
+}
+
 static void a_limit_is_kept_over_restarts(void **state)
 {
 	struct many m = make_many(11);
@@ -343,6 +381,6 @@ int main(void)
 		cmocka_unit_test(adopting_what_changed_is_a_conflict), cmocka_unit_test(the_limit_evicts_what_may_go),
 		cmocka_unit_test(what_was_not_used_for_longest_goes_first),
 		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit), cmocka_unit_test(changed_files_stay_under_any_limit),
-		cmocka_unit_test(a_limit_is_kept_over_restarts) };
+		cmocka_unit_test(each_file_remembers_what_it_misses), cmocka_unit_test(a_limit_is_kept_over_restarts) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
