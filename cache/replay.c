@@ -9,7 +9,7 @@ static int load_segments(struct store *s)
 {
 	uint64_t number = 0, size, live;
 	int err;
-	segments_forget(s->segments);
+	segments_reload(s->segments);
 	while ((err = index_segment_next(s->index, &number, &size, &live)) == 0) {
 		err = segments_add(s->segments, number, size, live);
 		if (err < 0)

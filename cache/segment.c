@@ -135,13 +135,16 @@ static void handle_drop(struct segments *set, struct segment *seg)
 		handle_free(set, h);
 }
 
-void segments_forget(struct segments *set)
+void segments_reload(struct segments *set)
 {
-	for (size_t i = 0; i < set->n; i++)
-		handle_drop(set, &set->seg[i]);
-	set->n = 0;
+	pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < set->n; i++) {
+		set->seg[i].live = set->seg[i].empty_seq = 0;
+		set->seg[i].changed = true;
+	}
 	set->marked = false;
 	set->n_undo = 0;
+	pthread_mutex_unlock(&set->lock);
 }
 
 uint64_t segments_size(const struct segments *set)
@@ -153,7 +156,8 @@ void segments_close(struct segments *set)
 {
 	if (!set)
 		return;
-	segments_forget(set);
+	for (size_t i = 0; i < set->n; i++)
+		handle_drop(set, &set->seg[i]);
 	pthread_mutex_destroy(&set->lock);
 	free(set->seg);
 	free(set->undo);
@@ -212,10 +216,19 @@ static struct segment *insert_row(struct segments *set, uint64_t number, uint64_
 
 int segments_add(struct segments *set, uint64_t number, uint64_t size, uint64_t live)
 {
+	int err = 0;
 	pthread_mutex_lock(&set->lock);
-	int err = reserve_row(set);
-	if (err == 0)
-		insert_row(set, number, size, live);
+	struct segment *seg = find(set, number);
+	if (seg) { /* its file is the same, so readers, holes and what a survey found go on */
+		seg->size = size;
+		seg->live = live;
+		seg->gained = ++set->gains;
+		seg->changed = true;
+	} else {
+		err = reserve_row(set);
+		if (err == 0)
+			insert_row(set, number, size, live);
+	}
 	pthread_mutex_unlock(&set->lock);
 	return err;
 }

@@ -70,7 +70,7 @@ bool segments_has_reserve(struct segments *set);
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
 /* Makes the names of segments durable that were made, and those removed gone. */
 int segments_sync_names(struct segments *set) MUST_CHECK;
-/* Registers a segment found in the index or by probing. */
+/* Registers a segment found in the index or by probing; of one that is registered already it sets the size and the live bytes. */
 int segments_add(struct segments *set, uint64_t number, uint64_t size, uint64_t live) MUST_CHECK;
 /* Removes the file, or keeps it for reuse. Waits for nobody: a reference keeps its descriptor. */
 int segments_remove(struct segments *set, uint64_t number) MUST_CHECK;
@@ -88,8 +88,9 @@ void segments_mark(struct segments *set);
 void segments_unmark(struct segments *set);
 /* ERR_NOMEM: not everything was recorded; the numbers must be loaded again. */
 int segments_undo(struct segments *set) MUST_CHECK;
-/* Forgets all registered segments (before they are loaded again from the index). */
-void segments_forget(struct segments *set);
+/* Before the numbers are loaded again from the index and the journal: no segment has live bytes. All stay registered, for who reads
+ * now holds no lock but the set's; segments_add() gives them their numbers back. */
+void segments_reload(struct segments *set);
 
 struct segment_row {
 	uint64_t number, size, live;

@@ -278,6 +278,39 @@ static void too_much_for_one_entry_is_refused(void **state)
 	free_world(&w);
 }
 
+/* The index is mended while others read: what they hold and what is known of the files stays. */
+static void loading_the_numbers_again_lets_readers_be(void **state)
+{
+	struct world w = new_world();
+	struct segment_ref before, during, after;
+	struct segment_row row;
+	(void)state;
+	append(&w, 20);
+	uint64_t number = journal_segment(w.j);
+	assert_true(number > 1);
+	segments_live(w.set, 1, 900);
+	segments_measured(w.set, 1, 1000);
+	segments_gave(w.set, 1, 4096);
+	assert_int_equal(segments_get(w.set, 1, &before), 0);
+	segments_reload(w.set);
+	assert_int_equal(segments_get(w.set, 1, &during), 0);
+	assert_true(during.fd == before.fd && during.opaque == before.opaque);
+	assert_true(segments_next(w.set, 0, &row));
+	assert_int_equal(row.live, 0);
+	assert_int_equal(segments_add(w.set, 1, row.size, 900), 0);
+	assert_int_equal(segments_get(w.set, 1, &after), 0);
+	assert_true(after.fd == before.fd && after.opaque == before.opaque);
+	assert_true(segments_next(w.set, 0, &row));
+	assert_int_equal(row.number, 1);
+	assert_int_equal(row.live, 900);
+	assert_int_equal(row.need, 1000);
+	assert_int_equal(row.given, 4096);
+	segments_put(w.set, &after);
+	segments_put(w.set, &during);
+	segments_put(w.set, &before);
+	free_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_have_the_bytes_of_the_format),
@@ -287,6 +320,7 @@ int main(void)
 		cmocka_unit_test(a_segment_under_another_name_is_not_believed),
 		cmocka_unit_test(after_a_failed_write_a_new_segment_follows),
 		cmocka_unit_test(after_a_failed_sync_nothing_is_acknowledged),
-		cmocka_unit_test(too_much_for_one_entry_is_refused) };
+		cmocka_unit_test(too_much_for_one_entry_is_refused),
+		cmocka_unit_test(loading_the_numbers_again_lets_readers_be) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
