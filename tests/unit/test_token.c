@@ -132,7 +132,8 @@ static void another_relay_is_seen_before_signatures(void **state)
 
 	(void)state;
 	fixture_init(&f, NOW + 3600);
-	f.token.data[f.token.len - 5] ^= 1;
+	uint8_t *letter = &f.token.data[f.token.len - 5]; /* of the signature; it stays base64url */
+	*letter = *letter == 'A' ? 'B' : 'A';
 	assert_int_equal(token_verify(buf_bytes(&f.token), AUD, NOW, &t), ERR_SIGNATURE);
 	assert_int_equal(token_verify(buf_bytes(&f.token), "https://elsewhere.example", NOW, &t), ERR_CONTEXT);
 	fixture_release(&f);
