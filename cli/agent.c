@@ -172,8 +172,10 @@ static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn 
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT_SECRET(CTL_MAX);
 
-	if (ctl_put_request(&out, verb, args) < 0 || send_all(fd, buf_bytes(&out)) < 0)
-		return agent_fail(EX_UNAVAILABLE, "the agent does not take the request", "run the command again");
+	if (ctl_put_request(&out, verb, args) < 0)
+		return agent_fail(EX_DATAERR, "the request is too long", "shorten its arguments");
+	if (send_all(fd, buf_bytes(&out)) < 0) /* not whole: nobody acts on it */
+		return AGENT_WENT;
 	buf_clear(&r->memory);
 	for (size_t from = 0;;) {
 		struct bytes item;
