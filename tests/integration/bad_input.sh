@@ -8,17 +8,6 @@ set -uo pipefail
 need_fuse
 world_start
 
-# refused CODE PATTERN COMMAND...
-refused() {
-	local want=$1 pattern=$2 rc=0
-	shift 2
-	"$@" > "$W/out" 2> "$W/err" || rc=$?
-	[ $rc = "$want" ] || fail "exit $rc instead of $want from: $* ($(cat "$W/err"))"
-	[ "$(wc -l < "$W/err")" = 1 ] || fail "not one line from $*: $(cat "$W/err")"
-	grep -qi -- "$pattern" "$W/err" || fail "no '$pattern' in: $(cat "$W/err")"
-	grep -q '; ' "$W/err" || fail "no next step in: $(cat "$W/err")"
-}
-
 refused 78 "no profile" coffer nobody status
 refused 69 "does not answer" coffer x init --relay http://127.0.0.1:1 --no-passphrase
 [ ! -e "$W/x/key" ] && [ ! -e "$W/x/cache" ] || fail "a failed init left something"

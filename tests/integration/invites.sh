@@ -8,16 +8,6 @@ set -euo pipefail
 need_fuse
 world_start
 
-# refused CODE PATTERN COMMAND...
-refused() {
-	local want=$1 pattern=$2 rc=0
-	shift 2
-	"$@" > "$W/out" 2> "$W/err" || rc=$?
-	[ $rc = "$want" ] || fail "exit $rc instead of $want from: $* ($(cat "$W/err"))"
-	[ "$(wc -l < "$W/err")" = 1 ] || fail "not one line from $*: $(cat "$W/err")"
-	grep -q -- "$pattern.*; " "$W/err" || fail "no '$pattern' and a next step in: $(cat "$W/err")"
-}
-
 # read_only COMMAND...: it fails because the file system is read-only
 read_only() {
 	if LC_ALL=C "$@" > "$W/out" 2> "$W/err"; then fail "a reader's $* went through"; fi

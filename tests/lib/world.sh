@@ -7,6 +7,7 @@
 #	new_person alice             # profile $W/alice with a mount at $W/alice.mnt
 #	new_device alice2 alice      # a further device of alice, mounted at $W/alice2.mnt
 #	coffer alice VERB ...        # the command on that profile
+#	refused CODE PATTERN COMMAND...   # it ends with that code, and says why and what next on one line of standard error
 #	relay_stop [SIGNAL]; relay_start   # same port, same data
 #	WORLD_PIDS="$WORLD_PIDS $!"  # further processes that are to end with the world
 #
@@ -31,6 +32,15 @@ await() {
 		[ "$(date +%s%N)" -lt $end ] || return 1
 		read -rt 0.02 <> <(:) || :
 	done
+}
+
+refused() {
+	local want=$1 pattern=$2 rc=0
+	shift 2
+	"$@" > "$W/out" 2> "$W/err" || rc=$?
+	[ $rc = "$want" ] || fail "exit $rc instead of $want from: $* ($(cat "$W/err"))"
+	[ "$(wc -l < "$W/err")" = 1 ] || fail "not one line from $*: $(cat "$W/err")"
+	grep -q -- "$pattern.*; " "$W/err" || fail "no '$pattern' and a next step in: $(cat "$W/err")"
 }
 
 free_port() {
