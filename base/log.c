@@ -100,8 +100,8 @@ static size_t json_line(char line[LINE_SIZE], enum log_level level, const char *
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-	n = snprintf(line, LINE_SIZE, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"program\":\"%s\",\"message\":\"", when,
-		now.tv_nsec / 1000000, level_name(level), state.program);
+	n = snprintf(line, LINE_SIZE, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"program\":\"%s\",\"message\":\"",
+		when, now.tv_nsec / 1000000, level_name(level), state.program);
 	len = n < 0 || n >= LINE_SIZE ? 0 : (size_t)n;
 	for (; *text && len < LINE_SIZE - 5; text++) { /* an escape, the closing and the line's end */
 		if (*text == '"' || *text == '\\')

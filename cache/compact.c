@@ -81,7 +81,8 @@ static bool is_full(uint64_t size, uint64_t need)
 	return need >= size / 8 * 7;
 }
 
-static int list_closed(struct store *s, struct candidate **ret_list, size_t *ret_n, uint64_t *ret_size, uint64_t *ret_need)
+static int list_closed(
+	struct store *s, struct candidate **ret_list, size_t *ret_n, uint64_t *ret_size, uint64_t *ret_need)
 {
 	struct segment_row row = { .number = 0 };
 	uint64_t current = journal_segment(s->journal), size = 0, need = 0;
@@ -283,7 +284,8 @@ static int move_turn(struct store *s, struct compaction *c)
 		uint64_t number = c->piece[c->next].p.at.segment;
 		size_t damaged = 0;
 		batch_clear(c->batch);
-		while (c->next < c->n && c->piece[c->next].p.at.segment == number && batch_add(c->batch, &c->piece[c->next]))
+		while (c->next < c->n && c->piece[c->next].p.at.segment == number &&
+			batch_add(c->batch, &c->piece[c->next]))
 			c->next++;
 		err = move_batch(s, c->batch, &damaged);
 		if (damaged > 0)
@@ -331,7 +333,8 @@ static int gather_tail(struct store *s, struct tail *t, struct batch *b, bool *r
 	for (int passed = 0; passed < TAIL_PASSED;) {
 		struct owned o = { .owner = t->ino };
 		err = index_extent_next(s->index, t->ino, t->from, &o.p);
-		bool small = err == 0 && o.p.at.segment != 0 && o.p.len < SEGMENT_UNIT * 4 && o.p.len <= batch_longest(b);
+		bool small =
+			err == 0 && o.p.at.segment != 0 && o.p.len < SEGMENT_UNIT * 4 && o.p.len <= batch_longest(b);
 		bool adjoins = batch_pieces(b) == 0 || end == o.p.off;
 		if (err < 0 || (batch_pieces(b) > 0 && (!small || !adjoins)) || (small && !batch_add(b, &o)))
 			break;

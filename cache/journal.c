@@ -13,7 +13,13 @@
 #include <stdatomic.h>
 #include "base/cleanup.h"
 
-enum { ENTRY_PLAIN = 16, ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE, OUT_KEEP = 4 << 20, UNSYNCED_MAX = 64, SMALLER = 16 };
+enum {
+	ENTRY_PLAIN = 16,
+	ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE,
+	OUT_KEEP = 4 << 20,
+	UNSYNCED_MAX = 64,
+	SMALLER = 16
+};
 
 struct journal {
 	const struct env *env;
@@ -24,14 +30,15 @@ struct journal {
 	bool cut; /* a write failed: begin a new segment */
 	_Atomic uint64_t next_number;
 	_Atomic bool spare; /* small segments alone */
-	uint64_t replayed; /* the first segment of the replay: what is before was on disk already */
+	uint64_t replayed;  /* the first segment of the replay: what is before was on disk already */
 
 	pthread_mutex_t lock; /* the fields below */
 	pthread_cond_t done;
 	struct segment_ref unsynced[UNSYNCED_MAX]; /* older segments with bytes that may not be on disk */
 	unsigned n_unsynced;
 	bool current_unsynced, syncing, broken;
-	uint64_t written, synced; /* count entries and begun segments, whose heads must be on disk before the index names them */
+	/* count entries and begun segments, whose heads must be on disk before the index names them */
+	uint64_t written, synced;
 	uint64_t written_seq, synced_seq;
 };
 
@@ -387,10 +394,12 @@ void journal_spare(struct journal *j, bool spare)
 /* Replay reads zeros there, as if nothing had been written. */
 void journal_shrink(struct journal *j, const struct index_state *state)
 {
-	uint64_t small = segments_size(j->set) / SMALLER, end = (state->pos + small + SEGMENT_UNIT - 1) / SEGMENT_UNIT * SEGMENT_UNIT;
+	uint64_t small = segments_size(j->set) / SMALLER,
+		 end = (state->pos + small + SEGMENT_UNIT - 1) / SEGMENT_UNIT * SEGMENT_UNIT;
 	if (!j->seg.opaque || j->cut || end + small > j->size)
 		return;
-	int err = j->env->fallocate(j->env->ctx, j->seg.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end, (off_t)(j->size - end));
+	int err = j->env->fallocate(
+		j->env->ctx, j->seg.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end, (off_t)(j->size - end));
 	if (err == 0)
 		j->size = end;
 }

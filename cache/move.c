@@ -63,7 +63,8 @@ size_t batch_pieces(const struct batch *b)
 /* The piece begins within the run. */
 static bool overlaps(const struct run *r, const struct place *at)
 {
-	return r->at.segment == at->segment && r->at.pos == at->pos && at->skip >= r->at.skip && at->skip < r->at.skip + r->len;
+	return r->at.segment == at->segment && r->at.pos == at->pos && at->skip >= r->at.skip &&
+	       at->skip < r->at.skip + r->len;
 }
 
 bool batch_add(struct batch *b, const struct owned *o)
@@ -89,8 +90,9 @@ bool batch_add(struct batch *b, const struct owned *o)
 static bool still_there(struct store *s, const struct owned *o)
 {
 	struct piece now;
-	return index_extent_next(s->index, o->owner, o->p.off, &now) == 0 && now.off == o->p.off && now.len >= o->p.len &&
-	       now.at.segment == o->p.at.segment && now.at.pos == o->p.at.pos && now.at.skip == o->p.at.skip;
+	return index_extent_next(s->index, o->owner, o->p.off, &now) == 0 && now.off == o->p.off &&
+	       now.len >= o->p.len && now.at.segment == o->p.at.segment && now.at.pos == o->p.at.pos &&
+	       now.at.skip == o->p.at.skip;
 }
 
 void batch_check(struct store *s, struct batch *b)

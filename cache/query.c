@@ -66,9 +66,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_EXTENT_LAST] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? "
 			  "ORDER BY off DESC LIMIT 1",
 	[Q_EXTENT_MOVE] = "UPDATE extent SET off=? WHERE owner=? AND off=?",
-	[Q_EXTENT_WALK] =
-		("SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) "
-		 "ORDER BY owner, off"),
+	[Q_EXTENT_WALK] = ("SELECT off, len, segment, pos, run, skip, owner FROM extent WHERE (owner, off)>(?,?) "
+			   "ORDER BY owner, off"),
 	[Q_EXTENT_CHUNK] = "SELECT owner FROM extent WHERE segment=0 AND pos=? AND owner>? ORDER BY owner LIMIT 1",
 	[Q_EXTENT_SUM] = "SELECT ifnull(sum(len), 0) FROM extent WHERE owner=?",
 	[Q_CHUNK_GET] = "SELECT data FROM chunk WHERE row=?",

@@ -463,7 +463,8 @@ void segments_trim(struct segments *set, uint64_t number, uint64_t from)
 		return;
 	int64_t size = env->fsize(env->ctx, fd);
 	if (size > (int64_t)from)
-		(void)!env->fallocate(env->ctx, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(size - (int64_t)from));
+		(void)!env->fallocate(env->ctx, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+			(off_t)(size - (int64_t)from));
 	env->close(env->ctx, fd);
 }
 

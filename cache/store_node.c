@@ -345,7 +345,8 @@ void store_forget(struct store *s, uint64_t ino)
 	struct node n;
 
 	pthread_mutex_lock(&s->lock);
-	bool drop = holds_has(&s->holds, ino) && index_node_get(s->index, ino, &n) == 0 && waits_to_be_forgotten(n.kind);
+	bool drop =
+		holds_has(&s->holds, ino) && index_node_get(s->index, ino, &n) == 0 && waits_to_be_forgotten(n.kind);
 	pthread_mutex_unlock(&s->lock);
 	if (drop)
 		store_release_open(s, ino);
@@ -356,8 +357,7 @@ static bool stays(struct store_txn *t, const struct node *n)
 {
 	struct holds *h = &t->s->holds;
 
-	return holds_has(h, n->ino) ||
-	       (n->version == 0 && waits_to_be_forgotten(n->kind) && holds_add(h, n->ino) == 0);
+	return holds_has(h, n->ino) || (n->version == 0 && waits_to_be_forgotten(n->kind) && holds_add(h, n->ino) == 0);
 }
 
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before)

@@ -161,12 +161,14 @@ static struct absent *absent_hint(struct store *s, uint64_t ino)
 
 /* Whether a chunk is absent in [from, to) of ino; where is noted, to look there first the next time: a file that comes chunk after
  * chunk is walked once in all, not once for each. */
-static int find_absent(struct store_txn *t, uint64_t ino, uint64_t from, uint64_t to, struct absent *hint, bool *ret_found)
+static int find_absent(
+	struct store_txn *t, uint64_t ino, uint64_t from, uint64_t to, struct absent *hint, bool *ret_found)
 {
 	struct piece p;
 	int err = 0;
 	*ret_found = false;
-	for (uint64_t at = from; at < to && (err = index_extent_next(t->s->index, ino, at, &p)) == 0; at = p.off + p.len) {
+	for (uint64_t at = from; at < to && (err = index_extent_next(t->s->index, ino, at, &p)) == 0;
+		at = p.off + p.len) {
 		struct chunk_row c;
 		if (p.at.segment != 0)
 			continue;

@@ -79,7 +79,8 @@ static int changed(struct store_txn *t, uint64_t ino, const struct op *op, const
 	return err < 0 ? err : txn_put_node(t, &n, &before);
 }
 
-static int set(struct store_txn *t, uint64_t ino, struct bytes name, struct bytes value, int flags, const uint32_t *mode)
+static int set(
+	struct store_txn *t, uint64_t ino, struct bytes name, struct bytes value, int flags, const uint32_t *mode)
 {
 	CLEANUP(buf_release) struct buf old = BUF_INIT(NODE_MAX_XATTR_BYTES);
 	size_t bytes, n;

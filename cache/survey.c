@@ -133,7 +133,7 @@ struct survey_row survey_row(const struct survey *v, size_t i)
 	uint64_t grains = a->living * v->grain, refs = a->refs + a->refs / (SEGMENT_UNIT / AEAD_TAG_SIZE);
 	return (struct survey_row){ .number = a->number,
 		.size = a->size,
-		.need = a->refs == 0 ? 0 : grains < refs ? grains : refs,
+		.need = grains < refs ? grains : refs,
 		.grain = v->grain,
 		.lives = a->lives };
 }

@@ -107,7 +107,8 @@ static int start_agent(const struct context *ctx)
 	if (pid == 0)
 		exec_agent(ctx->home, ends[1]);
 	close(ends[1]);
-	for (ssize_t got; n < sizeof line - 1 && ((got = read(ends[0], line + n, sizeof line - 1 - n)) > 0 || (got < 0 && errno == EINTR));)
+	for (ssize_t got; n < sizeof line - 1 &&
+			  ((got = read(ends[0], line + n, sizeof line - 1 - n)) > 0 || (got < 0 && errno == EINTR));)
 		n += got > 0 ? (size_t)got : 0;
 	close(ends[0]);
 	line[n] = 0;
@@ -186,9 +187,11 @@ static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn 
 		if (err == ERR_CANCELLED)
 			return AGENT_WENT;
 		if (err < 0)
-			return agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again");
+			return agent_fail(
+				EX_UNAVAILABLE, "the agent ended before it answered", "run the command again");
 		if (ctl_decode_answer(item, &answer) < 0)
-			return agent_fail(EX_PROTOCOL, "the agent's answer is not understood", "is coffer-fs of the same version?");
+			return agent_fail(EX_PROTOCOL, "the agent's answer is not understood",
+				"is coffer-fs of the same version?");
 		if (answer.kind == CTL_ERROR)
 			return print_error(&answer.error);
 		if (answer.kind == CTL_RESULT) {
@@ -203,7 +206,8 @@ static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn 
 	}
 }
 
-static int call_once(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
+static int call_once(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg,
+	struct reply *r)
 {
 	CLOSE_AFTER int fd = connect_agent(ctx->home);
 
@@ -215,19 +219,23 @@ static int call_once(const struct context *ctx, const char *verb, struct bytes a
 			return code;
 		fd = connect_agent(ctx->home);
 		if (fd < 0)
-			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached", "its messages are in agent.log of the profile");
+			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached",
+				"its messages are in agent.log of the profile");
 	}
 	return exchange(fd, verb, args, event, arg, r);
 }
 
 /* An agent that is just ending may take a connection and not serve it: the next one does. */
-static int call(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
+static int call(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg,
+	struct reply *r)
 {
 	int code = AGENT_WENT;
 
 	for (int i = 0; i < 3 && code == AGENT_WENT; i++)
 		code = call_once(ctx, verb, args, event, arg, r);
-	return code == AGENT_WENT ? agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again") : code;
+	return code == AGENT_WENT
+		       ? agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again")
+		       : code;
 }
 
 static int encode_args(struct map *args, struct buf *out)
@@ -237,7 +245,8 @@ static int encode_args(struct map *args, struct buf *out)
 	return map_put(args, out);
 }
 
-int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r)
+int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
+	struct reply *ret_r)
 {
 	CLEANUP(buf_release) struct buf encoded = BUF_INIT_SECRET(CTL_MAX);
 
@@ -268,7 +277,8 @@ int agent_unlock(const struct context *ctx, const char *passphrase_file)
 	return agent_call_locked(ctx, "unlock", &args, NULL, NULL, &r);
 }
 
-int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r)
+int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
+	struct reply *ret_r)
 {
 	int code = agent_unlock(ctx, NULL);
 
@@ -278,7 +288,8 @@ int agent_call(const struct context *ctx, const char *verb, struct map *args, ag
 int agent_do(const struct context *ctx, const char *verb, struct map *args, bool keys)
 {
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = keys ? agent_call(ctx, verb, args, NULL, NULL, &r) : agent_call_locked(ctx, verb, args, NULL, NULL, &r);
+	int code =
+		keys ? agent_call(ctx, verb, args, NULL, NULL, &r) : agent_call_locked(ctx, verb, args, NULL, NULL, &r);
 
 	return code || !ctx->json ? code : print_json(r.result);
 }

@@ -11,8 +11,11 @@
 static int run(const struct context *ctx, int argc, char **argv)
 {
 	static const struct row_column columns[] = {
-		{ "NAME", "name", ROW_PLAIN }, { "THIS", "self", ROW_PLAIN }, { "LIVE", "live", ROW_PLAIN },
-		{ "FINGERPRINT", "fingerprint", ROW_PLAIN }, { "SINCE", "since", ROW_DATE },
+		{ "NAME", "name", ROW_PLAIN },
+		{ "THIS", "self", ROW_PLAIN },
+		{ "LIVE", "live", ROW_PLAIN },
+		{ "FINGERPRINT", "fingerprint", ROW_PLAIN },
+		{ "SINCE", "since", ROW_DATE },
 	};
 
 	if (argc != 2 || strcmp(argv[1], "list") != 0)
@@ -25,5 +28,9 @@ static int run(const struct context *ctx, int argc, char **argv)
 }
 
 const struct verb verb_device = {
-	.name = "device", .synopsis = "list", .summary = "the devices of this person", .example = "coffer device list", .run = run,
+	.name = "device",
+	.synopsis = "list",
+	.summary = "the devices of this person",
+	.example = "coffer device list",
+	.run = run,
 };

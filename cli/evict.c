@@ -46,7 +46,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 const struct verb verb_evict = {
 	.name = "evict",
 	.synopsis = "[--limit SIZE|none] [PATH...]",
-	.summary = "drop the content here; it is read from the relay when it is needed. --limit: keep at most so much from now on",
+	.summary = "drop the content here; it is read from the relay when it is needed. --limit: keep at most so much "
+		   "from now on",
 	.example = "coffer evict ~/Coffer/Photos/2019; coffer evict --limit 20G",
 	.run = run,
 };

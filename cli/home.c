@@ -22,9 +22,8 @@ char *home_absolute(const char *path)
 
 char *home_find(const char *option)
 {
-	static const char *const sources[][2] = {
-		{ "COFFER_HOME", "" }, { "XDG_DATA_HOME", "/coffer" }, { "HOME", "/.local/share/coffer" }
-	};
+	static const char *const sources[][2] = { { "COFFER_HOME", "" }, { "XDG_DATA_HOME", "/coffer" },
+		{ "HOME", "/.local/share/coffer" } };
 
 	if (option)
 		return home_absolute(option);

@@ -19,27 +19,49 @@ struct init_options {
 static int parse(int argc, char **argv, struct init_options *o)
 {
 	static const struct option options[] = {
-		{ "relay", required_argument, NULL, 'r' },	      { "name", required_argument, NULL, 'n' },
-		{ "passphrase-file", required_argument, NULL, 'p' },  { "no-passphrase", no_argument, NULL, 'N' },
-		{ "pair", required_argument, NULL, 'P' },	      { "recover", no_argument, NULL, 'R' },
-		{ "setup", required_argument, NULL, 's' },	      { "words-file", required_argument, NULL, 'w' },
+		{ "relay", required_argument, NULL, 'r' },
+		{ "name", required_argument, NULL, 'n' },
+		{ "passphrase-file", required_argument, NULL, 'p' },
+		{ "no-passphrase", no_argument, NULL, 'N' },
+		{ "pair", required_argument, NULL, 'P' },
+		{ "recover", no_argument, NULL, 'R' },
+		{ "setup", required_argument, NULL, 's' },
+		{ "words-file", required_argument, NULL, 'w' },
 		{ 0 },
 	};
 
 	for (int c; (c = verb_option(&verb_init, argc, argv, options)) != -1;) {
 		switch (c) {
-		case 'r': o->relay = optarg; break;
-		case 'n': o->name = optarg; break;
-		case 'w': o->words_file = optarg; break;
-		case 'p': o->passphrase_file = optarg; break;
-		case 'N': o->no_passphrase = true; break;
-		case 'P': o->pair = optarg; break;
-		case 'R': o->recover = true; break;
-		case 's': o->setup = optarg; break;
-		default: return EX_USAGE;
+		case 'r':
+			o->relay = optarg;
+			break;
+		case 'n':
+			o->name = optarg;
+			break;
+		case 'w':
+			o->words_file = optarg;
+			break;
+		case 'p':
+			o->passphrase_file = optarg;
+			break;
+		case 'N':
+			o->no_passphrase = true;
+			break;
+		case 'P':
+			o->pair = optarg;
+			break;
+		case 'R':
+			o->recover = true;
+			break;
+		case 's':
+			o->setup = optarg;
+			break;
+		default:
+			return EX_USAGE;
 		}
 	}
-	if (optind != argc || (o->pair && o->recover) || (o->words_file && !o->recover) || (o->no_passphrase && o->passphrase_file))
+	if (optind != argc || (o->pair && o->recover) || (o->words_file && !o->recover) ||
+		(o->no_passphrase && o->passphrase_file))
 		return verb_usage(&verb_init);
 	if (!o->relay && !o->pair)
 		return agent_fail(EX_USAGE, "a relay is needed", "give its URL, as in --relay http://127.0.0.1:5379");
@@ -52,7 +74,8 @@ static void print_words(struct bytes result)
 	struct cbor_dec d = cbor_dec_init_rpc(map_get_item(result, "words"));
 	size_t n = cbor_get_array(&d, 24);
 
-	puts("Write these 24 words down and keep them safe. They are the only way back to your spaces if every device is lost;\n"
+	puts("Write these 24 words down and keep them safe. They are the only way back to your spaces if every device "
+	     "is lost;\n"
 	     "whoever has them is you. They are not stored anywhere and will not be shown again.\n");
 	for (size_t i = 0; i < n; i++) {
 		struct bytes w = cbor_get_text(&d, 16);
@@ -108,7 +131,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 
 const struct verb verb_init = {
 	.name = "init",
-	.synopsis = "--relay URL [--name NAME] [--passphrase-file F | --no-passphrase] | --recover --relay URL [--words-file F] | --pair CODE|LINK [--relay URL]",
+	.synopsis = "--relay URL [--name NAME] [--passphrase-file F | --no-passphrase] | --recover --relay URL "
+		    "[--words-file F] | --pair CODE|LINK [--relay URL]",
 	.summary = "make this profile: a new person, a recovered one, or a further device",
 	.example = "coffer init --relay https://relay.example.org --name \"Alice laptop\"",
 	.run = run,

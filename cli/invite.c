@@ -13,8 +13,11 @@
 static int list(const struct context *ctx)
 {
 	static const struct row_column columns[] = {
-		{ "ID", "id", ROW_PLAIN }, { "SPACE", "space", ROW_PLAIN }, { "ROLE", "role", ROW_PLAIN },
-		{ "USES LEFT", "left", ROW_PLAIN }, { "EXPIRES", "expires", ROW_UNTIL },
+		{ "ID", "id", ROW_PLAIN },
+		{ "SPACE", "space", ROW_PLAIN },
+		{ "ROLE", "role", ROW_PLAIN },
+		{ "USES LEFT", "left", ROW_PLAIN },
+		{ "EXPIRES", "expires", ROW_UNTIL },
 	};
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 
@@ -34,28 +37,32 @@ static int cancel(const struct context *ctx, const char *id)
 static int create(const struct context *ctx, int argc, char **argv)
 {
 	static const struct option options[] = { { "role", required_argument, NULL, 'r' },
-						 { "expires", required_argument, NULL, 'e' },
-						 { "uses", required_argument, NULL, 'u' },
-						 { 0 } };
+		{ "expires", required_argument, NULL, 'e' }, { "uses", required_argument, NULL, 'u' }, { 0 } };
 	const char *role = "writer";
 	unsigned long expires = 600, uses = 1;
 	char *end;
 
 	for (int c; (c = verb_option(&verb_invite, argc, argv, options)) != -1;) {
 		switch (c) {
-		case 'r': role = optarg; break;
-		case 'e': expires = offer_parse_span(optarg); break;
+		case 'r':
+			role = optarg;
+			break;
+		case 'e':
+			expires = offer_parse_span(optarg);
+			break;
 		case 'u':
 			uses = strtoul(optarg, &end, 10);
 			uses = optarg[0] < '0' || optarg[0] > '9' || *end ? 0 : uses;
 			break;
-		default: return EX_USAGE;
+		default:
+			return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc)
 		return verb_usage(&verb_invite);
 	if (expires == 0 || uses == 0 || uses > 1000)
-		return agent_fail(EX_USAGE, "these are no bounds of an invite", "--expires takes a span like 10m, 2h or 7d, --uses a number from 1 to 1000");
+		return agent_fail(EX_USAGE, "these are no bounds of an invite",
+			"--expires takes a span like 10m, 2h or 7d, --uses a number from 1 to 1000");
 	CLEANUP(map_release) struct map args = MAP_INIT;
 	map_text(&args, "space", argv[optind]);
 	map_text(&args, "role", role);

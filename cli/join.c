@@ -8,14 +8,20 @@
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	static const struct option options[] = { { "relay", required_argument, NULL, 'r' }, { "as", required_argument, NULL, 'a' }, { 0 } };
+	static const struct option options[] = { { "relay", required_argument, NULL, 'r' },
+		{ "as", required_argument, NULL, 'a' }, { 0 } };
 	const char *relay = NULL, *as = NULL;
 
 	for (int c; (c = verb_option(&verb_join, argc, argv, options)) != -1;) {
 		switch (c) {
-		case 'r': relay = optarg; break;
-		case 'a': as = optarg; break;
-		default: return EX_USAGE;
+		case 'r':
+			relay = optarg;
+			break;
+		case 'a':
+			as = optarg;
+			break;
+		default:
+			return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc)

@@ -18,5 +18,9 @@ static int run(const struct context *ctx, int argc, char **argv)
 }
 
 const struct verb verb_lock = {
-	.name = "lock", .synopsis = "", .summary = "unmount everything and drop the keys from memory", .example = "coffer lock", .run = run,
+	.name = "lock",
+	.synopsis = "",
+	.summary = "unmount everything and drop the keys from memory",
+	.example = "coffer lock",
+	.run = run,
 };

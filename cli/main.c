@@ -12,8 +12,23 @@
 #include "cli/verb.h"
 
 static const struct verb *const verbs[] = {
-	&verb_init,   &verb_mount,   &verb_umount, &verb_space, &verb_invite, &verb_join,	&verb_members, &verb_pair,
-	&verb_device, &verb_status,  &verb_wait,   &verb_pin,	&verb_evict, &verb_verify,  &verb_lock,	&verb_unlock,  &verb_stop,
+	&verb_init,
+	&verb_mount,
+	&verb_umount,
+	&verb_space,
+	&verb_invite,
+	&verb_join,
+	&verb_members,
+	&verb_pair,
+	&verb_device,
+	&verb_status,
+	&verb_wait,
+	&verb_pin,
+	&verb_evict,
+	&verb_verify,
+	&verb_lock,
+	&verb_unlock,
+	&verb_stop,
 };
 
 static const struct verb *find_verb(const char *name)
@@ -28,23 +43,24 @@ static void print_help(FILE *out)
 {
 	fputs("usage: coffer [--home DIR] [--json] [--quiet] VERB ...\n\n"
 	      "An end-to-end-encrypted folder, kept on several devices and shared by invite.\n\n",
-	      out);
+		out);
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("\n`coffer VERB --help` shows the arguments and an example.\n"
 	      "--home (or COFFER_HOME) names the profile; the default is $XDG_DATA_HOME/coffer.\n",
-	      out);
+		out);
 }
 
 static void print_verb_help(const struct verb *v)
 {
-	printf("usage: coffer %s%s%s\n\n%s\n\nexample:\n  %s\n", v->name, v->synopsis[0] ? " " : "", v->synopsis, v->summary, v->example);
+	printf("usage: coffer %s%s%s\n\n%s\n\nexample:\n  %s\n", v->name, v->synopsis[0] ? " " : "", v->synopsis,
+		v->summary, v->example);
 }
 
 int verb_usage(const struct verb *v)
 {
-	fprintf(stderr, "coffer: these are not the arguments of %s; usage: coffer %s%s%s\n", v->name, v->name, v->synopsis[0] ? " " : "",
-		v->synopsis);
+	fprintf(stderr, "coffer: these are not the arguments of %s; usage: coffer %s%s%s\n", v->name, v->name,
+		v->synopsis[0] ? " " : "", v->synopsis);
 	return EX_USAGE;
 }
 
@@ -54,8 +70,9 @@ static int bad_option(int c, char **argv, const char *verb)
 	char text[3] = { '-', (char)optopt, 0 };
 	const char *name = optind > 1 && strncmp(argv[optind - 1], "--", 2) == 0 ? argv[optind - 1] : text;
 
-	fprintf(stderr, c == ':' ? "coffer: the option %s needs an argument; `coffer%s%s --help` shows it\n" :
-				   "coffer: the option %s cannot be used here; `coffer%s%s --help` shows those there are\n",
+	fprintf(stderr,
+		c == ':' ? "coffer: the option %s needs an argument; `coffer%s%s --help` shows it\n"
+			 : "coffer: the option %s cannot be used here; `coffer%s%s --help` shows those there are\n",
 		name, verb[0] ? " " : "", verb);
 	return '?';
 }
@@ -91,15 +108,20 @@ static int check_output(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EX_OK;
-	fprintf(stderr, "coffer: the output cannot be written: %s; what was asked for has been done\n", strerror(errno));
+	fprintf(stderr, "coffer: the output cannot be written: %s; what was asked for has been done\n",
+		strerror(errno));
 	return EX_IOERR;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "home", required_argument, NULL, 'H' }, { "json", no_argument, NULL, 'j' },	 { "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },	  { "version", no_argument, NULL, 'V' }, { 0 },
+		{ "home", required_argument, NULL, 'H' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
 	};
 	struct context ctx = { 0 };
 	const char *home_option = NULL;
@@ -110,12 +132,24 @@ int main(int argc, char **argv)
 	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, "+:", options, NULL)) != -1;) {
 		switch (c) {
-		case 'H': home_option = optarg; break;
-		case 'j': ctx.json = true; break;
-		case 'q': ctx.quiet = true; break;
-		case 'h': print_help(stdout); return EX_OK;
-		case 'V': puts("coffer 0.1"); return EX_OK;
-		default: bad_option(c, argv, ""); return EX_USAGE;
+		case 'H':
+			home_option = optarg;
+			break;
+		case 'j':
+			ctx.json = true;
+			break;
+		case 'q':
+			ctx.quiet = true;
+			break;
+		case 'h':
+			print_help(stdout);
+			return EX_OK;
+		case 'V':
+			puts("coffer 0.1");
+			return EX_OK;
+		default:
+			bad_option(c, argv, "");
+			return EX_USAGE;
 		}
 	}
 	if (optind >= argc) {

@@ -10,8 +10,11 @@
 static int run(const struct context *ctx, int argc, char **argv)
 {
 	static const struct row_column columns[] = {
-		{ "PERSON", "person", ROW_PLAIN }, { "DEVICE", "device", ROW_PLAIN }, { "ROLE", "role", ROW_PLAIN },
-		{ "YOU", "self", ROW_PLAIN }, { "FINGERPRINT", "fingerprint", ROW_PLAIN },
+		{ "PERSON", "person", ROW_PLAIN },
+		{ "DEVICE", "device", ROW_PLAIN },
+		{ "ROLE", "role", ROW_PLAIN },
+		{ "YOU", "self", ROW_PLAIN },
+		{ "FINGERPRINT", "fingerprint", ROW_PLAIN },
 		{ "LAST SEEN", "seen", ROW_DATE },
 	};
 

@@ -10,14 +10,20 @@
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	static const struct option options[] = { { "space", required_argument, NULL, 's' }, { "options", required_argument, NULL, 'o' }, { 0 } };
+	static const struct option options[] = { { "space", required_argument, NULL, 's' },
+		{ "options", required_argument, NULL, 'o' }, { 0 } };
 	const char *space = NULL, *mount_options = NULL;
 
 	for (int c; (c = verb_option(&verb_mount, argc, argv, options)) != -1;) {
 		switch (c) {
-		case 's': space = optarg; break;
-		case 'o': mount_options = optarg; break;
-		default: return EX_USAGE;
+		case 's':
+			space = optarg;
+			break;
+		case 'o':
+			mount_options = optarg;
+			break;
+		default:
+			return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc)

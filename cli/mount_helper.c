@@ -26,8 +26,8 @@ struct request {
 	const char *space, *dir;
 	char *profile, *passphrase_file; /* point into the text of the options */
 	bool fake, remount;
-	unsigned long flags, unset;/* MS_*: asked for; not to be kept by a remount */
-	char agent[OPTIONS_MAX]; /* the options that the agent is to judge */
+	unsigned long flags, unset; /* MS_*: asked for; not to be kept by a remount */
+	char agent[OPTIONS_MAX];    /* the options that the agent is to judge */
 };
 
 bool mount_helper_named(const char *program)

@@ -23,7 +23,11 @@ unsigned long offer_parse_span(const char *text)
 	unsigned long n = strtoul(text, &end, 10);
 	if (errno || n > 1000000000)
 		return 0;
-	unsigned long unit = *end == 0 || *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 0;
+	unsigned long unit = *end == 0 || *end == 's' ? 1
+			     : *end == 'm'            ? 60
+			     : *end == 'h'            ? 3600
+			     : *end == 'd'            ? 86400
+						      : 0;
 	if (*end && end[1])
 		return 0;
 	return n * unit;

@@ -41,10 +41,18 @@ static void json_item(struct cbor_dec *d)
 	size_t n;
 
 	switch (cbor_peek(d)) {
-	case CBOR_UINT: printf("%" PRIu64, cbor_get_uint(d)); break;
-	case CBOR_NINT: printf("%" PRId64, cbor_get_int(d)); break;
-	case CBOR_BYTES: json_hex(cbor_get_bytes(d, SIZE_MAX)); break;
-	case CBOR_TEXT: json_text(cbor_get_text(d, SIZE_MAX)); break;
+	case CBOR_UINT:
+		printf("%" PRIu64, cbor_get_uint(d));
+		break;
+	case CBOR_NINT:
+		printf("%" PRId64, cbor_get_int(d));
+		break;
+	case CBOR_BYTES:
+		json_hex(cbor_get_bytes(d, SIZE_MAX));
+		break;
+	case CBOR_TEXT:
+		json_text(cbor_get_text(d, SIZE_MAX));
+		break;
 	case CBOR_ARRAY:
 		n = cbor_get_array(d, SIZE_MAX);
 		putchar('[');
@@ -68,7 +76,9 @@ static void json_item(struct cbor_dec *d)
 		putchar('}');
 		break;
 	case CBOR_TRUE:
-	case CBOR_FALSE: fputs(cbor_get_bool(d) ? "true" : "false", stdout); break;
+	case CBOR_FALSE:
+		fputs(cbor_get_bool(d) ? "true" : "false", stdout);
+		break;
 	default:
 		cbor_skip(d);
 		fputs("null", stdout);
@@ -147,7 +157,8 @@ void print_clean(struct bytes text)
 		putchar(text.p[i] < 0x20 || text.p[i] == 0x7f ? '?' : text.p[i]);
 }
 
-static int fill_table(struct libscols_table *table, const char *const *titles, size_t n_columns, const struct bytes *cells, size_t n_rows)
+static int fill_table(struct libscols_table *table, const char *const *titles, size_t n_columns,
+	const struct bytes *cells, size_t n_rows)
 {
 	for (size_t c = 0; c < n_columns; c++)
 		if (!scols_table_new_column(table, titles[c], 0, 0))

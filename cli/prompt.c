@@ -79,7 +79,8 @@ int prompt_passphrase(const char *file, bool fresh, struct buf *out)
 {
 	if (!file)
 		file = getenv("COFFER_PASSPHRASE_FILE");
-	int code = file ? from_file(file, false, out) : ask(fresh ? "New passphrase" : "Passphrase", "COFFER_PASSPHRASE_FILE", false, out);
+	int code = file ? from_file(file, false, out)
+			: ask(fresh ? "New passphrase" : "Passphrase", "COFFER_PASSPHRASE_FILE", false, out);
 	if (code)
 		return code;
 	if (out->len == 0)

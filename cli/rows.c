@@ -45,11 +45,16 @@ static struct bytes cell_of(struct bytes row, const struct row_column *column, s
 	if (item.len == 0)
 		return bytes_str("");
 	switch (cbor_peek(&d)) {
-	case CBOR_TEXT: return cbor_get_text(&d, 4096);
-	case CBOR_TRUE: return bytes_str("yes");
-	case CBOR_FALSE: return bytes_str("");
-	case CBOR_UINT: return number_cell(cbor_get_uint(&d), column->kind, memory);
-	default: return bytes_str("");
+	case CBOR_TEXT:
+		return cbor_get_text(&d, 4096);
+	case CBOR_TRUE:
+		return bytes_str("yes");
+	case CBOR_FALSE:
+		return bytes_str("");
+	case CBOR_UINT:
+		return number_cell(cbor_get_uint(&d), column->kind, memory);
+	default:
+		return bytes_str("");
 	}
 }
 

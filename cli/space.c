@@ -18,7 +18,9 @@ static int create(const struct context *ctx, const char *name)
 static int list(const struct context *ctx)
 {
 	static const struct row_column columns[] = {
-		{ "NAME", "name", ROW_PLAIN }, { "ROLE", "role", ROW_PLAIN }, { "ID", "id", ROW_PLAIN },
+		{ "NAME", "name", ROW_PLAIN },
+		{ "ROLE", "role", ROW_PLAIN },
+		{ "ID", "id", ROW_PLAIN },
 		{ "RELAY", "relay", ROW_PLAIN },
 	};
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;

@@ -21,7 +21,8 @@ static void print_work(struct bytes s)
 	if (pending + outbox + behind == 0)
 		fputs(map_get_bool(s, "online", false) ? "all synced" : "nothing to send", stdout);
 	if (pending + outbox)
-		printf("%" PRIu64 " to send (%s queued)", pending + outbox, print_size(map_get_uint(s, "outbox_bytes", 0)).s);
+		printf("%" PRIu64 " to send (%s queued)", pending + outbox,
+			print_size(map_get_uint(s, "outbox_bytes", 0)).s);
 	if (behind)
 		printf("%s%" PRIu64 " steps to fetch", pending + outbox ? ", " : "", behind);
 	if (up)
@@ -92,7 +93,7 @@ static int print_status(const struct context *ctx, struct bytes result)
 	print_list(result, "spaces", print_space);
 	print_list(result, "mounts", print_mount);
 	printf("cache: %s on disk, %s live\n", print_size(map_get_uint(result, "disk_bytes", 0)).s,
-	       print_size(map_get_uint(result, "live_bytes", 0)).s);
+		print_size(map_get_uint(result, "live_bytes", 0)).s);
 	if (map_get_bool(result, "read_only", false))
 		puts("  READ-ONLY: a write to the disk failed; after `coffer stop` the next command opens it anew");
 	return EX_OK;

@@ -10,22 +10,28 @@
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	static const struct option options[] = { { "now", no_argument, NULL, 'n' }, { "timeout", required_argument, NULL, 't' }, { 0 } };
+	static const struct option options[] = { { "now", no_argument, NULL, 'n' },
+		{ "timeout", required_argument, NULL, 't' }, { 0 } };
 	bool now = false;
 	unsigned long timeout_s = 60;
 
 	for (int c; (c = verb_option(&verb_umount, argc, argv, options)) != -1;) {
 		switch (c) {
-		case 'n': now = true; break;
-		case 't': timeout_s = offer_parse_span(optarg); break;
-		default: return EX_USAGE;
+		case 'n':
+			now = true;
+			break;
+		case 't':
+			timeout_s = offer_parse_span(optarg);
+			break;
+		default:
+			return EX_USAGE;
 		}
 	}
 	if (optind + 1 != argc || (timeout_s == 0 && !now))
 		return verb_usage(&verb_umount);
 	if (!agent_runs(ctx))
 		return agent_fail(EX_UNAVAILABLE, "the agent does not run, so nothing of this profile is mounted",
-				  "a dead mount point is freed by the next `coffer mount`, or by `fusermount3 -u DIR`");
+			"a dead mount point is freed by the next `coffer mount`, or by `fusermount3 -u DIR`");
 	FREE_AFTER char *dir = realpath(argv[optind], NULL);
 	if (!dir) /* a dead mount point */
 		dir = home_resolved(argv[optind]);

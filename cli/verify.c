@@ -37,7 +37,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 		return code;
 	char message[100];
 	snprintf(message, sizeof message, "%llu files here are damaged", damaged);
-	return agent_fail(EX_DATAERR, message, "`coffer evict PATH` drops what the relay has, and it is read from there again");
+	return agent_fail(
+		EX_DATAERR, message, "`coffer evict PATH` drops what the relay has, and it is read from there again");
 }
 
 const struct verb verb_verify = {

@@ -24,13 +24,15 @@ void hash_sha256(struct bytes in, struct id32 *ret_hash)
 static bool blake2b_long(const uint8_t key[32], const char *label, struct bytes in, struct id32 *ret_hash)
 {
 	size_t size = sizeof ret_hash->b, n;
-	const OSSL_PARAM params[] = { OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end() };
+	const OSSL_PARAM params[] = { OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
+		OSSL_PARAM_construct_end() };
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "BLAKE2BMAC", NULL);
 	EVP_MAC_CTX *c = mac ? EVP_MAC_CTX_new(mac) : NULL;
 	struct id32 hash;
 	bool ok = c && EVP_MAC_init(c, key, 32, params) == 1 &&
-		  EVP_MAC_update(c, (const uint8_t *)label, strlen(label)) == 1 && EVP_MAC_update(c, in.p, in.len) == 1 &&
-		  EVP_MAC_final(c, hash.b, &n, sizeof hash.b) == 1 && n == sizeof hash.b;
+		  EVP_MAC_update(c, (const uint8_t *)label, strlen(label)) == 1 &&
+		  EVP_MAC_update(c, in.p, in.len) == 1 && EVP_MAC_final(c, hash.b, &n, sizeof hash.b) == 1 &&
+		  n == sizeof hash.b;
 
 	EVP_MAC_CTX_free(c);
 	EVP_MAC_free(mac);

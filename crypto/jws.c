@@ -241,7 +241,8 @@ int jws_twin(const struct jws *j, struct buf *ret_text)
 
 	if (err < 0 || sig.len != ES256_SIZE)
 		return err == ERR_NOMEM ? err : ERR_INVALID;
-	if ((err = negate(sig.data + COORDINATE)) < 0 || (err = buf_put(ret_text, j->signed_part.p, j->signed_part.len)) < 0 ||
+	if ((err = negate(sig.data + COORDINATE)) < 0 ||
+		(err = buf_put(ret_text, j->signed_part.p, j->signed_part.len)) < 0 ||
 		(err = buf_put(ret_text, ".", 1)) < 0)
 		return err;
 	return token_text_put_base64(ret_text, buf_bytes(&sig));

@@ -34,8 +34,8 @@ int seal_named(const struct slice *slices, size_t n, struct buf *b)
 	return buf_put(b, ids, unique * sizeof *ids);
 }
 
-static int put_chunk(const struct id16 *space, const struct slice *s, struct bytes named, struct bytes plain,
-	struct buf *ret_blob)
+static int put_chunk(
+	const struct id16 *space, const struct slice *s, struct bytes named, struct bytes plain, struct buf *ret_blob)
 {
 	CLEANUP(buf_release) struct buf aad = BUF_INIT(CHUNK_MAX_BLOB);
 	CLEANUP(buf_release) struct buf sealed = BUF_INIT(CHUNK_MAX_BLOB);

@@ -76,23 +76,23 @@ static int start_store(struct agent *a, const char *dir_name)
 	if (err < 0)
 		return err;
 	struct store_config config = { .env = a->env,
-				       .dirfd = a->cache_fd,
-				       .key = secret_key(identity_store_key(a->who)),
-				       .changed = on_local_change,
-				       .ctx = a };
+		.dirfd = a->cache_fd,
+		.key = secret_key(identity_store_key(a->who)),
+		.changed = on_local_change,
+		.ctx = a };
 	return store_open(&config, &a->store);
 }
 
 static int start_sync(struct agent *a)
 {
 	struct sync_config config = { .env = a->env,
-				      .store = a->store,
-				      .who = a->who,
-				      .syncd_path = a->syncd_path,
-				      .ctx = a,
-				      .changed = on_remote_change,
-				      .profile = on_profile,
-				      .log_moved = on_log_moved };
+		.store = a->store,
+		.who = a->who,
+		.syncd_path = a->syncd_path,
+		.ctx = a,
+		.changed = on_remote_change,
+		.profile = on_profile,
+		.log_moved = on_log_moved };
 	struct sync *s = NULL;
 
 	int err = sync_start(&config, &s);

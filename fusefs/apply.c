@@ -51,7 +51,8 @@ static bool all_here(const struct remote *r)
 }
 
 /* Writes row, target, xattrs, content (if asked) and links of a node from a body. */
-static int put_body(struct apply *a, struct node *node, bool fresh, const struct node_body *body, bool content, const struct remote *r)
+static int put_body(struct apply *a, struct node *node, bool fresh, const struct node_body *body, bool content,
+	const struct remote *r)
 {
 	bool unknown = !fresh && (node->flags & NODE_UNKNOWN);
 
@@ -63,7 +64,8 @@ static int put_body(struct apply *a, struct node *node, bool fresh, const struct
 	if (content && !gone && !all_here(r))
 		node->flags |= NODE_PARTIAL;
 	if (content)
-		node->flags = content_has_holes(body, &r->flat) ? node->flags | NODE_HOLES : node->flags & ~(uint32_t)NODE_HOLES;
+		node->flags = content_has_holes(body, &r->flat) ? node->flags | NODE_HOLES
+								: node->flags & ~(uint32_t)NODE_HOLES;
 	node->ctime = a->now_wall;
 	int err;
 	if (fresh) {
@@ -147,8 +149,9 @@ static int load_merge(struct apply *a, const struct node *node, const struct rem
 	int has = a->pending ? a->pending(a->ctx, a->t, node->ino, &g->pending_blob) : 0;
 	if (has < 0)
 		return has;
-	if ((err = image_load(a->t, node->ino, &g->img)) < 0 || (err = open_blob(a, buf_bytes(&g->base_blob), &g->base, &base)) < 0 ||
-	    (err = open_blob(a, buf_bytes(&g->pending_blob), &g->pending, &pending)) < 0)
+	if ((err = image_load(a->t, node->ino, &g->img)) < 0 ||
+		(err = open_blob(a, buf_bytes(&g->base_blob), &g->base, &base)) < 0 ||
+		(err = open_blob(a, buf_bytes(&g->pending_blob), &g->pending, &pending)) < 0)
 		return err;
 	strip_merge(a, node, g, base != NULL);
 	struct merge in = { .base = base, .local = &g->img.body, .remote = &r->o.body };
@@ -175,11 +178,12 @@ static uint32_t bits_left(const struct merging *g, const struct node *node)
 
 static int merge_in(struct apply *a, struct node *node, struct remote *r)
 {
-	CLEANUP(merging_release) struct merging g = { .img = IMAGE_INIT,
-						      .base_blob = BUF_INIT(RECORD_MAX_BLOB),
-						      .pending_blob = BUF_INIT(RECORD_MAX_BLOB),
-						      .base = OPENED_RECORD_INIT,
-						      .pending = OPENED_RECORD_INIT };
+	CLEANUP(merging_release)
+	struct merging g = { .img = IMAGE_INIT,
+		.base_blob = BUF_INIT(RECORD_MAX_BLOB),
+		.pending_blob = BUF_INIT(RECORD_MAX_BLOB),
+		.base = OPENED_RECORD_INIT,
+		.pending = OPENED_RECORD_INIT };
 	uint64_t copied, before = node->change + 1;
 	int err = load_merge(a, node, r, &g);
 
@@ -188,13 +192,14 @@ static int merge_in(struct apply *a, struct node *node, struct remote *r)
 	(void)table_get(&a->merged, node->ino, &before);
 	if ((err = table_put(&a->merged, node->ino, before)) < 0)
 		return err;
-	if (g.m.content == MERGE_CONTENT_BOTH &&
-	    (!table_get(a->copies, node->ino, &copied) || copied != before) && (err = table_put(a->conflicts, node->ino, (uintptr_t)r)) < 0)
+	if (g.m.content == MERGE_CONTENT_BOTH && (!table_get(a->copies, node->ino, &copied) || copied != before) &&
+		(err = table_put(a->conflicts, node->ino, (uintptr_t)r)) < 0)
 		return err;
 	if (a->drop && (err = a->drop(a->ctx, a->t, node->ino)) < 0)
 		return err;
 	bool content = g.m.content != MERGE_CONTENT_LOCAL;
-	bool gone = !g.m.body.deleted && g.m.body.n_links == 0 && node->kind != NODE_PROFILE && !id16_is_zero(&node->id);
+	bool gone =
+		!g.m.body.deleted && g.m.body.n_links == 0 && node->kind != NODE_PROFILE && !id16_is_zero(&node->id);
 	if (gone) {
 		/* Each side took another of its names away. */
 		g.m.body.deleted = true;
@@ -262,7 +267,8 @@ void apply_release(struct apply *a)
 	a->n_profiles = 0;
 }
 
-static int open_current(struct space *space, struct store_txn *t, const struct node *n, struct buf *blob, struct opened_record *o)
+static int open_current(
+	struct space *space, struct store_txn *t, const struct node *n, struct buf *blob, struct opened_record *o)
 {
 	struct id32 hash;
 	uint64_t cursor;

@@ -29,9 +29,9 @@ struct chores {
 	struct agent *agent;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t changed;    /* poked, stopping, or a round ended */
+	pthread_cond_t changed; /* poked, stopping, or a round ended */
 	bool stop;
-	uint64_t poked, done;      /* a round that began at poke p and left nothing owed sets done = p */
+	uint64_t poked, done; /* a round that began at poke p and left nothing owed sets done = p */
 	int last_err;
 };
 
@@ -167,8 +167,8 @@ static int send_space(struct agent *a, struct space *s)
 /* ---- spaces that the person's list names ---- */
 
 /* Appends this device's entry to a log that has been read, unless it stands there. The entry's bytes stand in `blob`. */
-static int ensure_device(struct agent *a, const char *relay, struct log *log, const struct epoch_ring *ring, struct entry_list *entries,
-			 struct buf *blob)
+static int ensure_device(struct agent *a, const char *relay, struct log *log, const struct epoch_ring *ring,
+	struct entry_list *entries, struct buf *blob)
 {
 	const struct log_device *d = log_find_device(log, identity_device(a->who));
 
@@ -209,7 +209,7 @@ static int adopt_listed(struct agent *a, const struct listing *l)
 	if ((err = epoch_ring_open(l->ring, log, identity_device_x(a->who), identity_x_secret(a->who))) < 0)
 		return err;
 	if ((err = ensure_device(a, l->relay, log, l->ring, &entries, &own)) < 0 ||
-	    (err = space_adopt(a, bytes_str(l->name), l->relay, log, entries.blobs, entries.n, l->ring, &s)) < 0)
+		(err = space_adopt(a, bytes_str(l->name), l->relay, log, entries.blobs, entries.n, l->ring, &s)) < 0)
 		return err;
 	log_info("space %s: added from the person's list", log_id16(&id).s);
 	return OK;
@@ -267,7 +267,8 @@ static int write_listing(struct agent *a, struct space *personal, struct space *
 	pthread_mutex_unlock(&s->lock);
 	if (err < 0 || (err = store_begin(a->store, &t)) < 0)
 		return err;
-	err = listing_write(t, personal->row.row, ino, identity_person(a->who), &fresh, buf_bytes(&content), a->env->wall_ns(a->env->ctx));
+	err = listing_write(t, personal->row.row, ino, identity_person(a->who), &fresh, buf_bytes(&content),
+		a->env->wall_ns(a->env->ctx));
 	if (err < 0) {
 		store_abort(&t);
 		return err;

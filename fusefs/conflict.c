@@ -16,7 +16,7 @@
 
 #define NS 1000000000ll
 #define NUMBERS 100 /* names tried before the copy's own id is in it */
-#define PLACES 8 /* directories that may go while a copy is made beside the file */
+#define PLACES 8    /* directories that may go while a copy is made beside the file */
 #define LISTED_MAX 10000
 #define MARK " (conflict, "
 
@@ -38,8 +38,8 @@ static bool is_marked(const struct link *l)
 }
 
 /* `stem (conflict, DEVICE, DATE).ext`; number: what follows the date, "" for nothing. */
-static uint8_t copy_name(
-	struct bytes name, const struct identity *who, int64_t now_wall, const char *number, char out[NODE_MAX_NAME + 1])
+static uint8_t copy_name(struct bytes name, const struct identity *who, int64_t now_wall, const char *number,
+	char out[NODE_MAX_NAME + 1])
 {
 	struct bytes label = identity_label(who);
 	char mark[128], device[IDENTITY_MAX_LABEL + 1];
@@ -55,8 +55,8 @@ static uint8_t copy_name(
 			device[i] = '_';
 	}
 	gmtime_r(&sec, &tm);
-	int m = snprintf(mark, sizeof mark, MARK "%s, %04d-%02d-%02d%s)", n ? device : "device", (tm.tm_year + 1900) % 10000,
-			 (tm.tm_mon + 1) % 100, tm.tm_mday % 100, number);
+	int m = snprintf(mark, sizeof mark, MARK "%s, %04d-%02d-%02d%s)", n ? device : "device",
+		(tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100, tm.tm_mday % 100, number);
 	for (size_t i = name.len; i-- > 1;) {
 		if (name.p[i] == '.' && name.len - i <= 16) {
 			dot = i;
@@ -69,8 +69,8 @@ static uint8_t copy_name(
 		while (stem > 0 && (name.p[stem] & 0xc0) == 0x80)
 			stem--;
 	}
-	return (uint8_t)snprintf(out, NODE_MAX_NAME + 1, "%.*s%s%.*s", (int)stem, (const char *)name.p, mark, (int)(name.len - dot),
-				 (const char *)name.p + dot);
+	return (uint8_t)snprintf(out, NODE_MAX_NAME + 1, "%.*s%s%.*s", (int)stem, (const char *)name.p, mark,
+		(int)(name.len - dot), (const char *)name.p + dot);
 }
 
 /* Where a copy stands: beside the file by any of its names that is shown; if none is, in the space's root. */
@@ -187,8 +187,8 @@ static int copy_content(struct store *s, const struct node *from, uint64_t copy)
 }
 
 /* Numbered from the second on; whoever has that many has them named after the copy's id, which no other copy has. */
-static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, const struct node *copy,
-		     struct invalidation *ret_shown)
+static int name_copy(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at,
+	const struct node *copy, struct invalidation *ret_shown)
 {
 	const uint8_t *end = copy->id.b + sizeof copy->id.b - 4;
 	char number[16] = "";
@@ -201,14 +201,15 @@ static int name_copy(struct store *s, const struct identity *who, int64_t now_wa
 			snprintf(number, sizeof number, " %02x%02x%02x%02x", end[0], end[1], end[2], end[3]);
 		else if (try > 0)
 			snprintf(number, sizeof number, " %u", try + 1);
-		ret_shown->name_len = copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, number, ret_shown->name);
+		ret_shown->name_len =
+			copy_name(bytes_of(at->shown, at->shown_len), who, now_wall, number, ret_shown->name);
 		err = store_link(s, copy->ino, at->shown_parent, bytes_of(ret_shown->name, ret_shown->name_len), &n);
 	}
 	return err;
 }
 
 static int copy_at(struct store *s, const struct identity *who, int64_t now_wall, const struct link *at, uint64_t ino,
-		   bool trusted, struct conflict_copy *ret_copy)
+	bool trusted, struct conflict_copy *ret_copy)
 {
 	struct node from, copy = { .ino = 0 };
 	int err = store_getattr(s, ino, &from);
@@ -238,7 +239,7 @@ static int copy_at(struct store *s, const struct identity *who, int64_t now_wall
 }
 
 int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now_wall, uint64_t root, uint64_t ino,
-			bool trusted, struct conflict_copy *ret_copy)
+	bool trusted, struct conflict_copy *ret_copy)
 {
 	struct link at;
 
@@ -257,7 +258,8 @@ int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now
 
 /* ---- the same edit on both sides ---- */
 
-static int same_bytes(struct store *s, uint64_t ino, uint64_t off, struct bytes want, const struct slice *slice, const uint8_t *hash_key)
+static int same_bytes(struct store *s, uint64_t ino, uint64_t off, struct bytes want, const struct slice *slice,
+	const uint8_t *hash_key)
 {
 	uint64_t len = slice ? slice->len : want.len, chunk;
 	FREE_AFTER uint8_t *p = malloc(len ? len : 1);

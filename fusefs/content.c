@@ -80,7 +80,8 @@ static void gather(const struct image *img, const struct content *c, struct piec
 
 static bool takes_along(const struct piece *run, const struct piece *other)
 {
-	return !run->row && other->row && run->len < CONTENT_MIN_RUN && other->len < CONTENT_MIN_RUN && other->row->here;
+	return !run->row && other->row && run->len < CONTENT_MIN_RUN && other->len < CONTENT_MIN_RUN &&
+	       other->row->here;
 }
 
 /* Short runs swallow short neighbours, so that appending a little again and again does not make a slice each time. */
@@ -152,7 +153,9 @@ static void new_chunk(const struct content_maker *m, uint32_t space, struct chun
 
 static struct slice slice_of(const struct chunk_row *row, uint64_t at, uint64_t len, uint32_t from)
 {
-	struct slice s = { .at = at, .len = len, .from = from, .chunk_len = row->len, .chunk = row->id, .hash = row->hash };
+	struct slice s = {
+		.at = at, .len = len, .from = from, .chunk_len = row->len, .chunk = row->id, .hash = row->hash
+	};
 
 	memcpy(s.key, row->key, sizeof s.key);
 	return s;
@@ -234,8 +237,8 @@ static size_t count_slices(const struct pieces *ps)
 	return n;
 }
 
-static int make_slices(const struct content_maker *m, const struct image *img, const struct pieces *ps, struct content *c,
-		       struct slice *slices, size_t *ret_n)
+static int make_slices(const struct content_maker *m, const struct image *img, const struct pieces *ps,
+	struct content *c, struct slice *slices, size_t *ret_n)
 {
 	const struct content_chunk *ch = c->chunks;
 	size_t n = 0;
@@ -343,7 +346,8 @@ static int store_chunk(struct store_txn *t, const struct image *img, bool change
 
 static int note_unconfirmed(struct content *c, const struct chunk_row *row)
 {
-	if (row->row == 0 || row->confirmed || (c->n_unconfirmed > 0 && c->unconfirmed[c->n_unconfirmed - 1] == row->row))
+	if (row->row == 0 || row->confirmed ||
+		(c->n_unconfirmed > 0 && c->unconfirmed[c->n_unconfirmed - 1] == row->row))
 		return OK;
 	uint64_t *more = realloc(c->unconfirmed, (c->n_unconfirmed + 1) * sizeof *more);
 	if (!more)

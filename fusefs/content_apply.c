@@ -97,20 +97,25 @@ static int row_of(struct store_txn *t, uint32_t space, const struct slice *s, bo
 	int err = txn_chunk_find(t, space, &s->chunk, ret_row);
 
 	if (err == ERR_NOT_FOUND) {
-		*ret_row = (struct chunk_row){ .space = space, .id = s->chunk, .len = s->chunk_len, .hash = s->hash, .confirmed = true,
-					       .index = index };
+		*ret_row = (struct chunk_row){ .space = space,
+			.id = s->chunk,
+			.len = s->chunk_len,
+			.hash = s->hash,
+			.confirmed = true,
+			.index = index };
 		memcpy(ret_row->key, s->key, sizeof ret_row->key);
 		return txn_chunk_add(t, ret_row);
 	}
 	if (err < 0)
 		return err;
 	if (ret_row->len != s->chunk_len || !id32_equal(&ret_row->hash, &s->hash) || ret_row->index != index ||
-	    memcmp(ret_row->key, s->key, sizeof s->key) != 0)
+		memcmp(ret_row->key, s->key, sizeof s->key) != 0)
 		return ERR_TAMPERED;
 	return OK;
 }
 
-int content_apply(struct store_txn *t, uint32_t space, uint64_t ino, const struct node_body *body, const struct content_flat *f)
+int content_apply(
+	struct store_txn *t, uint32_t space, uint64_t ino, const struct node_body *body, const struct content_flat *f)
 {
 	struct chunk_row row = { .row = 0 };
 	int err = txn_content_clear(t, ino);
@@ -157,7 +162,7 @@ int content_equal(const struct node_body *a, const struct node_body *b)
 		const struct slice *x = &a->slices[i], *y = &b->slices[i];
 
 		if (x->at != y->at || x->len != y->len || x->from != y->from || x->chunk_len != y->chunk_len ||
-		    !id32_equal(&x->hash, &y->hash))
+			!id32_equal(&x->hash, &y->hash))
 			return 0;
 	}
 	return 1;

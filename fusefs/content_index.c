@@ -100,7 +100,7 @@ static size_t group_len(const struct slice *s, size_t n, const struct slice *ran
 
 /* One index chunk: an old one if its plaintext would be the same, else a new one. */
 static int make_entry(const struct content_maker *m, uint32_t space, const struct slice *group, size_t n,
-		      const struct slice *range, struct content *c, struct slice *ret_entry)
+	const struct slice *range, struct content *c, struct slice *ret_entry)
 {
 	struct content_chunk ch = { .plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN) };
 	int err = index_put(&ch.plain, group, n);
@@ -129,8 +129,8 @@ out:
 }
 
 /* One level of index chunks over s[0..n): *ret_out gets the entries. */
-static int make_level(const struct content_maker *m, uint32_t space, const struct level *old, const struct slice *s, size_t n,
-		      struct content *c, struct slice **ret_out, size_t *ret_n)
+static int make_level(const struct content_maker *m, uint32_t space, const struct level *old, const struct slice *s,
+	size_t n, struct content *c, struct slice **ret_out, size_t *ret_n)
 {
 	struct slice *out = calloc(n, sizeof *out);
 	size_t done = 0, hint = 0;
@@ -155,7 +155,7 @@ static int make_level(const struct content_maker *m, uint32_t space, const struc
 
 /* Old index levels, the lowest (above the slices of content) first. */
 static int old_levels(const struct content_maker *m, uint32_t space, const struct node_body *before,
-		      struct level old[INDEX_MAX_DEPTH])
+	struct level old[INDEX_MAX_DEPTH])
 {
 	if (!before || before->form != CONTENT_SLICES || before->depth == 0 || before->depth > INDEX_MAX_DEPTH)
 		return OK;
@@ -169,7 +169,7 @@ static int old_levels(const struct content_maker *m, uint32_t space, const struc
 }
 
 int content_index_make(const struct content_maker *m, uint32_t space, const struct node_body *before, struct content *c,
-		       struct slice **slices, size_t *n, unsigned *ret_depth)
+	struct slice **slices, size_t *n, unsigned *ret_depth)
 {
 	struct level old[INDEX_MAX_DEPTH] = { { .entries = NULL } };
 	unsigned depth = 0;

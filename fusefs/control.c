@@ -30,12 +30,12 @@ struct connection {
 
 struct control {
 	struct agent *agent;
-	int fd, wake;              /* wake: eventfd, written when serving must end */
-	pthread_mutex_t lock;      /* below */
+	int fd, wake;         /* wake: eventfd, written when serving must end */
+	pthread_mutex_t lock; /* below */
 	pthread_cond_t ended;
 	struct connection connection[CONTROL_MAX_CONNECTIONS];
 	unsigned connections;
-	int64_t last_use_ns;       /* monotonic: when the last one ended */
+	int64_t last_use_ns; /* monotonic: when the last one ended */
 };
 
 /* By way of the directory's descriptor: the length of HOME does not matter. */
@@ -254,7 +254,8 @@ static bool is_idle(struct control *c, int64_t idle_ns)
 
 void control_serve(struct control *c, int stop_fd, int64_t idle_ns)
 {
-	struct pollfd p[] = { { .fd = c->fd, .events = POLLIN }, { .fd = stop_fd, .events = POLLIN }, { .fd = c->wake, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = c->fd, .events = POLLIN }, { .fd = stop_fd, .events = POLLIN },
+		{ .fd = c->wake, .events = POLLIN } };
 
 	for (;;) {
 		int n = poll(p, 3, idle_ns ? 10000 : -1);
@@ -272,7 +273,8 @@ void control_serve(struct control *c, int stop_fd, int64_t idle_ns)
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < CONTROL_MAX_CONNECTIONS; i++)
 		if (c->connection[i].fd >= 0)
-			shutdown(c->connection[i].fd, SHUT_RD); /* a request that is not whole yet does not come; answers still go */
+			shutdown(c->connection[i].fd,
+				SHUT_RD); /* a request that is not whole yet does not come; answers still go */
 	while (c->connections > 0)
 		pthread_cond_wait(&c->ended, &c->lock);
 	pthread_mutex_unlock(&c->lock);

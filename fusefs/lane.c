@@ -11,24 +11,25 @@
 #include "fusefs/table.h"
 
 #define SWEEP_MIN 4096
-#define KEEP_NS 2000000000ll /* a node quiet for so long, twice its delay, and until its burst came back, is cold again */
+#define KEEP_NS \
+	2000000000ll /* a node quiet for so long, twice its delay, and until its burst came back, is cold again */
 
 struct node_state {
 	uint64_t ino, lane;
-	int64_t first, last;   /* of the waiting changes */
-	int64_t cut;           /* when it was last cut; 0: never */
-	int64_t delay;         /* 0: cold */
-	unsigned spent;        /* of LANE_BURST versions that may go at once; one comes back per LANE_REFILL_NS */
+	int64_t first, last;     /* of the waiting changes */
+	int64_t cut;             /* when it was last cut; 0: never */
+	int64_t delay;           /* 0: cold */
+	unsigned spent;          /* of LANE_BURST versions that may go at once; one comes back per LANE_REFILL_NS */
 	int64_t again, patience; /* after a failure: not before `again`, and that later each time; 0: none */
 	bool waiting, in_flight, growing, forced;
 };
 
 struct lane {
 	uint64_t id;
-	size_t group;          /* index of the lane that this one is joined to; its own if none */
-	size_t *waiting;       /* indices into nodes */
+	size_t group;    /* index of the lane that this one is joined to; its own if none */
+	size_t *waiting; /* indices into nodes */
 	size_t n, alloc;
-	struct plan {          /* when the lanes of the group of this index are due together; scratch of plan_all */
+	struct plan { /* when the lanes of the group of this index are due together; scratch of plan_all */
 		int64_t soonest, hold, first;
 	} plan;
 };
@@ -36,10 +37,10 @@ struct lane {
 struct lanes {
 	struct node_state *nodes;
 	size_t n_nodes, alloc_nodes;
-	struct table by_ino;   /* ino -> index + 1 */
+	struct table by_ino; /* ino -> index + 1 */
 	struct lane *lanes;
 	size_t n_lanes, alloc_lanes;
-	struct table by_id;    /* lane id + 1 -> index + 1 */
+	struct table by_id; /* lane id + 1 -> index + 1 */
 	size_t waiting;
 };
 

@@ -37,7 +37,7 @@ struct late_read {
 	bool stopping;
 	struct {
 		uint64_t chunk;
-		int64_t at; /* 0: none */
+		int64_t at;             /* 0: none */
 	} timed_out[LATE_READ_THREADS]; /* the newest, in no order */
 };
 
@@ -206,13 +206,9 @@ void late_read_add(struct late_read *l, struct fuse_req *req, uint64_t ino, uint
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	*r = (struct waiting){ .l = l,
-		.req = req,
-		.ino = ino,
-		.off = off,
-		.len = len,
-		.chunk = chunk,
-		.since = mono_ns() };
+	*r = (struct waiting){
+		.l = l, .req = req, .ino = ino, .off = off, .len = len, .chunk = chunk, .since = mono_ns()
+	};
 	pthread_mutex_lock(&l->lock);
 	r->deadline = deadline_of(l, chunk, r->since);
 	l->queued++;

@@ -15,7 +15,8 @@ void listing_release(struct listing *l)
 	l->ring = NULL;
 }
 
-int listing_put(struct buf *b, const struct id32 *genesis, const char *relay, const char *name, const struct epoch_ring *ring)
+int listing_put(
+	struct buf *b, const struct id32 *genesis, const char *relay, const char *name, const struct epoch_ring *ring)
 {
 	CLEANUP(buf_release) struct buf keys = BUF_INIT_SECRET(256);
 	struct cbor_enc e = cbor_enc_init(b);
@@ -70,7 +71,7 @@ int listing_decode(struct bytes in, struct listing *ret_l)
 		cbor_dec_fail(&d, ERR_INVALID);
 	struct bytes keys = cbor_get_bytes(&d, 256);
 	if ((err = cbor_dec_end(&d)) < 0 || (err = copy_string(l.relay, sizeof l.relay, relay)) < 0 ||
-	    (err = copy_string(l.name, sizeof l.name, name)) < 0)
+		(err = copy_string(l.name, sizeof l.name, name)) < 0)
 		return err;
 	if (!node_name_valid(name))
 		return ERR_INVALID;
@@ -141,7 +142,8 @@ static int find_nodes(struct store *s, uint32_t row, struct ino_list *l)
 	return err < 0 ? err : l->err;
 }
 
-int listing_each(struct store *s, uint32_t personal_row, int (*fn)(void *ctx, uint64_t ino, const struct listing *l), void *ctx)
+int listing_each(
+	struct store *s, uint32_t personal_row, int (*fn)(void *ctx, uint64_t ino, const struct listing *l), void *ctx)
 {
 	struct ino_list list = { 0 };
 	int err = find_nodes(s, personal_row, &list);
@@ -163,10 +165,12 @@ int listing_each(struct store *s, uint32_t personal_row, int (*fn)(void *ctx, ui
 	return err;
 }
 
-int listing_write(struct store_txn *t, uint32_t personal_row, uint64_t ino, const struct id32 *owner, const struct id16 *fresh_id,
-		  struct bytes content, int64_t now_ns)
+int listing_write(struct store_txn *t, uint32_t personal_row, uint64_t ino, const struct id32 *owner,
+	const struct id16 *fresh_id, struct bytes content, int64_t now_ns)
 {
-	struct node node = { .space = personal_row, .id = *fresh_id, .kind = NODE_PROFILE, .mode = 0600, .owner = *owner };
+	struct node node = {
+		.space = personal_row, .id = *fresh_id, .kind = NODE_PROFILE, .mode = 0600, .owner = *owner
+	};
 	bool fresh = ino == 0;
 	int err = OK;
 
@@ -178,7 +182,8 @@ int listing_write(struct store_txn *t, uint32_t personal_row, uint64_t ino, cons
 	} else {
 		err = txn_node_get(t, ino, &node);
 	}
-	if (err < 0 || (err = txn_content_clear(t, node.ino)) < 0 || (err = txn_content_data(t, node.ino, 0, content)) < 0)
+	if (err < 0 || (err = txn_content_clear(t, node.ino)) < 0 ||
+		(err = txn_content_data(t, node.ino, 0, content)) < 0)
 		return err;
 	node.size = content.len;
 	node.mtime = node.ctime = now_ns;

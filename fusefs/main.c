@@ -120,20 +120,35 @@ static int say_profile_error(int err, const char *home)
 	char line[PATH_MAX + 128];
 
 	switch (err) {
-	case ERR_BUSY: snprintf(line, sizeof line, "the profile %s is in use by another agent; wait for it to end", home); break;
-	case ERR_PERMISSION: snprintf(line, sizeof line, "the profile %s cannot be used: permission denied; check its owner", home); break;
-	case ERR_NOT_DIR: snprintf(line, sizeof line, "the profile %s is not a directory; name another with --home DIR", home); break;
-	case ERR_NO_SPACE: snprintf(line, sizeof line, "the profile %s cannot be made: no space left on the disk; free some", home); break;
-	default: snprintf(line, sizeof line, "the profile %s cannot be opened: %s; name another with --home DIR", home, err_str(err));
+	case ERR_BUSY:
+		snprintf(line, sizeof line, "the profile %s is in use by another agent; wait for it to end", home);
+		break;
+	case ERR_PERMISSION:
+		snprintf(line, sizeof line, "the profile %s cannot be used: permission denied; check its owner", home);
+		break;
+	case ERR_NOT_DIR:
+		snprintf(line, sizeof line, "the profile %s is not a directory; name another with --home DIR", home);
+		break;
+	case ERR_NO_SPACE:
+		snprintf(
+			line, sizeof line, "the profile %s cannot be made: no space left on the disk; free some", home);
+		break;
+	default:
+		snprintf(line, sizeof line, "the profile %s cannot be opened: %s; name another with --home DIR", home,
+			err_str(err));
 	}
 	tell(line);
 	switch (err) {
-	case ERR_BUSY: return EX_TEMPFAIL;
+	case ERR_BUSY:
+		return EX_TEMPFAIL;
 	case ERR_PERMISSION:
-	case ERR_READ_ONLY: return EX_NOPERM;
+	case ERR_READ_ONLY:
+		return EX_NOPERM;
 	case ERR_NO_SPACE:
-	case ERR_IO: return EX_IOERR;
-	default: return EX_CANTCREAT;
+	case ERR_IO:
+		return EX_IOERR;
+	default:
+		return EX_CANTCREAT;
 	}
 }
 
@@ -191,8 +206,8 @@ static int serve(struct profile *p, int stop_fd)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "home", required_argument, NULL, 'H' }, { "foreground", no_argument, NULL, 'f' },
-						 { "version", no_argument, NULL, 'V' },	   { 0 } };
+	static const struct option options[] = { { "home", required_argument, NULL, 'H' },
+		{ "foreground", no_argument, NULL, 'f' }, { "version", no_argument, NULL, 'V' }, { 0 } };
 	const char *home = NULL;
 	bool foreground = false;
 
@@ -202,10 +217,17 @@ int main(int argc, char **argv)
 	}
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
-		case 'H': home = optarg; break;
-		case 'f': foreground = true; break;
-		case 'V': puts("coffer-fs 0.1"); return EX_OK;
-		default: return EX_USAGE;
+		case 'H':
+			home = optarg;
+			break;
+		case 'f':
+			foreground = true;
+			break;
+		case 'V':
+			puts("coffer-fs 0.1");
+			return EX_OK;
+		default:
+			return EX_USAGE;
 		}
 	}
 	if (!home || home[0] != '/' || optind != argc) {

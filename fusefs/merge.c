@@ -95,7 +95,8 @@ static bool same_value(const struct node_xattr *a, const struct node_xattr *b)
 
 static const struct node_xattr *merge_xattr(const struct merge *in, const struct node_body *base, struct bytes name)
 {
-	const struct node_xattr *b = xattr_of(base, name), *l = xattr_of(in->local, name), *r = xattr_of(in->remote, name);
+	const struct node_xattr *b = xattr_of(base, name), *l = xattr_of(in->local, name),
+				*r = xattr_of(in->remote, name);
 
 	if (same_value(l, b) || same_value(l, r))
 		return r;
@@ -117,7 +118,8 @@ static int merge_xattrs(const struct merge *in, const struct node_body *base, st
 		return ERR_NOMEM;
 	for (size_t i = 0; i < room; i++) {
 		bool local = i >= in->remote->n_xattrs;
-		const struct node_xattr *at = local ? &in->local->xattrs[i - in->remote->n_xattrs] : &in->remote->xattrs[i];
+		const struct node_xattr *at =
+			local ? &in->local->xattrs[i - in->remote->n_xattrs] : &in->remote->xattrs[i];
 
 		if (local && xattr_of(in->remote, at->name))
 			continue;
@@ -136,8 +138,8 @@ static int merge_xattrs(const struct merge *in, const struct node_body *base, st
 static void merge_scalars(const struct merge *in, const struct node_body *base, struct node_body *out)
 {
 	const struct node_body *l = in->local, *r = in->remote;
-	bool local_owner = !id32_equal(&l->owner, &base->owner) &&
-			   (id32_equal(&r->owner, &base->owner) || local_wins(in));
+	bool local_owner =
+		!id32_equal(&l->owner, &base->owner) && (id32_equal(&r->owner, &base->owner) || local_wins(in));
 
 	out->mode = (uint32_t)pick(in, base->mode, l->mode, r->mode);
 	out->uid = (uint32_t)pick(in, base->uid, l->uid, r->uid);
@@ -165,7 +167,8 @@ static void merge_content(const struct merge *in, const struct node_body *base, 
 		from = in->local;
 	time = from;
 	if (!in->local_content && !remote)
-		time = mtime_equal(in->local, base) || (!mtime_equal(in->remote, base) && !local_wins(in)) ? in->remote : in->local;
+		time = mtime_equal(in->local, base) || (!mtime_equal(in->remote, base) && !local_wins(in)) ? in->remote
+													   : in->local;
 	m->body.mtime_sec = time->mtime_sec;
 	m->body.mtime_nsec = time->mtime_nsec;
 	m->body.size = from->size;
@@ -180,9 +183,9 @@ static void merge_content(const struct merge *in, const struct node_body *base, 
 
 int merge_same_attributes(const struct node_body *a, const struct node_body *b)
 {
-	if (a->deleted != b->deleted || a->kind != b->kind || a->mode != b->mode || a->uid != b->uid || a->gid != b->gid ||
-	    a->rdev != b->rdev || !id32_equal(&a->owner, &b->owner) || !bytes_equal(a->target, b->target) ||
-	    a->n_links != b->n_links || a->n_xattrs != b->n_xattrs)
+	if (a->deleted != b->deleted || a->kind != b->kind || a->mode != b->mode || a->uid != b->uid ||
+		a->gid != b->gid || a->rdev != b->rdev || !id32_equal(&a->owner, &b->owner) ||
+		!bytes_equal(a->target, b->target) || a->n_links != b->n_links || a->n_xattrs != b->n_xattrs)
 		return 0;
 	for (size_t i = 0; i < a->n_links; i++) {
 		if (!same_place(&a->links[i], link_of(b, &a->links[i].id)))

@@ -193,8 +193,9 @@ static int mount_by_helper(const char *dir, const struct mountpoint_options *o, 
 
 	if (!path)
 		return ERR_NOMEM;
-	int n = snprintf(options, sizeof options, "subtype=coffer,default_permissions%s%s%s,fsname=",
-		o->allow_other ? ",allow_other" : "", o->read_only ? ",ro" : "", o->exec_off ? ",noexec" : "");
+	int n = snprintf(options, sizeof options,
+		"subtype=coffer,default_permissions%s%s%s,fsname=", o->allow_other ? ",allow_other" : "",
+		o->read_only ? ",ro" : "", o->exec_off ? ",noexec" : "");
 	escape(o->source, options + n);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_from_errno(errno);

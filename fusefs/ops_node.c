@@ -237,8 +237,7 @@ static int rename_whiteout(fuse_req_t req, uint64_t p1, struct bytes n1, uint64_
 		.uid = fuse_req_ctx(req)->uid,
 		.gid = fuse_req_ctx(req)->gid };
 
-	return store_rename_whiteout(
-		o->config.store, p1, n1, p2, n2, flags & ~(unsigned)RENAME_WHITEOUT, &whiteout);
+	return store_rename_whiteout(o->config.store, p1, n1, p2, n2, flags & ~(unsigned)RENAME_WHITEOUT, &whiteout);
 }
 
 static int do_rename(fuse_req_t req, uint64_t p1, const char *name1, uint64_t p2, const char *name2, unsigned flags)

@@ -16,7 +16,8 @@ static int find_mount(struct agent *a, struct bytes path, uint64_t *ret_root, st
 	pthread_mutex_lock(&a->lock);
 	for (size_t i = 0; i < a->n_mounts; i++) {
 		size_t n = strlen(a->mounts[i].dir);
-		if (n < best || n > path.len || memcmp(path.p, a->mounts[i].dir, n) != 0 || (n < path.len && path.p[n] != '/'))
+		if (n < best || n > path.len || memcmp(path.p, a->mounts[i].dir, n) != 0 ||
+			(n < path.len && path.p[n] != '/'))
 			continue;
 		best = n;
 		*ret_root = a->mounts[i].root_ino;

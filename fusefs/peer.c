@@ -139,7 +139,7 @@ static void drop_process(struct peer *p)
 static void fail(struct peer *p, int err)
 {
 	log_warn("sync: the network process ended (%s); starting it again in %" PRId64 " ms", err_str(err),
-		 p->restart_delay / 1000000);
+		p->restart_delay / 1000000);
 	drop_process(p);
 	p->restart_at = now_of(p) + p->restart_delay;
 	p->restart_delay = p->restart_delay * 2 < RESTART_MAX ? p->restart_delay * 2 : RESTART_MAX;
@@ -200,10 +200,10 @@ static int send_delegation(struct peer *p)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(DELEGATION_MAX);
 	struct delegation d = { .person = *identity_person(p->config.who),
-				.device = *identity_device(p->config.who),
-				.session = p->session,
-				.aud = bytes_str(p->origin),
-				.not_after = p->config.env->wall_ns(p->config.env->ctx) / SECOND + DELEGATION_LIFE };
+		.device = *identity_device(p->config.who),
+		.session = p->session,
+		.aud = bytes_str(p->origin),
+		.not_after = p->config.env->wall_ns(p->config.env->ctx) / SECOND + DELEGATION_LIFE };
 
 	int err = delegation_make(&d, identity_sign_secret(p->config.who), &b);
 	if (err == OK)
@@ -241,14 +241,14 @@ int peer_call(struct peer *p, const char *method, struct bytes params, const str
 }
 
 int peer_put(struct peer *p, const struct id16 *space, const struct id16 *chunk, struct bytes blob,
-	     const struct peer_answer *a, uint64_t *ret_num)
+	const struct peer_answer *a, uint64_t *ret_num)
 {
 	struct msg m = { .type = MSG_PUT, .space = *space, .chunk = *chunk, .blob = blob };
 	return add_call(p, &m, blob.len, a, ret_num);
 }
 
 int peer_get(struct peer *p, const struct id16 *space, const struct id16 *chunk, const struct peer_answer *a,
-	     uint64_t *ret_num)
+	uint64_t *ret_num)
 {
 	struct msg m = { .type = MSG_GET, .space = *space, .chunk = *chunk };
 	return add_call(p, &m, 0, a, ret_num);
@@ -344,10 +344,12 @@ static void on_state(struct peer *p, const struct msg *m)
 	if (m->state == MSG_ONLINE)
 		p->restart_delay = RESTART_MIN;
 	if (m->retry_ms)
-		snprintf(reason, sizeof reason, "%.*s; next try in %" PRIu64 " s", (int)(m->text.len < 100 ? m->text.len : 100),
-			 (const char *)m->text.p, (m->retry_ms + 999) / 1000);
+		snprintf(reason, sizeof reason, "%.*s; next try in %" PRIu64 " s",
+			(int)(m->text.len < 100 ? m->text.len : 100), (const char *)m->text.p,
+			(m->retry_ms + 999) / 1000);
 	else
-		snprintf(reason, sizeof reason, "%.*s", (int)(m->text.len < 100 ? m->text.len : 100), (const char *)m->text.p);
+		snprintf(reason, sizeof reason, "%.*s", (int)(m->text.len < 100 ? m->text.len : 100),
+			(const char *)m->text.p);
 	/* Numbers of connections of an earlier process are lower: count on. */
 	if (m->connection != p->last_connection && m->state == MSG_ONLINE) {
 		p->last_connection = m->connection;

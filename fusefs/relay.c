@@ -21,7 +21,8 @@ void entry_list_release(struct entry_list *l)
 	l->n = 0;
 }
 
-int relay_append(struct sync *s, const char *relay, const struct id16 *space, const struct bytes *blobs, size_t n, int64_t deadline)
+int relay_append(struct sync *s, const char *relay, const struct id16 *space, const struct bytes *blobs, size_t n,
+	int64_t deadline)
 {
 	CLEANUP(buf_release) struct buf list = BUF_INIT(RELAY_MAX_LOG_BYTES);
 	CLEANUP(buf_release) struct buf params = BUF_INIT(RELAY_MAX_LOG_BYTES);
@@ -112,7 +113,8 @@ static int fetch(struct sync *s, const char *relay, struct map *m, int64_t deadl
 	return OK;
 }
 
-int relay_fetch_log(struct sync *s, const char *relay, const struct id16 *space, struct bytes chain, int64_t deadline, struct entry_list *ret_l)
+int relay_fetch_log(struct sync *s, const char *relay, const struct id16 *space, struct bytes chain, int64_t deadline,
+	struct entry_list *ret_l)
 {
 	CLEANUP(map_release) struct map m = MAP_INIT;
 
@@ -122,7 +124,8 @@ int relay_fetch_log(struct sync *s, const char *relay, const struct id16 *space,
 	return fetch(s, relay, &m, deadline, ret_l);
 }
 
-int relay_fetch_invited(struct sync *s, const char *relay, const struct id16 *invite, int64_t deadline, struct entry_list *ret_l)
+int relay_fetch_invited(
+	struct sync *s, const char *relay, const struct id16 *invite, int64_t deadline, struct entry_list *ret_l)
 {
 	CLEANUP(map_release) struct map m = MAP_INIT;
 
@@ -131,7 +134,7 @@ int relay_fetch_invited(struct sync *s, const char *relay, const struct id16 *in
 }
 
 int relay_fetch_heads(struct sync *s, const char *relay, const struct id16 *space, int64_t deadline,
-		      void (*fn)(void *ctx, const struct head *h), void *ctx)
+	void (*fn)(void *ctx, const struct head *h), void *ctx)
 {
 	CLEANUP(buf_release) struct buf params = BUF_INIT(256);
 	CLEANUP(buf_release) struct buf result = BUF_INIT(HEADS_MAX);

@@ -26,7 +26,7 @@
 #define SPIN_NS 50000
 #define DRAIN_NS INT64_C(10000000000)
 #define LONG_READ (16u * 1024)
-#define STREAM_READ (128u * 1024) /* what the kernel asks for when it reads ahead */
+#define STREAM_READ (128u * 1024)      /* what the kernel asks for when it reads ahead */
 #define IN_SIZE (SERVE_MAX_IO + 4096u) /* what the kernel demands for max_write = SERVE_MAX_IO */
 
 struct worker {

@@ -36,8 +36,8 @@ static void free_name(struct agent *a, const char *wanted, char ret_name[NODE_MA
 		snprintf(ret_name, NODE_MAX_NAME + 1, "%.*s (%u)", (int)keep, wanted, i);
 }
 
-int space_store(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring, bool unsent,
-		struct space **ret_s)
+int space_store(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n,
+	const struct epoch_ring *ring, bool unsent, struct space **ret_s)
 {
 	struct store_txn *t = NULL;
 	struct space *s = NULL;
@@ -105,10 +105,12 @@ int space_make(struct agent *a, struct bytes name, struct space **ret_s)
 	return announce(a, *ret_s, false);
 }
 
-int space_adopt(struct agent *a, struct bytes name, const char *relay, const struct log *log, const struct bytes *blobs, size_t n,
-		const struct epoch_ring *ring, struct space **ret_s)
+int space_adopt(struct agent *a, struct bytes name, const char *relay, const struct log *log, const struct bytes *blobs,
+	size_t n, const struct epoch_ring *ring, struct space **ret_s)
 {
-	struct space_row row = { .id = *log_space(log), .genesis = *log_genesis(log), .owner = *identity_person(a->who) };
+	struct space_row row = {
+		.id = *log_space(log), .genesis = *log_genesis(log), .owner = *identity_person(a->who)
+	};
 	char wanted[NODE_MAX_NAME + 1];
 
 	int err = check_name(a, name);

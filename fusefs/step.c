@@ -82,7 +82,8 @@ static int compare_lines(const void *a, const void *b)
 }
 
 /* Each blob's hash stands in a line of its kind. */
-static int check_blobs(const struct line *sorted, size_t n, enum line_kind kind, const struct bytes *blobs, size_t n_blobs)
+static int check_blobs(
+	const struct line *sorted, size_t n, enum line_kind kind, const struct bytes *blobs, size_t n_blobs)
 {
 	for (size_t i = 0; i < n_blobs; i++) {
 		struct line want = { .kind = kind };

@@ -96,7 +96,8 @@ int sync_job_post(struct sync *s, struct sync_job *job, int64_t deadline, bool (
 	wake(s);
 	int err = OK;
 	while (!job->done) {
-		int64_t now = sync_now(s), until = interrupted && now + INTERRUPT_NS < deadline ? now + INTERRUPT_NS : deadline;
+		int64_t now = sync_now(s),
+			until = interrupted && now + INTERRUPT_NS < deadline ? now + INTERRUPT_NS : deadline;
 
 		if (now >= deadline) {
 			err = ERR_TIMEOUT;
@@ -227,8 +228,13 @@ struct sync_peer *sync_peer_of(struct sync *s, const char *relay, bool make)
 		return NULL;
 	p->sync = s;
 	p->next_number = 1;
-	struct peer_config config = { .env = s->config.env, .who = s->config.who, .program = s->config.syncd_path, .relay = relay,
-				      .ctx = p, .state = on_state, .notify = on_notify };
+	struct peer_config config = { .env = s->config.env,
+		.who = s->config.who,
+		.program = s->config.syncd_path,
+		.relay = relay,
+		.ctx = p,
+		.state = on_state,
+		.notify = on_notify };
 	if (peer_new(&config, &p->peer) < 0) {
 		free(p);
 		return NULL;
@@ -291,7 +297,8 @@ static void take_pokes(struct sync *s)
 
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->poked.size; i++) {
-		struct sync_space *ss = s->poked.slots[i].key ? sync_space_of(s, (uint32_t)s->poked.slots[i].key) : NULL;
+		struct sync_space *ss =
+			s->poked.slots[i].key ? sync_space_of(s, (uint32_t)s->poked.slots[i].key) : NULL;
 
 		if (ss)
 			ss->poked = true;

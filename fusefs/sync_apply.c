@@ -26,7 +26,7 @@ struct batch {
 	struct dropped {
 		uint64_t ino;
 		bool confirmed; /* else merged away */
-	} *dropped; /* whose items leave the outbox with this transaction */
+	} * dropped;            /* whose items leave the outbox with this transaction */
 	size_t n_dropped, alloc_dropped;
 	bool entries;
 };
@@ -361,7 +361,9 @@ static bool any_newly_refused(const struct batch *b, size_t *count)
 static int copy_conflict(struct sync_space *ss, uint64_t ino, const struct remote *r)
 {
 	const struct sync_config *config = &ss->sync->config;
-	struct content_maker m = { .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key) };
+	struct content_maker m = {
+		.env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key)
+	};
 	struct conflict_copy copy = { .ino = 0 };
 	struct node n;
 
@@ -370,9 +372,10 @@ static int copy_conflict(struct sync_space *ss, uint64_t ino, const struct remot
 		return err;
 	if (err == 0) {
 		log_debug("sync: two edits of ino %llu: a conflict copy", (unsigned long long)ino);
-		bool trusted = store_getattr(config->store, ino, &n) == OK && sync_trusts(ss->sync, &n.owner, &n.author);
-		err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx), ss->root_ino, ino, trusted,
-					  &copy);
+		bool trusted =
+			store_getattr(config->store, ino, &n) == OK && sync_trusts(ss->sync, &n.owner, &n.author);
+		err = apply_copy_conflict(config->store, config->who, config->env->wall_ns(config->env->ctx),
+			ss->root_ino, ino, trusted, &copy);
 		if (err == ERR_NOT_FOUND) {
 			/* Its last name was taken away meanwhile: there is nothing to keep. */
 			err = store_getattr(config->store, ino, &n);

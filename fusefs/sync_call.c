@@ -111,7 +111,7 @@ static struct call_job *new_call(struct sync *s, const char *relay, const char *
 }
 
 int sync_call(struct sync *s, const char *relay, const char *method, struct bytes params, int64_t deadline_mono_ns,
-	      void (*part)(void *ctx, struct bytes name, struct bytes data), void *ctx, struct buf *result, char ret_code[64])
+	void (*part)(void *ctx, struct bytes name, struct bytes data), void *ctx, struct buf *result, char ret_code[64])
 {
 	struct call_job *c = new_call(s, relay, method, params);
 
@@ -190,7 +190,8 @@ static int run_may_append(struct sync *s, struct sync_job *job)
 	return ss && ss->alarm == ERR_FORK ? ERR_FORK : OK;
 }
 
-static int post(struct sync *s, int (*run)(struct sync *s, struct sync_job *job), struct append_job *a, int64_t deadline)
+static int post(
+	struct sync *s, int (*run)(struct sync *s, struct sync_job *job), struct append_job *a, int64_t deadline)
 {
 	struct append_job *copy = malloc(sizeof *copy);
 	struct sync_job *job = copy ? sync_job_new(run, copy) : NULL;
@@ -209,7 +210,8 @@ static int post(struct sync *s, int (*run)(struct sync *s, struct sync_job *job)
 int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, size_t n, int64_t deadline_mono_ns)
 {
 	CLEANUP(map_release) struct map m = MAP_INIT;
-	CLEANUP(buf_release) struct buf params = BUF_INIT(RESULT_MAX), list = BUF_INIT(RESULT_MAX), result = BUF_INIT(RESULT_MAX);
+	CLEANUP(buf_release)
+	struct buf params = BUF_INIT(RESULT_MAX), list = BUF_INIT(RESULT_MAX), result = BUF_INIT(RESULT_MAX);
 	struct cbor_enc e = cbor_enc_init(&list);
 
 	struct append_job a = { .space = space, .blobs = blobs, .n = n };
@@ -225,7 +227,8 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 	if (err == OK)
 		err = map_put(&m, &params);
 	if (err == OK)
-		err = sync_call(s, space->row.relay, "coffer.append", buf_bytes(&params), deadline_mono_ns, NULL, NULL, &result, NULL);
+		err = sync_call(s, space->row.relay, "coffer.append", buf_bytes(&params), deadline_mono_ns, NULL, NULL,
+			&result, NULL);
 	if (err < 0)
 		return err;
 	if (map_get_bool(buf_bytes(&result), "ok", false)) {

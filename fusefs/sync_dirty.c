@@ -39,8 +39,12 @@ static int note(void *ctx, const struct node *node)
 		return 0;
 	}
 	sc->d = more;
-	sc->d[sc->n++] = (struct dirty){ .ino = node->ino, .change = node->change, .kind = node->kind, .bits = node->change_bits,
-					 .flags = node->flags, .id = node->id };
+	sc->d[sc->n++] = (struct dirty){ .ino = node->ino,
+		.change = node->change,
+		.kind = node->kind,
+		.bits = node->change_bits,
+		.flags = node->flags,
+		.id = node->id };
 	return 1;
 }
 

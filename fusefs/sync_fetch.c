@@ -18,7 +18,7 @@
 #define FETCHES_MAX 16 /* asked of the relay or being opened: as many blobs in memory */
 
 struct fetch {
-	struct work work;   /* opening; first */
+	struct work work; /* opening; first */
 	struct sync *s;
 	struct sync_peer *peer;
 	struct chunk_row row;
@@ -28,7 +28,7 @@ struct fetch {
 	uint64_t num;
 	bool sent, opening, done;
 	int err;
-	size_t users;       /* jobs that wait; it goes when they have gone */
+	size_t users; /* jobs that wait; it goes when they have gone */
 	struct fetch *next;
 };
 
@@ -165,7 +165,9 @@ static int start(struct sync *s, uint64_t row, struct fetch **ret_f)
 		secret_wipe(c.key, sizeof c.key);
 		return c.here ? ERR_EXISTS : ERR_OFFLINE;
 	}
-	*f = (struct fetch){ .s = s, .peer = ss->peer, .row = c, .space = ss->space->row.id, .blob = BUF_INIT(CHUNK_MAX_BLOB) };
+	*f = (struct fetch){
+		.s = s, .peer = ss->peer, .row = c, .space = ss->space->row.id, .blob = BUF_INIT(CHUNK_MAX_BLOB)
+	};
 	memcpy(f->hash_key, secret_key(ss->space->hash_key), sizeof f->hash_key);
 	secret_wipe(c.key, sizeof c.key);
 	struct fetch **at = &s->fetches;

@@ -143,7 +143,8 @@ static void on_pulled(void *ctx, int err, struct bytes code, struct bytes item)
 
 	ss->call = 0;
 	ss->pulling = false;
-	log_debug("sync: space %s pulled to %llu: %s", log_id16(&ss->space->row.id).s, (unsigned long long)ss->pull_last, err_name(err));
+	log_debug("sync: space %s pulled to %llu: %s", log_id16(&ss->space->row.id).s,
+		(unsigned long long)ss->pull_last, err_name(err));
 	if (ss->phase == PHASE_STOPPED)
 		return;
 	if (err == OK) {
@@ -188,7 +189,8 @@ void sync_pull_start(struct sync_space *ss)
 
 /* ---- cursor and chain ---- */
 
-int sync_pull_advance(struct sync_space *ss, struct store_txn *t, uint64_t cursor, struct bytes lines, struct id32 *chain)
+int sync_pull_advance(
+	struct sync_space *ss, struct store_txn *t, uint64_t cursor, struct bytes lines, struct id32 *chain)
 {
 	pthread_mutex_lock(&ss->space->lock);
 	struct space_row row = ss->space->row;
@@ -238,7 +240,8 @@ void sync_pull_run(struct sync_space *ss, int64_t now)
 			break;
 		size_t done = 0;
 		int err = sync_apply_batch(ss, n, &done);
-		log_debug("sync: space %s: %zu of %zu steps applied: %s", log_id16(&ss->space->row.id).s, done, n, err_name(err));
+		log_debug("sync: space %s: %zu of %zu steps applied: %s", log_id16(&ss->space->row.id).s, done, n,
+			err_name(err));
 		while (done-- > 0)
 			pop_step(ss);
 		if (err == ERR_AGAIN)

@@ -30,7 +30,8 @@ struct out_item *sync_push_find(const struct sync_space *ss, uint64_t ino)
 	return table_get(&ss->item_of, ino, &p) ? (struct out_item *)(uintptr_t)p : NULL;
 }
 
-struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o, const struct out_chunk *chunks, size_t n)
+struct out_item *sync_push_add(
+	struct sync_space *ss, const struct outbox_row *o, const struct out_chunk *chunks, size_t n)
 {
 	struct out_item *item = calloc(1, sizeof *item);
 
@@ -132,7 +133,8 @@ static int load_chunks(struct loading *l, const struct outbox_row *o, struct out
 static int load_row(void *ctx, const struct outbox_row *o, struct bytes blob)
 {
 	struct loading *l = ctx;
-	struct out_item *before = l->ss->items ? (struct out_item *)((char *)l->ss->items_tail - offsetof(struct out_item, next)) : NULL;
+	struct out_item *before =
+		l->ss->items ? (struct out_item *)((char *)l->ss->items_tail - offsetof(struct out_item, next)) : NULL;
 	struct out_item *item = sync_push_add(l->ss, o, NULL, 0);
 
 	if (!item) {
@@ -324,7 +326,8 @@ static void accepted(struct push *p, struct bytes item)
 }
 
 /* The bits of what a version changed that is not to be; base is empty if nothing of the node was ever confirmed. */
-static int bits_of(struct sync_space *ss, struct store_txn *t, const struct out_item *item, struct bytes base, uint32_t *ret_bits)
+static int bits_of(
+	struct sync_space *ss, struct store_txn *t, const struct out_item *item, struct bytes base, uint32_t *ret_bits)
 {
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
 	CLEANUP(opened_record_release) struct opened_record was = OPENED_RECORD_INIT;

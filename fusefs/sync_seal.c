@@ -28,7 +28,7 @@ enum fate {
 struct sealed {
 	struct image img;
 	struct content c;
-	struct buf before_blob;        /* the record before, where it is needed */
+	struct buf before_blob; /* the record before, where it is needed */
 	struct opened_record before;
 	bool has_before;
 	struct buf blob;
@@ -68,8 +68,7 @@ static bool needs_before(const struct sealed *x)
 
 	if (n->version == 0)
 		return false;
-	return x->dead || (n->change_bits & (CHANGE_LINKS | CHANGE_DELETED)) ||
-	       x->img.n_extents > NODE_MAX_SLICES;
+	return x->dead || (n->change_bits & (CHANGE_LINKS | CHANGE_DELETED)) || x->img.n_extents > NODE_MAX_SLICES;
 }
 
 /* What has no name is deleted or about to be. */
@@ -218,7 +217,8 @@ static int seal_node(struct cut *cut, struct sealed *x)
 		return err;
 	x->version = n->version + 1;
 	struct bytes prev = n->version ? bytes_of(n->base.b, sizeof n->base.b) : bytes_of(NULL, 0);
-	return space_seal_record(ss->space, ss->sync->config.who, &n->id, x->version, prev, 0, &x->img.body, &x->blob, &x->hash);
+	return space_seal_record(
+		ss->space, ss->sync->config.who, &n->id, x->version, prev, 0, &x->img.body, &x->blob, &x->hash);
 }
 
 static int note_chunks(struct store_txn *t, struct sealed *x)
@@ -236,7 +236,8 @@ static int note_chunks(struct store_txn *t, struct sealed *x)
 
 		if (err < 0)
 			return err;
-		x->chunks[x->n_chunks++] = (struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
+		x->chunks[x->n_chunks++] =
+			(struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
 		secret_wipe(row.key, sizeof row.key);
 	}
 	return OK;
@@ -263,8 +264,13 @@ static int keep_synced_parents(struct store_txn *t, const struct sealed *x)
 
 static int queue_node(struct cut *cut, struct store_txn *t, struct sealed *x, struct outbox_row *o)
 {
-	*o = (struct outbox_row){ .space = cut->ss->row, .lane = cut->lane, .ino = x->img.node.ino, .id = x->img.node.id, .hash = x->hash,
-				  .change = x->img.node.change, .group = cut->group };
+	*o = (struct outbox_row){ .space = cut->ss->row,
+		.lane = cut->lane,
+		.ino = x->img.node.ino,
+		.id = x->img.node.id,
+		.hash = x->hash,
+		.change = x->img.node.change,
+		.group = cut->group };
 	struct node now;
 	int err = txn_node_get(t, o->ino, &now);
 	if (err == ERR_NOT_FOUND || (err == OK && now.version == 0 && (now.flags & NODE_ORPHAN))) {
@@ -421,8 +427,10 @@ static int seal_cut(struct sync_space *ss, const uint64_t *inos, size_t n, uint6
 	struct cut cut = { .ss = ss, .lane = lane, .joined = joined };
 	const struct sync_config *config = &ss->sync->config;
 
-	cut.maker = (struct content_maker){ .env = config->env, .store = config->store, .hash_key = secret_key(ss->space->hash_key),
-					    .workers = ss->sync->workers };
+	cut.maker = (struct content_maker){ .env = config->env,
+		.store = config->store,
+		.hash_key = secret_key(ss->space->hash_key),
+		.workers = ss->sync->workers };
 	cut.x = calloc(n, sizeof *cut.x);
 	int err = cut.x ? snapshot(&cut, inos, n) : ERR_NOMEM;
 	if (err == OK)

@@ -90,8 +90,10 @@ void sync_space_fork(struct sync_space *ss)
 {
 	ss->phase = PHASE_STOPPED;
 	sync_space_alarm(ss, ERR_FORK,
-			 "the relay showed another history to another device; nothing of this space is sent or fetched there any more. "
-			 "All that is here stays: copy what matters to a new space (`coffer space create`) at a relay that you trust");
+		"the relay showed another history to another device; nothing of this space is sent or fetched there "
+		"any more. "
+		"All that is here stays: copy what matters to a new space (`coffer space create`) at a relay that you "
+		"trust");
 }
 
 void sync_space_stored(struct sync_space *ss, int err)

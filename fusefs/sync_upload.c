@@ -27,13 +27,13 @@ struct sealing {
 
 /* A chunk on its way: being sealed by a worker, then with the peer. */
 struct put {
-	struct work work;  /* sealing; first */
+	struct work work;      /* sealing; first */
 	struct sync_space *ss; /* NULL: given up while it was being sealed */
 	struct sealing sealing;
 	uint64_t row, num; /* num 0: not with the peer */
 	size_t bytes;      /* of the blob; until it is sealed, what it may have at most */
 	struct buf blob;
-	int err;           /* of the sealing; then of what the relay has under this id */
+	int err; /* of the sealing; then of what the relay has under this id */
 	struct put *next;
 };
 
@@ -265,8 +265,12 @@ static int start_put(struct sync_space *ss, const struct out_chunk *c)
 
 	if (!p)
 		return ERR_NOMEM;
-	*p = (struct put){ .work = { .run = run_seal, .done = sealed }, .ss = ss, .sealing = sealing_of(ss), .row = c->row,
-			   .bytes = CHUNK_MAX_BLOB, .blob = BUF_INIT(CHUNK_MAX_BLOB) };
+	*p = (struct put){ .work = { .run = run_seal, .done = sealed },
+		.ss = ss,
+		.sealing = sealing_of(ss),
+		.row = c->row,
+		.bytes = CHUNK_MAX_BLOB,
+		.blob = BUF_INIT(CHUNK_MAX_BLOB) };
 	p->next = ss->put_list;
 	ss->put_list = p;
 	ss->puts++;
@@ -300,7 +304,7 @@ void sync_upload_pump(struct sync_space *ss)
 			if (!c->by_put || c->state != OUT_WAITING)
 				continue;
 			if (ss->puts >= most || ss->put_bytes > PUT_BYTES_MAX - CHUNK_MAX_BLOB ||
-			    peer_room(ss->peer->peer) < being_sealed(ss) + 2u * CHUNK_MAX_BLOB)
+				peer_room(ss->peer->peer) < being_sealed(ss) + 2u * CHUNK_MAX_BLOB)
 				return;
 			if (start_put(ss, c) == OK)
 				continue;
@@ -353,5 +357,6 @@ void sync_upload_missing(struct out_item **items, size_t n, const struct id16 *c
 	if (!more)
 		return;
 	items[0]->chunks = more;
-	more[items[0]->n_chunks++] = (struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
+	more[items[0]->n_chunks++] =
+		(struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
 }

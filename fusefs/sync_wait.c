@@ -16,11 +16,11 @@
 
 struct space_wait {
 	uint32_t row;
-	struct table nodes;   /* ino -> change + 1 that must be sealed and confirmed */
-	size_t next_slot;     /* of nodes: which is looked at next */
+	struct table nodes; /* ino -> change + 1 that must be sealed and confirmed */
+	size_t next_slot;   /* of nodes: which is looked at next */
 	bool noted;
-	uint64_t cursor;      /* the relay's at the call; 0: not known yet */
-	uint64_t num;         /* of coffer.head */
+	uint64_t cursor; /* the relay's at the call; 0: not known yet */
+	uint64_t num;    /* of coffer.head */
 	bool asked, known;
 	int err;
 	struct wait_job *of;
@@ -30,8 +30,8 @@ struct space_wait {
 struct wait_job {
 	struct sync *s;
 	struct sync_job *job;
-	struct space *space;  /* NULL: all */
-	bool sent_only;       /* what the relay has need not be here */
+	struct space *space; /* NULL: all */
+	bool sent_only;      /* what the relay has need not be here */
 	struct space_wait *spaces;
 	bool begun;
 	struct buf what;
@@ -122,7 +122,8 @@ static int check_nodes(struct sync_space *ss, struct space_wait *w)
 
 	if (err < 0)
 		return err;
-	for (size_t looked = 0, i = 0; looked < NODES_A_TURN && i < SLOTS_A_TURN && i < w->nodes.size && err >= 0; i++) {
+	for (size_t looked = 0, i = 0; looked < NODES_A_TURN && i < SLOTS_A_TURN && i < w->nodes.size && err >= 0;
+		i++) {
 		size_t slot = w->next_slot & (w->nodes.size - 1);
 		uint64_t ino = w->nodes.slots[slot].key;
 
@@ -299,9 +300,11 @@ static void describe(struct sync *s, struct space *space, struct buf *what)
 	if (!st.online)
 		err = buf_printf(what, "the relay is %s", st.reason[0] ? st.reason : "not connected yet");
 	else if (st.pending_nodes + st.outbox_records > 0)
-		err = buf_printf(what, "%" PRIu64 " changed files to seal, %" PRIu64 " records to send", st.pending_nodes, st.outbox_records);
+		err = buf_printf(what, "%" PRIu64 " changed files to seal, %" PRIu64 " records to send",
+			st.pending_nodes, st.outbox_records);
 	else
-		err = buf_printf(what, "changes %" PRIu64 " to %" PRIu64 " of others to apply", st.cursor + 1, st.relay_cursor);
+		err = buf_printf(
+			what, "changes %" PRIu64 " to %" PRIu64 " of others to apply", st.cursor + 1, st.relay_cursor);
 	(void)err; /* a phrase that does not fit is left out */
 }
 

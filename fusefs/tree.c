@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "fusefs/tree_inner.h"
 
-#define TOUCHED_KEEP 4096 /* names done with that are kept before the rest moves up */
+#define TOUCHED_KEEP 4096     /* names done with that are kept before the rest moves up */
 #define SETTLE_MAX (1u << 22) /* groups of one settle: a bound against a defect, not a limit of use */
 
 int tree_rank(const struct node *a, const struct node *b, const struct id32 *device)
@@ -29,7 +29,8 @@ int tree_rank(const struct node *a, const struct node *b, const struct id32 *dev
 	return c != 0 ? c : id16_compare(&a->id, &b->id);
 }
 
-void tree_other_name(struct bytes name, const struct id16 *link, unsigned digits, char out[NODE_MAX_NAME + 1], uint8_t *ret_len)
+void tree_other_name(
+	struct bytes name, const struct id16 *link, unsigned digits, char out[NODE_MAX_NAME + 1], uint8_t *ret_len)
 {
 	char hex[33];
 	size_t dot = name.len;
@@ -49,8 +50,8 @@ void tree_other_name(struct bytes name, const struct id16 *link, unsigned digits
 		while (stem > 0 && (name.p[stem] & 0xc0) == 0x80)
 			stem--;
 	}
-	int n = snprintf(out, NODE_MAX_NAME + 1, "%.*s (%.*s)%.*s", (int)stem, (const char *)name.p, (int)digits, hex, (int)ext,
-			 (const char *)name.p + dot);
+	int n = snprintf(out, NODE_MAX_NAME + 1, "%.*s (%.*s)%.*s", (int)stem, (const char *)name.p, (int)digits, hex,
+		(int)ext, (const char *)name.p + dot);
 	*ret_len = (uint8_t)n;
 }
 
@@ -187,7 +188,8 @@ int tree_touch_contested(struct tree *tr, uint64_t ino)
 	for (size_t i = 0; i < n && err == OK; i++) {
 		FREE_AFTER struct link *claims = NULL;
 		struct bytes name = bytes_of(links[i].name, links[i].name_len);
-		bool plain = links[i].shown_parent == links[i].parent && bytes_equal(bytes_of(links[i].shown, links[i].shown_len), name);
+		bool plain = links[i].shown_parent == links[i].parent &&
+			     bytes_equal(bytes_of(links[i].shown, links[i].shown_len), name);
 		size_t n_claims = 0;
 
 		err = txn_links_named(tr->t, links[i].parent, name, &claims, &n_claims);
@@ -256,7 +258,8 @@ static int set_link(struct tree *tr, const struct node *node, const struct node_
 	now.name_len = (uint8_t)want->name.len;
 	memcpy(now.name, want->name.p, want->name.len);
 	now.name[want->name.len] = 0;
-	bool moved = fresh || was.parent != now.parent || was.name_len != now.name_len || memcmp(was.name, now.name, now.name_len) != 0;
+	bool moved = fresh || was.parent != now.parent || was.name_len != now.name_len ||
+		     memcmp(was.name, now.name, now.name_len) != 0;
 	if (moved && !fresh)
 		err = tree_touch(tr, tree_parent_of(tr, &was), bytes_of(was.name, was.name_len));
 	if (err == OK && moved) {

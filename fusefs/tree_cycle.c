@@ -23,7 +23,8 @@ static int link_of(struct tree *tr, uint64_t dir, struct link *ret_l, struct nod
 
 	if (err == OK)
 		err = txn_links_of(tr->t, dir, &links, &n);
-	if (err == OK && n == 0 && (ret_n->flags & (NODE_DELETED | NODE_TOMBSTONE)) && ret_n->kind == NODE_DIR && tr->last_links) {
+	if (err == OK && n == 0 && (ret_n->flags & (NODE_DELETED | NODE_TOMBSTONE)) && ret_n->kind == NODE_DIR &&
+		tr->last_links) {
 		/* Its row was dropped as nothing was in it: where it stood still counts. */
 		free(links);
 		links = NULL;

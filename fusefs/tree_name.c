@@ -10,7 +10,7 @@
 struct claim {
 	struct link link;
 	struct node node;
-	size_t unit;        /* index of the claim that stands for its unit */
+	size_t unit; /* index of the claim that stands for its unit */
 	bool alive;
 };
 
@@ -282,7 +282,8 @@ static int show(struct tree *tr, struct claim *c, uint64_t parent, struct bytes 
 }
 
 /* A name for a loser: free of registers and of others' shown names. */
-static int other_name(struct tree *tr, uint64_t rep, const struct claim *c, char out[NODE_MAX_NAME + 1], uint8_t *ret_len)
+static int other_name(
+	struct tree *tr, uint64_t rep, const struct claim *c, char out[NODE_MAX_NAME + 1], uint8_t *ret_len)
 {
 	static const unsigned digits[] = { 8, 16, 32 };
 
@@ -360,7 +361,8 @@ static int drop_row(struct tree *tr, const struct claim *c)
 	int err = OK;
 
 	if (c->link.shown_parent)
-		err = tree_invalidate(tr, c->link.shown_parent, c->link.ino, bytes_of(c->link.shown, c->link.shown_len));
+		err = tree_invalidate(
+			tr, c->link.shown_parent, c->link.ino, bytes_of(c->link.shown, c->link.shown_len));
 	return err < 0 ? err : txn_link_del(tr->t, &c->link.id);
 }
 
@@ -385,8 +387,9 @@ static int place(struct tree *tr, const struct tree_name *n, struct claims *cs)
 
 		if (is_dead(c))
 			err = drop_row(tr, c);
-		else if (i != winner && (!c->alive || c->unit != i || (c->link.shown_parent == n->parent && c->link.shown_len == n->len &&
-								   memcmp(c->link.shown, n->name, n->len) == 0)))
+		else if (i != winner && (!c->alive || c->unit != i ||
+						(c->link.shown_parent == n->parent && c->link.shown_len == n->len &&
+							memcmp(c->link.shown, n->name, n->len) == 0)))
 			err = show(tr, c, 0, bytes_of(NULL, 0));
 	}
 	if (err == OK && winner < cs->n)
@@ -415,8 +418,10 @@ static int touch_wanters(struct tree *tr, const struct tree_name *n)
 		open = p;
 	if (!open || !(close = strchr(open, ')')))
 		return OK;
-	size_t digits = (size_t)(close - open) - 2, stem = (size_t)(open - n->name), ext = n->len - (size_t)(close + 1 - n->name);
-	if ((digits != 8 && digits != 16 && digits != 32) || strspn(open + 2, "0123456789abcdef") != digits || stem + ext == 0)
+	size_t digits = (size_t)(close - open) - 2, stem = (size_t)(open - n->name),
+	       ext = n->len - (size_t)(close + 1 - n->name);
+	if ((digits != 8 && digits != 16 && digits != 32) || strspn(open + 2, "0123456789abcdef") != digits ||
+		stem + ext == 0)
 		return OK;
 	memcpy(name, n->name, stem);
 	memcpy(name + stem, close + 1, ext);

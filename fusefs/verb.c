@@ -39,25 +39,35 @@ static int exit_of(int err)
 	switch (err) {
 	case ERR_INVALID:
 	case ERR_RANGE:
-	case ERR_NONCANONICAL: return EX_DATAERR;
-	case ERR_NOT_FOUND: return EX_NOINPUT;
+	case ERR_NONCANONICAL:
+		return EX_DATAERR;
+	case ERR_NOT_FOUND:
+		return EX_NOINPUT;
 	case ERR_WRONG_KEY:
 	case ERR_FORBIDDEN:
-	case ERR_PERMISSION: return EX_NOPERM;
+	case ERR_PERMISSION:
+		return EX_NOPERM;
 	case ERR_OFFLINE:
-	case ERR_TIMEOUT: return EX_UNAVAILABLE;
+	case ERR_TIMEOUT:
+		return EX_UNAVAILABLE;
 	case ERR_AGAIN:
 	case ERR_CANCELLED:
 	case ERR_BUSY:
 	case ERR_LOCKED:
 	case ERR_RELAY_FULL:
-	case ERR_RATE_LIMITED: return EX_TEMPFAIL;
-	case ERR_EXISTS: return EX_CANTCREAT;
+	case ERR_RATE_LIMITED:
+		return EX_TEMPFAIL;
+	case ERR_EXISTS:
+		return EX_CANTCREAT;
 	case ERR_NO_SPACE:
-	case ERR_IO: return EX_IOERR;
-	case ERR_NOMEM: return EX_OSERR;
-	case ERR_VERSION: return EX_PROTOCOL;
-	default: return EX_SOFTWARE;
+	case ERR_IO:
+		return EX_IOERR;
+	case ERR_NOMEM:
+		return EX_OSERR;
+	case ERR_VERSION:
+		return EX_PROTOCOL;
+	default:
+		return EX_SOFTWARE;
 	}
 }
 
@@ -79,18 +89,30 @@ static const char *next_of(int err)
 {
 	switch (err) {
 	case ERR_OFFLINE:
-	case ERR_TIMEOUT: return "check that the relay runs and can be reached, then try again";
-	case ERR_VERSION: return "is that address a Coffer relay of this version?";
-	case ERR_NO_SPACE: return "free some space on the disk of the profile and try again; nothing was lost";
-	case ERR_RELAY_FULL: return "ask who runs the relay; nothing was lost, and what is unsent goes on by itself";
-	case ERR_CANCELLED: return "the agent was ending; try again";
-	case ERR_LOCKED: return "run `coffer unlock`";
-	case ERR_RATE_LIMITED: return "wait a minute and try again";
-	case ERR_CONFLICT: return "try again";
+	case ERR_TIMEOUT:
+		return "check that the relay runs and can be reached, then try again";
+	case ERR_VERSION:
+		return "is that address a Coffer relay of this version?";
+	case ERR_NO_SPACE:
+		return "free some space on the disk of the profile and try again; nothing was lost";
+	case ERR_RELAY_FULL:
+		return "ask who runs the relay; nothing was lost, and what is unsent goes on by itself";
+	case ERR_CANCELLED:
+		return "the agent was ending; try again";
+	case ERR_LOCKED:
+		return "run `coffer unlock`";
+	case ERR_RATE_LIMITED:
+		return "wait a minute and try again";
+	case ERR_CONFLICT:
+		return "try again";
 	case ERR_CORRUPT:
-	case ERR_TAMPERED: return "the local data is damaged: keep the directory, and make this device anew with `coffer init --pair`";
-	case ERR_FORBIDDEN: return "ask an admin of the space";
-	default: return "try again; the agent's messages are in agent.log of the profile";
+	case ERR_TAMPERED:
+		return "the local data is damaged: keep the directory, and make this device anew with `coffer init "
+		       "--pair`";
+	case ERR_FORBIDDEN:
+		return "ask an admin of the space";
+	default:
+		return "try again; the agent's messages are in agent.log of the profile";
 	}
 }
 
@@ -121,7 +143,8 @@ int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *wh
 {
 	int err = wait_for_all(c->agent, s, sent_only, call_deadline(c), what);
 
-	if (err < 0 && what->len == 0 && buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent was locked or stopped" : err_str(err)) < 0)
+	if (err < 0 && what->len == 0 &&
+		buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent was locked or stopped" : err_str(err)) < 0)
 		return ERR_NOMEM;
 	return err;
 }
@@ -129,7 +152,8 @@ int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *wh
 static int fail_locked(struct call *c)
 {
 	if (!profile_has_key(c->agent->profile))
-		return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+		return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`",
+			"there is no profile here yet");
 	return call_fail(c, ERR_LOCKED, 0, "run `coffer unlock`", "the profile is locked");
 }
 
@@ -147,5 +171,6 @@ int verb_run(struct call *c, struct bytes name)
 		agent_unuse(c->agent);
 		return err;
 	}
-	return call_fail(c, ERR_UNSUPPORTED, EX_PROTOCOL, "is coffer of the same version as coffer-fs?", "the agent does not know this request");
+	return call_fail(c, ERR_UNSUPPORTED, EX_PROTOCOL, "is coffer of the same version as coffer-fs?",
+		"the agent does not know this request");
 }

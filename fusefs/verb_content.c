@@ -33,7 +33,8 @@ static int evict_node(void *ctx, const struct node *node)
 	if (node->kind != NODE_FILE)
 		return OK;
 	int err = node->flags & NODE_PINNED ? store_pin(k->store, node->ino, false) : OK;
-	if (err >= 0 && (node->size > NODE_INLINE_MAX || node->change != 0)) /* less stands in the record and cannot go */
+	if (err >= 0 &&
+		(node->size > NODE_INLINE_MAX || node->change != 0)) /* less stands in the record and cannot go */
 		err = store_evict(k->store, node->ino, &freed);
 	k->nodes++;
 	k->freed += freed;
@@ -54,8 +55,9 @@ static int each_path(struct call *c, int (*fn)(void *ctx, const struct node *nod
 		struct node node;
 		int err = path_find(c->agent, path, &node);
 		if (err < 0)
-			return call_fail(c, err, EX_NOINPUT, "name a file or folder in a mount of this profile", "there is nothing at '%.*s'",
-					 (int)(path.len < 300 ? path.len : 300), path.p ? (const char *)path.p : "");
+			return call_fail(c, err, EX_NOINPUT, "name a file or folder in a mount of this profile",
+				"there is nothing at '%.*s'", (int)(path.len < 300 ? path.len : 300),
+				path.p ? (const char *)path.p : "");
 		if ((err = path_walk(k->store, &node, fn, k)) < 0)
 			return call_fail_err(c, err, "the content cannot be kept or dropped");
 	}
@@ -87,8 +89,8 @@ int verb_evict(struct call *c)
 		return err;
 	if (k.busy)
 		return call_fail(c, ERR_BUSY, 0, "run `coffer wait`, close them, and try again",
-				 "%llu of the %llu files are open or not yet at the relay; the others were dropped",
-				 (unsigned long long)k.busy, (unsigned long long)k.nodes);
+			"%llu of the %llu files are open or not yet at the relay; the others were dropped",
+			(unsigned long long)k.busy, (unsigned long long)k.nodes);
 	map_uint(&c->result, "nodes", k.nodes);
 	map_uint(&c->result, "freed", k.freed);
 	return OK;

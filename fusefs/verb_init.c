@@ -44,7 +44,10 @@ int verb_hello(struct call *c)
 		if (err < 0)
 			return err;
 	}
-	map_text(&c->result, "state", agent_unlocked(a) ? "unlocked" : profile_has_key(a->profile) ? "locked" : "empty");
+	map_text(&c->result, "state",
+		agent_unlocked(a)             ? "unlocked"
+		: profile_has_key(a->profile) ? "locked"
+					      : "empty");
 	return OK;
 }
 
@@ -67,14 +70,20 @@ int verb_unlock(struct call *c)
 	err = agent_unlock(c->agent, passphrase);
 	switch (err) {
 	case OK:
-	case ERR_EXISTS: return OK;
-	case ERR_NOT_FOUND: return call_fail(c, err, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
-	case ERR_WRONG_KEY: return call_fail(c, err, EX_NOPERM, "try again", "that passphrase does not open the key file");
+	case ERR_EXISTS:
+		return OK;
+	case ERR_NOT_FOUND:
+		return call_fail(
+			c, err, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+	case ERR_WRONG_KEY:
+		return call_fail(c, err, EX_NOPERM, "try again", "that passphrase does not open the key file");
 	case ERR_CORRUPT:
 	case ERR_TAMPERED:
-		return call_fail(c, err, EX_DATAERR, "nothing was changed; keep the directory, and recover with `coffer init --recover` elsewhere",
-				 "the key file or the cache is damaged");
-	default: return call_fail_err(c, err, "unlocking failed");
+		return call_fail(c, err, EX_DATAERR,
+			"nothing was changed; keep the directory, and recover with `coffer init --recover` elsewhere",
+			"the key file or the cache is damaged");
+	default:
+		return call_fail_err(c, err, "unlocking failed");
 	}
 }
 
@@ -111,10 +120,12 @@ static int parse_relay(struct call *c, const char *text, char out[RELAY_URL_MAX]
 	struct relay_url u;
 
 	if (relay_url_parse(bytes_str(text), &u) < 0)
-		return call_fail(c, ERR_INVALID, EX_USAGE, "it looks like https://relay.example.org or http://127.0.0.1:5379",
-				 "'%.100s' is not the address of a relay", text);
+		return call_fail(c, ERR_INVALID, EX_USAGE,
+			"it looks like https://relay.example.org or http://127.0.0.1:5379",
+			"'%.100s' is not the address of a relay", text);
 	if (snprintf(out, RELAY_URL_MAX, "%s%s", u.origin, u.prefix) >= 256)
-		return call_fail(c, ERR_RANGE, EX_USAGE, "use one of at most 255 characters", "the relay's address is too long");
+		return call_fail(
+			c, ERR_RANGE, EX_USAGE, "use one of at most 255 characters", "the relay's address is too long");
 	return OK;
 }
 
@@ -122,17 +133,19 @@ static int parse_relay(struct call *c, const char *text, char out[RELAY_URL_MAX]
 static int fail_relay(struct call *c, int err, const char *relay)
 {
 	if (err == ERR_OFFLINE || err == ERR_TIMEOUT)
-		return call_fail(c, err, EX_UNAVAILABLE, "check the address and that the relay runs", "the relay %s does not answer", relay);
+		return call_fail(c, err, EX_UNAVAILABLE, "check the address and that the relay runs",
+			"the relay %s does not answer", relay);
 	if (err == ERR_VERSION || err == ERR_INVALID || err == ERR_UNSUPPORTED)
 		return call_fail(c, err, EX_PROTOCOL, "check the address, or update the older of the two",
-				 "%s is not a Coffer relay of this version", relay);
+			"%s is not a Coffer relay of this version", relay);
 	if (err == ERR_FORBIDDEN)
 		return call_fail(c, err, EX_NOPERM, "ask who runs it", "the relay %s refuses this device", relay);
 	return call_fail_err(c, err, "the relay's answer cannot be used");
 }
 
 /* Puts a space that exists at the relay into the fresh store and hands it to sync. */
-static int adopt_space(struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring)
+static int adopt_space(
+	struct agent *a, struct space_row *row, const struct bytes *blobs, size_t n, const struct epoch_ring *ring)
 {
 	struct space *s = NULL;
 	int err = space_store(a, row, blobs, n, ring, false, &s);
@@ -182,8 +195,8 @@ static int put_words(struct call *c, const struct secret *words)
 	return err;
 }
 
-static int tell_and_adopt(struct init *i, const struct id16 *space, const struct bytes *blobs, size_t from, size_t n, struct space_row *row,
-			  const struct epoch_ring *ring)
+static int tell_and_adopt(struct init *i, const struct id16 *space, const struct bytes *blobs, size_t from, size_t n,
+	struct space_row *row, const struct epoch_ring *ring)
 {
 	struct agent *a = i->c->agent;
 	int err = relay_append(a->sync, i->relay, space, blobs + from, n - from, deadline(i->c));
@@ -220,8 +233,8 @@ static int init_new(struct init *i)
 }
 
 /* An identity that exists for one question: it signs the connection on which a log is asked for. */
-static int ask_with_scratch(struct init *i, const struct id16 *invite, const struct id16 *space, const struct person *as,
-			    struct entry_list *ret_l)
+static int ask_with_scratch(struct init *i, const struct id16 *invite, const struct id16 *space,
+	const struct person *as, struct entry_list *ret_l)
 {
 	CLEANUP(person_freep) struct person *nobody = NULL;
 	CLEANUP(secret_freep) struct secret *words = NULL;
@@ -230,8 +243,9 @@ static int ask_with_scratch(struct init *i, const struct id16 *invite, const str
 	struct identity *who = NULL;
 
 	int err = as ? OK : person_new(&nobody, &words);
-	if (err < 0 || (err = space_make_personal(as ? as : nobody, bytes_str("joining"), now_s(i->c), &who, &made)) < 0 ||
-	    (err = agent_bring_up(a, who, SCRATCH_DIR)) < 0)
+	if (err < 0 ||
+		(err = space_make_personal(as ? as : nobody, bytes_str("joining"), now_s(i->c), &who, &made)) < 0 ||
+		(err = agent_bring_up(a, who, SCRATCH_DIR)) < 0)
 		return call_fail_err(i->c, err, "keys cannot be made");
 	if (invite)
 		err = relay_fetch_invited(a->sync, i->relay, invite, deadline(i->c), ret_l);
@@ -255,8 +269,8 @@ static int apply_all(const struct entry_list *l, const struct id32 *genesis, str
 }
 
 /* Appends this new device's own entry to the fetched ones, tells the relay, adopts the personal space. */
-static int enter(struct init *i, struct identity *who, struct entry_list *entries, struct bytes own, const struct log *log,
-		 const struct epoch_ring *ring)
+static int enter(struct init *i, struct identity *who, struct entry_list *entries, struct bytes own,
+	const struct log *log, const struct epoch_ring *ring)
 {
 	struct space_row row = { 0 };
 	struct id16 space = *log_space(log);
@@ -279,9 +293,10 @@ static int fail_invite(struct init *i, int err)
 {
 	if (err == ERR_NOT_FOUND || err == ERR_STALE || err == ERR_FORBIDDEN)
 		return call_fail(i->c, err, EX_NOPERM, "ask for a new one: `coffer pair` on the other device",
-				 "that code is wrong, used up or expired");
+			"that code is wrong, used up or expired");
 	if (err == ERR_RATE_LIMITED)
-		return call_fail(i->c, err, EX_TEMPFAIL, "wait a minute and try again", "the relay saw too many codes from here");
+		return call_fail(i->c, err, EX_TEMPFAIL, "wait a minute and try again",
+			"the relay saw too many codes from here");
 	return fail_relay(i->c, err, i->relay);
 }
 
@@ -302,7 +317,8 @@ static int pair_with(struct init *i, const struct invite_keys *keys)
 	if ((err = invite_open(log, keys, &bundle, &ring)) < 0)
 		return fail_invite(i, err);
 	if (log_kind(log) != SPACE_PERSONAL)
-		return call_fail(i->c, ERR_CONTEXT, EX_USAGE, "use `coffer join` with it", "that code invites to a space, it does not pair a device");
+		return call_fail(i->c, ERR_CONTEXT, EX_USAGE, "use `coffer join` with it",
+			"that code invites to a space, it does not pair a device");
 	if ((err = identity_pair(log, keys, ring, bytes_str(i->label), now_s(i->c), &who, &own)) < 0)
 		return call_fail_err(i->c, err, "this device cannot be paired");
 	return enter(i, who, &entries, buf_bytes(&own), log, ring);
@@ -314,11 +330,13 @@ static int init_pair(struct init *i, const char *text)
 	struct invite_keys keys = { 0 };
 
 	if (invite_secret_parse(text, &secret) < 0)
-		return call_fail(i->c, ERR_INVALID, EX_USAGE, "a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
-				 "that is neither a code nor a link");
+		return call_fail(i->c, ERR_INVALID, EX_USAGE,
+			"a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
+			"that is neither a code nor a link");
 	const char *named = invite_secret_relay(secret);
 	if (!i->relay[0] && !named)
-		return call_fail(i->c, ERR_INVALID, EX_USAGE, "give --relay URL with it", "a code does not say which relay to ask");
+		return call_fail(i->c, ERR_INVALID, EX_USAGE, "give --relay URL with it",
+			"a code does not say which relay to ask");
 	if (!i->relay[0] && parse_relay(i->c, named, i->relay) < 0)
 		return i->c->err;
 	int err = invite_derive(secret, &keys);
@@ -346,13 +364,13 @@ static int init_recover(struct init *i, struct bytes words)
 		return call_fail(i->c, err, EX_DATAERR, "24 are needed, in their order", "these are %u words", bad);
 	if (err == ERR_TAMPERED)
 		return call_fail(i->c, err, EX_DATAERR, "compare each with what was written down",
-				 "the words are not in their order, or one is another word of the list");
+			"the words are not in their order, or one is another word of the list");
 	if (err < 0)
 		return call_fail_err(i->c, err, "the words cannot be used");
 	err = ask_with_scratch(i, NULL, person_space(person), person, &entries);
 	if (err == ERR_NOT_FOUND || err == ERR_FORBIDDEN)
 		return call_fail(i->c, err, EX_NOINPUT, "is it the relay that the profile was made with?",
-				 "the relay %s does not know the person of these words", i->relay);
+			"the relay %s does not know the person of these words", i->relay);
 	if (err < 0)
 		return i->c->err < 0 ? err : fail_relay(i->c, err, i->relay);
 	if ((err = apply_all(&entries, person_genesis_hash(person), &log)) < 0)
@@ -371,7 +389,8 @@ static int run_init(struct init *i)
 
 	i->label = map_get_string(c->args, "name", 4096);
 	if (!i->label || !i->label[0] || strlen(i->label) > IDENTITY_MAX_LABEL)
-		return call_fail(c, ERR_RANGE, EX_USAGE, "choose one of 1 to 64 bytes", "the device's name cannot be used");
+		return call_fail(
+			c, ERR_RANGE, EX_USAGE, "choose one of 1 to 64 bytes", "the device's name cannot be used");
 	if (relay && parse_relay(c, relay, i->relay) < 0)
 		return c->err;
 	if (pair)
@@ -386,8 +405,8 @@ static int init_alone(struct init *i)
 	struct call *c = i->c;
 
 	if (profile_has_key(c->agent->profile))
-		return call_fail(c, ERR_EXISTS, EX_CANTCREAT, "use another one with --home DIR", "there is a profile at %s already",
-				 profile_home(c->agent->profile));
+		return call_fail(c, ERR_EXISTS, EX_CANTCREAT, "use another one with --home DIR",
+			"there is a profile at %s already", profile_home(c->agent->profile));
 	/* A cache without a key file was left by an init that did not finish. */
 	(void)profile_remove_subdir(c->agent->profile, AGENT_CACHE_DIR);
 	(void)profile_remove_subdir(c->agent->profile, SCRATCH_DIR);

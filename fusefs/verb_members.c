@@ -39,7 +39,7 @@ struct seen {
 	struct seen_device {
 		struct id32 device;
 		uint64_t time;
-	} *list;
+	} * list;
 	size_t n;
 };
 
@@ -87,7 +87,8 @@ static int find_seen(struct call *c, struct space *s, struct seen *l)
 
 	int err = list_seen(c, s, l);
 	if (err >= 0)
-		(void)!relay_fetch_heads(c->agent->sync, s->row.relay, &s->row.id, env->mono_ns(env->ctx) + ASK_NS, note_head, l);
+		(void)!relay_fetch_heads(
+			c->agent->sync, s->row.relay, &s->row.id, env->mono_ns(env->ctx) + ASK_NS, note_head, l);
 	return err;
 }
 
@@ -105,7 +106,8 @@ static uint64_t seen_at(struct call *c, const struct seen *l, const struct id32 
 }
 
 /* seen: for members; NULL for the own devices. */
-static int put_device(struct call *c, struct space *s, const struct log_device *d, const struct seen *seen, struct buf *out)
+static int put_device(
+	struct call *c, struct space *s, const struct log_device *d, const struct seen *seen, struct buf *out)
 {
 	CLEANUP(map_release) struct map m = MAP_INIT;
 	const struct log_person *p = log_find_person(s->log, &d->person);
@@ -163,8 +165,8 @@ int verb_members(struct call *c)
 	int err;
 
 	if (!s)
-		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
-				 name.p ? (const char *)name.p : "");
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
+			(int)(name.len < 200 ? name.len : 200), name.p ? (const char *)name.p : "");
 	if ((err = find_seen(c, s, &seen)) < 0)
 		return call_fail_err(c, err, "the members cannot be listed");
 	return put_devices(c, s, &seen, "members");
@@ -174,5 +176,6 @@ int verb_device_list(struct call *c)
 {
 	struct space *s = agent_personal(c->agent);
 
-	return s ? put_devices(c, s, NULL, "devices") : call_fail(c, ERR_INTERNAL, 0, "", "the personal space is not there");
+	return s ? put_devices(c, s, NULL, "devices")
+		 : call_fail(c, ERR_INTERNAL, 0, "", "the personal space is not there");
 }

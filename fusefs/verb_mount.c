@@ -137,7 +137,7 @@ static int parse_options(struct call *c, struct mount_config *m)
 	for (char *o = options ? strtok_r(options, ",", &rest) : NULL; o; o = strtok_r(NULL, ",", &rest))
 		if (apply_option(m, o) < 0)
 			return call_fail(c, ERR_UNSUPPORTED, EX_USAGE, "`coffer mount --help` lists those there are",
-					 "'%.100s' is no option of a mount", o);
+				"'%.100s' is no option of a mount", o);
 	return OK;
 }
 
@@ -159,12 +159,19 @@ static int fail_mount(struct call *c, int err, const struct mount_config *config
 	const char *dir = config->dir;
 
 	switch (err) {
-	case ERR_NOT_FOUND: return call_fail(c, err, EX_NOINPUT, "make the directory first", "%s does not exist", dir);
-	case ERR_NOT_DIR: return call_fail(c, err, EX_USAGE, "choose a directory", "%s is not a directory", dir);
-	case ERR_NOT_EMPTY: return call_fail(c, err, EX_CANTCREAT, "choose an empty directory", "%s is not empty", dir);
-	case ERR_BUSY: return call_fail(c, err, EX_TEMPFAIL, "unmount it first: `coffer umount` or `umount`", "something is mounted at %s already", dir);
-	case ERR_PERMISSION: return fail_permission(c, config);
-	default: return call_fail_err(c, err, "the mount failed");
+	case ERR_NOT_FOUND:
+		return call_fail(c, err, EX_NOINPUT, "make the directory first", "%s does not exist", dir);
+	case ERR_NOT_DIR:
+		return call_fail(c, err, EX_USAGE, "choose a directory", "%s is not a directory", dir);
+	case ERR_NOT_EMPTY:
+		return call_fail(c, err, EX_CANTCREAT, "choose an empty directory", "%s is not empty", dir);
+	case ERR_BUSY:
+		return call_fail(c, err, EX_TEMPFAIL, "unmount it first: `coffer umount` or `umount`",
+			"something is mounted at %s already", dir);
+	case ERR_PERMISSION:
+		return fail_permission(c, config);
+	default:
+		return call_fail_err(c, err, "the mount failed");
 	}
 }
 
@@ -176,26 +183,27 @@ int verb_mount(struct call *c)
 	struct agent *a = c->agent;
 	struct mount *m = NULL;
 	struct mount_config config = { .store = a->store,
-				       .source = source,
-				       .dir = dir,
-				       .root_ino = STORE_ROOT_INO,
-				       .person = *identity_person(a->who),
-				       .ctx = a,
-				       .fetch = on_fetch,
-				       .space_create = on_space_create,
-				       .space_rename = on_space_rename,
-				       .state_get = on_state_get,
-				       .state_set = on_state_set,
-				       .own_device = on_own_device,
-				       .gone = agent_mount_gone };
+		.source = source,
+		.dir = dir,
+		.root_ino = STORE_ROOT_INO,
+		.person = *identity_person(a->who),
+		.ctx = a,
+		.fetch = on_fetch,
+		.space_create = on_space_create,
+		.space_rename = on_space_rename,
+		.state_get = on_state_get,
+		.state_set = on_state_set,
+		.own_device = on_own_device,
+		.gone = agent_mount_gone };
 
 	if (!dir || dir[0] != '/')
 		return call_fail(c, ERR_INVALID, EX_USAGE, "", "the mount point must be an absolute path");
 	if (space.len) {
 		struct space *s = agent_find_space(a, space);
 		if (!s)
-			return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
-					 (int)(space.len < 200 ? space.len : 200), (const char *)space.p);
+			return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them",
+				"there is no space '%.*s'", (int)(space.len < 200 ? space.len : 200),
+				(const char *)space.p);
 		config.root_ino = s->row.root_ino;
 	}
 	int err = parse_options(c, &config);
@@ -207,7 +215,8 @@ int verb_mount(struct call *c)
 		if (mount_stop(&m, true) < 0)
 			log_error("a mount cannot be taken down");
 		if (err == ERR_RANGE)
-			return call_fail(c, err, EX_TEMPFAIL, "unmount one", "there are %d mounts already", AGENT_MAX_MOUNTS);
+			return call_fail(
+				c, err, EX_TEMPFAIL, "unmount one", "there are %d mounts already", AGENT_MAX_MOUNTS);
 		return call_fail_err(c, err, "the mount did not last");
 	}
 	map_text(&c->result, "dir", dir);
@@ -245,8 +254,9 @@ static int unmount(struct call *c, const char *dir)
 	if (err < 0 && agent_hold_mount(c->agent, m, dir, mount_root(m)) < 0 && mount_stop(&m, true) < 0)
 		log_error("a mount is lost from the list");
 	if (err == ERR_BUSY)
-		return call_fail(c, err, 0, "close them, leave it with every shell (`fuser -vm DIR` names them), and try again",
-				 "files are open in %s", dir);
+		return call_fail(c, err, 0,
+			"close them, leave it with every shell (`fuser -vm DIR` names them), and try again",
+			"files are open in %s", dir);
 	return err < 0 ? call_fail_err(c, err, "unmounting failed") : OK;
 }
 
@@ -261,12 +271,14 @@ int verb_umount(struct call *c)
 		return call_fail(c, ERR_INVALID, EX_USAGE, "", "the mount point is missing");
 	struct space *s = space_of_mount(a, dir, &found);
 	if (!found)
-		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer status` lists the mounts", "nothing of this profile is mounted at %s", dir);
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer status` lists the mounts",
+			"nothing of this profile is mounted at %s", dir);
 	if (!map_get_bool(c->args, "now", false)) {
 		int err = call_barrier(c, s, true, &what);
 		if (err < 0)
-			return call_fail(c, err, EX_TEMPFAIL, "it stays mounted; wait, or use --now: what is left is kept here and sent later",
-					 "not everything is at the relay: %.*s", (int)what.len, (const char *)what.data);
+			return call_fail(c, err, EX_TEMPFAIL,
+				"it stays mounted; wait, or use --now: what is left is kept here and sent later",
+				"not everything is at the relay: %.*s", (int)what.len, (const char *)what.data);
 	}
 	return unmount(c, dir);
 }

@@ -34,13 +34,13 @@ static int find_space(struct call *c, struct space **ret_s)
 
 	*ret_s = agent_find_space(c->agent, name);
 	return *ret_s ? OK
-		      : call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
-				  name.p ? (const char *)name.p : "");
+		      : call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
+				(int)(name.len < 200 ? name.len : 200), name.p ? (const char *)name.p : "");
 }
 
 /* Builds an entry on the log as it is and appends it; anew if somebody was first. */
-static int append_built(struct call *c, struct space *s, int (*build)(struct entry_maker *m, struct space *s, const void *arg, struct buf *b),
-			const void *arg)
+static int append_built(struct call *c, struct space *s,
+	int (*build)(struct entry_maker *m, struct space *s, const void *arg, struct buf *b), const void *arg)
 {
 	int err = ERR_CONFLICT;
 
@@ -70,7 +70,8 @@ static int build_invite(struct entry_maker *m, struct space *s, const void *arg,
 	return entry_make_invite(m, s->ring, &ib->params, ib->keys, b);
 }
 
-static int put_offer(struct call *c, const struct invite_secret *secret, const struct invite_params *p, const struct id16 *id)
+static int put_offer(
+	struct call *c, const struct invite_secret *secret, const struct invite_params *p, const struct id16 *id)
 {
 	CLEANUP(buf_release) struct buf code = BUF_INIT_SECRET(INVITE_CODE_TEXT_SIZE);
 	CLEANUP(buf_release) struct buf link = BUF_INIT_SECRET(INVITE_MAX_TEXT);
@@ -110,12 +111,14 @@ static int offer(struct call *c, struct space *s, struct invite_params *params)
 	bool admin = log_is_admin(s->log, identity_device(c->agent->who));
 	pthread_mutex_unlock(&s->lock);
 	if (!admin && !s->personal)
-		return call_fail(c, ERR_FORBIDDEN, 0, "ask an admin of it (`coffer members` shows them)", "only admins of a space can invite");
+		return call_fail(c, ERR_FORBIDDEN, 0, "ask an admin of it (`coffer members` shows them)",
+			"only admins of a space can invite");
 	params->relay = relay;
 	params->name = s->personal ? "" : name;
 	uint64_t span = map_get_uint(c->args, "expires", 600);
 	if (span == 0 || span > MAX_EXPIRES)
-		return call_fail(c, ERR_RANGE, EX_USAGE, "choose between 1s and 90d", "an invite cannot be open for that long");
+		return call_fail(
+			c, ERR_RANGE, EX_USAGE, "choose between 1s and 90d", "an invite cannot be open for that long");
 	params->expires = now_s(c) + span;
 	int err = make_invite(c, s, params);
 	return err < 0 ? call_fail_err(c, err, "the invite cannot be made") : OK;
@@ -143,7 +146,8 @@ int verb_invite(struct call *c)
 	else if (role.len == 0 || bytes_equal(role, bytes_str("writer")))
 		params.role = ROLE_WRITER;
 	else
-		return call_fail(c, ERR_INVALID, EX_USAGE, "choose reader or writer", "an invite cannot give that role");
+		return call_fail(
+			c, ERR_INVALID, EX_USAGE, "choose reader or writer", "an invite cannot give that role");
 	if (params.uses == 0 || params.uses > INVITE_MAX_USES)
 		return call_fail(c, ERR_RANGE, EX_USAGE, "choose 1 to 1000", "that number of uses is out of range");
 	return offer(c, s, &params);
@@ -215,7 +219,8 @@ int verb_invite_cancel(struct call *c)
 	if (!spaces)
 		return ERR_NOMEM;
 	if (!map_get_uuid(c->args, "id", &id))
-		return call_fail(c, ERR_INVALID, EX_USAGE, "`coffer invite list` shows them", "that is not the id of an invite");
+		return call_fail(
+			c, ERR_INVALID, EX_USAGE, "`coffer invite list` shows them", "that is not the id of an invite");
 	size_t n = list_spaces(c->agent, spaces);
 	for (size_t i = 0; i < n; i++) {
 		pthread_mutex_lock(&spaces[i]->lock);
@@ -242,13 +247,17 @@ struct join {
 static int fail_join(struct join *j, int err)
 {
 	if (err == ERR_NOT_FOUND || err == ERR_STALE || err == ERR_FORBIDDEN)
-		return call_fail(j->c, err, EX_NOPERM, "ask for a new one", "that invite is wrong, used up, closed or expired");
+		return call_fail(
+			j->c, err, EX_NOPERM, "ask for a new one", "that invite is wrong, used up, closed or expired");
 	if (err == ERR_RATE_LIMITED)
-		return call_fail(j->c, err, EX_TEMPFAIL, "wait a minute and try again", "the relay saw too many codes from here");
+		return call_fail(j->c, err, EX_TEMPFAIL, "wait a minute and try again",
+			"the relay saw too many codes from here");
 	if (err == ERR_OFFLINE || err == ERR_TIMEOUT)
-		return call_fail(j->c, err, EX_UNAVAILABLE, "check the address and that the relay runs", "the relay %s does not answer", j->relay);
+		return call_fail(j->c, err, EX_UNAVAILABLE, "check the address and that the relay runs",
+			"the relay %s does not answer", j->relay);
 	if (err == ERR_CONTEXT)
-		return call_fail(j->c, err, EX_PROTOCOL, "do not use this relay for it; ask the inviter", "the relay shows another space than the inviter's");
+		return call_fail(j->c, err, EX_PROTOCOL, "do not use this relay for it; ask the inviter",
+			"the relay shows another space than the inviter's");
 	return call_fail_err(j->c, err, "joining failed");
 }
 
@@ -280,9 +289,11 @@ static int join_once(struct join *j, struct space **ret_s)
 	if (err < 0 || (err = invite_open(log, &j->keys, &bundle, &ring)) < 0)
 		return err;
 	if (log_kind(log) != SPACE_SHARED)
-		return call_fail(j->c, ERR_CONTEXT, EX_USAGE, "use it with `coffer init --pair` on a new device", "that code pairs a device, it does not invite");
+		return call_fail(j->c, ERR_CONTEXT, EX_USAGE, "use it with `coffer init --pair` on a new device",
+			"that code pairs a device, it does not invite");
 	if (agent_find_genesis(a, log_genesis(log)))
-		return call_fail(j->c, ERR_EXISTS, 0, "`coffer space list` shows it", "this device is in that space already");
+		return call_fail(
+			j->c, ERR_EXISTS, 0, "`coffer space list` shows it", "this device is in that space already");
 	struct entry_maker m = { .log = log, .id = a->who, .now = now_s(j->c) };
 	const struct log_person *p = log_find_person(log, identity_person(a->who));
 	err = p && p->role != ROLE_NONE ? entry_make_device(&m, ring, &own) : entry_make_join(&m, &j->keys, ring, &own);
@@ -296,7 +307,8 @@ static int join_once(struct join *j, struct space **ret_s)
 		return ERR_NOMEM;
 	entries.blobs = grown;
 	entries.blobs[entries.n] = one;
-	return space_adopt(a, j->as.len ? j->as : bytes_str(bundle.name), j->relay, log, entries.blobs, entries.n + 1, ring, ret_s);
+	return space_adopt(a, j->as.len ? j->as : bytes_str(bundle.name), j->relay, log, entries.blobs, entries.n + 1,
+		ring, ret_s);
 }
 
 static int pick_relay(struct join *j, const struct invite_secret *secret, const char *given)
@@ -308,8 +320,9 @@ static int pick_relay(struct join *j, const struct invite_secret *secret, const 
 	if (!relay && personal)
 		relay = personal->row.relay;
 	if (!relay || relay_url_parse(bytes_str(relay), &u) < 0 ||
-	    snprintf(j->relay, sizeof j->relay, "%s%s", u.origin, u.prefix) >= 256)
-		return call_fail(j->c, ERR_INVALID, EX_USAGE, "it looks like https://relay.example.org", "that is not the address of a relay");
+		snprintf(j->relay, sizeof j->relay, "%s%s", u.origin, u.prefix) >= 256)
+		return call_fail(j->c, ERR_INVALID, EX_USAGE, "it looks like https://relay.example.org",
+			"that is not the address of a relay");
 	return OK;
 }
 
@@ -323,10 +336,12 @@ int verb_join(struct call *c)
 	char name[NODE_MAX_NAME + 1];
 
 	if (!text || invite_secret_parse(text, &secret) < 0)
-		return call_fail(c, ERR_INVALID, EX_USAGE, "a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
-				 "that is neither a code nor a link");
+		return call_fail(c, ERR_INVALID, EX_USAGE,
+			"a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
+			"that is neither a code nor a link");
 	if (j.as.len && !node_name_valid(j.as))
-		return call_fail(c, ERR_INVALID, EX_USAGE, "choose 1 to 255 bytes without '/'", "--as is not a folder's name");
+		return call_fail(
+			c, ERR_INVALID, EX_USAGE, "choose 1 to 255 bytes without '/'", "--as is not a folder's name");
 	int err = pick_relay(&j, secret, relay);
 	if (err < 0)
 		return err;

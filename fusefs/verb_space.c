@@ -17,9 +17,11 @@ int verb_space_create(struct call *c)
 
 	int err = space_make(c->agent, name, &s);
 	if (err == ERR_INVALID)
-		return call_fail(c, err, EX_USAGE, "choose 1 to 255 bytes without '/'", "that name cannot be a folder's");
+		return call_fail(
+			c, err, EX_USAGE, "choose 1 to 255 bytes without '/'", "that name cannot be a folder's");
 	if (err == ERR_NOT_TEXT)
-		return call_fail(c, err, EX_USAGE, "choose one in UTF-8", "that name is not text that others could read");
+		return call_fail(
+			c, err, EX_USAGE, "choose one in UTF-8", "that name is not text that others could read");
 	if (err == ERR_EXISTS)
 		return call_fail(c, err, EX_CANTCREAT, "choose another name", "there is a space of that name already");
 	if (err < 0)

@@ -141,7 +141,8 @@ static int status_of_path(struct call *c, struct bytes path)
 
 	int err = path_find(c->agent, path, &node);
 	if (err < 0)
-		return call_fail(c, err, EX_NOINPUT, "name a space, or a file in a mount of this profile", "that path is in no mount of this profile");
+		return call_fail(c, err, EX_NOINPUT, "name a space, or a file in a mount of this profile",
+			"that path is in no mount of this profile");
 	if ((err = sync_node_state(c->agent->sync, &node, state)) < 0)
 		return err;
 	map_text(&c->result, "state", state);
@@ -159,8 +160,8 @@ static int status_unlocked(struct call *c)
 	if (path.len)
 		return status_of_path(c, path);
 	if (name.len && !(only = agent_find_space(c->agent, name)))
-		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
-				 (const char *)name.p);
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
+			(int)(name.len < 200 ? name.len : 200), (const char *)name.p);
 	int err = put_spaces(c, only);
 	if (err < 0 || (err = put_mounts(c)) < 0 || (err = store_stat(c->agent->store, &st)) < 0)
 		return err;
@@ -175,7 +176,8 @@ static int status_unlocked(struct call *c)
 static int try_again(struct call *c)
 {
 	if (!profile_has_key(c->agent->profile))
-		return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`", "there is no profile here yet");
+		return call_fail(c, ERR_NOT_FOUND, EX_CONFIG, "make one with `coffer init --relay URL`",
+			"there is no profile here yet");
 	bool failed = agent_up_error(c->agent) < 0 && profile_needs_passphrase(c->agent->profile) == 0;
 	return failed ? verb_unlock(c) : OK;
 }
@@ -203,10 +205,10 @@ int verb_wait(struct call *c)
 	struct space *s = NULL;
 
 	if (name.len && !(s = agent_find_space(c->agent, name)))
-		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'", (int)(name.len < 200 ? name.len : 200),
-				 (const char *)name.p);
+		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
+			(int)(name.len < 200 ? name.len : 200), (const char *)name.p);
 	int err = call_barrier(c, s, false, &what);
-	return err < 0 ? call_fail(c, err, EX_TEMPFAIL, "it is kept here and goes on by itself; run `coffer status`", "not everything is in step: %.*s",
-				   (int)what.len, (const char *)what.data)
+	return err < 0 ? call_fail(c, err, EX_TEMPFAIL, "it is kept here and goes on by itself; run `coffer status`",
+				 "not everything is in step: %.*s", (int)what.len, (const char *)what.data)
 		       : OK;
 }

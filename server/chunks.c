@@ -59,7 +59,9 @@ int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const st
 	}
 	if (err != ERR_NOT_FOUND)
 		return err;
-	c = (struct depot_chunk){ .id = *id, .size = blob.len, .uploaded = relay_now(r), .summed = true, .sum = chunk_sum(blob) };
+	c = (struct depot_chunk){
+		.id = *id, .size = blob.len, .uploaded = relay_now(r), .summed = true, .sum = chunk_sum(blob)
+	};
 	if (blob.len > CHUNK_SMALL_BLOB) {
 		err = blob_put(r->blobs, space, id, blob);
 		if (err == ERR_CONFLICT) {

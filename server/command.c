@@ -15,7 +15,10 @@ static int explain(const char *what, const char *dir, int err)
 		fprintf(stderr, "coffer-relay: no relay keeps its data in %s; give --data or --config\n", dir);
 		return EX_NOINPUT;
 	case ERR_VERSION:
-		fprintf(stderr, "coffer-relay: %s is of another version; start this version's relay on it once, or use the other\n", dir);
+		fprintf(stderr,
+			"coffer-relay: %s is of another version; start this version's relay on it once, or use the "
+			"other\n",
+			dir);
 		return EX_CONFIG;
 	case ERR_CORRUPT:
 		fprintf(stderr, "coffer-relay: the database in %s is damaged; restore it from a backup\n", dir);
@@ -57,8 +60,8 @@ static int run_check(const struct config *c)
 
 	if (err < 0)
 		return explain("the check", c->storage.data, err);
-	printf("%" PRIu64 " records and %" PRIu64 " chunks (%" PRIu64 " bytes) read, %" PRIu64 " damaged", s.records, s.chunks,
-		s.bytes, s.damaged);
+	printf("%" PRIu64 " records and %" PRIu64 " chunks (%" PRIu64 " bytes) read, %" PRIu64 " damaged", s.records,
+		s.chunks, s.bytes, s.damaged);
 	if (s.unsummed)
 		printf("; %" PRIu64 " chunks are of a time before sums", s.unsummed);
 	putchar('\n');

@@ -87,7 +87,8 @@ static int put_list(struct config *c, const struct setting *s, const char *const
 static int put_number(struct config *c, const struct setting *s, bool is_number, int64_t v, struct config_fault *f)
 {
 	if (!is_number || v < 0 || (uint64_t)v < s->min || (uint64_t)v > s->max)
-		return fault(f, "%s.%s is a whole number from %" PRIu64 " to %" PRIu64, s->section, s->key, s->min, s->max);
+		return fault(
+			f, "%s.%s is a whole number from %" PRIu64 " to %" PRIu64, s->section, s->key, s->min, s->max);
 	*(uint64_t *)field(c, s) = (uint64_t)v;
 	return OK;
 }
@@ -192,7 +193,8 @@ static int take_pair(void *ctx, const char *table, const char *key, const struct
 	const struct setting *s = find(table, key);
 
 	if (!s)
-		return fault(file->fault, "there is no setting %s.%s; coffer-relay --print-config shows all", table, key);
+		return fault(
+			file->fault, "there is no setting %s.%s; coffer-relay --print-config shows all", table, key);
 	if (file->seen[s - config_table])
 		return fault(file->fault, "%s.%s stands here a second time", table, key);
 	file->seen[s - config_table] = true;
@@ -224,8 +226,10 @@ int config_read_file(struct config *c, const char *path, struct config_fault *re
 	err = toml_read(bytes_of(text, len), take_pair, &file, &at);
 	if (err < 0) {
 		inner = *ret_fault;
-		fault(ret_fault, "%.200s, line %u: %.300s", path, at.line, at.what ? at.what
-			: err == ERR_INVALID ? inner.text : err_str(err));
+		fault(ret_fault, "%.200s, line %u: %.300s", path, at.line,
+			at.what              ? at.what
+			: err == ERR_INVALID ? inner.text
+					     : err_str(err));
 	}
 	return err;
 }
@@ -268,7 +272,8 @@ static int take_variable(struct config *c, const char *variable, bool other_name
 	}
 	if (!other_names && strncmp(variable, ENV_PREFIX, sizeof ENV_PREFIX - 1) == 0 &&
 		!value_of(variable, ENV_PREFIX "ARGS"))
-		return fault(f, "in the environment, %.*s: there is no such setting", (int)strcspn(variable, "="), variable);
+		return fault(
+			f, "in the environment, %.*s: there is no such setting", (int)strcspn(variable, "="), variable);
 	return OK;
 }
 
@@ -405,8 +410,10 @@ int config_print(FILE *to)
 {
 	const char *section = "";
 
-	fputs("# Settings of coffer-relay, each at its default. SIGHUP reads the file again; what needs a restart says so.\n"
-	      "# Each has a name in the environment too, which wins: COFFER_RELAY_SECTION_KEY.\n", to);
+	fputs("# Settings of coffer-relay, each at its default. SIGHUP reads the file again; what needs a restart says "
+	      "so.\n"
+	      "# Each has a name in the environment too, which wins: COFFER_RELAY_SECTION_KEY.\n",
+		to);
 	for (size_t i = 0; i < config_table_size; i++) {
 		const struct setting *s = &config_table[i];
 

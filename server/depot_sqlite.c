@@ -42,7 +42,8 @@ static const char schema_1[] =
 
 /* The plain protocol's. The blob comes last, so that reading the columns before it touches no overflow page. */
 static const char schema_2[] =
-	"CREATE TABLE plain(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, root_key BLOB NOT NULL, cursor INTEGER NOT "
+	"CREATE TABLE plain(no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, root_key BLOB NOT NULL, cursor INTEGER "
+	"NOT "
 	"NULL, generation INTEGER NOT NULL, min_generation INTEGER NOT NULL, rewrap INTEGER NOT NULL,"
 	" members INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE items(no INTEGER PRIMARY KEY, space INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,"
@@ -54,7 +55,8 @@ static const char schema_2[] =
 	"CREATE TABLE garbage(space BLOB NOT NULL, object BLOB NOT NULL, since INTEGER NOT NULL,"
 	" PRIMARY KEY(space, object)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX garbage_since ON garbage(since);"
-	"CREATE TABLE revoked(space INTEGER NOT NULL, cid BLOB NOT NULL, PRIMARY KEY(space, cid)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE revoked(space INTEGER NOT NULL, cid BLOB NOT NULL, PRIMARY KEY(space, cid)) STRICT, WITHOUT "
+	"ROWID;"
 	"CREATE TABLE mail(id BLOB NOT NULL UNIQUE, mailbox BLOB NOT NULL, created INTEGER NOT NULL,"
 	" expires INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;"
 	"CREATE INDEX mail_box ON mail(mailbox, created, id);"
@@ -93,8 +95,9 @@ static const char *const sql[ST_COUNT] = {
 	[ST_SPACE_ADD] = "INSERT INTO spaces(id, cursor, versions, entries, retention) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_SPACE_SET] = "UPDATE spaces SET cursor = ?2, versions = ?3, entries = ?4, retention = ?5 WHERE no = ?1",
 	[ST_SPACE_OWN] = "UPDATE spaces SET owner = ?2 WHERE no = ?1",
-	[ST_SPACE_BYTES] = "SELECT bytes, CASE WHEN owner = x'' THEN bytes ELSE"
-			   " (SELECT sum(o.bytes) FROM spaces o WHERE o.owner = s.owner) END FROM spaces s WHERE no = ?1",
+	[ST_SPACE_BYTES] =
+		"SELECT bytes, CASE WHEN owner = x'' THEN bytes ELSE"
+		" (SELECT sum(o.bytes) FROM spaces o WHERE o.owner = s.owner) END FROM spaces s WHERE no = ?1",
 	[ST_ENTRY_ADD] = "INSERT INTO entries(key, blob) VALUES(?1, ?2)",
 	[ST_ENTRIES] = "SELECT key, blob FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key",
 	[ST_INVITE_ADD] = "INSERT OR IGNORE INTO invites(id, space) VALUES(?1, ?2)",
@@ -117,17 +120,20 @@ static const char *const sql[ST_COUNT] = {
 			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
 	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
 	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNK_ADD] =
-		"INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum) VALUES(?1, ?2, ?3, ?4, "
+			 "?5, ?6, ?7, ?8)",
 	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_SET] = "UPDATE chunks SET flags = (flags & 2) | ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_DEL] = "DELETE FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNKS_STALE] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
-			    " JOIN spaces s ON s.no = c.space WHERE c.refs = 0 AND c.uploaded < ?1 LIMIT ?2",
-	[ST_CHUNKS_UNSYNCED] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
-			       " JOIN spaces s ON s.no = c.space WHERE c.flags & 4 = 0 LIMIT ?1",
-	[ST_CHUNKS_ALL] = "SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
-			  " JOIN spaces s ON s.no = c.space WHERE (c.space, c.id) > (?1, ?2) ORDER BY c.space, c.id LIMIT ?3",
+	[ST_CHUNKS_STALE] =
+		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+		" JOIN spaces s ON s.no = c.space WHERE c.refs = 0 AND c.uploaded < ?1 LIMIT ?2",
+	[ST_CHUNKS_UNSYNCED] =
+		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+		" JOIN spaces s ON s.no = c.space WHERE c.flags & 4 = 0 LIMIT ?1",
+	[ST_CHUNKS_ALL] =
+		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+		" JOIN spaces s ON s.no = c.space WHERE (c.space, c.id) > (?1, ?2) ORDER BY c.space, c.id LIMIT ?3",
 	[ST_CURRENTS] = "SELECT r.space, r.id, r.number, r.cursor, r.passing, r.hash, v.blob FROM records r"
 			" LEFT JOIN versions v ON v.key = (r.space << 40) + r.number"
 			" WHERE (r.space, r.id) > (?1, ?2) ORDER BY r.space, r.id LIMIT ?3",
@@ -141,7 +147,8 @@ static const char *const sql[ST_COUNT] = {
 		"SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
 		" (SELECT coalesce(sum(size), 0) FROM chunks),"
 		" (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
-	[ST_PLAIN_FIND] = "SELECT no, root_key, cursor, generation, min_generation, rewrap, members FROM plain WHERE id = ?1",
+	[ST_PLAIN_FIND] =
+		"SELECT no, root_key, cursor, generation, min_generation, rewrap, members FROM plain WHERE id = ?1",
 	[ST_PLAIN_ADD] = "INSERT INTO plain(id, cursor, generation, min_generation, rewrap, members, root_key)"
 			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[ST_PLAIN_SET] = "UPDATE plain SET cursor = ?2, generation = ?3, min_generation = ?4, rewrap = ?5, members = ?6"

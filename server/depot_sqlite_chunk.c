@@ -190,8 +190,8 @@ int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_
 	return each_chunk(s, q, each, ctx);
 }
 
-int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each,
-	void *ctx)
+int depot_chunks_all(
+	struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each, void *ctx)
 {
 	int err;
 	sqlite3_stmt *q = stmt_of(s, ST_CHUNKS_ALL, after_space, after, &err);

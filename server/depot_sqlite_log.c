@@ -339,8 +339,8 @@ int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, st
 	return err;
 }
 
-int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_current_each *each,
-	void *ctx)
+int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n,
+	depot_current_each *each, void *ctx)
 {
 	int err;
 	sqlite3_stmt *q = depot_stmt(s, ST_CURRENTS, &err);
@@ -351,8 +351,11 @@ int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *aft
 	depot_bind_bytes(q, 2, after->b, sizeof after->b);
 	bind_u64(q, 3, n);
 	while ((err = depot_step_row(s, q)) > 0) {
-		struct depot_version v = { .number = column_u64(q, 2), .cursor = column_u64(q, 3), .current = true,
-			.passing = sqlite3_column_int(q, 4), .blob = depot_column(q, 6) };
+		struct depot_version v = { .number = column_u64(q, 2),
+			.cursor = column_u64(q, 3),
+			.current = true,
+			.passing = sqlite3_column_int(q, 4),
+			.blob = depot_column(q, 6) };
 		struct id32 hash;
 
 		if ((err = depot_column_fixed(q, 1, v.id.b, sizeof v.id.b)) < 0 ||

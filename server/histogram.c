@@ -5,9 +5,20 @@ static const struct {
 	int64_t ns;
 	const char *text; /* seconds */
 } bounds[HISTOGRAM_BUCKETS] = {
-	{ 250000, "0.00025" }, { 500000, "0.0005" }, { 1000000, "0.001" }, { 2500000, "0.0025" }, { 5000000, "0.005" },
-	{ 10000000, "0.01" }, { 25000000, "0.025" }, { 50000000, "0.05" }, { 100000000, "0.1" }, { 250000000, "0.25" },
-	{ 500000000, "0.5" }, { 1000000000, "1" }, { 2500000000, "2.5" }, { 10000000000, "10" },
+	{ 250000, "0.00025" },
+	{ 500000, "0.0005" },
+	{ 1000000, "0.001" },
+	{ 2500000, "0.0025" },
+	{ 5000000, "0.005" },
+	{ 10000000, "0.01" },
+	{ 25000000, "0.025" },
+	{ 50000000, "0.05" },
+	{ 100000000, "0.1" },
+	{ 250000000, "0.25" },
+	{ 500000000, "0.5" },
+	{ 1000000000, "1" },
+	{ 2500000000, "2.5" },
+	{ 10000000000, "10" },
 };
 
 void histogram_add(struct histogram *h, int64_t ns)
@@ -33,7 +44,7 @@ int histogram_put(struct buf *b, const struct histogram *h, const char *name, co
 	}
 	ns = atomic_load_explicit(&h->ns, memory_order_relaxed);
 	if (err == OK)
-		err = buf_printf(b, "coffer_relay_%s_sum%s%s%s %llu.%09llu\n", name, open, label, close, ns / 1000000000,
-			ns % 1000000000);
+		err = buf_printf(b, "coffer_relay_%s_sum%s%s%s %llu.%09llu\n", name, open, label, close,
+			ns / 1000000000, ns % 1000000000);
 	return err < 0 ? err : buf_printf(b, "coffer_relay_%s_count%s%s%s %llu\n", name, open, label, close, n);
 }

@@ -425,7 +425,8 @@ static int start_upload(struct request *r)
 	const char *no;
 	int status;
 
-	if (r->length > CHUNK_MAX_BLOB || !r->length || r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
+	if (r->length > CHUNK_MAX_BLOB || !r->length ||
+		r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
 		r->close = true;
 		request_respond_error(r,
 			!r->length                   ? 400
@@ -480,7 +481,8 @@ static int route(struct request *r, const char *uri)
 
 	if (refused) {
 		r->close = true;
-		request_respond_error(r, refused, refused == 411 ? "Content-Length required" : "ambiguous request body");
+		request_respond_error(
+			r, refused, refused == 411 ? "Content-Length required" : "ambiguous request body");
 	} else if (r->verb == VERB_OPTIONS) {
 		request_respond(r, 204);
 	} else if (strncmp(uri, CHUNK_ROUTE, sizeof CHUNK_ROUTE - 1) == 0 && r->verb != VERB_OTHER) {

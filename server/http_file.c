@@ -10,8 +10,9 @@
 #define HELD_MAX (256u << 10)
 
 struct upload {
-	struct job *job;          /* when it is here and not at work */
-	struct buf held;          /* what came before the look-up was back, while that is little: nothing goes to the disk for nothing */
+	struct job *job; /* when it is here and not at work */
+	struct buf
+		held; /* what came before the look-up was back, while that is little: nothing goes to the disk for nothing */
 	struct blob_spool *spool; /* until it is the job's; NULL: not yet */
 	bool arrived;             /* the whole body */
 	int status;               /* the answer, once it is known; what comes then is thrown away */
@@ -55,8 +56,8 @@ static bool uploads_are_full(const struct request *r)
  * answer. */
 static int refuse(struct request *r, int status, const char *message)
 {
-	if (r->verb == VERB_PUT && r->length && r->length <= DRAIN_MAX && !r->upload && r->caller && !uploads_are_full(r) &&
-		(r->upload = calloc(1, sizeof *r->upload))) {
+	if (r->verb == VERB_PUT && r->length && r->length <= DRAIN_MAX && !r->upload && r->caller &&
+		!uploads_are_full(r) && (r->upload = calloc(1, sizeof *r->upload))) {
 		r->upload->status = status;
 		r->upload->answer = (struct buf)BUF_INIT(4096);
 		request_begin_draining(r);

@@ -130,8 +130,7 @@ int job_notify(struct job *j, const struct id16 *space, struct message *m, struc
 	return OK;
 }
 
-int job_watch(
-	struct relay *relay, struct job *j, const struct id16 *id, struct space *sp, const struct grant *grant)
+int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct space *sp, const struct grant *grant)
 {
 	struct watch *w = calloc(1, sizeof *w);
 

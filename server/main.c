@@ -67,7 +67,8 @@ static int own_origins(struct daemon *d, const char *scheme)
 	int err;
 
 	d->wildcard = strcmp(l->host, "0.0.0.0") == 0 || strcmp(l->host, "::") == 0;
-	snprintf(text, sizeof text, strchr(l->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, l->host, (unsigned)l->port);
+	snprintf(text, sizeof text, strchr(l->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, l->host,
+		(unsigned)l->port);
 	err = add_origin(d, text);
 	for (size_t i = 0; i < 3 && err == OK; i++) {
 		snprintf(text, sizeof text, "%s://%s:%u", scheme, loopback[i], (unsigned)l->port);
@@ -82,7 +83,8 @@ static int set_origins(struct daemon *d, const struct config *c)
 	for (size_t i = 0; i < c->server.origins.n; i++)
 		if (add_origin(d, c->server.origins.items[i]) < 0) {
 			fprintf(stderr,
-				"coffer-relay: --origin wants a URL, for example https://relay.example.org, %d at most; not %s\n",
+				"coffer-relay: --origin wants a URL, for example https://relay.example.org, %d at "
+				"most; not %s\n",
 				RELAY_MAX_ORIGINS, c->server.origins.items[i]);
 			return EX_USAGE;
 		}
@@ -125,16 +127,20 @@ static int explain_listen(const char *where, int err)
 {
 	switch (err) {
 	case ERR_BUSY:
-		fprintf(stderr, "coffer-relay: the port of %s is in use; stop what listens there, or give another --listen\n", where);
+		fprintf(stderr,
+			"coffer-relay: the port of %s is in use; stop what listens there, or give another --listen\n",
+			where);
 		return EX_UNAVAILABLE;
 	case ERR_NOT_FOUND:
 		fprintf(stderr, "coffer-relay: %s is no address of this machine; give another --listen\n", where);
 		return EX_UNAVAILABLE;
 	case ERR_PERMISSION:
-		fprintf(stderr, "coffer-relay: may not listen on %s; ports below 1024 need a right of their own\n", where);
+		fprintf(stderr, "coffer-relay: may not listen on %s; ports below 1024 need a right of their own\n",
+			where);
 		return EX_NOPERM;
 	case ERR_INVALID:
-		fprintf(stderr, "coffer-relay: --listen wants ADDRESS:PORT, for example 127.0.0.1:5379, not %s\n", where);
+		fprintf(stderr, "coffer-relay: --listen wants ADDRESS:PORT, for example 127.0.0.1:5379, not %s\n",
+			where);
 		return EX_USAGE;
 	default:
 		fprintf(stderr, "coffer-relay: cannot listen on %s: %s\n", where, err_str(err));
@@ -181,7 +187,8 @@ static void reload(void *ctx)
 	} else {
 		relay_configure(&d->relay, c);
 		if (net_reload_tls(d->net) < 0)
-			log_error("reload: the TLS certificate and key cannot be read or do not fit; the old ones stay");
+			log_error(
+				"reload: the TLS certificate and key cannot be read or do not fit; the old ones stay");
 		log_info("reloaded");
 	}
 	service_notify("READY=1");
@@ -205,7 +212,9 @@ static int serve(struct daemon *d)
 	int err = net_new(&d->relay, &d->listener, &d->net);
 
 	if (err == ERR_INVALID) {
-		fputs("coffer-relay: server.tls_certificate and server.tls_key cannot be read, or do not belong together\n", stderr);
+		fputs("coffer-relay: server.tls_certificate and server.tls_key cannot be read, or do not belong "
+		      "together\n",
+			stderr);
 		return EX_CONFIG;
 	}
 	if (err == ERR_UNSUPPORTED) {

@@ -35,12 +35,14 @@ static int put_times(struct buf *b, const struct metrics *m)
 	for (size_t i = 0; i < METRICS_KINDS && err == OK; i++)
 		err = histogram_put(b, &m->request_time[i], "request_seconds", labels[i]);
 	if (err == OK)
-		err = buf_printf(b, "# HELP coffer_relay_commit_seconds A transaction with all its requests, made durable.\n"
-				    "# TYPE coffer_relay_commit_seconds histogram\n");
+		err = buf_printf(b,
+			"# HELP coffer_relay_commit_seconds A transaction with all its requests, made durable.\n"
+			"# TYPE coffer_relay_commit_seconds histogram\n");
 	return err < 0 ? err : histogram_put(b, &m->commit_time, "commit_seconds", "");
 }
 
-int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room, int64_t now)
+int metrics_put(
+	struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room, int64_t now)
 {
 	const struct {
 		const char *name, *type, *help;
@@ -76,7 +78,8 @@ int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes
 		{ "chunks", "gauge", "Chunks stored.", sizes->chunks },
 		{ "chunk_bytes", "gauge", "Bytes of chunks stored.", sizes->chunk_bytes },
 		{ "database_bytes", "gauge", "Size of the database.", sizes->pages_bytes },
-		{ "disk_available_bytes", "gauge", "Room on the disk when something was last stored; 0: not yet.", room },
+		{ "disk_available_bytes", "gauge", "Room on the disk when something was last stored; 0: not yet.",
+			room },
 		{ "uptime_seconds", "gauge", "Time since start.", (unsigned long long)(now - m->started) },
 	};
 	int err = buf_printf(b, "# HELP coffer_relay_build_info Version of this relay.\n"

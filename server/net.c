@@ -93,8 +93,8 @@ static void tell_subscribers(struct net *n, struct job *j)
 			tell_mailbox_late(n, &notice->mailbox);
 		else
 			metrics_add(&n->relay->metrics, notices,
-				hub_publish(n->hub, &notice->space, notice->message, notice->to_sender ? 0 : j->conn,
-					now));
+				hub_publish(
+					n->hub, &notice->space, notice->message, notice->to_sender ? 0 : j->conn, now));
 		if (notice->revokes)
 			hub_revoke(n->hub, &notice->space, &notice->cid);
 		j->notices = notice->next;
@@ -106,7 +106,9 @@ static void tell_subscribers(struct net *n, struct job *j)
 static void note_time(struct net *n, const struct job *j)
 {
 	bool write = j->method->lane != LANE_READ, http = j->method->name[0] == '/';
-	enum metrics_kind kind = http ? (write ? METRICS_UPLOAD : METRICS_DOWNLOAD) : write ? METRICS_WRITE : METRICS_READ;
+	enum metrics_kind kind = http    ? (write ? METRICS_UPLOAD : METRICS_DOWNLOAD)
+				 : write ? METRICS_WRITE
+					 : METRICS_READ;
 
 	histogram_add(&n->relay->metrics.request_time[kind], mono(n) - j->started);
 }
@@ -264,7 +266,8 @@ static int start_lws(struct net *n)
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.user = n,
-		.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_LIBEV,
+		.options =
+			LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_LIBEV,
 		.foreign_loops = (void **)&n->loop,
 		.pt_serv_buf_size = 65536,
 		.fd_limit_per_thread = (unsigned)c->limits.connections + 1024,
@@ -309,7 +312,9 @@ int net_reload_tls(struct net *n)
 	if (make_vhost(n, "trial", &trial) < 0)
 		return ERR_INVALID;
 	lws_vhost_destroy(trial);
-	return lws_tls_cert_updated(n->lws, c->server.tls_certificate, c->server.tls_key, NULL, 0, NULL, 0) ? ERR_INVALID : OK;
+	return lws_tls_cert_updated(n->lws, c->server.tls_certificate, c->server.tls_key, NULL, 0, NULL, 0)
+		       ? ERR_INVALID
+		       : OK;
 }
 
 int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)

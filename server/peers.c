@@ -51,7 +51,7 @@ int peers_open(struct peers *p, const char *addr, uint64_t max, struct peer **re
 	if (!*at) {
 		if (!(*at = calloc(1, sizeof **at)))
 			return ERR_NOMEM;
-		snprintf((*at)->addr, sizeof (*at)->addr, "%s", addr);
+		snprintf((*at)->addr, sizeof(*at)->addr, "%s", addr);
 	}
 	if (max && (*at)->sockets >= max)
 		return ERR_RANGE;

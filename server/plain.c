@@ -45,7 +45,8 @@ static int check_chain(struct depot *store, const struct plain_right *right, con
 	return OK;
 }
 
-int plain_open(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
+int plain_open(const struct relay *relay, struct depot *store, const struct id16 *space,
+	const struct plain_right *right, struct depot_plain *ret_sp)
 {
 	int err;
 
@@ -63,7 +64,8 @@ int plain_open(const struct relay *relay, struct depot *store, const struct id16
 	return right->grant.exp < relay_now(relay) ? ERR_FORBIDDEN : check_chain(store, right, ret_sp);
 }
 
-int plain_open_to_write(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
+int plain_open_to_write(const struct relay *relay, struct depot *store, const struct id16 *space,
+	const struct plain_right *right, struct depot_plain *ret_sp)
 {
 	int err = plain_open(relay, store, space, right, ret_sp);
 

@@ -18,7 +18,8 @@ static uint64_t ask_disk(const struct relay *r, uint64_t *ret_reserve)
 	if (statvfs(c->storage.data, &v) < 0)
 		return UINT64_MAX;
 	whole = (uint64_t)v.f_blocks * v.f_frsize;
-	*ret_reserve = c->storage.reserve_bytes < whole / RESERVE_PART ? c->storage.reserve_bytes : whole / RESERVE_PART;
+	*ret_reserve =
+		c->storage.reserve_bytes < whole / RESERVE_PART ? c->storage.reserve_bytes : whole / RESERVE_PART;
 	return (uint64_t)v.f_bavail * v.f_frsize;
 }
 
@@ -60,7 +61,8 @@ int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes
 		return OK;
 	if ((err = depot_space_bytes(r->store, space, &of_space, &of_owner)) < 0)
 		return err;
-	if (is_over(of_space + bytes, c->storage.space_bytes, bytes) || is_over(of_owner + bytes, c->storage.person_bytes, bytes))
+	if (is_over(of_space + bytes, c->storage.space_bytes, bytes) ||
+		is_over(of_owner + bytes, c->storage.person_bytes, bytes))
 		return ERR_NO_SPACE;
 	return OK;
 }

@@ -27,7 +27,8 @@ static int set_auth(struct relay *r)
 	else if (strcmp(c->auth.self_issued, "owners") == 0)
 		r->strangers = STRANGERS_OWNERS;
 	for (size_t i = 0; i < c->auth.owners.n && i < RELAY_MAX_OWNERS; i++)
-		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &r->owners[r->n_owners]) == OK)
+		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &r->owners[r->n_owners]) ==
+			OK)
 			r->n_owners++;
 	return err;
 }

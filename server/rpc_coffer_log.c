@@ -267,7 +267,8 @@ static int write_append(
 	st->log = shared;
 	if (!st->row.no && (err = depot_space_create(relay->store, &st->row)) < 0)
 		return err;
-	if (!owned && (owner = log_person_at(log, 0)) && (err = depot_space_own(relay->store, st->row.no, &owner->root)) < 0)
+	if (!owned && (owner = log_person_at(log, 0)) &&
+		(err = depot_space_own(relay->store, st->row.no, &owner->root)) < 0)
 		return err;
 	if ((err = put_entry_lines(a, first, &lines)) < 0 || (err = store_entries_of(relay, st, a, first)) < 0)
 		return err;

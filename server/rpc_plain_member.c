@@ -15,7 +15,7 @@
 #include "server/plain.h"
 #include "server/rpc.h"
 
-#define MEMBERS_MAX 100000     /* as a Coffer log has */
+#define MEMBERS_MAX 100000    /* as a Coffer log has */
 #define LIST_BYTES (3u << 20) /* of one answer, which clients drop above 4 MiB */
 #define APPENDS_PER_HOUR 10
 #define HOUR 3600

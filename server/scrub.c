@@ -62,7 +62,8 @@ static int look_at_chunk(void *ctx, uint64_t space, const struct id16 *space_id,
 	w->scrub->chunks++;
 	w->scrub->bytes += c->size;
 	w->scrub->unsummed += !c->summed;
-	err = c->row ? depot_chunk_blob(w->blob_store, c->row, &b) : blob_get(w->blobs, space_id, &c->id, 0, c->size, &b);
+	err = c->row ? depot_chunk_blob(w->blob_store, c->row, &b)
+		     : blob_get(w->blobs, space_id, &c->id, 0, c->size, &b);
 	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_IO) {
 		struct depot_chunk still;
 
@@ -107,7 +108,8 @@ int scrub_run(struct scrub *s, const struct env *env, const char *dir)
 
 	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)
 		return ERR_RANGE;
-	if ((err = depot_open_beside(env, dir, &w.store)) == OK && (err = depot_open_beside(env, dir, &w.blob_store)) == OK &&
+	if ((err = depot_open_beside(env, dir, &w.store)) == OK &&
+		(err = depot_open_beside(env, dir, &w.blob_store)) == OK &&
 		(err = blob_open_beside(env, path, &w.blobs)) == OK)
 		err = look_at_all(&w);
 	blob_close(w.blobs);

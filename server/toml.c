@@ -161,7 +161,8 @@ static int read_list(struct reader *r, struct toml_value *v)
 		if (peek(r) == ']')
 			break;
 		if (peek(r) != '"' && peek(r) != '\'')
-			return fail(r, peek(r) < 0 ? "the closing ] of an array is missing" : "an array holds strings only");
+			return fail(r,
+				peek(r) < 0 ? "the closing ] of an array is missing" : "an array holds strings only");
 		if (v->n == TOML_MAX_ITEMS)
 			return fail(r, "an array is too long");
 		if (read_string(r, &r->items[v->n++]) < 0 || skip_lines(r) < 0)

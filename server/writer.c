@@ -21,7 +21,7 @@ struct writer {
 	void *ctx;
 	pthread_t thread, verifiers[VERIFIERS_MAX];
 	size_t n_verifiers;
-	bool running; /* thread was started */
+	bool running;            /* thread was started */
 	atomic_llong busy_since; /* monotonic ns; 0: waiting */
 
 	pthread_mutex_t lock; /* all below, and the jobs' next and prepared */

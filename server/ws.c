@@ -187,7 +187,11 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 	c->keepalive_at = c->opened + (int64_t)limits->limits.keepalive_seconds * SECOND;
 	/* Give or take 10 %, so that many clients do not come back at once. */
 	c->ends_at = c->opened + (int64_t)((double)limits->limits.life_seconds * (0.9 + 0.2 * jitter / 65536) * SECOND);
-	c->subscriber = (struct subscriber){ .id = c->id, .max = limits->limits.subscriptions, .deliver = conn_deliver, .revoked = conn_revoked, .ctx = c };
+	c->subscriber = (struct subscriber){ .id = c->id,
+		.max = limits->limits.subscriptions,
+		.deliver = conn_deliver,
+		.revoked = conn_revoked,
+		.ctx = c };
 	c->next = n->conns[c->id % NET_BUCKETS];
 	n->conns[c->id % NET_BUCKETS] = c;
 	n->n_conns++;
@@ -325,8 +329,8 @@ static const char *refresh(struct conn *c, struct bytes text)
 static void token_refresh(struct conn *c, const struct frame *f)
 {
 	struct bytes text;
-	const char *no = param_text_opt(f->value, "token", AUTH_TOKEN_MAX, &text) < 0 ? "invalid auth token"
-										      : refresh(c, text);
+	const char *no =
+		param_text_opt(f->value, "token", AUTH_TOKEN_MAX, &text) < 0 ? "invalid auth token" : refresh(c, text);
 	struct buf b = message_buf();
 	struct cbor_enc e = cbor_enc_init(&b);
 

@@ -14,8 +14,22 @@
 #define INLINE_MAX_PROFILE 32768 /* inline bytes of NODE_PROFILE: it has no chunks */
 
 enum body_key {
-	KEY_FORMAT, KEY_KIND, KEY_MODE, KEY_OWNER, KEY_UID, KEY_GID, KEY_MTIME, KEY_SIZE, KEY_CONTENT, KEY_LINKS, KEY_XATTRS,
-	KEY_TARGET, KEY_RDEV, KEY_REPLACES, KEY_DELETED, KEY_COUNT
+	KEY_FORMAT,
+	KEY_KIND,
+	KEY_MODE,
+	KEY_OWNER,
+	KEY_UID,
+	KEY_GID,
+	KEY_MTIME,
+	KEY_SIZE,
+	KEY_CONTENT,
+	KEY_LINKS,
+	KEY_XATTRS,
+	KEY_TARGET,
+	KEY_RDEV,
+	KEY_REPLACES,
+	KEY_DELETED,
+	KEY_COUNT
 };
 
 int node_name_valid(struct bytes name)
@@ -127,8 +141,9 @@ static int check_body(const struct node_body *b)
 		err = ERR_INVALID;
 	if (err == OK && b->has_replaces && (id16_is_zero(&b->replaces_id) || b->replaces_version == 0))
 		err = ERR_INVALID;
-	if (err == OK && b->deleted && (b->uid || b->gid || b->mtime_sec || b->mtime_nsec || b->size || b->rdev ||
-					b->form != CONTENT_NONE || b->n_xattrs || !id32_is_zero(&b->owner)))
+	if (err == OK && b->deleted &&
+		(b->uid || b->gid || b->mtime_sec || b->mtime_nsec || b->size || b->rdev || b->form != CONTENT_NONE ||
+			b->n_xattrs || !id32_is_zero(&b->owner)))
 		err = ERR_INVALID;
 	if (err == OK)
 		err = check_content(b);
@@ -220,8 +235,9 @@ static void put_number(struct cbor_enc *e, enum body_key key, uint64_t v)
 static size_t count_keys(const struct node_body *b)
 {
 	return 2u + (b->mode != 0) + !id32_is_zero(&b->owner) + (b->uid != 0) + (b->gid != 0) +
-	       (b->mtime_sec != 0 || b->mtime_nsec != 0) + (b->size != 0) + (b->form != CONTENT_NONE) + (b->n_links != 0) +
-	       (b->n_xattrs != 0) + (b->target.len != 0) + (b->rdev != 0) + b->has_replaces + b->deleted;
+	       (b->mtime_sec != 0 || b->mtime_nsec != 0) + (b->size != 0) + (b->form != CONTENT_NONE) +
+	       (b->n_links != 0) + (b->n_xattrs != 0) + (b->target.len != 0) + (b->rdev != 0) + b->has_replaces +
+	       b->deleted;
 }
 
 int node_body_put(struct buf *b, const struct node_body *body)

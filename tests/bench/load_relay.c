@@ -330,7 +330,8 @@ static void bench_fan(struct relay_process *relay)
 		assert_int_equal(r.f.type, FRAME_RESPONSE);
 		reply_release(&r);
 		assert_int_equal(epoll_ctl(poll_fd, EPOLL_CTL_ADD, subs[i].fd,
-					 &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &subs[i] }), 0);
+					 &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &subs[i] }),
+			0);
 	}
 	rpc_open(&sender, relay->port);
 	rpc_auth(&sender, &l.me, relay->url);
@@ -376,7 +377,9 @@ struct transfer {
 
 static int dial(uint16_t port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
@@ -420,7 +423,8 @@ static void *transfer_main(void *arg)
 		int n, status;
 
 		id16_format(&f->id, id);
-		n = snprintf(head, sizeof head, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%sContent-Length: %zu\r\n\r\n",
+		n = snprintf(head, sizeof head,
+			"%s %s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%sContent-Length: %zu\r\n\r\n",
 			t->put ? "PUT" : "GET", t->prefix, id, t->token ? "Authorization: Bearer " : "",
 			t->token ? t->token : "", t->token ? "\r\n" : "", t->put ? f->blob.len : 0);
 		if (send(fd, head, (size_t)n, MSG_NOSIGNAL | (t->put ? MSG_MORE : 0)) != n)
@@ -452,8 +456,13 @@ static double transfer(uint16_t port, const char *prefix, const char *token, con
 	double start = now();
 
 	for (size_t i = 0; i < UPLOADERS; i++) {
-		t[i] = (struct transfer){ .port = port, .token = token, .prefix = prefix, .files = files,
-			.from = FILES * i / UPLOADERS, .to = FILES * (i + 1) / UPLOADERS, .put = put };
+		t[i] = (struct transfer){ .port = port,
+			.token = token,
+			.prefix = prefix,
+			.files = files,
+			.from = FILES * i / UPLOADERS,
+			.to = FILES * (i + 1) / UPLOADERS,
+			.put = put };
 		assert_int_equal(pthread_create(&t[i].thread, NULL, transfer_main, &t[i]), 0);
 	}
 	for (size_t i = 0; i < UPLOADERS; i++) {
@@ -490,9 +499,11 @@ static pid_t nginx_start(const char *dir, uint16_t port)
 	fprintf(f,
 		"daemon off; master_process off; pid %s/pid; error_log %s/error.log;\n"
 		"events { worker_connections 64; }\n"
-		"http { access_log off; client_max_body_size 4m; client_body_temp_path %s/tmp; client_body_buffer_size 2m;\n"
+		"http { access_log off; client_max_body_size 4m; client_body_temp_path %s/tmp; client_body_buffer_size "
+		"2m;\n"
 		" proxy_temp_path %s/p; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;\n"
-		" server { listen 127.0.0.1:%u; location / { root %s/www; dav_methods PUT; create_full_put_path on; } } }\n",
+		" server { listen 127.0.0.1:%u; location / { root %s/www; dav_methods PUT; create_full_put_path on; } "
+		"} }\n",
 		dir, dir, dir, dir, dir, dir, dir, port, dir);
 	fclose(f);
 	snprintf(command, sizeof command, "%s/www", dir);

@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		if (cbor_dec_end(&d) != OK)
 			abort();
 	}
-	if (cbor_map_find(in, CBOR_RPC, "id", &item) == OK && (item.len == 0 || item.p < p || item.p + item.len > p + n))
+	if (cbor_map_find(in, CBOR_RPC, "id", &item) == OK &&
+		(item.len == 0 || item.p < p || item.p + item.len > p + n))
 		abort();
 	return 0;
 }

@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		return 0;
 	struct cbor_enc e = cbor_enc_init(&out);
 	put(&e, &f);
-	if (cbor_enc_end(&e) != OK || frame_decode(buf_bytes(&out), &again) != OK || again.type != f.type || again.is_error)
+	if (cbor_enc_end(&e) != OK || frame_decode(buf_bytes(&out), &again) != OK || again.type != f.type ||
+		again.is_error)
 		abort();
 	compare(f.value, again.value);
 	if (f.type != FRAME_NOTIFICATION)

@@ -85,8 +85,8 @@ static int lines_again(struct bytes in, struct buf *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	static int (*const again[])(struct bytes in, struct buf *out) = { record_again, body_again,  chunk_again,
-									  index_again,	head_again, lines_again };
+	static int (*const again[])(struct bytes in, struct buf * out) = { record_again, body_again, chunk_again,
+		index_again, head_again, lines_again };
 	CLEANUP(buf_release) struct buf out = BUF_INIT(4u << 20);
 
 	if (n == 0)

@@ -5,11 +5,26 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 
-#define FUNCTIONS(X)                                                                                                   \
-	X(cbor_load) X(cbor_decref) X(cbor_serialize_alloc) X(cbor_typeof) X(cbor_get_int) X(cbor_bytestring_handle)    \
-	X(cbor_bytestring_length) X(cbor_bytestring_is_definite) X(cbor_string_handle) X(cbor_string_length)            \
-	X(cbor_string_is_definite) X(cbor_array_handle) X(cbor_array_size) X(cbor_array_is_definite) X(cbor_map_handle)  \
-	X(cbor_map_size) X(cbor_map_is_definite) X(cbor_float_ctrl_is_ctrl) X(cbor_ctrl_value)
+#define FUNCTIONS(X) \
+	X(cbor_load) \
+	X(cbor_decref) \
+	X(cbor_serialize_alloc) \
+	X(cbor_typeof) \
+	X(cbor_get_int) \
+	X(cbor_bytestring_handle) \
+	X(cbor_bytestring_length) \
+	X(cbor_bytestring_is_definite) \
+	X(cbor_string_handle) \
+	X(cbor_string_length) \
+	X(cbor_string_is_definite) \
+	X(cbor_array_handle) \
+	X(cbor_array_size) \
+	X(cbor_array_is_definite) \
+	X(cbor_map_handle) \
+	X(cbor_map_size) \
+	X(cbor_map_is_definite) \
+	X(cbor_float_ctrl_is_ctrl) \
+	X(cbor_ctrl_value)
 
 #define MEMBER(name) __typeof__(&name) name;
 static struct {

@@ -10,8 +10,8 @@
 
 struct fake_env {
 	struct env env;
-	pthread_mutex_t lock;  /* of all below */
-	struct memdisk *disk;  /* NULL: the real one */
+	pthread_mutex_t lock; /* of all below */
+	struct memdisk *disk; /* NULL: the real one */
 	int64_t wall_ns, mono_ns;
 	uint64_t random_state;
 	unsigned long calls[FAKE_WRITING + 1];
@@ -87,17 +87,16 @@ static bool count_call(struct fake_env *f, enum fake_call call)
 }
 
 /* One call: counted, then failed, or done by the disk in memory or by the system. */
-#define DISK_CALL(type, call, in_memory, real)                    \
-	do {                                                      \
-		struct fake_env *f = ctx;                         \
-		const struct env *sys = env_system();             \
-		enter(f);                                         \
-		type result_ = count_call(f, call) ? f->fail_err  \
-			     : f->disk ? (in_memory) : (real);    \
-		leave(f);                                         \
-		if (is_writing(call) && f->after)                 \
-			f->after(f->after_ctx);                   \
-		return result_;                                   \
+#define DISK_CALL(type, call, in_memory, real) \
+	do { \
+		struct fake_env *f = ctx; \
+		const struct env *sys = env_system(); \
+		enter(f); \
+		type result_ = count_call(f, call) ? f->fail_err : f->disk ? (in_memory) : (real); \
+		leave(f); \
+		if (is_writing(call) && f->after) \
+			f->after(f->after_ctx); \
+		return result_; \
 	} while (0)
 
 static int fake_open(void *ctx, int dirfd, const char *path, int flags, mode_t mode)
@@ -223,11 +222,22 @@ struct fake_env *fake_env_new(enum fake_disk disk, uint64_t seed)
 	if (!f)
 		abort();
 	*f = (struct fake_env){
-		.env = { .ctx = f, .wall_ns = fake_wall_ns, .mono_ns = fake_mono_ns, .random = fake_random,
-			.open = fake_open, .close = fake_close, .pread = fake_pread, .pwrite = fake_pwrite,
-			.fdatasync = fake_fdatasync, .fsync = fake_fsync, .ftruncate = fake_ftruncate,
-			.fallocate = fake_fallocate, .fsize = fake_fsize, .rename = fake_rename,
-			.unlink = fake_unlink, .connect = fake_connect },
+		.env = { .ctx = f,
+			.wall_ns = fake_wall_ns,
+			.mono_ns = fake_mono_ns,
+			.random = fake_random,
+			.open = fake_open,
+			.close = fake_close,
+			.pread = fake_pread,
+			.pwrite = fake_pwrite,
+			.fdatasync = fake_fdatasync,
+			.fsync = fake_fsync,
+			.ftruncate = fake_ftruncate,
+			.fallocate = fake_fallocate,
+			.fsize = fake_fsize,
+			.rename = fake_rename,
+			.unlink = fake_unlink,
+			.connect = fake_connect },
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.disk = disk == FAKE_MEMORY ? memdisk_new() : NULL,
 		.wall_ns = START_WALL_NS,

@@ -335,7 +335,8 @@ unsigned memdisk_open_files(const struct memdisk *d)
 /* --- power cut --- */
 
 /* Some sectors of a write, in no order. */
-static void apply_sectors(struct content *c, const struct change *ch, unsigned (*random)(void *ctx, unsigned n), void *ctx)
+static void apply_sectors(
+	struct content *c, const struct change *ch, unsigned (*random)(void *ctx, unsigned n), void *ctx)
 {
 	for (size_t at = 0; at < ch->n; at += SECTOR) {
 		struct change part = { .data = ch->data + at, .off = ch->off + at };

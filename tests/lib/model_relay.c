@@ -109,7 +109,8 @@ static struct step *add_step(struct model_relay *r)
 	return st;
 }
 
-static void send(struct model_relay *r, unsigned device, int kind, uint64_t num, const char *name, int err, struct bytes item)
+static void send(
+	struct model_relay *r, unsigned device, int kind, uint64_t num, const char *name, int err, struct bytes item)
 {
 	struct model_event *e = calloc(1, sizeof *e);
 
@@ -295,11 +296,14 @@ static bool refuse(struct model_relay *r, const struct pushed *records, size_t n
 	cbor_put_text(&e, n_conflicts ? "conflicts" : "missing");
 	cbor_put_array(&e, n_conflicts ? n_conflicts : n_missing);
 	assert_int_equal(cbor_enc_end(&e), 0);
-	assert_int_equal(buf_put(answer, n_conflicts ? conflicts.data : missing.data, n_conflicts ? conflicts.len : missing.len), 0);
+	assert_int_equal(
+		buf_put(answer, n_conflicts ? conflicts.data : missing.data, n_conflicts ? conflicts.len : missing.len),
+		0);
 	return true;
 }
 
-static uint64_t accept(struct model_relay *r, unsigned device, const struct pushed *records, size_t n, struct bytes head)
+static uint64_t accept(
+	struct model_relay *r, unsigned device, const struct pushed *records, size_t n, struct bytes head)
 {
 	struct line *lines = calloc(n + 1, sizeof *lines);
 	uint64_t highest = 0;
@@ -465,7 +469,8 @@ void model_relay_put(struct model_relay *r, unsigned device, uint64_t num, const
 
 	if (there.len == 0)
 		(void)add_blob(&r->chunks, chunk, blob);
-	send(r, device, MODEL_RESULT, num, "", there.len == 0 || bytes_equal(there, blob) ? 0 : ERR_CONFLICT, bytes_of(NULL, 0));
+	send(r, device, MODEL_RESULT, num, "", there.len == 0 || bytes_equal(there, blob) ? 0 : ERR_CONFLICT,
+		bytes_of(NULL, 0));
 }
 
 void model_relay_get(struct model_relay *r, unsigned device, uint64_t num, const struct id16 *chunk)

@@ -205,16 +205,16 @@ struct books {
 static int put_dirty(void *ctx, const struct node *n)
 {
 	struct books *b = ctx;
-	b->err = buf_printf(b->out, "dirty %llu %llu %x %llu\n", (unsigned long long)n->ino, (unsigned long long)n->change,
-		n->change_bits, (unsigned long long)n->version);
+	b->err = buf_printf(b->out, "dirty %llu %llu %x %llu\n", (unsigned long long)n->ino,
+		(unsigned long long)n->change, n->change_bits, (unsigned long long)n->version);
 	return b->err == 0;
 }
 
 static int put_outbox(void *ctx, const struct outbox_row *row, struct bytes blob)
 {
 	struct books *b = ctx;
-	b->err = buf_printf(b->out, "out %llu %llu %llu %zu\n", (unsigned long long)row->row, (unsigned long long)row->ino,
-		(unsigned long long)row->change, blob.len);
+	b->err = buf_printf(b->out, "out %llu %llu %llu %zu\n", (unsigned long long)row->row,
+		(unsigned long long)row->ino, (unsigned long long)row->change, blob.len);
 	return b->err == 0;
 }
 

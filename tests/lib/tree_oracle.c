@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include "fusefs/tree.h"
 
-#define ROOT ((size_t)-1)   /* the root as a parent */
+#define ROOT ((size_t)-1)    /* the root as a parent */
 #define NOWHERE ((size_t)-2) /* a parent that has no record */
 
 struct oracle {
 	const struct oracle_node *nodes;
 	size_t n;
-	size_t *broken;  /* per directory: the parent it falls back to, or itself if it does not */
+	size_t *broken; /* per directory: the parent it falls back to, or itself if it does not */
 	bool *alive;
 	size_t *rep;
 };
@@ -133,13 +133,15 @@ static void unite_directories(struct oracle *o)
 			for (size_t k = 0; k < o->n; k++) {
 				const struct oracle_node *b = &o->nodes[k];
 
-				if (!o->alive[k] || b->kind != NODE_DIR || b->n_links == 0 || strcmp(a->links[0].name, b->links[0].name) != 0)
+				if (!o->alive[k] || b->kind != NODE_DIR || b->n_links == 0 ||
+					strcmp(a->links[0].name, b->links[0].name) != 0)
 					continue;
 				size_t pa = parent_of(o, i, 0), pb = parent_of(o, k, 0);
 				if (pa < NOWHERE && o->nodes[pa].kind != NODE_DIR)
 					continue;
-				bool same = pa == NOWHERE ? pb == NOWHERE && id16_equal(&a->links[0].parent, &b->links[0].parent) :
-							    rep_of(o, pa) == rep_of(o, pb);
+				bool same = pa == NOWHERE ? pb == NOWHERE &&
+								    id16_equal(&a->links[0].parent, &b->links[0].parent)
+							  : rep_of(o, pa) == rep_of(o, pb);
 				if (same && id16_compare(&b->id, &o->nodes[best].id) < 0)
 					best = k;
 			}
@@ -224,7 +226,7 @@ static void show(const struct oracle *o, const struct place *places, size_t n, s
 		bool head = true;
 		for (size_t j = 0; j < n; j++)
 			head = head && !(j != k && claims(o, &places[j], &p->parent, name) && unite(o, &places[j], q) &&
-					 before(o, &places[j], q));
+					       before(o, &places[j], q));
 		if (head && rank(&o->nodes[q->node], &o->nodes[p->node]) < 0)
 			winner = false;
 		else if (head && q->node == p->node && before(o, q, p))

@@ -28,10 +28,10 @@ static int keep(struct step *s, int fd)
 	return 0;
 }
 
-static const struct word_flag open_flags[] = { { "r", O_RDONLY }, { "w", O_WRONLY }, { "rw", O_RDWR }, { "creat", O_CREAT },
-	{ "excl", O_EXCL }, { "trunc", O_TRUNC }, { "append", O_APPEND }, { "dir", O_DIRECTORY }, { "nofollow", O_NOFOLLOW },
-	{ "direct", O_DIRECT }, { "path", O_PATH }, { "nb", O_NONBLOCK }, { "sync", O_SYNC }, { "noatime", O_NOATIME },
-	{ NULL, 0 } };
+static const struct word_flag open_flags[] = { { "r", O_RDONLY }, { "w", O_WRONLY }, { "rw", O_RDWR },
+	{ "creat", O_CREAT }, { "excl", O_EXCL }, { "trunc", O_TRUNC }, { "append", O_APPEND }, { "dir", O_DIRECTORY },
+	{ "nofollow", O_NOFOLLOW }, { "direct", O_DIRECT }, { "path", O_PATH }, { "nb", O_NONBLOCK },
+	{ "sync", O_SYNC }, { "noatime", O_NOATIME }, { NULL, 0 } };
 
 /* open N PATH FLAGS [MODE] */
 static int v_open(struct step *s)
@@ -169,13 +169,14 @@ static int v_copy(struct step *s)
 {
 	off_t from = words_number(s->word[2]), to = words_number(s->word[4]);
 
-	return wrote(s, copy_file_range(words_fd(s, 1), &from, words_fd(s, 3), &to, (size_t)words_number(s->word[5]), 0));
+	return wrote(
+		s, copy_file_range(words_fd(s, 1), &from, words_fd(s, 3), &to, (size_t)words_number(s->word[5]), 0));
 }
 
 static int v_flock(struct step *s)
 {
-	static const struct word_flag ops[] = { { "sh", LOCK_SH }, { "ex", LOCK_EX }, { "un", LOCK_UN }, { "nb", LOCK_NB },
-		{ NULL, 0 } };
+	static const struct word_flag ops[] = { { "sh", LOCK_SH }, { "ex", LOCK_EX }, { "un", LOCK_UN },
+		{ "nb", LOCK_NB }, { NULL, 0 } };
 
 	return done(flock(words_fd(s, 1), words_flags(ops, s->word[2])));
 }
@@ -242,7 +243,8 @@ static int v_mput(struct step *s)
 /* mget N BYTES OFFSET */
 static int v_mget(struct step *s)
 {
-	text_of(s, (const char *)s->scene->map[atoi(s->word[1])] + words_number(s->word[3]), (size_t)words_number(s->word[2]));
+	text_of(s, (const char *)s->scene->map[atoi(s->word[1])] + words_number(s->word[3]),
+		(size_t)words_number(s->word[2]));
 	return 0;
 }
 
@@ -293,6 +295,7 @@ const struct verb verbs_fd[] = { { "open", 4, v_open }, { "tmpfile", 3, v_tmpfil
 	{ "close", 2, v_close }, { "read", 3, v_read }, { "pread", 4, v_pread }, { "write", 3, v_write },
 	{ "pwrite", 4, v_pwrite }, { "fill", 3, v_fill }, { "seek", 4, v_seek }, { "ftruncate", 3, v_ftruncate },
 	{ "fsync", 2, v_fsync }, { "fdatasync", 2, v_fdatasync }, { "fchmod", 3, v_fchmod }, { "falloc", 5, v_falloc },
-	{ "copy", 6, v_copy }, { "flock", 3, v_flock }, { "plock", 5, v_plock }, { "olock", 5, v_olock }, { "flockf", 3, v_flockf }, { "plockf", 5, v_plockf }, { "map", 3, v_map },
-	{ "mput", 4, v_mput }, { "mget", 4, v_mget }, { "msync", 2, v_msync }, { "unmap", 2, v_unmap },
-	{ "directread", 4, v_directread }, { "directfill", 4, v_directfill }, { NULL, 0, NULL } };
+	{ "copy", 6, v_copy }, { "flock", 3, v_flock }, { "plock", 5, v_plock }, { "olock", 5, v_olock },
+	{ "flockf", 3, v_flockf }, { "plockf", 5, v_plockf }, { "map", 3, v_map }, { "mput", 4, v_mput },
+	{ "mget", 4, v_mget }, { "msync", 2, v_msync }, { "unmap", 2, v_unmap }, { "directread", 4, v_directread },
+	{ "directfill", 4, v_directfill }, { NULL, 0, NULL } };

@@ -165,7 +165,8 @@ static int v_truncate(struct step *s)
 
 static int v_access(struct step *s)
 {
-	static const struct word_flag flags[] = { { "r", R_OK }, { "w", W_OK }, { "x", X_OK }, { "f", F_OK }, { NULL, 0 } };
+	static const struct word_flag flags[] = { { "r", R_OK }, { "w", W_OK }, { "x", X_OK }, { "f", F_OK },
+		{ NULL, 0 } };
 
 	return done(access(s->word[1], words_flags(flags, s->word[2])));
 }
@@ -399,9 +400,11 @@ static int v_moved(struct step *s)
 
 static int v_setx(struct step *s)
 {
-	static const struct word_flag flags[] = { { "create", XATTR_CREATE }, { "replace", XATTR_REPLACE }, { NULL, 0 } };
+	static const struct word_flag flags[] = { { "create", XATTR_CREATE }, { "replace", XATTR_REPLACE },
+		{ NULL, 0 } };
 
-	return done(setxattr(s->word[1], s->word[2], s->word[3], strlen(s->word[3]), words_flags(flags, words_or(s, 4, "0"))));
+	return done(setxattr(
+		s->word[1], s->word[2], s->word[3], strlen(s->word[3]), words_flags(flags, words_or(s, 4, "0"))));
 }
 
 static int v_lsetx(struct step *s)
@@ -464,8 +467,11 @@ static int v_room(struct step *s)
 
 	if (statvfs(s->word[1], &v) < 0)
 		return errno;
-	words_result(s, "%s", v.f_blocks > 0 && v.f_bfree <= v.f_blocks && v.f_bavail <= v.f_bfree && v.f_frsize > 0 &&
-		v.f_ffree <= v.f_files && v.f_namemax == 255 ? "yes" : "no");
+	words_result(s, "%s",
+		v.f_blocks > 0 && v.f_bfree <= v.f_blocks && v.f_bavail <= v.f_bfree && v.f_frsize > 0 &&
+				v.f_ffree <= v.f_files && v.f_namemax == 255
+			? "yes"
+			: "no");
 	return 0;
 }
 
@@ -475,8 +481,8 @@ const struct verb verbs_path[] = { { "touch", 2, v_touch }, { "put", 3, v_put },
 	{ "readlink", 2, v_readlink }, { "rename", 3, v_rename }, { "mkfifo", 2, v_mkfifo }, { "mknod", 3, v_mknod },
 	{ "bind", 2, v_bind }, { "chmod", 3, v_chmod }, { "chown", 4, v_chown }, { "lchown", 4, v_lchown },
 	{ "truncate", 3, v_truncate }, { "access", 3, v_access }, { "stat", 2, v_stat }, { "lstat", 2, v_lstat },
-	{ "fstat", 2, v_fstat }, { "same", 3, v_same }, { "ls", 2, v_ls }, { "count", 2, v_count }, { "many", 3, v_many },
-	{ "cd", 2, v_cd }, { "umask", 2, v_umask }, { "limit", 2, v_limit }, { "utime", 4, v_utime },
-	{ "lutime", 4, v_lutime }, { "mark", 2, v_mark }, { "moved", 2, v_moved }, { "setx", 4, v_setx },
-	{ "lsetx", 4, v_lsetx }, { "setbig", 4, v_setbig }, { "getx", 3, v_getx }, { "rmx", 3, v_rmx },
-	{ "listx", 2, v_listx }, { "room", 2, v_room }, { NULL, 0, NULL } };
+	{ "fstat", 2, v_fstat }, { "same", 3, v_same }, { "ls", 2, v_ls }, { "count", 2, v_count },
+	{ "many", 3, v_many }, { "cd", 2, v_cd }, { "umask", 2, v_umask }, { "limit", 2, v_limit },
+	{ "utime", 4, v_utime }, { "lutime", 4, v_lutime }, { "mark", 2, v_mark }, { "moved", 2, v_moved },
+	{ "setx", 4, v_setx }, { "lsetx", 4, v_lsetx }, { "setbig", 4, v_setbig }, { "getx", 3, v_getx },
+	{ "rmx", 3, v_rmx }, { "listx", 2, v_listx }, { "room", 2, v_room }, { NULL, 0, NULL } };

@@ -165,7 +165,8 @@ static void check_token(int token)
 		places++;
 		must(st.st_nlink == 1, "a token has another number of links than names");
 		int fd = open(path, O_RDONLY);
-		must(fd >= 0 && read(fd, text, sizeof text - 1) > 0 && strcmp(text, want) == 0, "a token holds something else");
+		must(fd >= 0 && read(fd, text, sizeof text - 1) > 0 && strcmp(text, want) == 0,
+			"a token holds something else");
 		close(fd);
 	}
 	must(places == 1, "a token is not in one place");
@@ -198,7 +199,8 @@ static void check_slots(void)
 
 	for (int i = 0; i < rounds * processes; i++) {
 		memset(want, 'A' + i % processes, SLOT);
-		must(pread(fd, slot, SLOT, (off_t)i * SLOT) == SLOT && memcmp(slot, want, SLOT) == 0, "a slot holds something else");
+		must(pread(fd, slot, SLOT, (off_t)i * SLOT) == SLOT && memcmp(slot, want, SLOT) == 0,
+			"a slot holds something else");
 	}
 	close(fd);
 }
@@ -213,10 +215,12 @@ static void check(void)
 		check_token(t);
 	check_log();
 	check_slots();
-	must(read(fd, &count, sizeof count) == sizeof count && count == (long)processes * rounds, "the shared map lost counts");
+	must(read(fd, &count, sizeof count) == sizeof count && count == (long)processes * rounds,
+		"the shared map lost counts");
 	must(tally->winners == rounds, "a name had not one winner");
 	must(tally->made == tally->removed + (stat("flips", &st) == 0), "mkdir and rmdir do not add up");
-	must(stat(".", &st) == 0 && st.st_nlink == 2 + DIRS + 1 + (nlink_t)(tally->made - tally->removed), "links of the directory");
+	must(stat(".", &st) == 0 && st.st_nlink == 2 + DIRS + 1 + (nlink_t)(tally->made - tally->removed),
+		"links of the directory");
 	close(fd);
 }
 

@@ -225,7 +225,8 @@ static void op_utime(void)
 
 	random_path(p);
 	SAY("utimensat %s", p);
-	if (BOTH(utimensat(root[i], p, t, AT_SYMLINK_NOFOLLOW)) && BOTH(fstatat(root[i], p, &st[i], AT_SYMLINK_NOFOLLOW)) &&
+	if (BOTH(utimensat(root[i], p, t, AT_SYMLINK_NOFOLLOW)) &&
+		BOTH(fstatat(root[i], p, &st[i], AT_SYMLINK_NOFOLLOW)) &&
 		memcmp(&st[0].st_mtim, &t[1], sizeof t[1]) != 0)
 		differ("another mtime");
 }
@@ -272,8 +273,8 @@ static void close_one(int k)
 static void op_open(void)
 {
 	char p[64];
-	int k = (int)rnd(OPEN), flags = O_RDWR | O_NONBLOCK | (rnd(3) ? O_CREAT : 0) | (rnd(6) ? 0 : O_APPEND) |
-					 (rnd(9) ? 0 : O_TRUNC);
+	int k = (int)rnd(OPEN),
+	    flags = O_RDWR | O_NONBLOCK | (rnd(3) ? O_CREAT : 0) | (rnd(6) ? 0 : O_APPEND) | (rnd(9) ? 0 : O_TRUNC);
 
 	random_path(p);
 	if (opened[k].fd[0] >= 0) {
@@ -384,7 +385,8 @@ static void op_map(void)
 	size_t at = rnd((uint64_t)st.st_size - n + 1), len = (size_t)st.st_size;
 	memset(data, (int)rnd(256), n);
 	void *p[SIDES];
-	if (!BOTH((p[i] = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, opened[k].fd[i], 0)) == MAP_FAILED ? -1 : 0))
+	if (!BOTH((p[i] = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, opened[k].fd[i], 0)) == MAP_FAILED ? -1
+														 : 0))
 		return;
 	for (int i = 0; i < SIDES; i++)
 		memcpy((uint8_t *)p[i] + at, data, n);
@@ -498,7 +500,8 @@ static void compare_tree(const char *path, int depth)
 		char below[4096];
 		struct stat st[SIDES];
 		if (k >= n[0] || k >= n[1] || strcmp(names[0][k], names[1][k]) != 0)
-			differ("lists %s, plain %s", k < n[0] ? names[0][k] : "no more", k < n[1] ? names[1][k] : "no more");
+			differ("lists %s, plain %s", k < n[0] ? names[0][k] : "no more",
+				k < n[1] ? names[1][k] : "no more");
 		snprintf(below, sizeof below, "%s/%s", path, names[0][k]);
 		SAY("comparing %s", below);
 		if (BOTH(fstatat(root[i], below, &st[i], AT_SYMLINK_NOFOLLOW)))
@@ -523,9 +526,9 @@ static void compare_all(void)
 int main(int argc, char **argv)
 {
 	static void (*const ops[])(void) = { op_create, op_create, op_mkdir, op_mkdir, op_unlink, op_unlink, op_rename,
-		op_rename, op_link, op_symlink, op_mkfifo, op_stat, op_stat, op_chmod, op_utime, op_xattr, op_open, op_open,
-		op_write, op_write, op_write, op_write, op_read, op_read, op_truncate, op_hole, op_copy, op_map, op_sync,
-		op_fstat, op_close };
+		op_rename, op_link, op_symlink, op_mkfifo, op_stat, op_stat, op_chmod, op_utime, op_xattr, op_open,
+		op_open, op_write, op_write, op_write, op_write, op_read, op_read, op_truncate, op_hole, op_copy,
+		op_map, op_sync, op_fstat, op_close };
 
 	if (argc != 5) {
 		fprintf(stderr, "usage: tree_ops DIR PLAIN_DIR SEED OPERATIONS\n");

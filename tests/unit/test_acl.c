@@ -64,8 +64,7 @@ static void owner_mask_and_others_show_the_mode(void **state)
 	(void)state;
 	unit_put_hex(&kept, HEAD OWNER_RW USER_4711_RW GROUP_R MASK_RW OTHER_R);
 	assert_int_equal(acl_show(buf_bytes(&kept), 04751, &out), 0);
-	unit_assert_hex(buf_bytes(&out),
-		HEAD "01000700" NONE USER_4711_RW GROUP_R "10000500" NONE "20000100" NONE);
+	unit_assert_hex(buf_bytes(&out), HEAD "01000700" NONE USER_4711_RW GROUP_R "10000500" NONE "20000100" NONE);
 	buf_clear(&kept);
 	unit_put_hex(&kept, HEAD OWNER_RW GROUP_R OTHER_R);
 	assert_int_equal(acl_show(buf_bytes(&kept), 0644, &out), ERR_NO_DATA);

@@ -378,7 +378,6 @@ int main(void)
 		cmocka_unit_test(overwriting_everything_ten_times_stays_under_1_3),
 		cmocka_unit_test(overwriting_blocks_at_random_stays_under_1_3),
 		cmocka_unit_test(bytes_that_files_share_are_moved_once), cmocka_unit_test(tiny_files_come_to_rest),
-		cmocka_unit_test(damaged_bytes_do_not_stop_it),
-		cmocka_unit_test(a_long_file_is_walked_in_steps) };
+		cmocka_unit_test(damaged_bytes_do_not_stop_it), cmocka_unit_test(a_long_file_is_walked_in_steps) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

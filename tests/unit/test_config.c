@@ -29,27 +29,27 @@ static int note(void *ctx, const char *table, const char *key, const struct toml
 
 static void reads_what_settings_need(void **state)
 {
-	static const char text[] =
-		"# a comment\r\n"
-		"top = 'level'\r\n"
-		"[server] # another\n"
-		"  listen=\"[::1]:5379\"\n"
-		"\tlist = [ \"a\", 'b\\c', # inside\n\n \"d\\\"e\\t\", ]\n"
-		"none = []\n"
-		"[limits]\n"
-		"n = 1_000_000\n"
-		"zero = 0\n"
-		"minus = -5\n"
-		"yes = true\n"
-		"no-no = false";
+	static const char text[] = "# a comment\r\n"
+				   "top = 'level'\r\n"
+				   "[server] # another\n"
+				   "  listen=\"[::1]:5379\"\n"
+				   "\tlist = [ \"a\", 'b\\c', # inside\n\n \"d\\\"e\\t\", ]\n"
+				   "none = []\n"
+				   "[limits]\n"
+				   "n = 1_000_000\n"
+				   "zero = 0\n"
+				   "minus = -5\n"
+				   "yes = true\n"
+				   "no-no = false";
 	CLEANUP(buf_release) struct buf out = BUF_INIT(4096);
 	struct toml_fault fault;
 
 	(void)state;
 	assert_int_equal(toml_read(bytes_str(text), note, &out, &fault), OK);
 	assert_int_equal(buf_put_u8(&out, 0), 0);
-	assert_string_equal(out.data, ".top='level';server.listen='[::1]:5379';server.list=[a][b\\c][d\"e\t];server.none=;"
-				      "limits.n=1000000;limits.zero=0;limits.minus=-5;limits.yes=true;limits.no-no=false;");
+	assert_string_equal(out.data,
+		".top='level';server.listen='[::1]:5379';server.list=[a][b\\c][d\"e\t];server.none=;"
+		"limits.n=1000000;limits.zero=0;limits.minus=-5;limits.yes=true;limits.no-no=false;");
 }
 
 static void refuses_the_rest_with_its_line(void **state)
@@ -119,14 +119,15 @@ static void write_file(char path[64], const char *text)
 
 static void later_sources_win(void **state)
 {
-	char *const env[] = { "COFFER_RELAY_LIMITS_REQUESTS=33", "LISTEN_ADDR=0.0.0.0:1", "COFFER_RELAY_SERVER_LISTEN=0.0.0.0:2",
-		"COFFER_RELAY_ARGS=--origin x", "HOME=/", NULL };
+	char *const env[] = { "COFFER_RELAY_LIMITS_REQUESTS=33", "LISTEN_ADDR=0.0.0.0:1",
+		"COFFER_RELAY_SERVER_LISTEN=0.0.0.0:2", "COFFER_RELAY_ARGS=--origin x", "HOME=/", NULL };
 	struct config *c = standard();
 	struct config_fault f;
 	char path[64];
 
 	(void)state;
-	write_file(path, "[limits]\nrequests = 22\nsubscriptions = 44\n[server]\nlisten = '0.0.0.0:3'\norigins = ['http://a', 'http://b']\n");
+	write_file(path, "[limits]\nrequests = 22\nsubscriptions = 44\n[server]\nlisten = '0.0.0.0:3'\norigins = "
+			 "['http://a', 'http://b']\n");
 	assert_int_equal(c->limits.requests, 256);
 	assert_int_equal(config_read_file(c, path, &f), OK);
 	assert_int_equal(c->limits.requests, 22);
@@ -254,7 +255,8 @@ static void networks_hold_their_addresses(void **state)
 		{ "::/0", "127.0.0.1", true },
 		{ "10.0.0.0/8", "nothing", false },
 	};
-	static const char *const bad[] = { "", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129", "10.0.0/8", "1.2.3.4/8x" };
+	static const char *const bad[] = { "", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129", "10.0.0/8",
+		"1.2.3.4/8x" };
 	struct network n;
 
 	(void)state;

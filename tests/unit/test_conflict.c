@@ -28,7 +28,8 @@ static void the_hundredth_copy_of_a_day_is_made_too(void **state)
 		snprintf(text, sizeof text, "%03u", i);
 		store_fixture_write(f, ino, 0, text, 3);
 		assert_int_equal(apply_copy_conflict(f->store, p.id, DAY, f->root, ino, true, &copy), 0);
-		assert_int_equal(store_lookup(f->store, f->root, bytes_of(copy.shown.name, copy.shown.name_len), &n), 0);
+		assert_int_equal(
+			store_lookup(f->store, f->root, bytes_of(copy.shown.name, copy.shown.name_len), &n), 0);
 		assert_true(n.ino == copy.ino);
 		if (i != 99 && i != 100)
 			continue;
@@ -97,7 +98,8 @@ static void a_file_that_moves_is_not_taken_for_gone(void **state)
 	while (!m.done && (err == 0 || err == ERR_BUSY)) {
 		err = apply_copy_conflict(f->store, p.id, DAY, f->root, ino, true, &copy);
 		if (err == 0)
-			err = store_unlink(f->store, copy.shown.ino, bytes_of(copy.shown.name, copy.shown.name_len), false, &gone);
+			err = store_unlink(
+				f->store, copy.shown.ino, bytes_of(copy.shown.name, copy.shown.name_len), false, &gone);
 	}
 	pthread_join(thread, NULL);
 	assert_int_equal(m.err, 0);

@@ -254,13 +254,14 @@ static void test_store_of_format_1_is_brought_on(void **state)
 	depot_close(x->d);
 	snprintf(path, sizeof path, "%s/relay.db", x->dir);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db,
-				 "UPDATE meta SET format = 1; DROP TABLE plain; DROP TABLE items; DROP TABLE garbage;"
-				 "DROP TABLE revoked; DROP TABLE mail; DROP TABLE deeds; DROP TABLE facts;"
-				 "DROP TRIGGER chunk_adds; DROP TRIGGER chunk_frees; DROP TRIGGER version_adds;"
-				 "DROP TRIGGER version_frees; DROP INDEX spaces_owner; ALTER TABLE spaces DROP COLUMN bytes;"
-				 "ALTER TABLE spaces DROP COLUMN owner; ALTER TABLE chunks DROP COLUMN sum",
-				 NULL, NULL, NULL),
+	assert_int_equal(
+		sqlite3_exec(db,
+			"UPDATE meta SET format = 1; DROP TABLE plain; DROP TABLE items; DROP TABLE garbage;"
+			"DROP TABLE revoked; DROP TABLE mail; DROP TABLE deeds; DROP TABLE facts;"
+			"DROP TRIGGER chunk_adds; DROP TRIGGER chunk_frees; DROP TRIGGER version_adds;"
+			"DROP TRIGGER version_frees; DROP INDEX spaces_owner; ALTER TABLE spaces DROP COLUMN bytes;"
+			"ALTER TABLE spaces DROP COLUMN owner; ALTER TABLE chunks DROP COLUMN sum",
+			NULL, NULL, NULL),
 		SQLITE_OK);
 	sqlite3_close(db);
 	assert_int_equal(depot_open(env_system(), x->dir, &x->d), 0);

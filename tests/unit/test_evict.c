@@ -321,7 +321,8 @@ static void each_file_remembers_what_it_misses(void **state)
 {
 	enum { N = 20 };
 	struct store_fixture *f = store_fixture_new(14);
-	uint64_t ino[] = { store_fixture_make(f, f->root, "a", NODE_FILE), store_fixture_make(f, f->root, "b", NODE_FILE) };
+	uint64_t ino[] = { store_fixture_make(f, f->root, "a", NODE_FILE),
+		store_fixture_make(f, f->root, "b", NODE_FILE) };
 	uint64_t chunk[N];
 	struct store_txn *t;
 	struct node n;
@@ -380,7 +381,8 @@ int main(void)
 		cmocka_unit_test(a_chunk_that_nothing_names_is_collected),
 		cmocka_unit_test(adopting_what_changed_is_a_conflict), cmocka_unit_test(the_limit_evicts_what_may_go),
 		cmocka_unit_test(what_was_not_used_for_longest_goes_first),
-		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit), cmocka_unit_test(changed_files_stay_under_any_limit),
+		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit),
+		cmocka_unit_test(changed_files_stay_under_any_limit),
 		cmocka_unit_test(each_file_remembers_what_it_misses), cmocka_unit_test(a_limit_is_kept_over_restarts) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,22 +8,21 @@
 #include "wire/frame.h"
 
 #define SPACE_TEXT "da29e793-3f05-51c3-9f72-63cc953f9c05"
-#define SPACE "7824" "64613239653739332d336630352d353163332d396637322d363363633935336639633035"
+#define SPACE \
+	"7824" \
+	"64613239653739332d336630352d353163332d396637322d363363633935336639633035"
 
 static const char auth[] = "a3647479706502666d6574686f64646175746866706172616d73a165746f6b656e6765794a2e612e62";
-static const char subscribe[] =
-	"a4626964677270632d312d78647479706500666d6574686f646973756273637269626566706172616d73a16673706163657381a4626964"
-	SPACE
-	"647563616ef76573696e6365006870726573656e6365f5";
-static const char subscribed[] =
-	"a3647479706501626964677270632d312d7866726573756c74a16673706163657381a3626964" SPACE
-	"66637572736f72006e6b65795f67656e65726174696f6e01";
+static const char subscribe[] = "a4626964677270632d312d78647479706500666d6574686f646973756273637269626566706172616d73a1"
+				"6673706163657381a4626964" SPACE "647563616ef76573696e6365006870726573656e6365f5";
+static const char subscribed[] = "a3647479706501626964677270632d312d7866726573756c74a16673706163657381a3626964" SPACE
+				 "66637572736f72006e6b65795f67656e65726174696f6e01";
 static const char pushed[] = "a3647479706501626964677270632d322d7866726573756c74a2626f6bf566637572736f7201";
 static const char conflict[] =
 	"a3647479706501626964677270632d332d7866726573756c74a2626f6bf4656572726f7268636f6e666c696374";
-static const char forbidden[] =
-	"a3647479706501626964677270632d342d78656572726f72a264636f646569666f7262696464656e676d65737361676569666f7262696464"
-	"656e";
+static const char forbidden[] = "a3647479706501626964677270632d342d78656572726f72a264636f646569666f7262696464656e676d65"
+				"737361676569666f7262696464"
+				"656e";
 static const char pull_begin[] =
 	"a4647479706503626964677270632d352d78646e616d656a70756c6c2e626567696e6464617461a4657370616365" SPACE
 	"64707265760066637572736f72016e6b65795f67656e65726174696f6e01";
@@ -133,11 +132,17 @@ static void frames_are_written_byte_for_byte(void **state)
 		void (*put)(struct cbor_enc *e);
 		const char *hex;
 	} cases[] = {
-		{ put_auth, auth }, { put_subscribed, subscribed }, { put_pushed, pushed }, { put_conflict, conflict },
-		{ put_forbidden, forbidden }, { put_pull_begin, pull_begin }, { put_pull_done, pull_done },
-		{ put_invitation, invitation }, { put_empty_result, empty_result },
+		{ put_auth, auth },
+		{ put_subscribed, subscribed },
+		{ put_pushed, pushed },
+		{ put_conflict, conflict },
+		{ put_forbidden, forbidden },
+		{ put_pull_begin, pull_begin },
+		{ put_pull_done, pull_done },
+		{ put_invitation, invitation },
+		{ put_empty_result, empty_result },
 		{ put_subscribe, "a4626964677270632d312d78647479706500666d6574686f646973756273637269626566706172616d73"
-			"a16673706163657380" },
+				 "a16673706163657380" },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		CLEANUP(buf_release) struct buf b = BUF_INIT(4096);
@@ -228,9 +233,9 @@ static void what_is_no_frame_is_refused(void **state)
 		int err;
 	} cases[] = {
 		{ "", ERR_TRUNCATED }, { "80", ERR_INVALID }, { "00", ERR_INVALID }, { "f6", ERR_INVALID },
-		{ "a0", ERR_INVALID }, /* no type */
+		{ "a0", ERR_INVALID },                                                      /* no type */
 		{ "a1 6474797065 6130", ERR_INVALID }, { "a1 6474797065 f6", ERR_INVALID }, /* type of another kind */
-		{ "a2 6474797065 00 6474797065 00", ERR_INVALID }, /* twice */
+		{ "a2 6474797065 00 6474797065 00", ERR_INVALID },                          /* twice */
 		{ "a2 6474797065 00 626964 01", ERR_INVALID }, { "a2 6474797065 00 666d6574686f64 80", ERR_INVALID },
 		{ "a2 6474797065 01 656572726f72 6178", ERR_INVALID }, /* error is no map */
 		{ "bf ff", ERR_INVALID }, { "a1 6474797065 c100", ERR_INVALID },

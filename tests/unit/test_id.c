@@ -5,8 +5,8 @@
 static void uuid_text_is_lower_case_with_hyphens(void **state)
 {
 	(void)state;
-	static const struct id16 id = { { 0xda, 0x29, 0xe7, 0x93, 0x3f, 0x05, 0x51, 0xc3, 0x9f, 0x72, 0x63, 0xcc, 0x95, 0x3f,
-		0x9c, 0x05 } };
+	static const struct id16 id = { { 0xda, 0x29, 0xe7, 0x93, 0x3f, 0x05, 0x51, 0xc3, 0x9f, 0x72, 0x63, 0xcc, 0x95,
+		0x3f, 0x9c, 0x05 } };
 	char text[ID16_TEXT_SIZE];
 	id16_format(&id, text);
 	assert_string_equal(text, "da29e793-3f05-51c3-9f72-63cc953f9c05");
@@ -21,10 +21,16 @@ static void other_texts_are_no_uuid(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"", "da29e793", "da29e793-3f05-51c3-9f72-63cc953f9c0", "da29e793-3f05-51c3-9f72-63cc953f9c055",
-		"da29e7933-f05-51c3-9f72-63cc953f9c05", "da29e793-3f05-51c3-9f72-63cc953f9c0g",
-		"da29e793-3f05-51c3-9f72+63cc953f9c05", "{a29e793-3f05-51c3-9f72-63cc953f9c0}",
-		" a29e793-3f05-51c3-9f72-63cc953f9c05", "da29e7933f0551c39f7263cc953f9c05",
+		"",
+		"da29e793",
+		"da29e793-3f05-51c3-9f72-63cc953f9c0",
+		"da29e793-3f05-51c3-9f72-63cc953f9c055",
+		"da29e7933-f05-51c3-9f72-63cc953f9c05",
+		"da29e793-3f05-51c3-9f72-63cc953f9c0g",
+		"da29e793-3f05-51c3-9f72+63cc953f9c05",
+		"{a29e793-3f05-51c3-9f72-63cc953f9c0}",
+		" a29e793-3f05-51c3-9f72-63cc953f9c05",
+		"da29e7933f0551c39f7263cc953f9c05",
 	};
 	struct id16 id = { { 7 } };
 	for (size_t i = 0; i < COUNT(bad); i++)

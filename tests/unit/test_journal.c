@@ -133,7 +133,8 @@ static void append(struct world *w, int n)
 		char text[32];
 		snprintf(text, sizeof text, "entry %llu", (unsigned long long)w->at.seq + 1);
 		assert_int_equal(
-			journal_append(w->j, &w->at, bytes_str(text), bytes_of(data, sizeof data), ROOM_AMPLE, &place), 0);
+			journal_append(w->j, &w->at, bytes_str(text), bytes_of(data, sizeof data), ROOM_AMPLE, &place),
+			0);
 		assert_int_equal(place.run, sizeof data);
 	}
 }
@@ -259,7 +260,8 @@ static void after_a_failed_sync_nothing_is_acknowledged(void **state)
 	fake_env_fail(w.env, FAKE_FDATASYNC, 1, ERR_IO, false);
 	assert_int_equal(journal_sync(w.j, &seq), ERR_READ_ONLY);
 	assert_int_equal(journal_sync(w.j, &seq), ERR_READ_ONLY);
-	assert_int_equal(journal_append(w.j, &w.at, bytes_str("x"), bytes_of(NULL, 0), ROOM_AMPLE, &place), ERR_READ_ONLY);
+	assert_int_equal(
+		journal_append(w.j, &w.at, bytes_str("x"), bytes_of(NULL, 0), ROOM_AMPLE, &place), ERR_READ_ONLY);
 	assert_true(journal_broken(w.j));
 	free_world(&w);
 }

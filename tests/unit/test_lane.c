@@ -233,7 +233,9 @@ static void at_random_nothing_changed_is_left_without_a_time(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 100000; i++) {
 		uint64_t ino = 1 + unit_random(&seed) % NODES, lane;
-		struct lane_change c = { .ino = ino, .lane = unit_random(&seed) % 5, .growing = unit_random(&seed) % 2 };
+		struct lane_change c = {
+			.ino = ino, .lane = unit_random(&seed) % 5, .growing = unit_random(&seed) % 2
+		};
 		bool joined, startable = false;
 
 		now += (int64_t)(unit_random(&seed) % 30) * MS;

@@ -12,7 +12,9 @@ struct side {
 
 static void side_init(struct side *s)
 {
-	*s = (struct side){ .body = { .kind = NODE_FILE, .mode = 0644, .uid = 1, .gid = 1, .mtime_sec = 100, .size = 5 } };
+	*s = (struct side){
+		.body = { .kind = NODE_FILE, .mode = 0644, .uid = 1, .gid = 1, .mtime_sec = 100, .size = 5 }
+	};
 	s->body.form = CONTENT_INLINE;
 	s->body.inline_data = bytes_str("hello");
 	s->links[0] = (struct node_link){ .id = { { 1 } }, .parent = { { 9 } }, .name = bytes_str("a") };
@@ -42,8 +44,14 @@ static int teardown(void **state)
 
 static void merge(bool local_content)
 {
-	struct merge in = { .base = &base.body, .local = &local.body, .remote = &remote.body, .local_version = 2, .remote_version = 2,
-			    .local_author = { { 1 } }, .remote_author = { { 2 } }, .local_content = local_content };
+	struct merge in = { .base = &base.body,
+		.local = &local.body,
+		.remote = &remote.body,
+		.local_version = 2,
+		.remote_version = 2,
+		.local_author = { { 1 } },
+		.remote_author = { { 2 } },
+		.local_content = local_content };
 	assert_int_equal(merge_node(&in, &m), 0);
 }
 
@@ -169,11 +177,11 @@ static void links_merge_as_registers(void **state)
 	base.body.n_links = 2;
 	local.links[1] = base.links[1];
 	remote.links[1] = base.links[1];
-	local.body.n_links = 1;                   /* removed b */
+	local.body.n_links = 1; /* removed b */
 	remote.body.n_links = 2;
 	remote.links[0].name = bytes_str("renamed");
 	local.links[1] = (struct node_link){ .id = { { 3 } }, .parent = { { 9 } }, .name = bytes_str("c") };
-	local.body.n_links = 2;                   /* and added c */
+	local.body.n_links = 2; /* and added c */
 	merge(false);
 	assert_int_equal(m.body.n_links, 2);
 	unit_assert_bytes(m.body.links[0].name, bytes_str("renamed"));

@@ -450,14 +450,19 @@ static void nodes_of_others_show_as_the_users_and_raise_nothing(void **state)
 	ssize_t len = listxattr("theirs", names, sizeof names);
 	assert_int_equal(len, sizeof "user.note");
 	assert_string_equal(names, "user.note");
-	static const uint8_t list[] = "\2\0\0\0" "\1\0\6\0\377\377\377\377" "\2\0\7\0\1\0\0\0"
-				      "\4\0\4\0\377\377\377\377" "\20\0\7\0\377\377\377\377"
-				      "\40\0\4\0\377\377\377\377"; /* owner rw, user 1 rwx, group r, mask rwx, others r */
+	static const uint8_t list[] =
+		"\2\0\0\0"
+		"\1\0\6\0\377\377\377\377"
+		"\2\0\7\0\1\0\0\0"
+		"\4\0\4\0\377\377\377\377"
+		"\20\0\7\0\377\377\377\377"
+		"\40\0\4\0\377\377\377\377"; /* owner rw, user 1 rwx, group r, mask rwx, others r */
 	const uint32_t mode = 0674;
 	assert_int_equal(store_set_acl(f->store, ino, NODE_ACL_ACCESS, bytes_of(list, sizeof list - 1), &mode), OK);
 	struct invalidation moved = { .ino = ino };
 	mount_invalidate(f->m, &moved, 1);
-	EVENTUALLY(stat("theirs", &st) == 0 && (st.st_mode & 07777) == 0604); /* the group's bits are a mask of others */
+	EVENTUALLY(
+		stat("theirs", &st) == 0 && (st.st_mode & 07777) == 0604); /* the group's bits are a mask of others */
 	assert_int_equal(getxattr("theirs", NODE_ACL_ACCESS, NULL, 0), -1);
 	assert_int_equal(errno, ENODATA);
 	assert_int_equal(chown("theirs", 1, 1), -1);

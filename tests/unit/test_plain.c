@@ -566,7 +566,8 @@ static void a_revoked_ucan_does_not_come_back_under_its_other_signature(void **s
 {
 	struct scene *x = *state;
 	char *twin = twin_of(x->ub), *again = twin_of(twin), *parent = twin_of(x->ua);
-	char *child = plain_party_ucan(&x->alice, x->bob.did, &x->space, "/space/write", relay_now(&x->r.relay) + 9, parent);
+	char *child =
+		plain_party_ucan(&x->alice, x->bob.did, &x->space, "/space/write", relay_now(&x->r.relay) + 9, parent);
 	char hex[ID32_TEXT_SIZE];
 	struct id32 cid;
 	struct params p;

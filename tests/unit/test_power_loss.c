@@ -31,7 +31,8 @@ struct run {
 	size_t n, synced; /* states so far; the newest that must survive */
 	bool known;       /* the states are of the first time */
 	uint64_t seed, random, dir;
-	unsigned long cut, every, only; /* writing calls so far; forks after each so many of them; only: at this one, without a fork */
+	unsigned long cut, every,
+		only; /* writing calls so far; forks after each so many of them; only: at this one, without a fork */
 	int only_how;
 	uint8_t data[DATA];
 };
@@ -115,7 +116,8 @@ static int do_write(struct run *r)
 
 static int do_setattr(struct run *r)
 {
-	struct node n, attr = { .size = below(r, 60000), .mode = (uint32_t)below(r, 01000), .mtime = (int64_t)below(r, 1000) };
+	struct node n,
+		attr = { .size = below(r, 60000), .mode = (uint32_t)below(r, 01000), .mtime = (int64_t)below(r, 1000) };
 	unsigned masks[] = { ATTR_SIZE, ATTR_MODE, ATTR_MTIME | ATTR_ATIME };
 	unsigned mask = masks[below(r, 3)];
 	int err = some_node(r, &n);
@@ -292,9 +294,9 @@ static int do_tend(struct run *r)
 	return err;
 }
 
-static int (*const work[])(struct run *r) = { do_create, do_create, do_create, do_unlink, do_rename, do_link, do_write, do_write,
-	do_write, do_write, do_setattr, do_xattr, do_copy, do_fallocate, do_seal, do_seal, do_confirm, do_evict, do_read, do_pin,
-	do_sync, do_tend, do_tend };
+static int (*const work[])(struct run *r) = { do_create, do_create, do_create, do_unlink, do_rename, do_link, do_write,
+	do_write, do_write, do_write, do_setattr, do_xattr, do_copy, do_fallocate, do_seal, do_seal, do_confirm,
+	do_evict, do_read, do_pin, do_sync, do_tend, do_tend };
 
 static bool ordinary(int err)
 {
@@ -320,8 +322,8 @@ static bool ordinary(int err)
 
 static void end_child(struct run *r, const char *what, int err, size_t at)
 {
-	printf("POWER_LOSS=%llu,%lu,%d: %s (%s, step %zu of %zu, synced %zu)\n", (unsigned long long)r->seed, r->cut, r->only_how, what,
-		err_name(err), at, r->n, r->synced);
+	printf("POWER_LOSS=%llu,%lu,%d: %s (%s, step %zu of %zu, synced %zu)\n", (unsigned long long)r->seed, r->cut,
+		r->only_how, what, err_name(err), at, r->n, r->synced);
 	fflush(stdout);
 	_exit(1);
 }
@@ -488,6 +490,7 @@ static void what_survives_any_cut_is_a_prefix_with_all_that_was_synced(void **st
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(what_survives_any_cut_is_a_prefix_with_all_that_was_synced) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(
+		what_survives_any_cut_is_a_prefix_with_all_that_was_synced) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,8 @@ static void set(struct world *w, const char *name, const char *value)
 	relay_configure(&w->r.relay, c);
 }
 
-static struct answer push(struct world *w, const struct new_space *s, const struct sealed *record, const struct sealed *chunk)
+static struct answer push(
+	struct world *w, const struct new_space *s, const struct sealed *record, const struct sealed *chunk)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 
@@ -88,8 +89,8 @@ static void all_that_is_stored_counts(void **state)
 	assert_true(answer_ok(&a));
 	answer_release(&a);
 	assert_int_equal(space_bytes(&w, &w.s, &of_owner), first.blob.len);
-	sealed_record(&w.alice, &w.s,
-		(struct sealed_params){ .id = &first.id, .version = 2, .prev = &first.hash }, &second);
+	sealed_record(
+		&w.alice, &w.s, (struct sealed_params){ .id = &first.id, .version = 2, .prev = &first.hash }, &second);
 	a = push(&w, &w.s, &second, NULL);
 	assert_true(answer_ok(&a));
 	answer_release(&a);

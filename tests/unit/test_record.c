@@ -10,8 +10,14 @@
 
 static struct record_header a_header(const uint8_t *prev, size_t n_prev, const uint8_t *chunks, size_t n_chunks)
 {
-	struct record_header h = { .space = { { 1 } }, .id = { { 2 } }, .version = 3, .epoch = 4, .log_head = { { 5 } },
-				   .author = { { 6 } }, .sealed_hash = { { 7 } }, .flags = RECORD_PASSING };
+	struct record_header h = { .space = { { 1 } },
+		.id = { { 2 } },
+		.version = 3,
+		.epoch = 4,
+		.log_head = { { 5 } },
+		.author = { { 6 } },
+		.sealed_hash = { { 7 } },
+		.flags = RECORD_PASSING };
 
 	h.prev = bytes_of(prev, n_prev * 32);
 	h.chunks = bytes_of(chunks, n_chunks * 16);
@@ -155,8 +161,15 @@ static void a_head_reads_back_with_and_without_live(void **state)
 	(void)state;
 	for (int live = 0; live < 2; live++) {
 		CLEANUP(buf_release) struct buf body = BUF_INIT(HEAD_MAX_BLOB), b = BUF_INIT(HEAD_MAX_BLOB);
-		struct head h = { .space = { { 1 } }, .device = { { 2 } }, .cursor = 1u << 20, .chain = { { 3 } }, .log_head = { { 4 } },
-				  .has_live = live, .live = { { (uint8_t)(5 * live) } }, .time = 1700000000 }, back;
+		struct head h = { .space = { { 1 } },
+			.device = { { 2 } },
+			.cursor = 1u << 20,
+			.chain = { { 3 } },
+			.log_head = { { 4 } },
+			.has_live = live,
+			.live = { { (uint8_t)(5 * live) } },
+			.time = 1700000000 },
+			    back;
 		uint8_t signature[64] = { 6 };
 		struct bytes view;
 
@@ -180,7 +193,9 @@ static void lines_read_back_and_are_bounded(void **state)
 	(void)state;
 	assert_non_null(many);
 	for (size_t i = 0; i < LINES_MAX; i++)
-		many[i] = (struct line){ .kind = i % 2 ? LINE_ENTRY : LINE_RECORD, .id = { { (uint8_t)i } }, .hash = { { (uint8_t)(i >> 8) } } };
+		many[i] = (struct line){ .kind = i % 2 ? LINE_ENTRY : LINE_RECORD,
+			.id = { { (uint8_t)i } },
+			.hash = { { (uint8_t)(i >> 8) } } };
 	assert_int_equal(lines_put(&b, many, LINES_MAX + 1), ERR_RANGE);
 	assert_int_equal(lines_put(&b, many, LINES_MAX), 0);
 	assert_int_equal(lines_decode(buf_bytes(&b), &back, &n), 0);
@@ -198,7 +213,8 @@ static void lines_read_back_and_are_bounded(void **state)
 
 static void slices_must_lie_in_order_within_their_bounds(void **state)
 {
-	struct slice s[2] = { { .at = 0, .len = 10, .from = 5, .chunk_len = 15 }, { .at = 10, .len = 1, .chunk_len = 1 } };
+	struct slice s[2] = { { .at = 0, .len = 10, .from = 5, .chunk_len = 15 },
+		{ .at = 10, .len = 1, .chunk_len = 1 } };
 
 	(void)state;
 	assert_int_equal(slices_check(s, 2, 0, 0, 11), 0);

@@ -29,7 +29,7 @@ struct world {
 	struct new_space s;
 	struct op pending[WINDOW];
 	size_t n_pending;
-	uint64_t ops; /* made so far */
+	uint64_t ops;     /* made so far */
 	struct id16 *ids; /* of all records */
 	struct sealed *files;
 	size_t n_ids, n_files;
@@ -54,7 +54,8 @@ static void make_push(struct world *w, const struct sealed *file)
 	for (size_t i = 0; i < RECORDS; i++) {
 		const struct id16 *named = i == 0 && file ? &file->id : i == 1 ? &chunk.id : NULL;
 
-		sealed_record(&w->me, &w->s, (struct sealed_params){ .chunks = named, .n_chunks = named != NULL }, &records[i]);
+		sealed_record(&w->me, &w->s, (struct sealed_params){ .chunks = named, .n_chunks = named != NULL },
+			&records[i]);
 		w->ids[w->n_ids++] = records[i].id;
 	}
 	params_push(&params, log_space(w->s.log), w->ops + 1, -1, records, RECORDS, &chunk, 1, bytes_of(NULL, 0));
@@ -66,7 +67,9 @@ static void make_push(struct world *w, const struct sealed *file)
 
 static void make_entry(struct world *w)
 {
-	struct invite_params what = { .role = ROLE_READER, .uses = 1, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY, .name = "x" };
+	struct invite_params what = {
+		.role = ROLE_READER, .uses = 1, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY, .name = "x"
+	};
 	struct buf params = BUF_INIT(FRAME_MAX), blob = BUF_INIT(ENTRY_MAX_BLOB);
 	struct entry_maker m = party_maker(&w->me, w->s.log);
 	struct invite_keys keys;
@@ -89,7 +92,8 @@ static void make_file(struct world *w)
 	f = &w->files[w->n_files++];
 	sealed_chunk(&w->s, NULL, 200000, f);
 	assert_int_equal(http_chunk(w->relay.port, "PUT", &w->me, w->relay.url, log_space(w->s.log), &f->id, "",
-				 buf_bytes(&f->blob), &answer), 201);
+				 buf_bytes(&f->blob), &answer),
+		201);
 	buf_release(&answer);
 }
 
@@ -151,7 +155,8 @@ static void run_round(struct world *w, uint64_t *seed, bool killed)
 			make_entry(w);
 		else
 			make_push(w, made == 0 ? &w->files[w->n_files - 1] : NULL);
-		rpc_send_request(&c, w->pending[w->n_pending - 1].method, buf_bytes(&w->pending[w->n_pending - 1].params));
+		rpc_send_request(
+			&c, w->pending[w->n_pending - 1].method, buf_bytes(&w->pending[w->n_pending - 1].params));
 	}
 	while (there && w->n_pending)
 		there = take_answer(w, &c);
@@ -195,7 +200,8 @@ static void check_all(struct world *w)
 		for (size_t i = 0; i < records; i++) {
 			struct record rec;
 
-			assert_int_equal(verify_record(cbor_get_bytes(&d, RECORD_MAX_BLOB), log_space(w->s.log), NULL, &rec), 0);
+			assert_int_equal(
+				verify_record(cbor_get_bytes(&d, RECORD_MAX_BLOB), log_space(w->s.log), NULL, &rec), 0);
 			assert_true(n < w->n_ids);
 			got[n++] = rec.h.id;
 		}
@@ -211,10 +217,12 @@ static void check_all(struct world *w)
 	for (size_t i = 0; i < w->n_files; i++) {
 		struct buf answer = BUF_INIT(1u << 20);
 
-		assert_int_equal(http_chunk(w->relay.port, "GET", &w->me, w->relay.url, log_space(w->s.log), &w->files[i].id, "",
-					 bytes_of(NULL, 0), &answer), 200);
+		assert_int_equal(http_chunk(w->relay.port, "GET", &w->me, w->relay.url, log_space(w->s.log),
+					 &w->files[i].id, "", bytes_of(NULL, 0), &answer),
+			200);
 		assert_true(answer.len >= w->files[i].blob.len);
-		assert_memory_equal(answer.data + answer.len - w->files[i].blob.len, w->files[i].blob.data, w->files[i].blob.len);
+		assert_memory_equal(
+			answer.data + answer.len - w->files[i].blob.len, w->files[i].blob.data, w->files[i].blob.len);
 		buf_release(&answer);
 	}
 }
@@ -247,7 +255,8 @@ static void a_killed_relay_keeps_what_it_acknowledged_once(void **state)
 	}
 	run_round(&w, &seed, false);
 	check_all(&w);
-	print_message("%llu pushes and entries, %zu records, %zu files\n", (unsigned long long)w.ops, w.n_ids, w.n_files);
+	print_message(
+		"%llu pushes and entries, %zu records, %zu files\n", (unsigned long long)w.ops, w.n_ids, w.n_files);
 	relay_process_remove(&w.relay);
 	for (size_t i = 0; i < w.n_files; i++)
 		sealed_release(&w.files[i]);

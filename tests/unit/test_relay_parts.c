@@ -145,7 +145,8 @@ static void test_hub(void **state)
 	assert_int_equal(buf_put(&b, "\xa0", 1), 0);
 	m = message_take(&b);
 	for (uint64_t i = 0; i < 3; i++) {
-		ears[i] = (struct ear){ .s = { .id = i, .max = 10, .deliver = hear, .revoked = lose, .ctx = &ears[i] } };
+		ears[i] =
+			(struct ear){ .s = { .id = i, .max = 10, .deliver = hear, .revoked = lose, .ctx = &ears[i] } };
 		ears[i].s.device = *identity_device(i == 2 ? bob.id : alice.id); /* the third may not read */
 		assert_int_equal(hub_subscribe(h, &ears[i].s, &sp->id, sp, NULL), 0);
 		assert_int_equal(hub_subscribe(h, &ears[i].s, &sp->id, sp, NULL), 0);

@@ -60,7 +60,7 @@ struct device {
 	/* a `coffer wait` on it */
 	bool waits;
 	pthread_t waiter;
-	unsigned promised;   /* tokens before this one are covered */
+	unsigned promised; /* tokens before this one are covered */
 };
 
 static struct world {
@@ -69,8 +69,9 @@ static struct world {
 	struct epoch_ring *ring;
 	uint64_t seed, first_seed;
 	struct device *sealing; /* whose sync is at work */
-	void (*meanwhile)(struct device *d); /* what happens once while it seals; NULL: now and then something at random */
-	bool gone[TOKENS];  /* overwritten or removed by somebody who saw it */
+	void (*meanwhile)(
+		struct device *d); /* what happens once while it seals; NULL: now and then something at random */
+	bool gone[TOKENS];         /* overwritten or removed by somebody who saw it */
 	unsigned writer[TOKENS];
 	unsigned next_token;
 } w;
@@ -111,8 +112,8 @@ void peer_free(struct peer **pp)
 	free(p);
 }
 
-static int add_sent(struct peer *p, const char *method, const struct id16 *chunk, struct bytes item, const struct peer_answer *a,
-		    uint64_t *ret_num)
+static int add_sent(struct peer *p, const char *method, const struct id16 *chunk, struct bytes item,
+	const struct peer_answer *a, uint64_t *ret_num)
 {
 	struct sent *s, **at = &p->sent;
 
@@ -145,14 +146,15 @@ int peer_call(struct peer *p, const char *method, struct bytes params, const str
 	return add_sent(p, method, NULL, params, a, ret_num);
 }
 
-int peer_put(struct peer *p, const struct id16 *space, const struct id16 *chunk, struct bytes blob, const struct peer_answer *a,
-	     uint64_t *ret_num)
+int peer_put(struct peer *p, const struct id16 *space, const struct id16 *chunk, struct bytes blob,
+	const struct peer_answer *a, uint64_t *ret_num)
 {
 	(void)space;
 	return add_sent(p, "put", chunk, blob, a, ret_num);
 }
 
-int peer_get(struct peer *p, const struct id16 *space, const struct id16 *chunk, const struct peer_answer *a, uint64_t *ret_num)
+int peer_get(struct peer *p, const struct id16 *space, const struct id16 *chunk, const struct peer_answer *a,
+	uint64_t *ret_num)
 {
 	(void)space;
 	if (p->no_gets)
@@ -356,12 +358,14 @@ static int check_changed(void *ctx, const struct node *n)
 	if (n->change > ss->seen_change)
 		return 1; /* told to the lanes by the next scan */
 	if (!lanes_dirty(ss->lanes, n->ino))
-		fail_msg("seed %lu device %u: node %lu (flags %x, version %lu, bits %x, links %u) is changed and in no lane", w.first_seed,
-			 c->d->number, n->ino, n->flags, n->version, n->change_bits, n->nlink);
+		fail_msg("seed %lu device %u: node %lu (flags %x, version %lu, bits %x, links %u) is changed and in no "
+			 "lane",
+			w.first_seed, c->d->number, n->ino, n->flags, n->version, n->change_bits, n->nlink);
 	if (!lanes_in_flight(ss->lanes, n->ino))
 		c->startable = true;
 	else if (!sync_push_find(ss, n->ino))
-		fail_msg("seed %lu device %u: node %lu waits for a version in flight that is not there", w.first_seed, c->d->number, n->ino);
+		fail_msg("seed %lu device %u: node %lu waits for a version in flight that is not there", w.first_seed,
+			c->d->number, n->ino);
 	return 1;
 }
 
@@ -452,7 +456,7 @@ static void act_meanwhile(void)
 
 	if (!d || d->busy || (!w.meanwhile && rnd(3) != 0))
 		return;
-	void (*what)(struct device *d) = w.meanwhile ? w.meanwhile : act;
+	void (*what)(struct device * d) = w.meanwhile ? w.meanwhile : act;
 	d->busy = true;
 	what(d);
 	d->busy = false;
@@ -474,8 +478,9 @@ static void make_log(struct new_space *s, struct buf joins[DEVICES])
 
 		joins[2 * i - 2] = (struct buf)BUF_INIT(ENTRY_MAX_BLOB);
 		joins[2 * i - 1] = (struct buf)BUF_INIT(ENTRY_MAX_BLOB);
-		struct invite_params params = { .role = ROLE_WRITER, .uses = 1, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY,
-						.name = "s" };
+		struct invite_params params = {
+			.role = ROLE_WRITER, .uses = 1, .expires = PARTY_NOW + 600, .relay = PARTY_RELAY, .name = "s"
+		};
 		struct entry_maker m = party_maker(&w.d[0].party, s->log);
 		party_keys(&k);
 		assert_int_equal(entry_make_invite(&m, s->ring, &params, &k, &joins[2 * i - 2]), 0);
@@ -524,8 +529,10 @@ static int end_wait(struct device *d)
 
 static void start_sync(struct device *d)
 {
-	d->sync = (struct sync){ .config = { .env = fake_env_get(d->f->env), .store = d->f->store, .who = d->party.id,
-					     .syncd_path = "none" } };
+	d->sync = (struct sync){ .config = { .env = fake_env_get(d->f->env),
+					 .store = d->f->store,
+					 .who = d->party.id,
+					 .syncd_path = "none" } };
 	d->sync.jobs_tail = &d->sync.jobs;
 	pthread_mutex_init(&d->sync.lock, NULL);
 	d->sync.started = true;
@@ -573,8 +580,11 @@ static void restart(struct device *d)
 
 static void open_device(struct device *d, const struct new_space *s, const struct bytes *blobs, size_t n)
 {
-	struct space_row row = { .name = "s", .id = *log_space(s->log), .genesis = *log_genesis(s->log), .relay = PARTY_RELAY,
-				 .log_seq = n };
+	struct space_row row = { .name = "s",
+		.id = *log_space(s->log),
+		.genesis = *log_genesis(s->log),
+		.relay = PARTY_RELAY,
+		.log_seq = n };
 	struct store_txn *t = NULL;
 
 	d->f = store_fixture_new(2 * d->number + 2);
@@ -591,8 +601,9 @@ static void open_device(struct device *d, const struct new_space *s, const struc
 
 static void world_open(uint64_t seed)
 {
-	static struct randombytes_implementation source = { .implementation_name = random_name, .random = random_number,
-							    .buf = random_fill };
+	static struct randombytes_implementation source = {
+		.implementation_name = random_name, .random = random_number, .buf = random_fill
+	};
 	struct new_space s;
 	struct buf joins[2 * DEVICES];
 	struct bytes blobs[3 + 2 * DEVICES];
@@ -708,7 +719,9 @@ static void bring(const struct device *d, uint64_t row)
 	assert_int_equal(txn_chunk_get(t, row, &c), 0);
 	struct slice s = { .len = c.len, .chunk_len = c.len, .chunk = c.id, .hash = c.hash };
 	memcpy(s.key, c.key, sizeof s.key);
-	assert_int_equal(open_chunk(&d->space->row.id, &s, secret_key(d->space->hash_key), model_relay_chunk(w.relay, &c.id), &plain), 0);
+	assert_int_equal(open_chunk(&d->space->row.id, &s, secret_key(d->space->hash_key),
+				 model_relay_chunk(w.relay, &c.id), &plain),
+		0);
 	assert_int_equal(txn_chunk_fill(t, row, buf_bytes(&plain)), 0);
 	assert_int_equal(store_commit(&t), 0);
 }
@@ -879,9 +892,11 @@ static void describe(const struct device *d, uint64_t dir, unsigned depth, struc
 		struct node n;
 
 		assert_int_equal(store_getattr(d->f->store, l.e[i].ino, &n), 0);
-		assert_int_equal(buf_printf(out, "%*s%s kind %d mode %o nlink %u size %u mtime %lld", (int)depth, "", l.e[i].name, n.kind, n.mode,
-				     n.kind == NODE_DIR ? 0 : n.nlink, n.kind == NODE_FILE ? (unsigned)n.size : 0,
-				     n.kind == NODE_FILE ? (long long)n.mtime : 0), 0);
+		assert_int_equal(buf_printf(out, "%*s%s kind %d mode %o nlink %u size %u mtime %lld", (int)depth, "",
+					 l.e[i].name, n.kind, n.mode, n.kind == NODE_DIR ? 0 : n.nlink,
+					 n.kind == NODE_FILE ? (unsigned)n.size : 0,
+					 n.kind == NODE_FILE ? (long long)n.mtime : 0),
+			0);
 		if (n.kind == NODE_FILE) {
 			char text[4096];
 
@@ -917,8 +932,8 @@ static size_t dirty_nodes(struct device *d)
 
 static bool at_rest(struct device *d)
 {
-	return d->ss->phase == PHASE_LIVE && d->ss->caught_up && !d->ss->items && !d->ss->steps && dirty_nodes(d) == 0 &&
-	       d->space->row.cursor == model_relay_cursor(w.relay);
+	return d->ss->phase == PHASE_LIVE && d->ss->caught_up && !d->ss->items && !d->ss->steps &&
+	       dirty_nodes(d) == 0 && d->space->row.cursor == model_relay_cursor(w.relay);
 }
 
 static void come_to_rest(uint64_t seed, const struct device *without)
@@ -954,9 +969,10 @@ static void come_to_rest(uint64_t seed, const struct device *without)
 	for (unsigned i = 0; i < DEVICES; i++) {
 		struct device *d = &w.d[i];
 
-		print_message("seed %lu device %u: phase %d caught up %d items %zu steps %d dirty %zu cursor %lu of %lu alarm %d\n", seed, i,
-			      d->ss->phase, d->ss->caught_up, d->ss->n_items, d->ss->steps != NULL, dirty_nodes(d),
-			      d->space->row.cursor, model_relay_cursor(w.relay), d->ss->alarm);
+		print_message("seed %lu device %u: phase %d caught up %d items %zu steps %d dirty %zu cursor %lu of "
+			      "%lu alarm %d\n",
+			seed, i, d->ss->phase, d->ss->caught_up, d->ss->n_items, d->ss->steps != NULL, dirty_nodes(d),
+			d->space->row.cursor, model_relay_cursor(w.relay), d->ss->alarm);
 	}
 	fail_msg("seed %lu does not come to rest", seed);
 }
@@ -976,7 +992,8 @@ static void check_tokens(struct buf *text, unsigned end, const struct device *wr
 		if (there || strstr((char *)text->data, token))
 			continue;
 		fprintf(stderr, "%s", (char *)text->data);
-		fail_msg("seed %lu: token %u is lost%s", w.first_seed, k, writer ? " though a wait had covered it" : "");
+		fail_msg(
+			"seed %lu: token %u is lost%s", w.first_seed, k, writer ? " though a wait had covered it" : "");
 	}
 }
 
@@ -990,8 +1007,8 @@ static void compare(uint64_t seed)
 
 		describe(&w.d[i], w.d[i].root, 0, &other);
 		if (!bytes_equal(buf_bytes(&first), buf_bytes(&other))) {
-			fprintf(stderr, "--- device 0\n%.*s--- device %u\n%.*s", (int)first.len, (const char *)first.data, i, (int)other.len,
-				(const char *)other.data);
+			fprintf(stderr, "--- device 0\n%.*s--- device %u\n%.*s", (int)first.len,
+				(const char *)first.data, i, (int)other.len, (const char *)other.data);
 			fail_msg("seed %lu: devices 0 and %u differ", seed, i);
 		}
 		assert_int_equal(w.d[i].ss->alarm, 0);
@@ -1245,7 +1262,8 @@ static void a_conflict_copy_says_whose_and_when(void **state)
 	assert_int_equal(store_lookup(late->f->store, late->root, bytes_str(again), &n), 0);
 	assert_int_equal(count_conflicts(late), 2);
 	/* Renamed or removed: settled. */
-	assert_int_equal(store_rename(late->f->store, late->root, bytes_str(copy), late->root, bytes_str("b.txt"), 0, &ino), 0);
+	assert_int_equal(
+		store_rename(late->f->store, late->root, bytes_str(copy), late->root, bytes_str("b.txt"), 0, &ino), 0);
 	assert_int_equal(count_conflicts(late), 1);
 	assert_int_equal(store_unlink(late->f->store, late->root, bytes_str(again), false, &ino), 0);
 	assert_int_equal(count_conflicts(late), 0);
@@ -1331,8 +1349,12 @@ static void a_mode_and_an_edit_meet_in_one_file(void **state)
 /* ---- rights that another person gives (fusefs/rights.h) ---- */
 
 #define FOREIGN_ID 4242
-static const uint8_t foreign_list[] = "\2\0\0\0" "\1\0\6\0\377\377\377\377" "\2\0\7\0\222\020\0\0" "\4\0\4\0\377\377\377\377"
-				      "\20\0\7\0\377\377\377\377" "\40\0\5\0\377\377\377\377"; /* of user 4242 */
+static const uint8_t foreign_list[] = "\2\0\0\0"
+				      "\1\0\6\0\377\377\377\377"
+				      "\2\0\7\0\222\020\0\0"
+				      "\4\0\4\0\377\377\377\377"
+				      "\20\0\7\0\377\377\377\377"
+				      "\40\0\5\0\377\377\377\377"; /* of user 4242 */
 
 static void rest(struct device *d)
 {
@@ -1350,8 +1372,11 @@ static void open_quiet_world(void)
 static void give_rights(struct device *by, const struct device *of, const char *name)
 {
 	const uint32_t mode = 06775;
-	struct node_new fresh = { .kind = NODE_FILE, .mode = mode, .uid = FOREIGN_ID, .gid = FOREIGN_ID,
-				  .owner = *identity_person(of->party.id) };
+	struct node_new fresh = { .kind = NODE_FILE,
+		.mode = mode,
+		.uid = FOREIGN_ID,
+		.gid = FOREIGN_ID,
+		.owner = *identity_person(of->party.id) };
 	struct store *s = by->f->store;
 	struct node n;
 
@@ -1360,7 +1385,8 @@ static void give_rights(struct device *by, const struct device *of, const char *
 	assert_int_equal(store_setxattr(s, n.ino, "security.capability", bytes_str("cap"), 0), 0);
 	assert_int_equal(store_setxattr(s, n.ino, "trusted.x", bytes_str("x"), 0), 0);
 	assert_int_equal(store_setxattr(s, n.ino, "user.note", bytes_str("note"), 0), 0);
-	assert_int_equal(store_set_acl(s, n.ino, NODE_ACL_ACCESS, bytes_of(foreign_list, sizeof foreign_list - 1), &mode), 0);
+	assert_int_equal(
+		store_set_acl(s, n.ino, NODE_ACL_ACCESS, bytes_of(foreign_list, sizeof foreign_list - 1), &mode), 0);
 }
 
 static struct node look_up(struct device *d, const char *name)
@@ -1420,7 +1446,8 @@ static void rights_of_another_do_not_come_alive_by_a_touch(void **state)
 /* The touch is there first, and the rights are merged in. */
 static void rights_of_another_do_not_come_alive_by_a_merge(void **state)
 {
-	const struct node own = { .mode = 0755, .uid = 1, .gid = 1 }, theirs = { .mode = 06775, .uid = FOREIGN_ID, .gid = FOREIGN_ID };
+	const struct node own = { .mode = 0755, .uid = 1, .gid = 1 },
+			  theirs = { .mode = 06775, .uid = FOREIGN_ID, .gid = FOREIGN_ID };
 	struct node n;
 
 	(void)state;
@@ -1438,7 +1465,9 @@ static void rights_of_another_do_not_come_alive_by_a_merge(void **state)
 			tick(a, 20 * MS);
 		n = look_up(b, "a");
 		assert_int_equal(store_setxattr(b->f->store, n.ino, "trusted.x", bytes_str("x"), 0), 0);
-		assert_int_equal(store_set_acl(b->f->store, n.ino, NODE_ACL_ACCESS, bytes_of(foreign_list, sizeof foreign_list - 1), NULL), 0);
+		assert_int_equal(store_set_acl(b->f->store, n.ino, NODE_ACL_ACCESS,
+					 bytes_of(foreign_list, sizeof foreign_list - 1), NULL),
+			0);
 		assert_int_equal(store_setattr(b->f->store, n.ino, ATTR_MODE | ATTR_UID | ATTR_GID, &theirs, &n), 0);
 		for (unsigned i = 0; i < 5; i++) {
 			tick(b, 1000 * MS);

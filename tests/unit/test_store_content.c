@@ -301,8 +301,7 @@ static void a_writer_faster_than_the_disk_waits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(overwriting_a_block_of_a_large_file_writes_little),
-		cmocka_unit_test(a_writer_faster_than_the_disk_waits),
-		cmocka_unit_test(content_equals_the_model),
+		cmocka_unit_test(a_writer_faster_than_the_disk_waits), cmocka_unit_test(content_equals_the_model),
 		cmocka_unit_test(small_appends_are_joined),
 		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -575,7 +575,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(names_equal_the_model),
 		cmocka_unit_test(an_open_file_outlives_its_name),
-		cmocka_unit_test(a_removed_directory_lives_until_it_is_forgotten), cmocka_unit_test(a_file_without_a_name_can_get_one),
+		cmocka_unit_test(a_removed_directory_lives_until_it_is_forgotten),
+		cmocka_unit_test(a_file_without_a_name_can_get_one),
 		cmocka_unit_test(what_was_born_and_died_leaves_no_trace),
 		cmocka_unit_test(a_sealed_node_leaves_a_tombstone_and_a_safe_save),
 		cmocka_unit_test(a_rename_away_is_remembered_by_the_synced_name_alone),

@@ -44,7 +44,9 @@ static int same_content(void *ctx, struct store_txn *t, const struct node *a, co
 static int last_links(void *ctx, struct tree *tr, const struct node *dir)
 {
 	const struct oracle_node *n = &((const struct world *)ctx)->nodes[dir->id.b[0] - 1];
-	struct node_link l = { .id = n->links[0].id, .parent = n->links[0].parent, .synced_parent = n->links[0].synced_parent };
+	struct node_link l = {
+		.id = n->links[0].id, .parent = n->links[0].parent, .synced_parent = n->links[0].synced_parent
+	};
 
 	l.name = bytes_str(n->links[0].name);
 	return tree_set_links(tr, dir, &l, 1);
@@ -76,8 +78,10 @@ static void apply(struct world *w, const struct oracle_node *r)
 	if (arrived)
 		assert_int_equal(tree_arrived(&tr, &node), 0);
 	for (size_t i = 0; i < r->n_links; i++)
-		links[i] = (struct node_link){ .id = r->links[i].id, .parent = r->links[i].parent,
-					       .synced_parent = r->links[i].synced_parent, .name = bytes_str(r->links[i].name) };
+		links[i] = (struct node_link){ .id = r->links[i].id,
+			.parent = r->links[i].parent,
+			.synced_parent = r->links[i].synced_parent,
+			.name = bytes_str(r->links[i].name) };
 	assert_int_equal(tree_set_links(&tr, &node, links, r->deleted && r->kind != NODE_DIR ? 0 : r->n_links), 0);
 	assert_int_equal(tree_settle(&tr), 0);
 	assert_int_equal(store_commit(&t), 0);
@@ -91,11 +95,12 @@ static void print_world(const struct world *w)
 
 		if (!n->known)
 			continue;
-		fprintf(stderr, "node %u kind %d v%u author %u%s content %u:", n->id.b[0], n->kind, (unsigned)n->version, n->author.b[0],
-			n->deleted ? " deleted" : "", n->content);
+		fprintf(stderr, "node %u kind %d v%u author %u%s content %u:", n->id.b[0], n->kind,
+			(unsigned)n->version, n->author.b[0], n->deleted ? " deleted" : "", n->content);
 		for (size_t k = 0; k < n->n_links; k++)
-			fprintf(stderr, " [link %02x%02x in %u (before %u) as %s]", n->links[k].id.b[0], n->links[k].id.b[1],
-				n->links[k].parent.b[0], n->links[k].synced_parent.b[0], n->links[k].name);
+			fprintf(stderr, " [link %02x%02x in %u (before %u) as %s]", n->links[k].id.b[0],
+				n->links[k].id.b[1], n->links[k].parent.b[0], n->links[k].synced_parent.b[0],
+				n->links[k].name);
 		fprintf(stderr, "\n");
 	}
 }
@@ -121,12 +126,14 @@ static void check(struct world *w)
 			bool shown = err == 0 && l.shown_parent != 0;
 			bool ok = shown == want[i][k].shown;
 			if (ok && shown)
-				ok = id16_equal(&parent.id, &want[i][k].parent) && strlen(want[i][k].name) == l.shown_len &&
+				ok = id16_equal(&parent.id, &want[i][k].parent) &&
+				     strlen(want[i][k].name) == l.shown_len &&
 				     memcmp(l.shown, want[i][k].name, l.shown_len) == 0;
 			if (!ok) {
 				print_world(w);
-				fprintf(stderr, "node %u link %zu: shown %d in %u as %.*s, should be %d in %u as %s\n", n->id.b[0], k, shown,
-					parent.id.b[0], l.shown_len, l.shown, want[i][k].shown, want[i][k].parent.b[0], want[i][k].name);
+				fprintf(stderr, "node %u link %zu: shown %d in %u as %.*s, should be %d in %u as %s\n",
+					n->id.b[0], k, shown, parent.id.b[0], l.shown_len, l.shown, want[i][k].shown,
+					want[i][k].parent.b[0], want[i][k].name);
 			}
 			assert_true(ok);
 		}
@@ -150,7 +157,9 @@ static void world_close(struct world *w)
 
 static struct oracle_node record(unsigned id, enum node_kind kind, uint64_t version, unsigned parent, const char *name)
 {
-	struct oracle_node n = { .id = id_of(id), .kind = kind, .known = true, .version = version, .author = { { 1 } }, .n_links = 1 };
+	struct oracle_node n = {
+		.id = id_of(id), .kind = kind, .known = true, .version = version, .author = { { 1 } }, .n_links = 1
+	};
 
 	n.hash.b[0] = (uint8_t)id;
 	n.hash.b[1] = (uint8_t)version;
@@ -430,7 +439,8 @@ static void other_names_keep_their_extension_and_fit(void **state)
 	assert_string_equal(out, ".profile (abcdef01)");
 	memset(longest, 'x', NODE_MAX_NAME);
 	longest[NODE_MAX_NAME] = 0;
-	memcpy(longest + 230, "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4.txt", 24);
+	memcpy(longest + 230, "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4.txt",
+		24);
 	tree_other_name(bytes_of(longest, 254), &link, 32, out, &len);
 	assert_int_equal(strlen(out), len);
 	assert_true(((uint8_t)out[len - 4 - 35 - 1] & 0xc0) != 0xc0);

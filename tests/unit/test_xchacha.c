@@ -10,7 +10,8 @@
 
 #define MOST (1u << 20)
 
-static const size_t LENGTHS[] = { 0, 1, 63, 64, 65, XCHACHA_LONG - 1, XCHACHA_LONG, XCHACHA_LONG + 1, 16383, 16384, 65537, MOST };
+static const size_t LENGTHS[] = { 0, 1, 63, 64, 65, XCHACHA_LONG - 1, XCHACHA_LONG, XCHACHA_LONG + 1, 16383, 16384,
+	65537, MOST };
 
 struct message {
 	uint8_t key[XCHACHA_KEY_SIZE], nonce[XCHACHA_NONCE_SIZE], tag[XCHACHA_TAG_SIZE];
