@@ -2,7 +2,7 @@
 /*
  * depot: everything that the relay keeps but large chunks: spaces, log entries, records and their history, lines,
  * heads, chunks' rows and small chunks. This header is the interface, with depot_plain.h for the plain protocol;
- * depot_sqlite*.c carry it out with SQLite.
+ * depot_sql.h says how it is carried out.
  *
  * One connection belongs to one thread. There is one writer connection and any number of readers of the same directory:
  *

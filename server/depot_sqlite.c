@@ -4,10 +4,11 @@
  * disk; a process killed at any moment leaves the last commit. The directory is locked by an open-file lock on "lock",
  * which goes with the process.
  */
-#include "server/depot_sqlite.h"
+#include "server/depot_sql.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -86,105 +87,21 @@ static const char schema_3[] =
 /* What brings format i to format i + 1. */
 static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3 };
 
-static const char *const sql[ST_COUNT] = {
-	[ST_BEGIN] = "BEGIN IMMEDIATE",
-	[ST_BEGIN_READ] = "BEGIN",
-	[ST_COMMIT] = "COMMIT",
-	[ST_ROLLBACK] = "ROLLBACK",
-	[ST_SPACE_FIND] = "SELECT no, cursor, versions, entries, retention FROM spaces WHERE id = ?1",
-	[ST_SPACE_ADD] = "INSERT INTO spaces(id, cursor, versions, entries, retention) VALUES(?1, ?2, ?3, ?4, ?5)",
-	[ST_SPACE_SET] = "UPDATE spaces SET cursor = ?2, versions = ?3, entries = ?4, retention = ?5 WHERE no = ?1",
-	[ST_SPACE_OWN] = "UPDATE spaces SET owner = ?2 WHERE no = ?1",
-	[ST_SPACE_BYTES] =
-		"SELECT bytes, CASE WHEN owner = x'' THEN bytes ELSE"
-		" (SELECT sum(o.bytes) FROM spaces o WHERE o.owner = s.owner) END FROM spaces s WHERE no = ?1",
-	[ST_ENTRY_ADD] = "INSERT INTO entries(key, blob) VALUES(?1, ?2)",
-	[ST_ENTRIES] = "SELECT key, blob FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key",
-	[ST_INVITE_ADD] = "INSERT OR IGNORE INTO invites(id, space) VALUES(?1, ?2)",
-	[ST_INVITE_FIND] = "SELECT space FROM invites WHERE id = ?1",
-	[ST_STEP_ADD] = "INSERT INTO steps(key, first_version, versions, first_entry, entries, lines)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-	[ST_STEPS] = "SELECT key, first_version, versions, first_entry, entries, lines FROM steps"
-		     " WHERE key > ?1 AND key < ?2 ORDER BY key",
-	[ST_VERSION_ADD] = "INSERT INTO versions(key, cursor, id, passing, blob) VALUES(?1, ?2, ?3, ?4, ?5)",
-	[ST_VERSIONS] = "SELECT key, cursor, id, passing, expires, blob FROM versions WHERE key >= ?1 AND key < ?2"
-			" ORDER BY key",
-	[ST_VERSION_EXPIRE] = "UPDATE versions SET expires = ?2 WHERE key = ?1",
-	[ST_VERSION_DEL] = "DELETE FROM versions WHERE key = ?1",
-	[ST_VERSIONS_EXPIRED] = "SELECT key, cursor, id, passing, expires, blob FROM versions"
-				" WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2",
-	[ST_RECORD_FIND] = "SELECT number, cursor, passing, hash FROM records WHERE space = ?1 AND id = ?2",
-	[ST_RECORD_SET] = "INSERT INTO records(space, id, number, cursor, passing, hash) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-			  " ON CONFLICT(space, id) DO UPDATE SET number = ?3, cursor = ?4, passing = ?5, hash = ?6",
-	[ST_HEAD_SET] = "INSERT INTO heads(space, device, cursor, blob) VALUES(?1, ?2, ?3, ?4)"
-			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
-	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
-	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum) VALUES(?1, ?2, ?3, ?4, "
-			 "?5, ?6, ?7, ?8)",
-	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
-	[ST_CHUNK_SET] = "UPDATE chunks SET flags = (flags & 2) | ?3 WHERE space = ?1 AND id = ?2",
-	[ST_CHUNK_DEL] = "DELETE FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNKS_STALE] =
-		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
-		" JOIN spaces s ON s.no = c.space WHERE c.refs = 0 AND c.uploaded < ?1 LIMIT ?2",
-	[ST_CHUNKS_UNSYNCED] =
-		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
-		" JOIN spaces s ON s.no = c.space WHERE c.flags & 4 = 0 LIMIT ?1",
-	[ST_CHUNKS_ALL] =
-		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
-		" JOIN spaces s ON s.no = c.space WHERE (c.space, c.id) > (?1, ?2) ORDER BY c.space, c.id LIMIT ?3",
-	[ST_CURRENTS] = "SELECT r.space, r.id, r.number, r.cursor, r.passing, r.hash, v.blob FROM records r"
-			" LEFT JOIN versions v ON v.key = (r.space << 40) + r.number"
-			" WHERE (r.space, r.id) > (?1, ?2) ORDER BY r.space, r.id LIMIT ?3",
-	[ST_BLOB_ADD] = "INSERT INTO blobs(blob) VALUES(?1)",
-	[ST_BLOB_GET] = "SELECT blob FROM blobs WHERE key = ?1",
-	[ST_BLOB_DEL] = "DELETE FROM blobs WHERE key = ?1",
-	[ST_NAMED_ADD] = "INSERT INTO named(space, id, ids) VALUES(?1, ?2, ?3)",
-	[ST_NAMED_GET] = "SELECT ids FROM named WHERE space = ?1 AND id = ?2",
-	[ST_NAMED_DEL] = "DELETE FROM named WHERE space = ?1 AND id = ?2",
-	[ST_SIZES] =
-		"SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
-		" (SELECT coalesce(sum(size), 0) FROM chunks),"
-		" (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
-	[ST_PLAIN_FIND] =
-		"SELECT no, root_key, cursor, generation, min_generation, rewrap, members FROM plain WHERE id = ?1",
-	[ST_PLAIN_ADD] = "INSERT INTO plain(id, cursor, generation, min_generation, rewrap, members, root_key)"
-			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-	[ST_PLAIN_SET] = "UPDATE plain SET cursor = ?2, generation = ?3, min_generation = ?4, rewrap = ?5, members = ?6"
-			 " WHERE id = ?1",
-	[ST_ITEM_SET] = "INSERT INTO items(space, kind, id, cursor, deleted, size, dek, link, object, blob)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(space, kind, id) DO UPDATE SET"
-			" cursor = ?4, deleted = ?5, size = ?6, dek = ?7, link = ?8, object = ?9, blob = ?10",
-	[ST_ITEM_GET] = "SELECT kind, id, cursor, deleted, size, dek, link, object, blob FROM items"
-			" WHERE space = ?1 AND kind = ?2 AND id = ?3",
-	[ST_ITEM_DEK] = "UPDATE items SET dek = ?4 WHERE space = ?1 AND kind = ?2 AND id = ?3",
-	[ST_ITEMS] = "SELECT kind, id, cursor, deleted, size, dek, link, object, blob FROM items WHERE space = ?1"
-		     " AND (cursor, kind, id) > (?2, ?3, ?4) AND cursor <= ?5 AND kind & ?6 ORDER BY cursor, kind, id",
-	[ST_FILES_TO_GARBAGE] = "INSERT OR IGNORE INTO garbage(space, object, since)"
-				" SELECT ?3, object, ?4 FROM items WHERE space = ?1 AND kind = 2 AND link = ?2",
-	[ST_FILES_DEL] = "DELETE FROM items WHERE space = ?1 AND kind = 2 AND link = ?2",
-	[ST_GARBAGE_ADD] = "INSERT OR IGNORE INTO garbage(space, object, since) VALUES(?1, ?2, ?3)",
-	[ST_GARBAGE] = "SELECT space, object FROM garbage WHERE since < ?1 LIMIT ?2",
-	[ST_GARBAGE_DEL] = "DELETE FROM garbage WHERE space = ?1 AND object = ?2",
-	[ST_REVOKE] = "INSERT OR IGNORE INTO revoked(space, cid) VALUES(?1, ?2)",
-	[ST_REVOKED] = "SELECT 1 FROM revoked WHERE space = ?1 AND cid = ?2",
-	[ST_MAIL_ADD] = "INSERT INTO mail(id, mailbox, created, expires, payload) VALUES(?1, ?2, ?3, ?4, ?5)",
-	[ST_MAIL_GET] = "SELECT id, mailbox, created, expires, payload FROM mail WHERE id = ?1",
-	[ST_MAILS] = "SELECT id, mailbox, created, expires, payload FROM mail WHERE mailbox = ?1"
-		     " AND (created, id) > (?2, ?3) AND expires > ?4 ORDER BY created, id LIMIT ?5",
-	[ST_MAIL_DEL] = "DELETE FROM mail WHERE id = ?1",
-	[ST_MAIL_EXPIRE] = "DELETE FROM mail WHERE expires <= ?1",
-	[ST_DEED_ADD] = "INSERT INTO deeds(what, who, at) VALUES(?1, ?2, ?3)",
-	[ST_DEEDS] = "SELECT count(*) FROM deeds WHERE what = ?1 AND who = ?2 AND at > ?3",
-	[ST_DEED_EXPIRE] = "DELETE FROM deeds WHERE at < ?1",
-	[ST_FACT_SET] = "INSERT INTO facts(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2",
-	[ST_FACT_GET] = "SELECT value FROM facts WHERE name = ?1",
+/* A connection. Its statements' `impl` are sqlite3_stmt. */
+struct lite {
+	struct depot d;
+	sqlite3 *db;
+	char *path;
+	int lock_fd; /* writer only; -1 otherwise */
 };
 
-int depot_err(struct depot *s, int rc)
+static struct lite *lite_of(struct depot *s)
 {
-	(void)s;
+	return (struct lite *)s;
+}
+
+static int err_of(int rc)
+{
 	switch (rc & 0xff) {
 	case SQLITE_NOMEM:
 		return ERR_NOMEM;
@@ -211,102 +128,142 @@ int depot_err(struct depot *s, int rc)
 	}
 }
 
-sqlite3_stmt *depot_stmt(struct depot *s, enum stmt st, int *ret_err)
+/* --- statements --- */
+
+static int lite_prepare(struct sql_stmt *q)
 {
-	int rc;
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v3(lite_of(q->s)->db, depot_sql[q->st], -1, SQLITE_PREPARE_PERSISTENT, &st, NULL);
 
-	if (!s->stmts[st]) {
-		rc = sqlite3_prepare_v3(s->db, sql[st], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[st], NULL);
-		if (rc != SQLITE_OK) {
-			*ret_err = depot_err(s, rc);
-			return NULL;
-		}
-	}
-	sqlite3_reset(s->stmts[st]);
-	*ret_err = OK;
-	return s->stmts[st];
-}
-
-int depot_step_row(struct depot *s, sqlite3_stmt *q)
-{
-	int rc = sqlite3_step(q);
-
-	if (rc == SQLITE_ROW)
-		return 1;
-	sqlite3_reset(q);
-	return rc == SQLITE_DONE ? 0 : depot_err(s, rc);
-}
-
-int depot_run(struct depot *s, sqlite3_stmt *q)
-{
-	int n = depot_step_row(s, q);
-
-	sqlite3_reset(q);
-	return n < 0 ? n : OK;
-}
-
-int depot_column_fixed(sqlite3_stmt *q, int i, void *out, size_t n)
-{
-	struct bytes b = depot_column(q, i);
-
-	if (b.len != n)
-		return ERR_CORRUPT;
-	memcpy(out, b.p, n);
+	if (rc != SQLITE_OK)
+		return err_of(rc);
+	q->impl = st;
 	return OK;
 }
 
-static int run_simple(struct depot *s, enum stmt st)
+static void lite_reset(struct sql_stmt *q)
 {
-	int err;
-	sqlite3_stmt *q = depot_stmt(s, st, &err);
-
-	return q ? depot_run(s, q) : err;
+	sqlite3_reset(q->impl);
 }
 
-int depot_begin(struct depot *s)
+static void lite_bind_int(struct sql_stmt *q, int i, int64_t v)
 {
-	return run_simple(s, ST_BEGIN);
+	sqlite3_bind_int64(q->impl, i, v);
 }
 
-int depot_commit(struct depot *s)
+static void lite_bind_bytes(struct sql_stmt *q, int i, const void *p, size_t n, bool text)
 {
-	int err = run_simple(s, ST_COMMIT);
+	if (text)
+		sqlite3_bind_text64(q->impl, i, p, n, SQLITE_STATIC, SQLITE_UTF8);
+	else
+		sqlite3_bind_blob64(q->impl, i, n ? p : "", n, SQLITE_STATIC);
+}
 
-	if (err < 0)
-		depot_rollback(s);
+static int step(sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	sqlite3_reset(st);
+	return rc == SQLITE_DONE ? 0 : err_of(rc);
+}
+
+static int lite_row(struct sql_stmt *q)
+{
+	return step(q->impl);
+}
+
+static int run(sqlite3_stmt *st)
+{
+	int n = step(st);
+
+	sqlite3_reset(st);
+	return n < 0 ? n : OK;
+}
+
+static int lite_run(struct sql_stmt *q, int *ret_changed)
+{
+	int err = run(q->impl);
+
+	if (err == OK && ret_changed)
+		*ret_changed = sqlite3_changes(lite_of(q->s)->db);
 	return err;
 }
 
-void depot_rollback(struct depot *s)
+static int64_t lite_get_int(struct sql_stmt *q, int i)
 {
-	/* After some errors SQLite has already rolled back; then this one fails, which is what is wanted. */
-	if (!sqlite3_get_autocommit(s->db) && run_simple(s, ST_ROLLBACK) < 0)
-		return;
+	return sqlite3_column_int64(q->impl, i);
 }
 
-int depot_begin_read(struct depot *s)
+static struct bytes column(sqlite3_stmt *st, int i)
 {
-	return run_simple(s, ST_BEGIN_READ);
+	const void *p = sqlite3_column_blob(st, i);
+
+	return bytes_of(p, (size_t)sqlite3_column_bytes(st, i));
 }
 
-void depot_end_read(struct depot *s)
+static struct bytes lite_get_bytes(struct sql_stmt *q, int i)
 {
-	depot_rollback(s);
+	return column(q->impl, i);
 }
 
-const struct id16 *depot_id(const struct depot *s)
+static bool lite_is_null(struct sql_stmt *q, int i)
 {
-	return &s->id;
+	return sqlite3_column_type(q->impl, i) == SQLITE_NULL;
 }
 
-static int exec(struct depot *s, const char *text)
+/* --- transactions --- */
+
+static int exec(struct lite *s, const char *text)
 {
 	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? OK : depot_err(s, rc);
+	return rc == SQLITE_OK ? OK : err_of(rc);
 }
 
-static int configure(struct depot *s)
+static int lite_begin(struct depot *s)
+{
+	return exec(lite_of(s), "BEGIN IMMEDIATE");
+}
+
+static int lite_begin_read(struct depot *s)
+{
+	return exec(lite_of(s), "BEGIN");
+}
+
+static void lite_rollback(struct depot *s)
+{
+	/* After some errors SQLite has already rolled back; then this one fails, which is what is wanted. */
+	if (!sqlite3_get_autocommit(lite_of(s)->db) && exec(lite_of(s), "ROLLBACK") < 0)
+		return;
+}
+
+static int lite_commit(struct depot *s)
+{
+	int err = exec(lite_of(s), "COMMIT");
+
+	if (err < 0)
+		lite_rollback(s);
+	return err;
+}
+
+static int lite_disk_bytes(struct depot *s, uint64_t *ret_bytes)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(lite_of(s)->db,
+		"SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()", -1, &st, NULL);
+	int err = rc == SQLITE_OK ? step(st) : err_of(rc);
+
+	if (err > 0)
+		*ret_bytes = (uint64_t)sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return err < 0 ? err : OK;
+}
+
+/* --- the file --- */
+
+static int configure(struct lite *s)
 {
 	int err, on;
 
@@ -323,7 +280,7 @@ static int configure(struct depot *s)
 }
 
 /* From format `from` (0: empty) to this one. */
-static int migrate(struct depot *s, int from)
+static int migrate(struct lite *s, int from)
 {
 	int err = OK;
 
@@ -332,7 +289,7 @@ static int migrate(struct depot *s, int from)
 	return err;
 }
 
-static int upgrade(struct depot *s, int from)
+static int upgrade(struct lite *s, int from)
 {
 	sqlite3_stmt *q = NULL;
 	int err;
@@ -340,40 +297,50 @@ static int upgrade(struct depot *s, int from)
 	if ((err = exec(s, "BEGIN EXCLUSIVE")) < 0 || (err = migrate(s, from)) < 0)
 		return err;
 	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET format = ?1", -1, &q, NULL) != SQLITE_OK)
-		return depot_err(s, sqlite3_errcode(s->db));
+		return err_of(sqlite3_errcode(s->db));
 	sqlite3_bind_int(q, 1, DEPOT_FORMAT);
-	err = depot_run(s, q);
+	err = run(q);
 	sqlite3_finalize(q);
 	return err < 0 ? err : exec(s, "COMMIT");
 }
 
-static int create(struct depot *s)
+static int create(struct lite *s)
 {
 	sqlite3_stmt *q = NULL;
 	int err, rc;
 
 	if ((err = exec(s, "BEGIN EXCLUSIVE")) < 0 || (err = migrate(s, 0)) < 0)
 		return err;
-	s->env->random(s->env->ctx, s->id.b, sizeof s->id.b);
+	s->d.env->random(s->d.env->ctx, s->d.id.b, sizeof s->d.id.b);
 	rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta(id, format, store, boot) VALUES(1, ?1, ?2, '')", -1, &q, NULL);
 	if (rc != SQLITE_OK)
-		return depot_err(s, rc);
+		return err_of(rc);
 	sqlite3_bind_int(q, 1, DEPOT_FORMAT);
-	depot_bind_bytes(q, 2, s->id.b, sizeof s->id.b);
-	err = depot_run(s, q);
+	sqlite3_bind_blob(q, 2, s->d.id.b, sizeof s->d.id.b, SQLITE_STATIC);
+	err = run(q);
 	sqlite3_finalize(q);
 	return err < 0 ? err : exec(s, "COMMIT");
 }
 
+static int read_id(sqlite3_stmt *q, int i, struct id16 *ret_id)
+{
+	struct bytes b = column(q, i);
+
+	if (b.len != sizeof ret_id->b)
+		return ERR_CORRUPT;
+	memcpy(ret_id->b, b.p, b.len);
+	return OK;
+}
+
 /* ERR_NOT_FOUND: an empty database; ERR_VERSION: of a newer format, or not a relay's. */
-static int read_meta(struct depot *s, int *ret_format)
+static int read_meta(struct lite *s, int *ret_format)
 {
 	sqlite3_stmt *q = NULL;
 	int err, tables = 0;
 
 	if (sqlite3_prepare_v2(s->db, "SELECT count(*) FROM sqlite_master", -1, &q, NULL) != SQLITE_OK)
-		return depot_err(s, sqlite3_errcode(s->db));
-	if ((err = depot_step_row(s, q)) > 0)
+		return err_of(sqlite3_errcode(s->db));
+	if ((err = step(q)) > 0)
 		tables = sqlite3_column_int(q, 0);
 	sqlite3_finalize(q);
 	if (err < 0)
@@ -382,11 +349,10 @@ static int read_meta(struct depot *s, int *ret_format)
 		return ERR_NOT_FOUND;
 	if (sqlite3_prepare_v2(s->db, "SELECT format, store FROM meta", -1, &q, NULL) != SQLITE_OK)
 		return ERR_VERSION;
-	err = depot_step_row(s, q);
+	err = step(q);
 	if (err > 0) {
 		*ret_format = sqlite3_column_int(q, 0);
-		err = *ret_format < 1 || *ret_format > DEPOT_FORMAT ? ERR_VERSION
-								    : depot_column_fixed(q, 1, s->id.b, 16);
+		err = *ret_format < 1 || *ret_format > DEPOT_FORMAT ? ERR_VERSION : read_id(q, 1, &s->d.id);
 	} else if (!err) {
 		err = ERR_CORRUPT;
 	}
@@ -394,12 +360,7 @@ static int read_meta(struct depot *s, int *ret_format)
 	return err;
 }
 
-bool depot_same_boot(const struct depot *s)
-{
-	return s->same_boot;
-}
-
-static int note_boot(struct depot *s)
+static int note_boot(struct lite *s)
 {
 	char now[64] = "";
 	sqlite3_stmt *q = NULL;
@@ -411,15 +372,15 @@ static int note_boot(struct depot *s)
 	now[n > 0 ? n : 0] = '\0';
 	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET boot = ?1 WHERE boot <> ?1 OR ?1 = ''", -1, &q, NULL) !=
 		SQLITE_OK)
-		return depot_err(s, sqlite3_errcode(s->db));
+		return err_of(sqlite3_errcode(s->db));
 	sqlite3_bind_text(q, 1, now, -1, SQLITE_STATIC);
-	err = depot_run(s, q);
+	err = run(q);
 	sqlite3_finalize(q);
-	s->same_boot = err == OK && sqlite3_changes(s->db) == 0;
+	s->d.same_boot = err == OK && sqlite3_changes(s->db) == 0;
 	return err;
 }
 
-static int lock_dir(struct depot *s, const char *dir)
+static int lock_dir(struct lite *s, const char *dir)
 {
 	char path[4096];
 
@@ -431,29 +392,64 @@ static int lock_dir(struct depot *s, const char *dir)
 	return flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0 ? ERR_BUSY : OK;
 }
 
-static int open_db(struct depot *s)
+static int open_db(struct lite *s)
 {
 	int rc = sqlite3_open_v2(
 		s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (rc != SQLITE_OK)
-		return depot_err(s, rc);
+		return err_of(rc);
 	return configure(s);
 }
 
-int depot_open(const struct env *env, const char *dir, struct depot **ret_s)
+static const struct depot_engine sqlite_engine;
+
+static struct lite *lite_new(const struct env *env, const char *dir)
 {
-	struct depot *s = calloc(1, sizeof *s);
+	struct lite *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	depot_init(&s->d, &sqlite_engine, env);
+	s->lock_fd = -1;
+	if (asprintf(&s->path, "%s/relay.db", dir) < 0) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void lite_close(struct depot *d)
+{
+	struct lite *s = lite_of(d);
+
+	for (size_t i = 0; i < ST_COUNT; i++)
+		sqlite3_finalize(d->stmts[i].impl);
+	sqlite3_close(s->db);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s->path);
+	free(s);
+}
+
+/* Hands over what was opened, or closes it. */
+static int give(struct lite *s, int err, struct depot **ret_s)
+{
+	if (err < 0)
+		lite_close(&s->d);
+	else
+		*ret_s = &s->d;
+	return err;
+}
+
+int depot_sqlite_open(const struct env *env, const char *dir, struct depot **ret_s)
+{
+	struct lite *s = lite_new(env, dir);
 	int err, format = DEPOT_FORMAT;
 
 	if (!s)
 		return ERR_NOMEM;
-	s->env = env;
-	s->lock_fd = -1;
-	if (asprintf(&s->path, "%s/relay.db", dir) < 0) {
-		s->path = NULL;
-		err = ERR_NOMEM;
-	} else if ((err = lock_dir(s, dir)) == OK && (err = open_db(s)) == OK) {
+	if ((err = lock_dir(s, dir)) == OK && (err = open_db(s)) == OK) {
 		err = read_meta(s, &format);
 		if (err == ERR_NOT_FOUND)
 			err = create(s);
@@ -462,58 +458,61 @@ int depot_open(const struct env *env, const char *dir, struct depot **ret_s)
 		if (err == OK)
 			err = note_boot(s);
 	}
-	if (err < 0) {
-		depot_close(s);
-		return err;
-	}
-	*ret_s = s;
-	return OK;
+	return give(s, err, ret_s);
 }
 
 /* A reader of `dir` as it is now, of this format. */
-int depot_open_beside(const struct env *env, const char *dir, struct depot **ret_s)
+int depot_sqlite_open_beside(const struct env *env, const char *dir, struct depot **ret_s)
 {
-	struct depot *s = calloc(1, sizeof *s);
+	struct lite *s = lite_new(env, dir);
 	int err, format;
 
 	if (!s)
 		return ERR_NOMEM;
-	s->env = env;
-	s->lock_fd = -1;
-	if (asprintf(&s->path, "%s/relay.db", dir) < 0) {
-		s->path = NULL;
-		err = ERR_NOMEM;
-	} else if (access(s->path, F_OK) < 0) {
+	if (access(s->path, F_OK) < 0) {
 		err = err_from_errno(errno);
 	} else if ((err = open_db(s)) == OK && (err = exec(s, "PRAGMA query_only = 1")) == OK) {
 		err = read_meta(s, &format);
 		if (err == OK && format != DEPOT_FORMAT)
 			err = ERR_VERSION;
 	}
-	if (err < 0) {
-		depot_close(s);
-		return err;
-	}
-	*ret_s = s;
-	return OK;
+	return give(s, err, ret_s);
 }
 
-static int copy_into(struct depot *s, const char *path)
+static int lite_open_reader(struct depot *writer, struct depot **ret_s)
+{
+	const struct lite *w = lite_of(writer);
+	struct lite *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ERR_NOMEM;
+	depot_init(&s->d, &sqlite_engine, writer->env);
+	s->lock_fd = -1;
+	s->d.id = writer->id;
+	s->path = strdup(w->path);
+	err = s->path ? open_db(s) : ERR_NOMEM;
+	if (err == OK)
+		err = exec(s, "PRAGMA query_only = 1");
+	return give(s, err, ret_s);
+}
+
+static int copy_into(struct lite *s, const char *path)
 {
 	sqlite3_stmt *q = NULL;
 	int err;
 
 	if (sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &q, NULL) != SQLITE_OK)
-		return depot_err(s, sqlite3_errcode(s->db));
+		return err_of(sqlite3_errcode(s->db));
 	sqlite3_bind_text(q, 1, path, -1, SQLITE_STATIC);
-	err = depot_run(s, q);
+	err = run(q);
 	sqlite3_finalize(q);
 	return err;
 }
 
-int depot_copy(struct depot *s, const char *path)
+static int lite_copy(struct depot *d, const char *path)
 {
-	struct depot copy = { .env = s->env, .lock_fd = -1, .path = (char *)path };
+	struct lite *s = lite_of(d), copy = { .d = { .env = d->env }, .lock_fd = -1, .path = (char *)path };
 	int err, fd;
 
 	if (access(path, F_OK) == 0)
@@ -534,51 +533,37 @@ int depot_copy(struct depot *s, const char *path)
 	return err;
 }
 
-int depot_check(struct depot *s)
+static int lite_check(struct depot *s)
 {
 	sqlite3_stmt *q = NULL;
 	int err;
 
-	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK)
-		return depot_err(s, sqlite3_errcode(s->db));
-	err = depot_step_row(s, q);
+	if (sqlite3_prepare_v2(lite_of(s)->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK)
+		return err_of(sqlite3_errcode(lite_of(s)->db));
+	err = step(q);
 	if (err > 0)
 		err = strcmp((const char *)sqlite3_column_text(q, 0), "ok") == 0 ? OK : ERR_CORRUPT;
 	sqlite3_finalize(q);
 	return err;
 }
 
-int depot_open_reader(struct depot *writer, struct depot **ret_s)
-{
-	struct depot *s = calloc(1, sizeof *s);
-	int err;
-
-	if (!s)
-		return ERR_NOMEM;
-	s->env = writer->env;
-	s->lock_fd = -1;
-	s->id = writer->id;
-	s->path = strdup(writer->path);
-	err = s->path ? open_db(s) : ERR_NOMEM;
-	if (err == OK)
-		err = exec(s, "PRAGMA query_only = 1");
-	if (err < 0) {
-		depot_close(s);
-		return err;
-	}
-	*ret_s = s;
-	return OK;
-}
-
-void depot_close(struct depot *s)
-{
-	if (!s)
-		return;
-	for (size_t i = 0; i < ST_COUNT; i++)
-		sqlite3_finalize(s->stmts[i]);
-	sqlite3_close(s->db);
-	if (s->lock_fd >= 0)
-		close(s->lock_fd);
-	free(s->path);
-	free(s);
-}
+static const struct depot_engine sqlite_engine = {
+	.open_reader = lite_open_reader,
+	.close = lite_close,
+	.copy = lite_copy,
+	.check = lite_check,
+	.begin = lite_begin,
+	.begin_read = lite_begin_read,
+	.commit = lite_commit,
+	.rollback = lite_rollback,
+	.disk_bytes = lite_disk_bytes,
+	.prepare = lite_prepare,
+	.reset = lite_reset,
+	.bind_int = lite_bind_int,
+	.bind_bytes = lite_bind_bytes,
+	.row = lite_row,
+	.run = lite_run,
+	.get_int = lite_get_int,
+	.get_bytes = lite_get_bytes,
+	.is_null = lite_is_null,
+};

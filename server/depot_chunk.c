@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of chunks, small chunks' blobs and the ids that index chunks name. */
+#include "server/depot_sql.h"
+
+enum { FLAG_ADOPTED = 1, FLAG_INDEX = 2, FLAG_DURABLE = 4 };
+
+static struct sql_stmt *stmt_of(struct depot *s, enum stmt st, uint64_t space, const struct id16 *id)
+{
+	struct sql_stmt *q = sql_stmt(s, st);
+
+	sql_bind_uint(q, 1, space);
+	sql_bind_id(q, 2, id);
+	return q;
+}
+
+static void read_chunk(struct sql_stmt *q, int first, struct depot_chunk *c)
+{
+	int64_t flags = sql_int(q, first + 3);
+
+	c->size = sql_uint(q, first);
+	c->refs = sql_uint(q, first + 1);
+	c->row = sql_uint(q, first + 2);
+	c->adopted = flags & FLAG_ADOPTED;
+	c->index = flags & FLAG_INDEX;
+	c->durable = flags & FLAG_DURABLE;
+	c->uploaded = sql_int(q, first + 4);
+	c->summed = sql_fixed(q, first + 5, c->sum.b, sizeof c->sum.b) == OK;
+}
+
+int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c)
+{
+	struct sql_stmt *q = stmt_of(s, ST_CHUNK_FIND, space, id);
+	int err;
+
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	ret_c->id = *id;
+	read_chunk(q, 0, ret_c);
+	sql_done(q);
+	return OK;
+}
+
+static int blob_add(struct depot *s, struct bytes blob, uint64_t *ret_row)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_BLOB_ADD);
+
+	sql_bind_bytes(q, 1, blob.p, blob.len);
+	return sql_run_returning(q, ret_row);
+}
+
+static int named_add(struct depot *s, uint64_t space, const struct id16 *id, struct bytes named)
+{
+	struct sql_stmt *q = stmt_of(s, ST_NAMED_ADD, space, id);
+
+	sql_bind_bytes(q, 3, named.p, named.len);
+	return sql_run(q);
+}
+
+int depot_chunk_put(struct depot *s, uint64_t space, const struct depot_chunk *c, struct bytes blob, struct bytes named)
+{
+	int err, flags = (c->adopted ? FLAG_ADOPTED : 0) | (named.len ? FLAG_INDEX : 0);
+	struct sql_stmt *q;
+	uint64_t row = 0;
+
+	if (blob.len && (err = blob_add(s, blob, &row)) < 0)
+		return err;
+	if (named.len && (err = named_add(s, space, &c->id, named)) < 0)
+		return err;
+	if (c->durable || row)
+		flags |= FLAG_DURABLE;
+	q = stmt_of(s, ST_CHUNK_ADD, space, &c->id);
+	sql_bind_uint(q, 3, c->size);
+	sql_bind_uint(q, 4, c->refs);
+	sql_bind_uint(q, 5, row);
+	sql_bind_int(q, 6, flags);
+	sql_bind_int(q, 7, c->uploaded);
+	sql_bind_bytes(q, 8, c->sum.b, c->summed ? sizeof c->sum.b : 0);
+	return sql_run(q);
+}
+
+static int get_bytes(struct sql_stmt *q, struct buf *out)
+{
+	struct bytes b;
+	int err = sql_row(q);
+
+	if (err <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	b = sql_bytes(q, 0);
+	err = buf_put(out, b.p, b.len);
+	sql_done(q);
+	return err;
+}
+
+int depot_chunk_blob(struct depot *s, uint64_t row, struct buf *ret_blob)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_BLOB_GET);
+
+	sql_bind_uint(q, 1, row);
+	return get_bytes(q, ret_blob);
+}
+
+int depot_chunk_named(struct depot *s, uint64_t space, const struct id16 *id, struct buf *ret_named)
+{
+	return get_bytes(stmt_of(s, ST_NAMED_GET, space, id), ret_named);
+}
+
+int depot_chunk_refs(struct depot *s, uint64_t space, const struct id16 *id, int delta)
+{
+	struct sql_stmt *q = stmt_of(s, ST_CHUNK_REFS, space, id);
+
+	sql_bind_int(q, 3, delta);
+	return sql_run(q);
+}
+
+int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable)
+{
+	struct sql_stmt *q = stmt_of(s, ST_CHUNK_SET, space, id);
+
+	sql_bind_int(q, 3, (adopted ? FLAG_ADOPTED : 0) | (durable ? FLAG_DURABLE : 0));
+	return sql_run(q);
+}
+
+int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c)
+{
+	int err = OK;
+
+	if (c->row) {
+		struct sql_stmt *q = sql_stmt(s, ST_BLOB_DEL);
+
+		sql_bind_uint(q, 1, c->row);
+		err = sql_run(q);
+	}
+	if (err == OK && c->index)
+		err = sql_run(stmt_of(s, ST_NAMED_DEL, space, &c->id));
+	return err < 0 ? err : sql_run(stmt_of(s, ST_CHUNK_DEL, space, &c->id));
+}
+
+static int each_chunk(struct sql_stmt *q, depot_chunk_each *each, void *ctx)
+{
+	int err;
+
+	while ((err = sql_row(q)) > 0) {
+		struct depot_chunk c;
+		struct id16 space;
+
+		read_chunk(q, 2, &c);
+		if ((err = sql_fixed(q, 1, c.id.b, sizeof c.id.b)) < 0 ||
+			(err = sql_fixed(q, 8, space.b, sizeof space.b)) < 0 ||
+			(err = each(ctx, sql_uint(q, 0), &space, &c)))
+			break;
+	}
+	sql_done(q);
+	return err;
+}
+
+int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_each *each, void *ctx)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_CHUNKS_STALE);
+
+	sql_bind_int(q, 1, before);
+	sql_bind_uint(q, 2, n);
+	return each_chunk(q, each, ctx);
+}
+
+int depot_chunks_all(
+	struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each, void *ctx)
+{
+	struct sql_stmt *q = stmt_of(s, ST_CHUNKS_ALL, after_space, after);
+
+	sql_bind_uint(q, 3, n);
+	return each_chunk(q, each, ctx);
+}
+
+int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, void *ctx)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_CHUNKS_UNSYNCED);
+
+	sql_bind_uint(q, 1, n);
+	return each_chunk(q, each, ctx);
+}
+
+int depot_sizes(struct depot *s, struct depot_sizes *ret_z)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_SIZES);
+	int err;
+
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_INTERNAL;
+	ret_z->spaces = sql_uint(q, 0);
+	ret_z->records = sql_uint(q, 1);
+	ret_z->chunks = sql_uint(q, 2);
+	ret_z->chunk_bytes = sql_uint(q, 3);
+	sql_done(q);
+	return s->engine->disk_bytes(s, &ret_z->pages_bytes);
+}

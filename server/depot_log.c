@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of spaces, log entries, invites, steps, versions, records and heads. */
+#include "server/depot_sql.h"
+
+/* The key just after the run first .. first+n-1, not past the space's last key. */
+static int64_t key_end(uint64_t space, uint64_t first, uint64_t n)
+{
+	uint64_t end = n > KEY_MAX - first ? KEY_MAX : first + n;
+
+	return depot_key(space, end);
+}
+
+static uint64_t key_low(int64_t key)
+{
+	return (uint64_t)key & KEY_MAX;
+}
+
+int depot_space_find(struct depot *s, const struct id16 *id, struct depot_space *ret_sp)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_SPACE_FIND);
+	int err;
+
+	sql_bind_id(q, 1, id);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	*ret_sp = (struct depot_space){
+		.no = sql_uint(q, 0),
+		.id = *id,
+		.cursor = sql_uint(q, 1),
+		.versions = sql_uint(q, 2),
+		.entries = sql_uint(q, 3),
+		.retention = sql_uint(q, 4),
+	};
+	sql_done(q);
+	return OK;
+}
+
+int depot_space_create(struct depot *s, struct depot_space *sp)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_SPACE_ADD);
+	int err;
+
+	sql_bind_id(q, 1, &sp->id);
+	sql_bind_uint(q, 2, sp->cursor);
+	sql_bind_uint(q, 3, sp->versions);
+	sql_bind_uint(q, 4, sp->entries);
+	sql_bind_uint(q, 5, sp->retention);
+	if ((err = sql_run_returning(q, &sp->no)) < 0)
+		return err;
+	return sp->no >> (63 - KEY_BITS) ? ERR_NO_SPACE : OK;
+}
+
+int depot_space_update(struct depot *s, const struct depot_space *sp)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_SPACE_SET);
+
+	sql_bind_uint(q, 1, sp->no);
+	sql_bind_uint(q, 2, sp->cursor);
+	sql_bind_uint(q, 3, sp->versions);
+	sql_bind_uint(q, 4, sp->entries);
+	sql_bind_uint(q, 5, sp->retention);
+	return sql_run(q);
+}
+
+int depot_space_own(struct depot *s, uint64_t space, const struct id32 *person)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_SPACE_OWN);
+
+	sql_bind_uint(q, 1, space);
+	sql_bind_bytes(q, 2, person->b, sizeof person->b);
+	return sql_run(q);
+}
+
+int depot_space_bytes(struct depot *s, uint64_t space, uint64_t *ret_bytes, uint64_t *ret_of_owner)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_SPACE_BYTES);
+	int err;
+
+	sql_bind_uint(q, 1, space);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	*ret_bytes = sql_uint(q, 0);
+	*ret_of_owner = sql_uint(q, 1);
+	sql_done(q);
+	return OK;
+}
+
+int depot_entry_put(struct depot *s, uint64_t space, uint64_t seq, struct bytes blob)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_ENTRY_ADD);
+
+	sql_bind_int(q, 1, depot_key(space, seq));
+	sql_bind_bytes(q, 2, blob.p, blob.len);
+	return sql_run(q);
+}
+
+int depot_entries(struct depot *s, uint64_t space, uint64_t from, uint64_t n, depot_entry_each *each, void *ctx)
+{
+	int64_t at = depot_key(space, from), end = key_end(space, from, n);
+	int err, rows;
+
+	if (from > KEY_MAX)
+		return OK;
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_ENTRIES);
+
+		sql_bind_int(q, 1, at);
+		sql_bind_int(q, 2, end);
+		sql_bind_int(q, 3, SQL_PAGE);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			at = sql_int(q, 0) + 1;
+			if ((err = each(ctx, key_low(at - 1), sql_bytes(q, 1))))
+				break;
+		}
+		sql_done(q);
+	} while (err == OK && rows == SQL_PAGE);
+	return err;
+}
+
+int depot_invite_put(struct depot *s, const struct id16 *invite, const struct id16 *space)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_INVITE_ADD);
+
+	sql_bind_id(q, 1, invite);
+	sql_bind_id(q, 2, space);
+	return sql_run(q);
+}
+
+int depot_invite_find(struct depot *s, const struct id16 *invite, struct id16 *ret_space)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_INVITE_FIND);
+	int err;
+
+	sql_bind_id(q, 1, invite);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	err = sql_fixed(q, 0, ret_space->b, sizeof ret_space->b);
+	sql_done(q);
+	return err;
+}
+
+int depot_step_put(struct depot *s, uint64_t space, const struct depot_step *step)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_STEP_ADD);
+
+	if (step->cursor >= KEY_MAX)
+		return ERR_RANGE;
+	sql_bind_int(q, 1, depot_key(space, step->cursor));
+	sql_bind_uint(q, 2, step->first_version);
+	sql_bind_uint(q, 3, step->versions);
+	sql_bind_uint(q, 4, step->first_entry);
+	sql_bind_uint(q, 5, step->entries);
+	sql_bind_bytes(q, 6, step->lines.p, step->lines.len);
+	return sql_run(q);
+}
+
+static int give_step(struct sql_stmt *q, depot_step_each *each, void *ctx)
+{
+	struct depot_step step = {
+		.cursor = key_low(sql_int(q, 0)),
+		.first_version = sql_uint(q, 1),
+		.versions = sql_uint(q, 2),
+		.first_entry = sql_uint(q, 3),
+		.entries = sql_uint(q, 4),
+		.lines = sql_bytes(q, 5),
+	};
+
+	return each(ctx, &step);
+}
+
+int depot_steps(struct depot *s, uint64_t space, uint64_t since, depot_step_each *each, void *ctx)
+{
+	int64_t after = depot_key(space, since);
+	int err, rows;
+
+	if (since > KEY_MAX)
+		return OK;
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_STEPS);
+
+		sql_bind_int(q, 1, after);
+		sql_bind_int(q, 2, depot_key(space, KEY_MAX));
+		sql_bind_int(q, 3, SQL_PAGE);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			after = sql_int(q, 0);
+			if ((err = give_step(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+	} while (err == OK && rows == SQL_PAGE);
+	return err;
+}
+
+static int record_set(struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_RECORD_SET);
+
+	sql_bind_uint(q, 1, space);
+	sql_bind_id(q, 2, &v->id);
+	sql_bind_uint(q, 3, v->number);
+	sql_bind_uint(q, 4, v->cursor);
+	sql_bind_int(q, 5, v->passing);
+	sql_bind_bytes(q, 6, hash->b, sizeof hash->b);
+	return sql_run(q);
+}
+
+int depot_version_put(struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_VERSION_ADD);
+	int err;
+
+	if (v->number >= KEY_MAX)
+		return ERR_RANGE;
+	sql_bind_int(q, 1, depot_key(space, v->number));
+	sql_bind_uint(q, 2, v->cursor);
+	sql_bind_id(q, 3, &v->id);
+	sql_bind_int(q, 4, v->passing);
+	sql_bind_bytes(q, 5, v->blob.p, v->blob.len);
+	err = sql_run(q);
+	return err < 0 ? err : record_set(s, space, v, hash);
+}
+
+static int give_version(struct sql_stmt *q, depot_version_each *each, void *ctx)
+{
+	struct depot_version v = {
+		.number = key_low(sql_int(q, 0)),
+		.cursor = sql_uint(q, 1),
+		.passing = sql_int(q, 3) != 0,
+		.current = sql_is_null(q, 4),
+		.blob = sql_bytes(q, 5),
+	};
+	int err = sql_fixed(q, 2, v.id.b, sizeof v.id.b);
+
+	return err < 0 ? err : each(ctx, sql_uint(q, 0) >> KEY_BITS, &v);
+}
+
+int depot_versions(struct depot *s, uint64_t space, uint64_t first, uint64_t n, depot_version_each *each, void *ctx)
+{
+	int64_t at = depot_key(space, first), end = key_end(space, first, n);
+	int err, rows;
+
+	if (!n)
+		return OK;
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_VERSIONS);
+
+		sql_bind_int(q, 1, at);
+		sql_bind_int(q, 2, end);
+		sql_bind_int(q, 3, SQL_PAGE);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			at = sql_int(q, 0) + 1;
+			if ((err = give_version(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+	} while (err == OK && rows == SQL_PAGE);
+	return err;
+}
+
+int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_version_each *each, void *ctx)
+{
+	int64_t expires = INT64_MIN, key = 0;
+	uint64_t rows, page;
+	int err;
+
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_VERSIONS_EXPIRED);
+
+		page = n < SQL_PAGE ? n : SQL_PAGE;
+		sql_bind_int(q, 1, now);
+		sql_bind_int(q, 2, expires);
+		sql_bind_int(q, 3, key);
+		sql_bind_uint(q, 4, page);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			key = sql_int(q, 0);
+			expires = sql_int(q, 4);
+			if ((err = give_version(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+		n -= rows;
+	} while (err == OK && n && rows == page);
+	return err;
+}
+
+int depot_version_expire(struct depot *s, uint64_t space, uint64_t number, int64_t expires)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_VERSION_EXPIRE);
+
+	sql_bind_int(q, 1, depot_key(space, number));
+	sql_bind_int(q, 2, expires);
+	return sql_run(q);
+}
+
+int depot_version_remove(struct depot *s, uint64_t space, uint64_t number)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_VERSION_DEL);
+
+	sql_bind_int(q, 1, depot_key(space, number));
+	return sql_run(q);
+}
+
+int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_record *ret_r)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_RECORD_FIND);
+	int err;
+
+	sql_bind_uint(q, 1, space);
+	sql_bind_id(q, 2, id);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	ret_r->number = sql_uint(q, 0);
+	ret_r->cursor = sql_uint(q, 1);
+	ret_r->passing = sql_int(q, 2) != 0;
+	err = sql_fixed(q, 3, ret_r->hash.b, sizeof ret_r->hash.b);
+	sql_done(q);
+	return err;
+}
+
+int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n,
+	depot_current_each *each, void *ctx)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_CURRENTS);
+	int err;
+
+	sql_bind_uint(q, 1, after_space);
+	sql_bind_id(q, 2, after);
+	sql_bind_uint(q, 3, n);
+	while ((err = sql_row(q)) > 0) {
+		struct depot_version v = { .number = sql_uint(q, 2),
+			.cursor = sql_uint(q, 3),
+			.current = true,
+			.passing = sql_int(q, 4) != 0,
+			.blob = sql_bytes(q, 6) };
+		struct id32 hash;
+
+		if ((err = sql_fixed(q, 1, v.id.b, sizeof v.id.b)) < 0 ||
+			(err = sql_fixed(q, 5, hash.b, sizeof hash.b)) < 0 ||
+			(err = each(ctx, sql_uint(q, 0), &v, &hash)))
+			break;
+	}
+	sql_done(q);
+	return err;
+}
+
+int depot_head_put(struct depot *s, uint64_t space, const struct id32 *device, uint64_t cursor, struct bytes blob)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_HEAD_SET);
+
+	sql_bind_uint(q, 1, space);
+	sql_bind_bytes(q, 2, device->b, sizeof device->b);
+	sql_bind_uint(q, 3, cursor);
+	sql_bind_bytes(q, 4, blob.p, blob.len);
+	return sql_run(q);
+}
+
+int depot_heads(struct depot *s, uint64_t space, depot_head_each *each, void *ctx)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_HEADS);
+	int err;
+
+	sql_bind_uint(q, 1, space);
+	while ((err = sql_row(q)) > 0) {
+		struct id32 device;
+
+		if ((err = sql_fixed(q, 0, device.b, sizeof device.b)) < 0 ||
+			(err = each(ctx, &device, sql_uint(q, 1), sql_bytes(q, 2))))
+			break;
+	}
+	sql_done(q);
+	return err;
+}
