@@ -159,9 +159,12 @@ void job_queue_release(struct job_queue *q)
 	pthread_mutex_destroy(&q->lock);
 }
 
-void job_queue_put(struct job_queue *q, struct job *j)
+bool job_queue_put(struct job_queue *q, struct job *j)
 {
+	bool first;
+
 	pthread_mutex_lock(&q->lock);
+	first = !q->first;
 	j->next = NULL;
 	if (q->last)
 		q->last->next = j;
@@ -171,6 +174,7 @@ void job_queue_put(struct job_queue *q, struct job *j)
 	q->count++;
 	pthread_cond_signal(&q->filled);
 	pthread_mutex_unlock(&q->lock);
+	return first;
 }
 
 struct job *job_queue_take(struct job_queue *q)

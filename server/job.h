@@ -120,7 +120,7 @@ struct job_queue {
 
 void job_queue_init(struct job_queue *q);
 void job_queue_release(struct job_queue *q); /* must be empty */
-void job_queue_put(struct job_queue *q, struct job *j);
+bool job_queue_put(struct job_queue *q, struct job *j); /* whether it was empty: who takes all of it must be woken */
 struct job *job_queue_take(struct job_queue *q);     /* waits; NULL once closed and empty */
 struct job *job_queue_take_all(struct job_queue *q); /* does not wait; a list by next, or NULL */
 void job_queue_close(struct job_queue *q);

@@ -148,14 +148,16 @@ static int explain_listen(const char *where, int err)
 	}
 }
 
-static void set_limits(void)
+/* Room for all connections. No more either: the network library sets 20 bytes aside for each file that may be open. */
+static void set_limits(const struct config *c)
 {
+	const rlim_t wanted = 65536 + c->limits.connections;
 	struct rlimit files;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != wanted) {
+		files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
 		if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-			log_warn("cannot raise the limit of open files");
+			log_warn("cannot set the limit of open files");
 	}
 	umask(077);
 }
@@ -287,7 +289,7 @@ int main(int argc, char **argv)
 	if (status < 0) {
 		signal(SIGPIPE, SIG_IGN);
 		allocator_keep_blocks();
-		set_limits();
+		set_limits(c);
 		if (crypto_init() < 0) {
 			fprintf(stderr, "coffer-relay: the cryptographic library does not start\n");
 			config_free(c);

@@ -30,8 +30,8 @@ static void job_came_back(void *ctx, struct job *j)
 {
 	struct net *n = ctx;
 
-	job_queue_put(&n->done, j);
-	lws_cancel_service(n->lws);
+	if (job_queue_put(&n->done, j))
+		lws_cancel_service(n->lws);
 }
 
 struct late {
@@ -188,10 +188,12 @@ static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void
 
 static void adopt(struct net *n, int fd)
 {
+	unsigned gone_ms = NET_GONE_SECONDS * 1000;
 	int one = 1;
 
 	/* Answers are written whole; nothing is gained by waiting for more. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &gone_ms, sizeof gone_ms);
 	lws_adopt_socket_vhost(n->vhost, fd); /* closes it on failure */
 }
 
@@ -237,6 +239,9 @@ void net_dispatch(struct net *n, struct job *j)
 		writer_put(n->writer, j);
 }
 
+/* libwebsockets would ping each client in a list that it walks at every connection; keep-alives and TCP_USER_TIMEOUT do. */
+static const lws_retry_bo_t no_pings;
+
 static int make_vhost(struct net *n, const char *name, struct lws_vhost **ret_v)
 {
 	const struct config *c = relay_config(n->relay);
@@ -248,6 +253,7 @@ static int make_vhost(struct net *n, const char *name, struct lws_vhost **ret_v)
 		.keepalive_timeout = 60,
 		.timeout_secs_ah_idle = 10,
 		.alpn = "http/1.1",
+		.retry_and_idle_policy = &no_pings,
 	};
 
 	if (*c->server.tls_certificate) {
@@ -270,7 +276,7 @@ static int start_lws(struct net *n)
 			LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_LIBEV,
 		.foreign_loops = (void **)&n->loop,
 		.pt_serv_buf_size = 65536,
-		.fd_limit_per_thread = (unsigned)c->limits.connections + 1024,
+		/* No fd_limit_per_thread: with one below the limit of open files, libwebsockets walks all sockets to find one. */
 		/* UCANs travel in a header. The pool of header tables is left at its standard, one for each connection, made when needed: with
 		 * fewer, whoever sends half a header on as many sockets keeps all others out. */
 		.max_http_header_data = 32768,
@@ -328,8 +334,8 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	n->next_id = 1;
 	n->listener = *listener;
 	job_queue_init(&n->done);
-	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = peers_new(&n->peers)) < 0 ||
-		(err = peers_new(&n->senders)) < 0 || (err = start_lws(n)) < 0 ||
+	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = mailboxes_new(&n->mailboxes)) < 0 ||
+		(err = peers_new(&n->peers)) < 0 || (err = peers_new(&n->senders)) < 0 || (err = start_lws(n)) < 0 ||
 		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
 		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0 ||
 		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0) {
@@ -441,6 +447,7 @@ void net_free(struct net *n)
 		free(l);
 	}
 	hub_free(n->hub);
+	mailboxes_free(n->mailboxes);
 	peers_free(n->peers);
 	peers_free(n->senders);
 	job_queue_release(&n->done);

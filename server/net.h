@@ -18,12 +18,14 @@
 #include <stdatomic.h>
 #include "server/hub.h"
 #include "server/listener.h"
+#include "server/mailbox.h"
 #include "server/peers.h"
 #include "server/reader.h"
 #include "server/relay.h"
 
 #define NET_BUCKETS 4096
 #define NET_MAX_ACCEPTS 64 /* in a row, before others get their turn */
+#define NET_GONE_SECONDS 300 /* a client that acknowledges nothing of what it is sent for so long is cut off */
 
 struct conn;
 struct request;
@@ -48,6 +50,7 @@ struct net {
 	struct ev_timer timer;        /* once a second */
 	struct listener listener;
 	struct lws *accepting[LISTENER_MAX];
+	struct mailboxes *mailboxes; /* WebSocket connections */
 	struct peers *peers;   /* sockets, by the address they come from */
 	struct peers *senders; /* WebSocket connections and in_bytes, by the client's address */
 	bool full;                   /* no descriptors left: nothing is accepted until the next tick */

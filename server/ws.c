@@ -38,7 +38,8 @@ struct conn {
 	bool counted; /* among those of its address */
 	struct peer *peer;
 	struct caller *caller; /* NULL before authentication */
-	bool auth_waits;       /* `in` holds the auth message until the issuers' keys change; the socket is not read */
+	struct mailbox_seat seat;
+	bool auth_waits; /* `in` holds the auth message until the issuers' keys change; the socket is not read */
 	struct subscriber subscriber;
 	struct buf in;
 	int64_t in_since; /* its first piece */
@@ -55,7 +56,8 @@ struct conn {
 	bool paused;            /* the socket is not read */
 	uint64_t writes_sent, writes_done;
 	struct job *reads, *reads_last; /* waiting */
-	bool reading;                   /* a read is under way */
+	size_t reading;                 /* under way: one read, or any number of writes that have their turn */
+	bool turn_of_writes;            /* if any */
 	struct job *parked;             /* a read that waits for room */
 };
 
@@ -148,16 +150,6 @@ static void conn_revoked(void *ctx, const struct id16 *space)
 		conn_send(ctx, message_take(&b));
 }
 
-static size_t count_address(const struct net *n, const char *addr)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < NET_BUCKETS; i++)
-		for (const struct conn *c = n->conns[i]; c; c = c->next)
-			count += c->counted && strcmp(c->addr, addr) == 0;
-	return count;
-}
-
 static int conn_open(struct conn **slot, struct lws *wsi)
 {
 	struct net *n = lws_context_user(lws_get_context(wsi));
@@ -170,11 +162,8 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 		return -1;
 	c->counted = net_address(wsi, c->addr, sizeof c->addr);
 	if (n->draining || n->n_conns >= limits->limits.connections ||
-		(c->counted && count_address(n, c->addr) >= limits->limits.connections_per_address)) {
-		free(c);
-		return -1;
-	}
-	if (peers_open(n->senders, c->addr, 0, &c->peer) < 0) {
+		peers_open(n->senders, c->addr, c->counted ? limits->limits.connections_per_address : 0, &c->peer) <
+			0) {
 		free(c);
 		return -1;
 	}
@@ -234,6 +223,7 @@ static void conn_free(struct conn *c)
 	struct job *j;
 
 	*at = c->next;
+	mailbox_leave(&c->seat);
 	n->n_conns--;
 	live_leave(n, &c->subscriber);
 	while ((j = c->reads)) {
@@ -267,18 +257,25 @@ static void send_error(struct conn *c, struct bytes id, const char *code, const 
 		conn_send(c, message_take(&b));
 }
 
-static void start_read(struct conn *c)
+/* The writer keeps the order, so that writes go to it at once, and into one transaction; a read waits for those before it. */
+static bool may_start(const struct conn *c, const struct job *j)
 {
-	struct job *j = c->reads;
+	return j->order <= c->writes_done && (!c->reading || (c->turn_of_writes && j->method->lane == LANE_TURN));
+}
 
-	if (c->reading || !j || j->order > c->writes_done)
-		return;
-	c->reads = j->next;
-	if (!c->reads)
-		c->reads_last = NULL;
-	j->next = NULL;
-	c->reading = true;
-	net_dispatch(c->net, j);
+static void start_reads(struct conn *c)
+{
+	struct job *j;
+
+	while ((j = c->reads) && may_start(c, j)) {
+		c->reads = j->next;
+		if (!c->reads)
+			c->reads_last = NULL;
+		j->next = NULL;
+		c->reading++;
+		c->turn_of_writes = j->method->lane == LANE_TURN;
+		net_dispatch(c->net, j);
+	}
 }
 
 static void enqueue(struct conn *c, struct job *j)
@@ -295,7 +292,7 @@ static void enqueue(struct conn *c, struct job *j)
 		else
 			c->reads = j;
 		c->reads_last = j;
-		start_read(c);
+		start_reads(c);
 	}
 	flow_control(c);
 }
@@ -323,6 +320,7 @@ static const char *refresh(struct conn *c, struct bytes text)
 	fresh->plain = a.plain;
 	caller_unref(c->caller);
 	c->caller = fresh;
+	mailboxes_join(c->net->mailboxes, &c->seat, &a.plain.mailbox, c);
 	return NULL;
 }
 
@@ -398,14 +396,15 @@ static void replace_oldest(struct conn *c)
 	struct conn *oldest = NULL;
 	size_t count = 0;
 
-	for (size_t i = 0; i < NET_BUCKETS; i++)
-		for (struct conn *o = c->net->conns[i]; o; o = o->next) {
-			if (!o->caller || o->close_code || !id32_equal(&o->caller->device, &c->caller->device))
-				continue;
-			count++;
-			if (!oldest || o->id < oldest->id)
-				oldest = o;
-		}
+	for (struct mailbox_seat *s = mailboxes_first(c->net->mailboxes, &c->seat.mailbox); s; s = mailbox_next(s)) {
+		struct conn *o = s->owner;
+
+		if (o->close_code || !id32_equal(&o->caller->device, &c->caller->device))
+			continue;
+		count++;
+		if (!oldest || o->id < oldest->id)
+			oldest = o;
+	}
 	if (count > config_of(c)->limits.connections_per_device)
 		conn_close(oldest, CLOSE_SLOW, "replaced by a newer connection");
 }
@@ -417,10 +416,11 @@ static bool mailbox_is_full(const struct conn *c)
 
 	if (!c->caller->plain.trusted)
 		return false;
-	for (size_t i = 0; i < NET_BUCKETS; i++)
-		for (const struct conn *o = c->net->conns[i]; o; o = o->next)
-			count += o->caller && !o->close_code && o->caller->plain.trusted &&
-				 id32_equal(&o->caller->plain.mailbox, &c->caller->plain.mailbox);
+	for (struct mailbox_seat *s = mailboxes_first(c->net->mailboxes, &c->seat.mailbox); s; s = mailbox_next(s)) {
+		const struct conn *o = s->owner;
+
+		count += !o->close_code && o->caller->plain.trusted;
+	}
 	return count > WS_MAX_PER_MAILBOX;
 }
 
@@ -443,6 +443,7 @@ static void take_caller(struct conn *c, const struct auth *a)
 	}
 	c->caller->plain = a->plain;
 	c->subscriber.device = a->device;
+	mailboxes_join(c->net->mailboxes, &c->seat, &a->plain.mailbox, c);
 	if (mailbox_is_full(c))
 		conn_close(c, CLOSE_TOO_MANY, "too many connections");
 	else if (!a->plain.trusted)
@@ -510,10 +511,8 @@ void ws_tell_mailbox(struct net *n, const struct id32 *mailbox)
 		buf_release(&b);
 		return;
 	}
-	for (size_t i = 0; i < NET_BUCKETS; i++)
-		for (struct conn *c = n->conns[i]; c; c = c->next)
-			if (c->caller && !c->close_code && id32_equal(&c->caller->plain.mailbox, mailbox))
-				conn_deliver(c, m);
+	for (struct mailbox_seat *s = mailboxes_first(n->mailboxes, mailbox); s; s = mailbox_next(s))
+		conn_deliver(s->owner, m);
 	message_unref(m);
 }
 
@@ -631,7 +630,7 @@ void ws_done(struct net *n, struct job *j)
 
 	if (!c || c->close_code) {
 		if (c && j->method->lane != LANE_WRITE)
-			c->reading = false;
+			c->reading--;
 		job_ends(n, j);
 		return;
 	}
@@ -650,9 +649,9 @@ void ws_done(struct net *n, struct job *j)
 	if (j->method->lane == LANE_WRITE)
 		c->writes_done++;
 	else
-		c->reading = false;
+		c->reading--;
 	job_ends(n, j);
-	start_read(c);
+	start_reads(c);
 	flow_control(c);
 }
 

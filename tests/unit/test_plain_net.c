@@ -104,13 +104,11 @@ static void make_space(struct scene *x, struct rpc_client *c)
 	call_ok(c, "space.create", &b, &e);
 }
 
-static void push(struct scene *x, struct rpc_client *c, const char *ucan, const char *blob, uint64_t expected)
+static void begin_push(struct buf *b, struct cbor_enc *ret_e, const char *ucan, const char *blob, uint64_t expected)
 {
-	struct buf b;
 	struct cbor_enc e;
 
-	(void)x;
-	begin(&b, &e, ucan, 1);
+	begin(b, &e, ucan, 1);
 	cbor_put_text(&e, "changes");
 	cbor_put_array(&e, 1);
 	cbor_put_map(&e, blob ? 3 : 2);
@@ -122,7 +120,32 @@ static void push(struct scene *x, struct rpc_client *c, const char *ucan, const 
 		cbor_put_text(&e, "blob");
 		cbor_put_bytes(&e, blob, strlen(blob));
 	}
+	*ret_e = e;
+}
+
+static void push(struct scene *x, struct rpc_client *c, const char *ucan, const char *blob, uint64_t expected)
+{
+	struct buf b;
+	struct cbor_enc e;
+
+	(void)x;
+	begin_push(&b, &e, ucan, blob, expected);
 	call_ok(c, "push", &b, &e);
+}
+
+/* The space from its beginning, as subscribe and pull want it. */
+static void put_spaces(struct cbor_enc *e, const char *ucan)
+{
+	cbor_put_map(e, 1);
+	cbor_put_text(e, "spaces");
+	cbor_put_array(e, 1);
+	cbor_put_map(e, 3);
+	cbor_put_text(e, "id");
+	cbor_put_text(e, SPACE);
+	cbor_put_text(e, "ucan");
+	cbor_put_text(e, ucan);
+	cbor_put_text(e, "since");
+	cbor_put_uint(e, 0);
 }
 
 static void subscribe(struct rpc_client *c, const char *ucan)
@@ -130,16 +153,7 @@ static void subscribe(struct rpc_client *c, const char *ucan)
 	struct buf b = BUF_INIT(FRAME_MAX);
 	struct cbor_enc e = cbor_enc_init(&b);
 
-	cbor_put_map(&e, 1);
-	cbor_put_text(&e, "spaces");
-	cbor_put_array(&e, 1);
-	cbor_put_map(&e, 3);
-	cbor_put_text(&e, "id");
-	cbor_put_text(&e, SPACE);
-	cbor_put_text(&e, "ucan");
-	cbor_put_text(&e, ucan);
-	cbor_put_text(&e, "since");
-	cbor_put_uint(&e, 0);
+	put_spaces(&e, ucan);
 	call_ok(c, "subscribe", &b, &e);
 }
 
@@ -296,6 +310,56 @@ static void others_are_told_and_nobody_else(void **state)
 	assert_int_equal(b.notices.len, 0);
 	rpc_close(&a);
 	rpc_close(&b);
+}
+
+static void ask(struct rpc_client *c, const char *method, struct buf *params, struct cbor_enc *e)
+{
+	assert_int_equal(cbor_enc_end(e), 0);
+	rpc_send_request(c, method, buf_bytes(params));
+	buf_release(params);
+}
+
+static void expect_answer(struct rpc_client *c, unsigned id)
+{
+	struct reply r = rpc_reply(c);
+	char text[16];
+
+	snprintf(text, sizeof text, "%u", id);
+	assert_false(r.f.is_error);
+	if (!cbor_text_is(r.f.id, text))
+		fail_msg("%.*s answered before %s", (int)r.f.id.len, (const char *)r.f.id.p, text);
+	reply_release(&r);
+}
+
+/* Each push stands on the one before it, and none waits for an answer. */
+static void requests_are_answered_in_their_order(void **state)
+{
+	enum { PUSHES = 40, PULL_AT = 20 };
+	struct scene *x = *state;
+	struct rpc_client a;
+	struct buf params;
+	struct cbor_enc e;
+	unsigned first;
+	uint64_t cursor = 0;
+
+	come(x, &a, &x->alice, "alice");
+	make_space(x, &a);
+	first = a.next_id;
+	for (unsigned i = 0; i <= PUSHES; i++) {
+		if (i == PULL_AT) {
+			params = (struct buf)BUF_INIT(FRAME_MAX);
+			e = cbor_enc_init(&params);
+			put_spaces(&e, x->ua);
+			ask(&a, "pull", &params, &e);
+		} else {
+			begin_push(&params, &e, x->ua, "text", cursor++);
+			ask(&a, "push", &params, &e);
+		}
+	}
+	for (unsigned i = 0; i <= PUSHES; i++)
+		expect_answer(&a, first + i);
+	push(x, &a, x->ua, "last", cursor);
+	rpc_close(&a);
 }
 
 /* More than a connection may say at once: the rest is dropped, so that those who listen are not drowned. */
@@ -466,6 +530,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(tokens_open_and_close),
 		TEST(others_are_told_and_nobody_else),
+		TEST(requests_are_answered_in_their_order),
 		TEST(who_talks_too_much_is_not_repeated),
 		TEST(a_letter_is_announced),
 		TEST(files_are_refused_in_the_protocols_words),

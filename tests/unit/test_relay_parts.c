@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "server/hub.h"
 #include "server/limits.h"
+#include "server/mailbox.h"
 #include "tests/lib/relay_bench.h"
 
 #define SECOND 1000000000ll
@@ -229,6 +230,39 @@ static void test_chunk_files(void **state)
 	relay_bench_close(&r);
 }
 
+static size_t count_seats(const struct mailboxes *m, const struct id32 *mailbox)
+{
+	size_t n = 0;
+
+	for (struct mailbox_seat *s = mailboxes_first(m, mailbox); s; s = mailbox_next(s))
+		n += s->owner == s;
+	return n;
+}
+
+static void test_mailboxes(void **state)
+{
+	const struct id32 one = { .b = { 1, 2, 3 } }, two = { .b = { 1, 2, 4 } }; /* of one bucket */
+	struct mailbox_seat s[5] = { 0 };
+	struct mailboxes *m;
+
+	(void)state;
+	assert_int_equal(mailboxes_new(&m), 0);
+	assert_null(mailboxes_first(m, &one));
+	for (size_t i = 0; i < 5; i++)
+		mailboxes_join(m, &s[i], i % 2 ? &two : &one, &s[i]);
+	assert_int_equal(count_seats(m, &one), 3);
+	assert_int_equal(count_seats(m, &two), 2);
+	mailboxes_join(m, &s[0], &two, &s[0]); /* leaves the other */
+	assert_int_equal(count_seats(m, &one), 2);
+	assert_int_equal(count_seats(m, &two), 3);
+	for (size_t i = 0; i < 5; i++) {
+		mailbox_leave(&s[i]);
+		mailbox_leave(&s[i]);
+		assert_int_equal(count_seats(m, &one) + count_seats(m, &two), 4 - i);
+	}
+	mailboxes_free(m);
+}
+
 static void test_directory_in_use(void **state)
 {
 	struct relay_bench r;
@@ -248,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_misses_back_off),
 		cmocka_unit_test(test_hub),
 		cmocka_unit_test(test_chunk_files),
+		cmocka_unit_test(test_mailboxes),
 		cmocka_unit_test(test_directory_in_use),
 	};
 
