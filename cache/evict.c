@@ -41,10 +41,13 @@ static int may_go(struct store *s, const struct chunk_row *c, bool *ret)
 		return err;
 	for (uint64_t owner = 0; (err = index_chunk_used(s->index, c->row, &owner)) == 0;) {
 		struct node n;
+		bool pinned = false;
 		err = index_node_get(s->index, owner, &n);
+		if (err == 0)
+			err = pin_has(s, &n, &pinned);
 		if (err < 0 && err != ERR_NOT_FOUND)
 			return err;
-		if (err == 0 && ((n.flags & NODE_PINNED) || n.change != 0 || holds_has(&s->holds, owner)))
+		if (err == 0 && (pinned || n.change != 0 || holds_has(&s->holds, owner)))
 			return 0;
 	}
 	if (err == ERR_NOT_FOUND)
@@ -87,9 +90,10 @@ static int evict_node(struct store_txn *t, uint64_t ino, uint64_t *freed)
 		return err;
 	if (n.kind != NODE_FILE)
 		return n.kind == NODE_DIR ? ERR_IS_DIR : ERR_INVALID;
-	if ((n.flags & NODE_PINNED) || holds_has(&t->s->holds, ino))
-		return ERR_BUSY;
 	bool busy = false;
+	err = pin_has(t->s, &n, &busy);
+	if (err < 0 || busy || holds_has(&t->s->holds, ino))
+		return err < 0 ? err : ERR_BUSY;
 	uint64_t last = 0;
 	for (uint64_t at = 0; (err = index_extent_next(t->s->index, ino, at, &p)) == 0; at = p.off + p.len) {
 		bool kept = false;

@@ -39,13 +39,14 @@ enum node_flag {
 	NODE_ORPHAN =
 		1u << 1, /* no shown link; kept while open (purged at the next start), while dirty, or as tombstone */
 	NODE_UNKNOWN = 1u << 2,  /* named by another record as parent, but its own record has not arrived */
-	NODE_PINNED = 1u << 3,   /* content is kept here */
+	NODE_PINNED = 1u << 3,   /* content is kept here: of a folder, of all in it that has no mark of its own */
 	NODE_CONFLICT = 1u << 4, /* an unresolved conflict copy */
 	NODE_PARTIAL = 1u << 5,  /* some content is only at the relay */
 	NODE_TOMBSTONE =
 		1u << 6, /* its record is a tombstone; a directory is shown all the same while something live is in it */
 	NODE_ACL = 1u << 7,  /* it has one of the xattrs below; follows the xattrs */
-	NODE_HOLES = 1u << 8 /* the content may have holes; without it, it has none */
+	NODE_HOLES = 1u << 8, /* the content may have holes; without it, it has none */
+	NODE_UNPINNED = 1u << 9 /* not pinned, though the folder is */
 };
 
 #define NODE_ACL_ACCESS "system.posix_acl_access"
@@ -206,7 +207,9 @@ void store_release_open(struct store *s, uint64_t ino);
 void store_forget(struct store *s, uint64_t ino);
 /* Notes that the application asked for durability of this node (settle takes it as finished). */
 int store_mark_fsynced(struct store *s, uint64_t ino) MUST_CHECK;
-/* NODE_PINNED on a node (not a local change that syncs). */
+/* Pins a node, or ends that; of a folder, all in it that has no mark of its own, now and later (not a local change that syncs). The
+ * marks NODE_PINNED and NODE_UNPINNED stand only where a node differs from its folder: store_pinned() says what holds. */
+int store_pinned(struct store *s, uint64_t ino, bool *ret) MUST_CHECK;
 int store_pin(struct store *s, uint64_t ino, bool pinned) MUST_CHECK;
 /* Drops local content that a confirmed chunk holds; ERR_BUSY if pinned, open, changed or not yet confirmed. */
 int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed) MUST_CHECK;
@@ -326,6 +329,10 @@ int txn_chunk_add(struct store_txn *t, struct chunk_row *c /* row is set; here i
 int txn_chunk_confirm(struct store_txn *t, uint64_t row) MUST_CHECK;
 /* The chunk's plaintext, exactly c.len bytes, arrives / was made here from bytes that are not local extents. */
 int txn_chunk_fill(struct store_txn *t, uint64_t row, struct bytes plain) MUST_CHECK;
+/* The next chunk, in the order of their rows, that is not here though a pinned file needs it and the relay has it; its key is left out.
+ * *row: the one to go on after (0: begin), *left: how many may be looked at; both move on. ERR_AGAIN: none among those; ERR_NOT_FOUND: none
+ * any more, but chunks that come later have higher rows. */
+int txn_pinned_absent(struct store_txn *t, uint64_t *row, size_t *left, struct chunk_row *ret) MUST_CHECK;
 /* Turns local extents of ino within [off, off+len) into the chunk (its plaintext: those bytes in file order, holes as zeros): the
  * chunk takes over their place in the store, nothing is copied. Only if each extent is still the one in `seen` (as returned
  * by txn_extents); else ERR_CONFLICT and nothing changes. */

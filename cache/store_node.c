@@ -379,7 +379,7 @@ int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before
 	return err < 0 ? err : txn_put_node(t, n, before);
 }
 
-static int change_node(struct store *s, uint64_t ino, void (*fn)(struct store_txn *t, struct node *n, bool on), bool on)
+int store_mark_fsynced(struct store *s, uint64_t ino)
 {
 	struct store_txn *t;
 	struct node before, n;
@@ -387,34 +387,10 @@ static int change_node(struct store *s, uint64_t ino, void (*fn)(struct store_tx
 	if (err < 0)
 		return err;
 	err = index_node_get(s->index, ino, &before);
-	if (err == 0) {
+	if (err == 0 && before.change != 0 && !(before.change_bits & CHANGE_FSYNCED)) {
 		n = before;
-		fn(t, &n, on);
-		if (n.flags != before.flags || n.change_bits != before.change_bits)
-			err = txn_put_node(t, &n, &before);
+		n.change_bits |= CHANGE_FSYNCED;
+		err = txn_put_node(t, &n, &before);
 	}
 	return txn_end(t, err);
-}
-
-static void set_fsynced(struct store_txn *t, struct node *n, bool on)
-{
-	(void)t;
-	if (on && n->change != 0)
-		n->change_bits |= CHANGE_FSYNCED;
-}
-
-int store_mark_fsynced(struct store *s, uint64_t ino)
-{
-	return change_node(s, ino, set_fsynced, true);
-}
-
-static void set_pinned(struct store_txn *t, struct node *n, bool on)
-{
-	(void)t;
-	n->flags = on ? n->flags | NODE_PINNED : n->flags & ~(uint32_t)NODE_PINNED;
-}
-
-int store_pin(struct store *s, uint64_t ino, bool pinned)
-{
-	return change_node(s, ino, set_pinned, pinned);
 }

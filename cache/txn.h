@@ -152,6 +152,9 @@ void store_show_node(struct store *s, const struct node *n, struct node *ret);
 /* Drops a node without names: for good if nobody has ever seen it, else what is left is a tombstone to be sent. */
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before) MUST_CHECK;
 
+/* pin.c: whether the node is pinned, by its mark or its folder's; lock held. */
+int pin_has(struct store *s, const struct node *n, bool *ret) MUST_CHECK;
+
 bool txn_is_acl(struct bytes name); /* an xattr's */
 
 /* Stages a new node; it has no name yet. */

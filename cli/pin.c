@@ -10,7 +10,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 const struct verb verb_pin = {
 	.name = "pin",
 	.synopsis = "PATH...",
-	.summary = "keep here what was read; of a folder, all that is in it now",
+	.summary = "bring the content here and keep it; of a folder, all that is in it",
 	.example = "coffer pin ~/Coffer/Photos/2026",
 	.run = run,
 };

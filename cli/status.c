@@ -17,14 +17,17 @@ static void print_work(struct bytes s)
 	uint64_t pending = map_get_uint(s, "pending", 0), outbox = map_get_uint(s, "outbox", 0);
 	uint64_t up = map_get_uint(s, "up_rate", 0), down = map_get_uint(s, "down_rate", 0);
 	uint64_t behind = map_get_uint(s, "behind", 0), conflicts = map_get_uint(s, "conflicts", 0);
+	uint64_t absent = map_get_uint(s, "absent_bytes", 0);
 
-	if (pending + outbox + behind == 0)
+	if (pending + outbox + behind + absent == 0)
 		fputs(map_get_bool(s, "online", false) ? "all synced" : "nothing to send", stdout);
 	if (pending + outbox)
 		printf("%" PRIu64 " to send (%s queued)", pending + outbox,
 			print_size(map_get_uint(s, "outbox_bytes", 0)).s);
 	if (behind)
 		printf("%s%" PRIu64 " steps to fetch", pending + outbox ? ", " : "", behind);
+	if (absent)
+		printf("%s%s of what is pinned to fetch", pending + outbox + behind ? ", " : "", print_size(absent).s);
 	if (up)
 		printf(", up %s", print_rate((double)up).s);
 	if (down)

@@ -345,6 +345,8 @@ static int64_t next_due(struct sync *s, int64_t now)
 		int64_t at = sync_space_due(ss, now);
 		due = at < due ? at : due;
 	}
+	int64_t keep = sync_keep_due(s, now);
+	due = keep < due ? keep : due;
 	for (struct sync_job *job = s->waiting; job; job = job->next)
 		due = now + 50 * MS < due ? now + 50 * MS : due;
 	return due;
@@ -411,6 +413,7 @@ static void *loop(void *arg)
 		sync_run_jobs(s, false);
 		for (struct sync_space *ss = s->spaces; ss; ss = ss->next)
 			sync_space_step(ss, now);
+		sync_keep_step(s, now);
 		sync_fetch_pump(s, now);
 		sync_run_jobs(s, false); /* barriers that were reached just now */
 		measure(s, now);

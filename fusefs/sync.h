@@ -54,9 +54,13 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 /* mount_config.fetch. Blocks. */
 int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
 
+/* What is pinned was changed (store_pin): what is not here is fetched behind all else, now, after a restart, and when the relay is there
+ * again. */
+void sync_pinned(struct sync *s);
+
 /* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor at the call is
- * applied here (metadata; content comes when it is read); with sent_only the latter is left out. space NULL: all. Blocks. ERR_TIMEOUT,
- * ERR_OFFLINE; `what` then names, for a person, what is left (paths may be in it: it goes to the user's terminal only). */
+ * applied here (metadata, and the content of what is pinned; other content comes when it is read); with sent_only the latter is left
+ * out. space NULL: all. Blocks. ERR_TIMEOUT, ERR_OFFLINE; `what` then names, for a person, what is left (paths may be in it: it goes to the user's terminal only). */
 int sync_wait(struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
 struct sync_status {
@@ -66,6 +70,7 @@ struct sync_status {
 	uint64_t relay_cursor, cursor; /* relay_cursor 0: unknown */
 	uint64_t pending_nodes;        /* changed, not sealed yet */
 	uint64_t outbox_records, outbox_bytes;
+	uint64_t absent_bytes;         /* of what is pinned, still to fetch, as far as it was looked at */
 	uint64_t up_bytes, down_bytes; /* totals of this run */
 	double up_rate, down_rate;     /* bytes per second, a few seconds' mean */
 	uint64_t conflicts;

@@ -298,6 +298,7 @@ static void tell(struct batch *b, struct apply *a)
 			sync_wait_confirmed(b->ss->sync, item);
 		sync_push_drop(b->ss, item);
 	}
+	sync_keep_arrived(b->ss->sync, sync_now(b->ss->sync));
 	if (b->n_dropped > 0)
 		b->ss->poked = true;
 	if (b->ss->forked)

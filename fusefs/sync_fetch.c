@@ -16,6 +16,7 @@
 #define AHEAD_FIRST 4
 #define AHEAD_MAX 32
 #define FETCHES_MAX 16 /* asked of the relay or being opened: as many blobs in memory */
+#define KEEPS_MAX 4    /* of pinned content at a time, and none while somebody waits for a chunk */
 
 struct fetch {
 	struct work work; /* opening; first */
@@ -27,6 +28,7 @@ struct fetch {
 	struct buf blob;
 	uint64_t num;
 	bool sent, opening, done;
+	bool kept; /* it is pinned: sync_keep.c is told how it ended */
 	int err;
 	size_t users; /* jobs that wait; it goes when they have gone */
 	struct fetch *next;
@@ -56,6 +58,8 @@ static void drop_fetch(struct fetch *f)
 			break;
 		}
 	}
+	if (f->kept)
+		sync_keep_result(f->s, f->row.space, f->row.row, f->row.len, f->done ? f->err : ERR_OFFLINE);
 	secret_wipe(f->row.key, sizeof f->row.key);
 	secret_wipe(f->hash_key, sizeof f->hash_key);
 	buf_release(&f->blob);
@@ -193,6 +197,33 @@ static void read_ahead(struct sync *s, uint64_t row)
 		if (start(s, row + i, &f) < 0)
 			continue;
 	}
+}
+
+int sync_fetch_keep(struct sync *s, uint64_t chunk_row)
+{
+	struct fetch *f;
+	size_t kept = 0;
+
+	for (f = s->fetches; f; f = f->next) {
+		if (f->users > 0 && !f->done)
+			return ERR_AGAIN;
+		kept += f->kept;
+	}
+	if (kept >= KEEPS_MAX)
+		return ERR_AGAIN;
+	int err = start(s, chunk_row, &f);
+	if (err == OK)
+		f->kept = true;
+	return err;
+}
+
+uint64_t sync_fetch_kept(const struct sync *s, uint32_t space)
+{
+	uint64_t bytes = 0;
+
+	for (const struct fetch *f = s->fetches; f; f = f->next)
+		bytes += f->kept && f->row.space == space ? f->row.len : 0;
+	return bytes;
 }
 
 void sync_fetch_pump(struct sync *s, int64_t now)

@@ -2,7 +2,8 @@
 /*
  * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases), sync_dirty.c (what
  * changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what comes), sync_fetch.c (content on
- * demand), sync_wait.c (barriers). Everything here is touched on the sync thread alone, unless it says otherwise.
+ * demand), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone,
+ * unless it says otherwise.
  */
 #ifndef COFFER_FUSEFS_SYNC_INNER_H
 #define COFFER_FUSEFS_SYNC_INNER_H
@@ -96,6 +97,17 @@ enum phase {
 	PHASE_STOPPED    /* an alarm that only a person can mend */
 };
 
+/* Chunks of a space that are pinned and not here; those before `at` are on their way. */
+struct keep_list {
+	struct keep_chunk {
+		uint64_t row;
+		uint32_t len;
+	} *chunks;
+	size_t at, n, alloc;
+	uint64_t bytes;         /* from `at` on */
+	int64_t retry_at, retry_delay;
+};
+
 struct sync_space {
 	struct sync *sync;
 	struct space *space;
@@ -137,6 +149,7 @@ struct sync_space {
 	struct push *pushes, **pushes_tail;
 	struct put *put_list;   /* sync_upload.c */
 	size_t puts, put_bytes;
+	struct keep_list keep;
 };
 
 struct fetch;
@@ -157,6 +170,13 @@ struct sync {
 	struct fetch *fetches;
 	uint64_t last_fetch_row; /* that somebody waited for, */
 	size_t fetch_ahead;      /* and how many after it were asked for with it */
+	/* sync_keep.c */
+	bool repinned;           /* under lock: what is pinned has changed */
+	bool keep_looking, keep_full; /* a look goes on; it began with the first chunk */
+	bool keep_again;         /* a full one is due */
+	uint64_t keep_row;       /* looked at last */
+	uint64_t looks_begun, looks_done; /* full ones */
+	int64_t keep_full_at;    /* when the next full one is due; 0: none */
 	double up_rate, down_rate;
 	uint64_t rate_up, rate_down;
 	int64_t rate_at;
@@ -246,5 +266,23 @@ void sync_fetch_pump(struct sync *s, int64_t now);
 void sync_fetch_offline(struct sync *s, struct sync_peer *p);
 void sync_fetch_gone(struct sync *s, struct sync_space *ss); /* the space goes */
 void sync_fetch_free(struct sync *s);
+/* Begins to fetch a pinned chunk; sync_keep_result() tells how it ended. ERR_AGAIN: not now, others go first; ERR_EXISTS: it is here;
+ * ERR_NOT_FOUND: it went. */
+int sync_fetch_keep(struct sync *s, uint64_t chunk_row) MUST_CHECK;
+uint64_t sync_fetch_kept(const struct sync *s, uint32_t space); /* bytes of those under way */
+
+/* sync_keep.c */
+void sync_keep_step(struct sync *s, int64_t now);
+int64_t sync_keep_due(const struct sync *s, int64_t now);
+void sync_keep_arrived(struct sync *s, int64_t now); /* steps of others were applied */
+void sync_keep_changed(struct sync *s, int64_t now); /* something was changed here */
+void sync_keep_online(struct sync_space *ss);        /* a connection was made */
+void sync_keep_result(struct sync *s, uint32_t space, uint64_t row, uint32_t len, int err);
+void sync_keep_free(struct sync_space *ss);
+/* Asks for a full look that begins after the call. Once sync_keep_looked() says that it ended, and as long as it does,
+ * sync_keep_left() is what is missing: bytes. */
+uint64_t sync_keep_look(struct sync *s);
+bool sync_keep_looked(const struct sync *s, uint64_t look);
+uint64_t sync_keep_left(const struct sync_space *ss);
 
 #endif

@@ -70,6 +70,7 @@ void sync_space_free(struct sync_space *ss)
 	lanes_free(ss->lanes);
 	table_release(&ss->lane_of);
 	table_release(&ss->copies);
+	sync_keep_free(ss);
 	free(ss);
 }
 
@@ -192,6 +193,7 @@ static void on_subscribed(void *ctx, int err, struct bytes code, struct bytes it
 		if (ss->alarm == ERR_FORBIDDEN)
 			ss->alarm = OK;
 		sync_pull_start(ss);
+		sync_keep_online(ss);
 		return;
 	}
 	ss->phase = PHASE_OFFLINE;
@@ -256,6 +258,7 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 	if (ss->poked && err == OK) {
 		ss->poked = false;
 		err = sync_dirty_scan(ss, now);
+		sync_keep_changed(ss->sync, now);
 	}
 	if (ss->peer && ss->phase == PHASE_OFFLINE && !ss->call && now >= ss->retry_at && peer_online(ss->peer->peer))
 		err = subscribe(ss);

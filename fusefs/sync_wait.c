@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Barriers and what people are told. A barrier notes which nodes are changed or queued now, makes their lanes due, asks the relay for
- * its cursor, and is reached when each of these was confirmed and everything up to that cursor is applied here.
+ * its cursor, and is reached when each of these was confirmed, everything up to that cursor is applied here, and a look
+ * at all that is pinned, begun after that, found nothing missing, or what it found has come.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ struct space_wait {
 	uint64_t cursor; /* the relay's at the call; 0: not known yet */
 	uint64_t num;    /* of coffer.head */
 	bool asked, known;
+	uint64_t look; /* at what is pinned, since all was applied; 0: not yet */
 	int err;
 	struct wait_job *of;
 	struct space_wait *next;
@@ -172,8 +174,13 @@ static int wait_space(struct sync *s, struct space_wait *w)
 		if (w->nodes.n > 0 && ss->may_not_write)
 			return ERR_FORBIDDEN;
 	}
-	bool applied = w->of->sent_only || (w->known && ss->caught_up && ss->space->row.cursor >= w->cursor);
-	return w->nodes.n == 0 && applied ? OK : ERR_AGAIN;
+	if (w->of->sent_only)
+		return w->nodes.n == 0 ? OK : ERR_AGAIN;
+	if (!w->known || !ss->caught_up || ss->space->row.cursor < w->cursor)
+		return ERR_AGAIN;
+	if (w->look == 0)
+		w->look = sync_keep_look(s);
+	return w->nodes.n == 0 && sync_keep_looked(s, w->look) && sync_keep_left(ss) == 0 ? OK : ERR_AGAIN;
 }
 
 static int add_space(struct wait_job *j, uint32_t row)
@@ -302,6 +309,8 @@ static void describe(struct sync *s, struct space *space, struct buf *what)
 	else if (st.pending_nodes + st.outbox_records > 0)
 		err = buf_printf(what, "%" PRIu64 " changed files to seal, %" PRIu64 " records to send",
 			st.pending_nodes, st.outbox_records);
+	else if (st.absent_bytes > 0 && st.cursor >= st.relay_cursor)
+		err = buf_printf(what, "%" PRIu64 " bytes of what is pinned to fetch", st.absent_bytes);
 	else
 		err = buf_printf(
 			what, "changes %" PRIu64 " to %" PRIu64 " of others to apply", st.cursor + 1, st.relay_cursor);
@@ -360,6 +369,7 @@ static int add_status(struct sync_space *ss, struct sync_status *st)
 		for (size_t i = 0; i < item->n_chunks; i++)
 			st->outbox_bytes += item->chunks[i].state == OUT_THERE ? 0 : item->chunks[i].len;
 	}
+	st->absent_bytes += sync_keep_left(ss);
 	st->cursor += ss->space->row.cursor;
 	st->relay_cursor += ss->relay_cursor;
 	if (ss->alarm) {

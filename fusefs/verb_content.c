@@ -12,15 +12,24 @@
 
 struct keeping {
 	struct store *store;
+	uint64_t top; /* what was named: the mark of a folder is for all in it */
 	uint64_t nodes, freed, busy;
 };
+
+/* Below what was named only marks of its own are in the way. */
+static int set_pin(const struct keeping *k, const struct node *node, bool on)
+{
+	bool own = node->flags & (uint32_t)(NODE_PINNED | NODE_UNPINNED);
+
+	return node->ino == k->top || own ? store_pin(k->store, node->ino, on) : OK;
+}
 
 static int pin_node(void *ctx, const struct node *node)
 {
 	struct keeping *k = ctx;
 
 	k->nodes++;
-	return node->kind == NODE_FILE || node->kind == NODE_DIR ? store_pin(k->store, node->ino, true) : OK;
+	return node->kind == NODE_FILE || node->kind == NODE_DIR ? set_pin(k, node, true) : OK;
 }
 
 static int evict_node(void *ctx, const struct node *node)
@@ -29,10 +38,10 @@ static int evict_node(void *ctx, const struct node *node)
 	uint64_t freed = 0;
 
 	if (node->kind == NODE_DIR)
-		return node->flags & NODE_PINNED ? store_pin(k->store, node->ino, false) : OK;
+		return set_pin(k, node, false);
 	if (node->kind != NODE_FILE)
 		return OK;
-	int err = node->flags & NODE_PINNED ? store_pin(k->store, node->ino, false) : OK;
+	int err = set_pin(k, node, false);
 	if (err >= 0 &&
 		(node->size > NODE_INLINE_MAX || node->change != 0)) /* less stands in the record and cannot go */
 		err = store_evict(k->store, node->ino, &freed);
@@ -58,6 +67,7 @@ static int each_path(struct call *c, int (*fn)(void *ctx, const struct node *nod
 			return call_fail(c, err, EX_NOINPUT, "name a file or folder in a mount of this profile",
 				"there is nothing at '%.*s'", (int)(path.len < 300 ? path.len : 300),
 				path.p ? (const char *)path.p : "");
+		k->top = node.ino;
 		if ((err = path_walk(k->store, &node, fn, k)) < 0)
 			return call_fail_err(c, err, "the content cannot be kept or dropped");
 	}
@@ -71,7 +81,7 @@ int verb_pin(struct call *c)
 	int err = each_path(c, pin_node, &k);
 	if (err < 0)
 		return err;
-	sync_poke(c->agent->sync, 0);
+	sync_pinned(c->agent->sync);
 	map_uint(&c->result, "nodes", k.nodes);
 	return OK;
 }
@@ -85,6 +95,7 @@ int verb_evict(struct call *c)
 	if (err < 0)
 		return call_fail_err(c, err, "the limit cannot be kept");
 	err = each_path(c, evict_node, &k);
+	sync_pinned(c->agent->sync); /* what was to come for it is forgotten */
 	if (err < 0)
 		return err;
 	if (k.busy)

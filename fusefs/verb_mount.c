@@ -46,8 +46,11 @@ static int on_state_get(void *ctx, const struct node *node, const char *name, st
 		int err = sync_node_state(a->sync, node, state);
 		return err < 0 ? err : buf_put(out, state, strlen(state));
 	}
-	if (strcmp(name, "pinned") == 0)
-		return buf_put_u8(out, node->flags & NODE_PINNED ? '1' : '0');
+	if (strcmp(name, "pinned") == 0) {
+		bool pinned;
+		int err = store_pinned(a->store, node->ino, &pinned);
+		return err < 0 ? err : buf_put_u8(out, pinned ? '1' : '0');
+	}
 	if (strcmp(name, "version") == 0) {
 		snprintf(text, sizeof text, "%" PRIu64, node->version);
 		return buf_put(out, text, strlen(text));
@@ -69,7 +72,7 @@ static int on_state_set(void *ctx, const struct node *node, const char *name, st
 		return ERR_INVALID;
 	int err = store_pin(a->store, node->ino, value.p[0] == '1');
 	if (err >= 0)
-		sync_poke(a->sync, node->space);
+		sync_pinned(a->sync);
 	return err;
 }
 

@@ -68,6 +68,7 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 	map_uint(&m, "pending", st.pending_nodes);
 	map_uint(&m, "outbox", st.outbox_records);
 	map_uint(&m, "outbox_bytes", st.outbox_bytes);
+	map_uint(&m, "absent_bytes", st.absent_bytes);
 	map_uint(&m, "up_bytes", st.up_bytes);
 	map_uint(&m, "down_bytes", st.down_bytes);
 	map_uint(&m, "up_rate", (uint64_t)st.up_rate);
@@ -138,16 +139,18 @@ static int status_of_path(struct call *c, struct bytes path)
 {
 	struct node node;
 	char state[16];
+	bool pinned;
 
 	int err = path_find(c->agent, path, &node);
 	if (err < 0)
 		return call_fail(c, err, EX_NOINPUT, "name a space, or a file in a mount of this profile",
 			"that path is in no mount of this profile");
-	if ((err = sync_node_state(c->agent->sync, &node, state)) < 0)
+	if ((err = sync_node_state(c->agent->sync, &node, state)) < 0 ||
+		(err = store_pinned(c->agent->store, node.ino, &pinned)) < 0)
 		return err;
 	map_text(&c->result, "state", state);
 	map_uint(&c->result, "version", node.version);
-	map_bool(&c->result, "pinned", node.flags & NODE_PINNED);
+	map_bool(&c->result, "pinned", pinned);
 	return OK;
 }
 

@@ -403,6 +403,7 @@ static void step(struct device *d)
 {
 	sync_run_jobs(&d->sync, false);
 	sync_space_step(d->ss, sync_now(&d->sync));
+	sync_keep_step(&d->sync, sync_now(&d->sync));
 	sync_run_jobs(&d->sync, false);
 }
 

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pins. A node is pinned if it has the mark; without a mark, if the folder that shows it is (of several, any). So a mark stands only where
+ * a node differs from its folder, and what arrives in a pinned folder later, or is moved there, is pinned without anybody doing anything.
+ */
+#include "base/cleanup.h"
+#include "cache/txn.h"
+#include "crypto/secret.h"
+
+#define EVER_KEY "pinned ever" /* there: something was pinned once; most profiles never look further */
+#define MARKS ((uint32_t)(NODE_PINNED | NODE_UNPINNED))
+
+enum { DEPTH_MAX = 1 << 20 };
+
+/* The next folder that shows the node. */
+static int next_folder(struct store *s, uint64_t ino, struct link_at *at, uint64_t *ret_dir)
+{
+	struct link l;
+	int err;
+	do {
+		err = index_link_of_next(s->index, ino, at, &l);
+	} while (err == 0 && l.shown_parent == 0);
+	if (err == 0)
+		*ret_dir = l.shown_parent;
+	return err;
+}
+
+static int folder_pinned(struct store *s, uint64_t dir, bool *ret)
+{
+	*ret = false;
+	for (unsigned depth = 0; depth < DEPTH_MAX; depth++) {
+		struct link_at at = { 0, 0 };
+		struct node n;
+		int err = index_node_get(s->index, dir, &n);
+		if (err == 0 && (n.flags & MARKS)) {
+			*ret = (n.flags & NODE_PINNED) != 0;
+			return 0;
+		}
+		if (err == 0)
+			err = next_folder(s, dir, &at, &dir);
+		if (err < 0)
+			return err == ERR_NOT_FOUND ? 0 : err;
+	}
+	return ERR_CORRUPT;
+}
+
+int pin_has(struct store *s, const struct node *n, bool *ret)
+{
+	struct link_at at = { 0, 0 };
+	uint64_t dir;
+	int err = 0;
+	*ret = (n->flags & NODE_PINNED) != 0;
+	if (n->flags & MARKS)
+		return 0;
+	while (!*ret && (err = next_folder(s, n->ino, &at, &dir)) == 0) {
+		err = folder_pinned(s, dir, ret);
+		if (err < 0)
+			return err;
+	}
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+int store_pinned(struct store *s, uint64_t ino, bool *ret)
+{
+	struct node n;
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	err = index_node_get(s->index, ino, &n);
+	if (err == 0)
+		err = pin_has(s, &n, ret);
+	store_unlock(s);
+	return err;
+}
+
+/* ERR_NOT_FOUND: nothing was ever pinned. */
+static int ever(struct store *s)
+{
+	CLEANUP(buf_release) struct buf value = BUF_INIT(16);
+	return index_meta_get(s->index, bytes_str(EVER_KEY), &value);
+}
+
+static int set_mark(struct store_txn *t, uint64_t ino, bool on)
+{
+	struct node before, n;
+	bool folder;
+	int err = index_node_get(t->s->index, ino, &before);
+	if (err < 0)
+		return err;
+	n = before;
+	n.flags &= ~MARKS;
+	err = pin_has(t->s, &n, &folder);
+	if (err < 0)
+		return err;
+	if (folder != on)
+		n.flags |= on ? NODE_PINNED : NODE_UNPINNED;
+	if (n.flags == before.flags)
+		return 0;
+	if (on && (err = ever(t->s)) == ERR_NOT_FOUND)
+		err = txn_meta_put(t, EVER_KEY, bytes_str("1"));
+	return err < 0 ? err : txn_put_node(t, &n, &before);
+}
+
+int store_pin(struct store *s, uint64_t ino, bool pinned)
+{
+	struct store_txn *t;
+	int err = txn_call(s, &t);
+	return err < 0 ? err : txn_end(t, set_mark(t, ino, pinned));
+}
+
+static int is_wanted(struct store *s, uint64_t chunk, bool *ret)
+{
+	int err;
+	*ret = false;
+	for (uint64_t owner = 0; (err = index_chunk_used(s->index, chunk, &owner)) == 0;) {
+		struct node n;
+		err = index_node_get(s->index, owner, &n);
+		if (err == 0)
+			err = pin_has(s, &n, ret);
+		if ((err < 0 && err != ERR_NOT_FOUND) || *ret)
+			return err;
+	}
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+int txn_pinned_absent(struct store_txn *t, uint64_t *row, size_t *left, struct chunk_row *ret)
+{
+	struct store *s = t->s;
+	int err = ever(s);
+	for (; err == 0 && *left > 0; --*left) {
+		bool wanted = false;
+		err = index_chunk_next(s->index, row);
+		if (err == 0)
+			err = index_chunk_get(s->index, *row, ret);
+		secret_wipe(ret->key, sizeof ret->key);
+		if (err == 0 && !ret->here && ret->confirmed && !ret->index)
+			err = is_wanted(s, *row, &wanted);
+		if (err < 0 || wanted)
+			return err;
+	}
+	return err < 0 ? err : ERR_AGAIN;
+}
