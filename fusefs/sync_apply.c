@@ -254,7 +254,7 @@ static int confirm_line(struct batch *b, struct tree *tr, const struct line *l, 
 	if ((err = sync_push_blob(t, item, &blob)) < 0)
 		return err == ERR_NOT_FOUND ? OK : err;
 	for (size_t i = 0; i < item->n_chunks && err == OK; i++)
-		err = txn_chunk_confirm(t, item->chunks[i].row);
+		err = txn_chunk_confirm(t, item->chunks[i]->row);
 	if (err == OK)
 		err = txn_record_put(t, b->ss->row, &l->id, &l->hash, cursor, buf_bytes(&blob));
 	if (err == OK)

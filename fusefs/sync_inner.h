@@ -48,8 +48,10 @@ struct sync_peer {
 
 enum out_state { OUT_WAITING, OUT_SENDING, OUT_THERE };
 
+/* One chunk on its way, shared by all items that name it: what becomes of it, all of them see at once. */
 struct out_chunk {
 	uint64_t row;
+	size_t refs;         /* items; the last takes it along */
 	uint32_t len;
 	enum out_state state;
 	bool by_put;
@@ -62,7 +64,7 @@ struct out_item {
 	struct outbox_row o;
 	struct sync_space *ss;
 	size_t bytes;        /* of the blob */
-	struct out_chunk *chunks;
+	struct out_chunk **chunks;
 	size_t n_chunks;
 	bool barrier;        /* everything before it must be confirmed first, in all lanes */
 	bool sent_before;    /* by an earlier run or connection: the relay may have it */
@@ -144,6 +146,7 @@ struct sync_space {
 	/* outbox */
 	struct out_item *items, **items_tail;
 	struct table item_of;   /* ino -> struct out_item * (the newest) */
+	struct table chunk_of;  /* chunk row -> struct out_chunk *, of the items in the list */
 	size_t n_items;
 	bool items_lost;        /* the list is not what the store has: it is loaded again before anything is sent */
 	struct push *pushes, **pushes_tail;
@@ -223,7 +226,7 @@ int sync_seal_due(struct sync_space *ss, int64_t now) MUST_CHECK;
 
 /* sync_push.c */
 int sync_push_load(struct sync_space *ss) MUST_CHECK; /* the outbox as the store has it; nothing of it is in flight then */
-struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o, const struct out_chunk *chunks, size_t n) MUST_CHECK;
+struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o) MUST_CHECK;
 void sync_push_pump(struct sync_space *ss, int64_t now);
 void sync_push_reset(struct sync_space *ss); /* the connection is gone: nothing is in flight */
 struct out_item *sync_push_find(const struct sync_space *ss, uint64_t ino);
@@ -232,6 +235,12 @@ void sync_push_drop(struct sync_space *ss, struct out_item *item);
 void sync_push_free(struct sync_space *ss);
 /* Reads the sealed blob of an item's row. */
 int sync_push_blob(struct store_txn *t, const struct out_item *item, struct buf *ret_blob) MUST_CHECK;
+
+/* out_chunk.c */
+/* Adds the chunk of a row to what an item names, as OUT_WAITING unless it is known. */
+int out_chunk_add(struct out_item *item, uint64_t row, uint32_t len) MUST_CHECK;
+void out_chunk_set(struct sync_space *ss, uint64_t row, enum out_state state); /* nothing, if no item names it any more */
+void out_chunk_drop_all(struct out_item *item);
 
 /* sync_pull.c */
 void sync_pull_start(struct sync_space *ss);

@@ -30,8 +30,7 @@ struct out_item *sync_push_find(const struct sync_space *ss, uint64_t ino)
 	return table_get(&ss->item_of, ino, &p) ? (struct out_item *)(uintptr_t)p : NULL;
 }
 
-struct out_item *sync_push_add(
-	struct sync_space *ss, const struct outbox_row *o, const struct out_chunk *chunks, size_t n)
+struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o)
 {
 	struct out_item *item = calloc(1, sizeof *item);
 
@@ -39,14 +38,7 @@ struct out_item *sync_push_add(
 		return NULL;
 	item->ss = ss;
 	item->o = *o;
-	if (n) {
-		item->chunks = calloc(n, sizeof *chunks);
-		if (item->chunks)
-			memcpy(item->chunks, chunks, n * sizeof *chunks);
-		item->n_chunks = n;
-	}
-	if ((n && !item->chunks) || table_put(&ss->item_of, o->ino, (uintptr_t)item) < 0) {
-		free(item->chunks);
+	if (table_put(&ss->item_of, o->ino, (uintptr_t)item) < 0) {
 		free(item);
 		return NULL;
 	}
@@ -73,7 +65,7 @@ static void unlist(struct sync_space *ss, struct out_item *item)
 
 static void free_item(struct out_item *item)
 {
-	free(item->chunks);
+	out_chunk_drop_all(item);
 	free(item);
 }
 
@@ -81,6 +73,7 @@ void sync_push_drop(struct sync_space *ss, struct out_item *item)
 {
 	unlist(ss, item);
 	lanes_done(ss->lanes, item->o.ino);
+	out_chunk_drop_all(item); /* their rows may go, and be others then */
 	if (item->push)
 		item->dropped = true; /* freed with its push */
 	else
@@ -113,21 +106,15 @@ static int load_chunks(struct loading *l, const struct outbox_row *o, struct out
 	size_t n = 0;
 	int err = txn_outbox_chunks(l->t, o->row, &rows, &n);
 
-	if (err < 0 || n == 0)
-		return err;
-	item->chunks = calloc(n, sizeof *item->chunks);
-	if (!item->chunks)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && err == OK; i++) {
 		struct chunk_row row;
 
 		if ((err = txn_chunk_get(l->t, rows[i], &row)) < 0)
 			return err;
-		item->chunks[item->n_chunks++] =
-			(struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
 		secret_wipe(row.key, sizeof row.key);
+		err = out_chunk_add(item, row.row, row.len);
 	}
-	return OK;
+	return err;
 }
 
 static int load_row(void *ctx, const struct outbox_row *o, struct bytes blob)
@@ -135,7 +122,7 @@ static int load_row(void *ctx, const struct outbox_row *o, struct bytes blob)
 	struct loading *l = ctx;
 	struct out_item *before =
 		l->ss->items ? (struct out_item *)((char *)l->ss->items_tail - offsetof(struct out_item, next)) : NULL;
-	struct out_item *item = sync_push_add(l->ss, o, NULL, 0);
+	struct out_item *item = sync_push_add(l->ss, o);
 
 	if (!item) {
 		l->err = ERR_NOMEM;
@@ -195,6 +182,7 @@ void sync_push_free(struct sync_space *ss)
 	ss->items_tail = &ss->items;
 	ss->n_items = 0;
 	table_release(&ss->item_of);
+	table_release(&ss->chunk_of);
 }
 
 struct one_blob {
@@ -253,7 +241,7 @@ static int write_item(struct tree *tr, const struct out_item *item, struct bytes
 	int err = OK;
 
 	for (size_t k = 0; k < item->n_chunks && err == OK; k++)
-		err = item->chunks[k].state == OUT_THERE ? OK : txn_chunk_confirm(t, item->chunks[k].row);
+		err = item->chunks[k]->state == OUT_THERE ? OK : txn_chunk_confirm(t, item->chunks[k]->row);
 	if (err == OK)
 		err = txn_record_put(t, item->o.space, &item->o.id, &item->o.hash, cursor, blob);
 	if (err == OK)
@@ -509,7 +497,7 @@ static void on_pushed(void *ctx, int err, struct bytes code, struct bytes item)
 static bool ready(const struct out_item *item)
 {
 	for (size_t i = 0; i < item->n_chunks; i++) {
-		if (item->chunks[i].by_put && item->chunks[i].state != OUT_THERE)
+		if (item->chunks[i]->by_put && item->chunks[i]->state != OUT_THERE)
 			return false;
 	}
 	return true;
@@ -520,8 +508,8 @@ static size_t weight(const struct out_item *item)
 	size_t n = item->bytes + 64;
 
 	for (size_t i = 0; i < item->n_chunks; i++) {
-		if (!item->chunks[i].by_put && item->chunks[i].state == OUT_WAITING)
-			n += item->chunks[i].len + 512;
+		if (!item->chunks[i]->by_put && item->chunks[i]->state == OUT_WAITING)
+			n += item->chunks[i]->len + 512;
 	}
 	return n;
 }
@@ -620,7 +608,7 @@ static int put_chunks(struct push *p, struct buf *out)
 
 	for (size_t i = 0; i < p->n; i++) {
 		for (size_t k = 0; k < p->items[i]->n_chunks && err == OK; k++) {
-			const struct out_chunk *c = &p->items[i]->chunks[k];
+			const struct out_chunk *c = p->items[i]->chunks[k];
 			struct id16 id;
 
 			if (c->by_put || c->state != OUT_WAITING)

@@ -33,7 +33,10 @@ struct sealed {
 	bool has_before;
 	struct buf blob;
 	struct id32 hash;
-	struct out_chunk *chunks;
+	struct out_row {
+		uint64_t row;
+		uint32_t len;
+	} * chunks;
 	size_t n_chunks;
 	uint64_t version;
 	bool dead;     /* a tombstone is made of it */
@@ -236,8 +239,7 @@ static int note_chunks(struct store_txn *t, struct sealed *x)
 
 		if (err < 0)
 			return err;
-		x->chunks[x->n_chunks++] =
-			(struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
+		x->chunks[x->n_chunks++] = (struct out_row){ row.row, row.len };
 		secret_wipe(row.key, sizeof row.key);
 	}
 	return OK;
@@ -366,10 +368,14 @@ static int hand_over(struct cut *cut, const struct outbox_row *rows, size_t firs
 
 		if (x->fate != FATE_SEND)
 			continue;
-		struct out_item *item = sync_push_add(cut->ss, &rows[i], x->chunks, x->n_chunks);
-		if (!item) {
+		struct out_item *item = sync_push_add(cut->ss, &rows[i]);
+		int err = item ? OK : ERR_NOMEM;
+
+		for (size_t k = 0; k < x->n_chunks && err == OK; k++)
+			err = out_chunk_add(item, x->chunks[k].row, x->chunks[k].len);
+		if (err < 0) {
 			cut->ss->items_lost = true; /* they stand in the store */
-			return ERR_NOMEM;
+			return err;
 		}
 		item->bytes = x->blob.len;
 		/* Lanes that were joined go after everything that any of them has under way; and what follows, after them. */

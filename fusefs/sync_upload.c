@@ -102,17 +102,6 @@ int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, s
 	return err;
 }
 
-/* All items that name a chunk learn what became of it. */
-static void set_state(struct sync_space *ss, uint64_t row, enum out_state state)
-{
-	for (struct out_item *item = ss->items; item; item = item->next) {
-		for (size_t i = 0; i < item->n_chunks; i++) {
-			if (item->chunks[i].row == row)
-				item->chunks[i].state = state;
-		}
-	}
-}
-
 static void unlist(struct put *p)
 {
 	for (struct put **at = &p->ss->put_list; *at; at = &(*at)->next) {
@@ -179,7 +168,7 @@ static void finish_put(struct put *p, int err, struct bytes code)
 	unlist(p);
 	if (err == OK)
 		sync_space_stored(ss, err = confirm(ss, p->row));
-	set_state(ss, p->row, err == OK ? OUT_THERE : OUT_WAITING);
+	out_chunk_set(ss, p->row, err == OK ? OUT_THERE : OUT_WAITING);
 	if (err == OK && ss->alarm == ERR_RELAY_FULL)
 		ss->alarm = OK;
 	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED) {
@@ -242,7 +231,7 @@ static void send_sealed(struct put *p)
 	uint64_t row = p->row;
 	unlist(p);
 	free_put(p);
-	set_state(ss, row, OUT_WAITING);
+	out_chunk_set(ss, row, OUT_WAITING);
 	if (err == ERR_AGAIN || err == ERR_OFFLINE)
 		return;
 	log_warn("sync: chunk not sent: %s", err_str(err));
@@ -275,7 +264,7 @@ static int start_put(struct sync_space *ss, const struct out_chunk *c)
 	ss->put_list = p;
 	ss->puts++;
 	ss->put_bytes += p->bytes;
-	set_state(ss, c->row, OUT_SENDING);
+	out_chunk_set(ss, c->row, OUT_SENDING);
 	workers_add(ss->sync->workers, &p->work);
 	return OK;
 }
@@ -299,7 +288,7 @@ void sync_upload_pump(struct sync_space *ss)
 			continue;
 		ahead++;
 		for (size_t i = 0; i < item->n_chunks; i++) {
-			struct out_chunk *c = &item->chunks[i];
+			const struct out_chunk *c = item->chunks[i];
 
 			if (!c->by_put || c->state != OUT_WAITING)
 				continue;
@@ -320,7 +309,7 @@ void sync_upload_reset(struct sync_space *ss)
 		struct put *p = ss->put_list;
 
 		unlist(p);
-		set_state(ss, p->row, OUT_WAITING);
+		out_chunk_set(ss, p->row, OUT_WAITING);
 		if (p->num == 0)
 			continue; /* `sealed` frees it */
 		peer_cancel(ss->peer->peer, p->num);
@@ -343,20 +332,12 @@ void sync_upload_missing(struct out_item **items, size_t n, const struct id16 *c
 	secret_wipe(row.key, sizeof row.key);
 	bool listed = false;
 	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < items[i]->n_chunks; k++) {
-			if (items[i]->chunks[k].row != row.row)
-				continue;
-			items[i]->chunks[k].state = OUT_WAITING;
-			listed = true;
-		}
+		for (size_t k = 0; k < items[i]->n_chunks; k++)
+			listed = listed || items[i]->chunks[k]->row == row.row;
 	}
-	if (listed || items[0]->dropped)
-		return;
-	/* Thought to be confirmed: the first item takes it along. */
-	struct out_chunk *more = realloc(items[0]->chunks, (items[0]->n_chunks + 1) * sizeof *more);
-	if (!more)
-		return;
-	items[0]->chunks = more;
-	more[items[0]->n_chunks++] =
-		(struct out_chunk){ .row = row.row, .len = row.len, .by_put = row.len > SYNC_INLINE_PLAIN };
+	/* Thought to be confirmed: the first item takes it along; if there is no memory for that, the relay says so again. */
+	err = listed || items[0]->dropped ? OK : out_chunk_add(items[0], row.row, row.len);
+	out_chunk_set(ss, row.row, OUT_WAITING);
+	if (err < 0)
+		log_warn("sync: a chunk that the relay lacks was not queued: %s", err_str(err));
 }

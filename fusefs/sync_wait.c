@@ -367,7 +367,7 @@ static int add_status(struct sync_space *ss, struct sync_status *st)
 		st->outbox_records++;
 		st->outbox_bytes += item->bytes;
 		for (size_t i = 0; i < item->n_chunks; i++)
-			st->outbox_bytes += item->chunks[i].state == OUT_THERE ? 0 : item->chunks[i].len;
+			st->outbox_bytes += item->chunks[i]->state == OUT_THERE ? 0 : item->chunks[i]->len;
 	}
 	st->absent_bytes += sync_keep_left(ss);
 	st->cursor += ss->space->row.cursor;
