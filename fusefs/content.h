@@ -98,6 +98,10 @@ void content_flat_release(struct content_flat *f);
  * that is known with another key, length or hash. */
 int content_apply(struct store_txn *t, uint32_t space, uint64_t ino, const struct node_body *body, const struct content_flat *f) MUST_CHECK;
 
+/* Adds the chunk rows that content_apply would, in transactions of their own, for content that is too much for one: what is left
+ * is 20 bytes a slice. Rows that nothing came to name stay and are found by the next try. ERR_TAMPERED as there. */
+int content_apply_ahead(struct store *store, uint32_t space, const struct content_flat *f) MUST_CHECK;
+
 /* Whether zeros stand in the content that no byte is kept for. */
 bool content_has_holes(const struct node_body *body, const struct content_flat *f);
 

@@ -8,6 +8,10 @@
 
 #define FLAT_MAX (1u << 22) /* slices of one file: 4 TiB of whole chunks */
 
+/* What one transaction of content_apply_ahead holds at most: a row takes some 110 bytes of it, an index chunk its bytes. */
+#define AHEAD_ROWS 16384
+#define AHEAD_BYTES (16u << 20)
+
 struct flattening {
 	content_index_fn fn;
 	void *ctx;
@@ -112,6 +116,46 @@ static int row_of(struct store_txn *t, uint32_t space, const struct slice *s, bo
 		memcmp(ret_row->key, s->key, sizeof s->key) != 0)
 		return ERR_TAMPERED;
 	return OK;
+}
+
+/* Rows of some slices and index chunks from *at on (index chunks first), in a transaction of their own. */
+static int some_rows(struct store *store, uint32_t space, const struct content_flat *f, size_t *at)
+{
+	size_t all = f->n_index + f->n_slices, end = *at, bytes = 0;
+	struct chunk_row row = { .row = 0 };
+	struct store_txn *t = NULL;
+	int err = store_begin(store, &t);
+
+	if (err < 0)
+		return err;
+	for (; err == OK && end < all && end - *at < AHEAD_ROWS && bytes < AHEAD_BYTES; end++) {
+		bool index = end < f->n_index;
+		const struct slice *s = index ? &f->index[end].entry : &f->slices[end - f->n_index];
+
+		if (row.row != 0 && row.index == index && id16_equal(&row.id, &s->chunk))
+			continue;
+		err = row_of(t, space, s, index, &row);
+		if (err == OK && index && !row.here) {
+			err = txn_chunk_fill(t, row.row, buf_bytes(&f->index[end].plain));
+			bytes += f->index[end].plain.len;
+		}
+	}
+	secret_wipe(row.key, sizeof row.key);
+	if (err < 0) {
+		store_abort(&t);
+		return err;
+	}
+	*at = end;
+	return store_commit(&t);
+}
+
+int content_apply_ahead(struct store *store, uint32_t space, const struct content_flat *f)
+{
+	int err = OK;
+
+	for (size_t at = 0; at < f->n_index + f->n_slices && err == OK;)
+		err = some_rows(store, space, f, &at);
+	return err;
 }
 
 int content_apply(

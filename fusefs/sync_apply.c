@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Steps become rows. First, without a transaction: decode, check against the lines, verify and open every record and small chunk. Then
- * one transaction for the batch: records merged and applied, names settled, cursor and chain moved. A step with log entries is a batch
+ * one transaction for the batch, or for as many of its steps as fit: records merged and applied, names settled, cursor and chain moved. A step with log entries is a batch
  * of its own up to them, because what follows may need the keys in them. A record that fails verification is passed over with an
  * alarm; its line counts.
  */
@@ -22,6 +22,8 @@ struct batch {
 	struct sync_space *ss;
 	struct history_step *steps;
 	size_t n;
+	size_t take;             /* how many of them the transaction holds */
+	size_t from, end;        /* and which records of each; less than all only if take is 1 */
 	struct remote **remotes; /* one array per step */
 	struct dropped {
 		uint64_t ino;
@@ -38,6 +40,12 @@ static void release_step(struct batch *b, size_t i)
 	free(b->remotes[i]);
 	b->remotes[i] = NULL;
 	step_release(&b->steps[i]);
+}
+
+/* Whether the transaction ends its last step: if not, the cursor stays, and records are applied that a crash makes us see again. */
+static bool batch_ends(const struct batch *b)
+{
+	return b->take > 1 || b->end >= b->steps[0].n_records;
 }
 
 static void batch_release(struct batch *b)
@@ -271,13 +279,13 @@ static int apply_step(struct batch *b, struct apply *a, size_t i, struct id32 *c
 		if (st->lines[k].kind == LINE_RECORD)
 			err = confirm_line(b, &a->tree, &st->lines[k], st->cursor);
 	}
-	for (size_t k = 0; b->remotes[i] && k < st->n_records && err == OK; k++) {
+	for (size_t k = b->from; b->remotes[i] && k < st->n_records && k < b->end && err == OK; k++) {
 		if (!b->remotes[i][k].refused)
 			err = apply_remote(a, &b->remotes[i][k], st->cursor);
 	}
 	if (err == OK)
 		err = tree_settle(&a->tree);
-	if (err < 0)
+	if (err < 0 || !batch_ends(b))
 		return err;
 	sync_head_check(b->ss, a->t, st->head);
 	return sync_pull_advance(b->ss, a->t, st->cursor, st->lines_blob, chain);
@@ -328,7 +336,7 @@ static int transact(struct batch *b, struct table *conflicts)
 		.trusts = trusts,
 		.ctx = b };
 	a.tree = sync_space_tree(ss, t);
-	for (size_t i = 0; i < b->n && err == OK; i++)
+	for (size_t i = 0; i < b->take && err == OK; i++)
 		err = apply_step(b, &a, i, &chain);
 	if (err == OK && conflicts->n > 0)
 		err = ERR_CONFLICT;
@@ -337,7 +345,8 @@ static int transact(struct batch *b, struct table *conflicts)
 	else
 		store_abort(&t);
 	if (err == OK) {
-		sync_pull_advanced(ss, b->steps[b->n - 1].cursor, &chain);
+		if (batch_ends(b))
+			sync_pull_advanced(ss, b->steps[b->take - 1].cursor, &chain);
 		tell(b, &a);
 	}
 	err = sync_space_settled(ss, &a.tree, err);
@@ -420,10 +429,57 @@ static int copy_conflicts_anyway(struct sync_space *ss, const struct table *conf
 	return err < 0 ? err : again;
 }
 
+/* ---- more than a transaction holds ---- */
+
+static int rows_ahead(struct batch *b)
+{
+	struct store *store = b->ss->sync->config.store;
+
+	for (size_t i = 0; i < b->take; i++) {
+		for (size_t k = 0; b->remotes[i] && k < b->steps[i].n_records; k++) {
+			const struct remote *r = &b->remotes[i][k];
+			int err = r->refused ? OK : content_apply_ahead(store, b->ss->row, &r->flat);
+
+			/* A record that contradicts what is known is refused where it is applied. */
+			if (err < 0 && err != ERR_TAMPERED && err != ERR_INVALID)
+				return err;
+		}
+	}
+	return OK;
+}
+
+/* Makes less of what the journal refused: chunk rows go ahead, then fewer steps, then fewer records of a step. One that alone is too
+ * large is passed over: what others send must not stop the space. */
+static int lighten(struct batch *b, bool *ahead)
+{
+	if (!*ahead) {
+		*ahead = true;
+		return rows_ahead(b);
+	}
+	if (b->take > 1) {
+		b->take = (b->take + 1) / 2;
+		return OK;
+	}
+	size_t end = batch_ends(b) ? b->steps[0].n_records : b->end, n = end - b->from;
+	if (n > 1) {
+		b->end = b->from + (n + 1) / 2;
+		return OK;
+	}
+	struct remote *r = n == 1 && b->remotes[0] ? &b->remotes[0][b->from] : NULL;
+	if (!r || r->refused)
+		return ERR_RANGE;
+	r->refused = ERR_RANGE;
+	sync_space_alarm(b->ss, ERR_RANGE, "a record of another device is too large and was refused");
+	return OK;
+}
+
 static int apply_records(struct batch *b)
 {
 	size_t refused = 0;
+	bool ahead = false;
 
+	b->take = b->n;
+	b->end = SIZE_MAX;
 	(void)any_newly_refused(b, &refused);
 	for (size_t tries = 0; tries < TRIES_MAX; tries++) {
 		CLEANUP(table_release) struct table conflicts = { .n = 0 };
@@ -434,8 +490,20 @@ static int apply_records(struct batch *b)
 				return err;
 			continue;
 		}
+		if (err == ERR_RANGE) {
+			if ((err = lighten(b, &ahead)) < 0)
+				return err;
+			continue;
+		}
 		if ((err == ERR_TAMPERED || err == ERR_INVALID) && any_newly_refused(b, &refused)) {
 			sync_space_alarm(b->ss, err, "a record of another device was refused");
+			continue;
+		}
+		if (err == OK && !batch_ends(b)) {
+			size_t n = b->end - b->from;
+
+			b->from = b->end;
+			b->end += n;
 			continue;
 		}
 		if (err == OK)
@@ -486,7 +554,7 @@ int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done)
 			ss, b.steps[0].entries, b.steps[0].n_entries, b.steps[0].cursor, b.steps[0].lines_blob);
 	else if (err == OK && b.n > 0)
 		err = apply_records(&b);
-	*ret_done = err == OK ? b.n : 0;
+	*ret_done = err == OK ? b.entries ? b.n : b.take : 0;
 	batch_release(&b);
 	return err;
 }

@@ -5,7 +5,7 @@
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/unit.h"
 
-enum { CHUNKS = 90000 };
+enum { CHUNKS = 90000, SLICES = 170000 };
 
 static struct store_txn *begin(struct store_fixture *f)
 {
@@ -108,11 +108,60 @@ static void a_file_that_changed_is_not_stored_ahead(void **state)
 	store_fixture_free(f);
 }
 
+static int apply_once(
+	struct store_fixture *f, uint64_t ino, const struct node_body *body, const struct content_flat *flat)
+{
+	struct store_txn *t = begin(f);
+	int err = content_apply(t, f->space, ino, body, flat);
+
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
+}
+
+static void what_came_larger_than_a_transaction_is_taken(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	uint64_t ino = store_fixture_make(f, f->root, "large", NODE_FILE);
+	struct node_body body = { .kind = NODE_FILE, .form = CONTENT_SLICES };
+	struct content_flat flat = { .slices = calloc(SLICES, sizeof(struct slice)), .n_slices = SLICES };
+	struct extent *e;
+	size_t n;
+
+	(void)state;
+	assert_non_null(flat.slices);
+	for (size_t i = 0; i < SLICES; i++) {
+		struct slice *s = &flat.slices[i];
+
+		*s = (struct slice){ .at = i << 20, .len = 1u << 20, .chunk_len = 1u << 20 };
+		memcpy(s->chunk.b, &i, sizeof i);
+		s->key[0] = 7;
+		s->hash.b[0] = 9;
+	}
+	body.slices = flat.slices;
+	body.n_slices = SLICES;
+	assert_int_equal(apply_once(f, ino, &body, &flat), ERR_RANGE);
+	assert_int_equal(content_apply_ahead(f->store, f->space, &flat), OK);
+	assert_int_equal(apply_once(f, ino, &body, &flat), OK);
+	struct store_txn *t = begin(f);
+	assert_int_equal(txn_extents(t, ino, &e, &n), OK);
+	store_abort(&t);
+	assert_int_equal(n, SLICES);
+	/* Another record that says something else of a chunk is told from a large one. */
+	flat.slices[SLICES - 1].key[0] = 8;
+	assert_int_equal(content_apply_ahead(f->store, f->space, &flat), ERR_TAMPERED);
+	free(e);
+	free(flat.slices);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_larger_than_a_transaction_is_stored_ahead),
 		cmocka_unit_test(a_file_that_changed_is_not_stored_ahead),
+		cmocka_unit_test(what_came_larger_than_a_transaction_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

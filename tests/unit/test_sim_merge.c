@@ -1773,6 +1773,42 @@ static void a_read_ahead_that_failed_is_forgotten(void **state)
 	world_close();
 }
 
+/* Attributes that compress well are little on the wire and much in the store. */
+static void what_is_more_than_a_transaction_arrives(void **state)
+{
+	enum { FILES = 320, LEN = 56 << 10 };
+	struct buf got = BUF_INIT(LEN);
+	uint8_t *value = calloc(1, LEN);
+	char name[16];
+	struct node n;
+
+	(void)state;
+	assert_non_null(value);
+	world_open(1);
+	w.meanwhile = rest;
+	struct device *a = &w.d[0];
+	go_offline(a);
+	for (unsigned i = 0; i < FILES; i++) {
+		snprintf(name, sizeof name, "f%u", i);
+		uint64_t ino = make_file(a, name, name);
+		assert_int_equal(store_setxattr(a->f->store, ino, "user.a", bytes_of(value, LEN), 0), 0);
+	}
+	come_to_rest(1, NULL);
+	compare(1);
+	for (unsigned i = 0; i < DEVICES; i++) {
+		struct device *d = &w.d[i];
+
+		assert_int_equal(d->ss->alarm, OK);
+		assert_int_equal(store_lookup(d->f->store, d->root, bytes_str("f319"), &n), 0);
+		buf_clear(&got);
+		assert_int_equal(store_getxattr(d->f->store, n.ino, "user.a", &got), 0);
+		assert_int_equal(got.len, LEN);
+	}
+	buf_release(&got);
+	free(value);
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1791,6 +1827,7 @@ int main(void)
 		cmocka_unit_test(a_name_touched_in_another_space_is_left_to_it),
 		cmocka_unit_test(a_read_ahead_that_failed_is_forgotten),
 		cmocka_unit_test(a_chunk_that_was_sealed_otherwise_is_taken_for_there),
+		cmocka_unit_test(what_is_more_than_a_transaction_arrives),
 		cmocka_unit_test(long_partitions_heal),
 		cmocka_unit_test(devices_converge_and_lose_nothing),
 	};
