@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "crypto/cert.h"
 #include "crypto/hash.h"
+#include "server/cut.h"
 #include "server/relay.h"
 #include "server/rpc.h"
 #include "server/sync_notice.h"
@@ -22,6 +23,7 @@
 #define APPEND_MAX 256
 #define APPEND_MAX_BYTES (4u << 20)
 #define LOG_PAGE_BYTES (1u << 20)
+#define NS 1000000000ll
 
 struct append {
 	const char *refusal;
@@ -298,6 +300,23 @@ static bool made_by_owner(const struct relay *relay, const struct log *log, cons
 	return false;
 }
 
+/* 1: answered with a conflict, since who is to lose rights pushed after the cut; they are held back until it is made anew. */
+static int hold_overtaken(struct relay *relay, struct job *j, struct space *sp, const struct append *a, size_t first,
+	const struct log *next)
+{
+	const struct space_state *st = batch_state(relay, sp);
+	struct log *copy = NULL;
+	int err = cut_overtaken(relay->store, &st->row, st->log->log, next, a->entries + first, a->n - first);
+
+	if (err <= 0 || (err = log_clone(next, &copy)) < 0)
+		return err;
+	struct shared_log *leaving = shared_log_new(copy);
+	if (!leaving)
+		return ERR_NOMEM;
+	space_hold(sp, leaving, relay->env->mono_ns(relay->env->ctx) + CUT_HOLD_S * NS);
+	return (err = answer_conflict(j, st->log->log)) < 0 ? err : 1;
+}
+
 static int append_to(struct relay *relay, struct job *j, struct space *sp, const struct append *a)
 {
 	const struct space_state *st = batch_state(relay, sp);
@@ -327,6 +346,11 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 	if (!log && relay->strangers == STRANGERS_OWNERS && !made_by_owner(relay, next, a)) {
 		log_free(next);
 		return job_error(j, "forbidden", "only the owners of this relay make spaces on it");
+	}
+	err = log ? hold_overtaken(relay, j, sp, a, first, next) : OK;
+	if (err) {
+		log_free(next);
+		return err < 0 ? err : OK;
 	}
 	return write_append(relay, j, sp, a, first, next);
 }

@@ -511,6 +511,8 @@ static int decide(struct relay *relay, struct job *j, struct space *sp, struct p
 
 	if (!log || !log_may_write(log, &j->caller->device))
 		no = "forbidden";
+	else if (space_held(sp, &j->caller->device, relay->env->mono_ns(relay->env->ctx)))
+		no = "rate_limited";
 	else if (p->has_after && !number_set_has(&j->caller->accepted, p->after))
 		no = "order";
 	for (size_t i = 0; i < p->n_records && !no; i++)

@@ -61,6 +61,7 @@ static void space_free(struct space *sp)
 {
 	shared_log_unref(sp->published.log);
 	shared_log_unref(sp->writing.log);
+	shared_log_unref(sp->leaving);
 	pthread_mutex_destroy(&sp->lock);
 	free(sp);
 }
@@ -230,6 +231,20 @@ void space_view_release(struct space_view *v)
 {
 	shared_log_unref(v->log);
 	v->log = NULL;
+}
+
+void space_hold(struct space *sp, struct shared_log *leaving, int64_t until)
+{
+	shared_log_unref(sp->leaving);
+	sp->leaving = leaving;
+	sp->held_until = until;
+}
+
+bool space_held(struct space *sp, const struct id32 *device, int64_t now)
+{
+	if (sp->leaving && now >= sp->held_until)
+		space_hold(sp, NULL, 0);
+	return sp->leaving && log_find_device(sp->leaving->log, device) && !log_may_write(sp->leaving->log, device);
 }
 
 struct space_state *space_writing(struct space *sp)

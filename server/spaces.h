@@ -49,6 +49,8 @@ struct space {
 	/* the writer thread's alone */
 	struct space_state writing;
 	bool in_writing; /* differs, or may differ, from published */
+	struct shared_log *leaving; /* who may write by `published` and not by this is held back (cut.h); NULL: nobody is */
+	int64_t held_until;         /* monotonic ns */
 	struct space *next_writing;
 };
 
@@ -72,6 +74,10 @@ void spaces_put(struct spaces *s, struct space *sp);
 
 struct space_view space_view(struct space *sp);
 void space_view_release(struct space_view *v);
+
+/* Writer thread: holds back who may not write by `leaving`, which it takes over, until then / whether this device is. */
+void space_hold(struct space *sp, struct shared_log *leaving, int64_t until);
+bool space_held(struct space *sp, const struct id32 *device, int64_t now);
 
 /* Writer thread: the state inside the transaction / take over / forget. */
 struct space_state *space_writing(struct space *sp);

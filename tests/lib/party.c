@@ -121,9 +121,14 @@ void party_rotate(const struct party *admin, struct new_space *s)
 
 void party_cut(const struct party *p, const struct log *log, struct buf *ret_head)
 {
+	party_cut_at(p, log, 7, ret_head);
+}
+
+void party_cut_at(const struct party *p, const struct log *log, uint64_t cursor, struct buf *ret_head)
+{
 	struct head h = { .space = *log_space(log),
 		.device = *identity_device(p->id),
-		.cursor = 7,
+		.cursor = cursor,
 		.log_head = *log_head(log),
 		.time = PARTY_NOW };
 

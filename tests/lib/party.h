@@ -50,8 +50,9 @@ void party_pair(struct party *p, const char *label, struct party *ret_device);
 /* The next epoch, made, applied and added to the ring. */
 void party_rotate(const struct party *admin, struct new_space *s);
 
-/* A head of this party's device for the space: a cut. */
+/* A head of this party's device for the space: a cut, at cursor 7 or this one. */
 void party_cut(const struct party *p, const struct log *log, struct buf *ret_head);
+void party_cut_at(const struct party *p, const struct log *log, uint64_t cursor, struct buf *ret_head);
 
 /* Signs any payload as the next entry of the log. */
 void party_sign(const struct log *log, enum entry_type type, struct bytes payload, const struct secret *key,

@@ -268,6 +268,53 @@ static void remove_bob(struct scene *x)
 }
 
 /* A stream that its reader lets wait does not outlive the right to read. */
+static struct answer push_one(struct scene *x, const struct party *p, struct caller *c)
+{
+	struct sealed record;
+
+	sealed_record(p, &x->s, (struct sealed_params){ 0 }, &record);
+	struct answer a = push(x, c, &record, 1, NULL, 0);
+	sealed_release(&record);
+	return a;
+}
+
+static struct answer remove_bob_at(struct scene *x, uint64_t cursor, struct buf *ret_entry)
+{
+	CLEANUP(buf_release) struct buf cut = BUF_INIT(CUT_MAX);
+	CLEANUP(secret_freep) struct secret *key = NULL;
+	struct entry_maker m = party_maker(&x->alice, x->s.log);
+
+	buf_clear(ret_entry);
+	party_cut_at(&x->alice, x->s.log, cursor, &cut);
+	assert_int_equal(
+		entry_make_remove(&m, x->s.ring, identity_person(x->bob.id), NULL, buf_bytes(&cut), &key, ret_entry),
+		0);
+	return bench_append(&x->r, x->a, &x->space, ret_entry);
+}
+
+/* Who pushes without pause stays no member: what came after the cut has the removal made anew, and holds its maker back. */
+static void who_is_being_removed_is_held_back(void **state)
+{
+	struct scene *x = *state;
+	CLEANUP(buf_release) struct buf entry = BUF_INIT(ENTRY_MAX_BLOB);
+
+	join(x, &x->bob, ROLE_WRITER);
+	struct answer a = push_one(x, &x->bob, x->b);
+	uint64_t cut = answer_uint(&a, "cursor");
+	expect_ok(a);
+	expect_ok(push_one(x, &x->bob, x->b));
+	expect_refused(remove_bob_at(x, cut, &entry), "conflict");
+	expect_refused(push_one(x, &x->bob, x->b), "rate_limited");
+	expect_ok(push_one(x, &x->alice, x->a));
+	fake_env_advance(x->r.env, 11000000000ll);
+	a = push_one(x, &x->bob, x->b);
+	cut = answer_uint(&a, "cursor");
+	expect_ok(a);
+	expect_ok(push_one(x, &x->alice, x->a)); /* what others pushed after the cut does not matter */
+	expect_ok(remove_bob_at(x, cut, &entry));
+	expect_refused(push_one(x, &x->bob, x->b), "forbidden");
+}
+
 static void a_removed_reader_pulls_no_further(void **state)
 {
 	struct scene *x = *state;
@@ -434,6 +481,7 @@ int main(void)
 		T(index_chunks_without_end),
 		T(a_record_dated_before_its_authors_rights),
 		T(no_step_is_larger_than_a_frame),
+		T(who_is_being_removed_is_held_back),
 		T(a_removed_reader_pulls_no_further),
 		T(append_tells_outsiders_nothing),
 		T(entries_are_counted_by_address),
