@@ -7,6 +7,8 @@ FOLDERS  := base wire crypto cache fusefs syncd server cli
 comma    := ,
 SANITIZE ?=
 BUILD    ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+# One name for it, however it is given: the .d files hold that name.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 PREFIX   ?= /usr/local
 SBIN     ?= /sbin
 NPROC    := $(shell nproc)
