@@ -2,10 +2,30 @@
 /*
  * Extents are byte-exact pieces that never overlap within an owner. What a change covers goes first, pieces that cross its
  * ends are cut, then the new piece goes in, joined with the one before it if they lie side by side.
+ *
+ * A file with holes is asked again and again how much of it is none. So its sum is kept once it was made, and follows the pieces.
  */
 #include "cache/query.h"
 
 enum { END = INT64_MAX };
+
+static struct extent_sum *sum_slot(struct index *ix, uint64_t owner)
+{
+	return &ix->sums[owner % EXTENT_SUMS];
+}
+
+/* A piece of `owner` came, went or changed its length, or is about to: after an error the caller rolls back. */
+static void count(struct index *ix, uint64_t owner, int64_t delta)
+{
+	struct extent_sum *sum = sum_slot(ix, owner);
+	if (sum->owner == owner)
+		sum->bytes += (uint64_t)delta;
+}
+
+void extent_forget_sums(struct index *ix)
+{
+	memset(ix->sums, 0, sizeof ix->sums);
+}
 
 static void get_piece(struct index *ix, enum query q, struct piece *p)
 {
@@ -52,6 +72,7 @@ static int piece_from(struct index *ix, uint64_t owner, uint64_t off, uint64_t e
 static int piece_add(struct index *ix, uint64_t owner, const struct piece *p)
 {
 	live(ix, &p->at, (int64_t)p->len);
+	count(ix, owner, (int64_t)p->len);
 	return query_run(
 		ix, Q_EXTENT_ADD, "iiiiiii", owner, p->off, p->len, p->at.segment, p->at.pos, p->at.run, p->at.skip);
 }
@@ -59,6 +80,7 @@ static int piece_add(struct index *ix, uint64_t owner, const struct piece *p)
 static int piece_set_len(struct index *ix, uint64_t owner, const struct piece *p, uint64_t len)
 {
 	live(ix, &p->at, (int64_t)(len - p->len));
+	count(ix, owner, (int64_t)(len - p->len));
 	return query_run(ix, Q_EXTENT_LEN, "iii", len, owner, p->off);
 }
 
@@ -99,6 +121,7 @@ int index_extent_clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t 
 	struct piece p;
 	while (err == 0 && (err = piece_from(ix, owner, off, end, &p)) == 0) {
 		live(ix, &p.at, -(int64_t)p.len);
+		count(ix, owner, -(int64_t)p.len);
 		err = query_run(ix, Q_EXTENT_DEL, "ii", owner, p.off);
 		if (err == 0)
 			err = dropped(ix, &p);
@@ -233,11 +256,15 @@ int index_extent_walk(struct index *ix, uint64_t *owner, uint64_t *off, struct o
 
 int index_extent_sum(struct index *ix, uint64_t owner, uint64_t *ret_bytes)
 {
-	int err = query_row(ix, Q_EXTENT_SUM, "i", owner);
-	if (err < 0)
-		return err;
-	*ret_bytes = query_u64(ix, Q_EXTENT_SUM, 0);
-	query_done(ix, Q_EXTENT_SUM);
+	struct extent_sum *sum = sum_slot(ix, owner);
+	if (sum->owner != owner) {
+		int err = query_row(ix, Q_EXTENT_SUM, "i", owner);
+		if (err < 0)
+			return err;
+		*sum = (struct extent_sum){ owner, query_u64(ix, Q_EXTENT_SUM, 0) };
+		query_done(ix, Q_EXTENT_SUM);
+	}
+	*ret_bytes = sum->bytes;
 	return 0;
 }
 

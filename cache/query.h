@@ -121,6 +121,12 @@ enum query {
 
 struct held_node; /* index_held.c */
 
+/* What the pieces of an owner sum up to, of those that were asked for last; index_extent.c. */
+struct extent_sum {
+	uint64_t owner, bytes; /* owner 0: free */
+};
+enum { EXTENT_SUMS = 256 };
+
 struct index {
 	sqlite3 *db;
 	sqlite3_stmt *st[Q_COUNT];
@@ -131,7 +137,11 @@ struct index {
 	struct buf row;         /* scratch for packed rows */
 	struct held_node *held; /* the nodes in memory: held_init() to held_free() */
 	size_t unwritten;       /* of them are not yet in the tables */
+	struct extent_sum sums[EXTENT_SUMS]; /* each in the one slot that its owner's number gives */
 };
+
+void extent_forget_sums(struct index *ix); /* when the tables go back */
+
 
 int held_init(struct index *ix) MUST_CHECK;
 void held_free(struct index *ix);

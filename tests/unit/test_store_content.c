@@ -298,11 +298,50 @@ static void a_writer_faster_than_the_disk_waits(void **state)
 	store_fixture_free(f);
 }
 
+static uint64_t allocated(struct store_fixture *f, uint64_t ino)
+{
+	struct node n;
+	assert_int_equal(store_getattr(f->store, ino, &n), 0);
+	return n.allocated;
+}
+
+/* The sum of a file's pieces is kept while they change; a start makes it anew. */
+static void what_is_allocated_stays_true_when_changes_fail(void **state)
+{
+	enum { SIZE = 1 << 20, BLOCK = 5000 };
+	struct store_fixture *f = store_fixture_new(5);
+	uint64_t ino = store_fixture_make(f, f->root, "holes", NODE_FILE), seed = 7;
+	static uint8_t p[BLOCK];
+	struct store_txn *t;
+	(void)state;
+	store_fixture_write(f, ino, SIZE, p, 1);
+	assert_int_equal(allocated(f, ino), 1);
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_content_clear(t, ino), 0);
+	store_abort(&t);
+	assert_int_equal(allocated(f, ino), 1);
+	for (unsigned long n = 1; n < 40; n++) {
+		(void)allocated(f, ino);
+		fake_env_fail(f->env, FAKE_WRITING, n % 4 + 1, n % 2 ? ERR_NO_SPACE : ERR_IO, n % 3 == 0);
+		for (int i = 0; i < 4; i++)
+			(void)!store_write(f->store, ino, unit_random(&seed) % SIZE, p, sizeof p);
+		(void)!store_fallocate(f->store, ino, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			unit_random(&seed) % SIZE, 3 * BLOCK);
+		(void)!store_tend(f->store);
+		fake_env_fail(f->env, FAKE_ANY, 0, 0, false);
+		uint64_t kept = allocated(f, ino);
+		store_fixture_crash(f, FAKE_KEEP_ALL);
+		assert_int_equal(allocated(f, ino), kept);
+	}
+	store_fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(overwriting_a_block_of_a_large_file_writes_little),
 		cmocka_unit_test(a_writer_faster_than_the_disk_waits), cmocka_unit_test(content_equals_the_model),
 		cmocka_unit_test(small_appends_are_joined),
+		cmocka_unit_test(what_is_allocated_stays_true_when_changes_fail),
 		cmocka_unit_test(a_read_needs_no_zeroed_buffer_at_the_end) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
