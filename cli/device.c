@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* coffer device list: the devices of this person. */
+/* coffer device: the devices of this person; takes one away. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,14 @@
 #include "cli/agent.h"
 #include "cli/print.h"
 #include "cli/rows.h"
+
+static int take_away(const struct context *ctx, const char *name)
+{
+	CLEANUP(map_release) struct map args = MAP_INIT;
+
+	map_text(&args, "device", name);
+	return agent_do(ctx, "device.remove", &args, true);
+}
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
@@ -18,6 +26,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 		{ "SINCE", "since", ROW_DATE },
 	};
 
+	if (argc == 3 && strcmp(argv[1], "remove") == 0)
+		return take_away(ctx, argv[2]);
 	if (argc != 2 || strcmp(argv[1], "list") != 0)
 		return verb_usage(&verb_device);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
@@ -29,8 +39,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 
 const struct verb verb_device = {
 	.name = "device",
-	.synopsis = "list",
-	.summary = "the devices of this person",
+	.synopsis = "list | remove NAME",
+	.summary = "the devices of this person; takes one that was lost out of every space",
 	.example = "coffer device list",
 	.run = run,
 };

@@ -615,6 +615,16 @@ struct space *agent_find_space(struct agent *a, struct bytes name)
 	return find_space(a, match_name, &name);
 }
 
+size_t agent_list_spaces(struct agent *a, struct space *ret_spaces[AGENT_MAX_SPACES])
+{
+	pthread_mutex_lock(&a->lock);
+	size_t n = a->n_spaces;
+	for (size_t i = 0; i < n; i++)
+		ret_spaces[i] = a->spaces[i].space;
+	pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
 struct space *agent_find_genesis(struct agent *a, const struct id32 *genesis)
 {
 	return find_space(a, match_genesis, genesis);

@@ -107,6 +107,8 @@ int agent_add_space(struct agent *a, struct space *s, bool sync) MUST_CHECK;
 int agent_sync_space(struct agent *a, struct space *s) MUST_CHECK;
 /* By name, UUID text or genesis hash; NULL if there is none. Spaces live until the agent is locked. */
 struct space *agent_find_space(struct agent *a, struct bytes name);
+/* Those held now; returns how many. */
+size_t agent_list_spaces(struct agent *a, struct space *ret_spaces[AGENT_MAX_SPACES]);
 struct space *agent_find_genesis(struct agent *a, const struct id32 *genesis);
 struct space *agent_personal(struct agent *a);
 struct space *agent_space_of_row(struct agent *a, uint32_t row);

@@ -15,8 +15,10 @@
 #include "base/log.h"
 #include "crypto/entry_make.h"
 #include "crypto/hash.h"
+#include "crypto/secret.h"
 #include "fusefs/agent.h"
 #include "fusefs/listing.h"
+#include "fusefs/log_write.h"
 #include "fusefs/relay.h"
 #include "fusefs/space_make.h"
 
@@ -299,6 +301,39 @@ static int keep_listed(struct agent *a, struct space *personal, struct space *s,
 	return found && newest >= mine ? OK : write_listing(a, personal, s, ino);
 }
 
+/* ---- epochs ---- */
+
+/* Whether somebody who lost access still has the newest key: who left, or whose person took the device away without being an admin. */
+static bool epoch_owed(const struct log *log)
+{
+	const struct log_epoch *newest = log_find_epoch(log, log_epoch_number(log));
+	const struct log_device *d;
+
+	for (size_t i = 0; newest && (d = log_device_at(log, i)); i++)
+		if (!d->live && d->lost > newest->seq)
+			return true;
+	return false;
+}
+
+static int build_owed_epoch(const struct entry_maker *m, struct space *s, struct bytes cut, void *arg, struct buf *b)
+{
+	CLEANUP(secret_freep) struct secret *key = NULL;
+
+	(void)cut;
+	(void)arg;
+	if (!log_is_admin(s->log, identity_device(m->id)) || !epoch_owed(s->log))
+		return 1;
+	return entry_make_epoch(m, s->ring, log_epoch_number(s->log) + 1, &key, b);
+}
+
+static int keep_epoch(struct agent *a, struct space *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool owed = log_is_admin(s->log, identity_device(a->who)) && epoch_owed(s->log);
+	pthread_mutex_unlock(&s->lock);
+	return owed ? log_write(a, s, build_owed_epoch, NULL, LOG_WRITE_PLAIN, now_ns(a) + CALL_NS) : OK;
+}
+
 /* ---- rounds ---- */
 
 static void note_err(int *first, int err)
@@ -318,6 +353,7 @@ static int round_spaces(struct agent *a, struct space *personal, const struct li
 		if (!s)
 			return first;
 		note_err(&first, send_space(a, s));
+		note_err(&first, keep_epoch(a, s));
 		if (!s->personal)
 			note_err(&first, keep_listed(a, personal, s, d));
 	}

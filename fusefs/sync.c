@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fusefs/sync_inner.h"
+#include "wire/map.h"
 
 #define MS 1000000ll
 #define CALM_NS (4 * MS)
@@ -191,27 +192,22 @@ static void on_state(void *ctx, struct peer *p)
 	}
 }
 
-static bool uuid_is(struct bytes text, const struct id16 *id)
-{
-	struct id16 other;
-	return id16_parse((const char *)text.p, text.len, &other) == OK && id16_equal(&other, id);
-}
-
 static void on_notify(void *ctx, struct peer *p, struct bytes method, struct bytes params)
 {
 	struct sync_peer *sp = ctx;
-	struct bytes item;
+	bool step = cbor_text_is(method, "coffer.sync"), revoked = cbor_text_is(method, "revoked");
+	struct id16 id;
 
 	(void)p;
-	if (!cbor_text_is(method, "coffer.sync") || cbor_map_find(params, CBOR_RPC, "space", &item) < 0)
-		return;
-	struct cbor_dec d = cbor_dec_init_rpc(item);
-	struct bytes text = cbor_get_text(&d, 64);
-	if (cbor_dec_end(&d) < 0)
+	if ((!step && !revoked) || !map_get_uuid(params, "space", &id))
 		return;
 	for (struct sync_space *ss = sp->sync->spaces; ss; ss = ss->next) {
-		if (ss->peer == sp && uuid_is(text, &ss->space->row.id))
+		if (ss->peer != sp || !id16_equal(&id, &ss->space->row.id))
+			continue;
+		if (step)
 			sync_pull_notified(ss, params);
+		else
+			sync_space_revoked(ss);
 	}
 }
 

@@ -51,6 +51,14 @@ int sync_call(struct sync *s, const char *relay, const char *method, struct byte
  * the local log has been brought up to date, build the entries anew. */
 int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, size_t n, int64_t deadline_mono_ns) MUST_CHECK;
 
+/* Takes over entries that the space's log does not have yet, which another call to the relay brought, and the epoch keys of `ring`, and asks
+ * for access anew: this device was let in again. Blocks. ERR_FORK and the errors of space_apply_entries. */
+int sync_take_log(struct sync *s, struct space *space, const struct bytes *blobs, size_t n, const struct epoch_ring *ring) MUST_CHECK;
+
+/* Appends this device's head over all that the relay has, which is applied here first: the cut of an entry that takes rights away. Blocks.
+ * ERR_TIMEOUT, ERR_OFFLINE; ERR_FORK. */
+int sync_make_head(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *ret_blob) MUST_CHECK;
+
 /* mount_config.fetch. Blocks. */
 int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
 

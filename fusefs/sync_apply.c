@@ -513,6 +513,19 @@ static int apply_records(struct batch *b)
 	return ERR_INTERNAL;
 }
 
+void sync_apply_log_moved(struct sync_space *ss)
+{
+	const struct sync_config *config = &ss->sync->config;
+
+	pthread_mutex_lock(&ss->space->lock);
+	ss->may_not_write = !log_may_write(ss->space->log, identity_device(config->who));
+	pthread_mutex_unlock(&ss->space->lock);
+	if (space_tell_rights(ss->space, config->store, config->who) < 0)
+		log_warn("rights in a space could not be noted");
+	if (config->log_moved)
+		config->log_moved(config->ctx, ss->space);
+}
+
 static int apply_entries(
 	struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor, struct bytes lines)
 {
@@ -534,13 +547,7 @@ static int apply_entries(
 	if ((err = store_commit(&t)) < 0)
 		return err;
 	sync_pull_advanced(ss, cursor, &chain);
-	pthread_mutex_lock(&ss->space->lock);
-	ss->may_not_write = !log_may_write(ss->space->log, identity_device(config->who));
-	pthread_mutex_unlock(&ss->space->lock);
-	if ((err = space_tell_rights(ss->space, config->store, config->who)) < 0)
-		log_warn("rights in a space could not be noted: %s", err_str(err));
-	if (config->log_moved)
-		config->log_moved(config->ctx, ss->space);
+	sync_apply_log_moved(ss);
 	return OK;
 }
 

@@ -240,3 +240,113 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 	err = post(s, run_catch_up, &a, deadline_mono_ns);
 	return err < 0 ? err : ERR_CONFLICT;
 }
+
+/* ---- heads for cuts ---- */
+
+struct head_job {
+	struct space *space;
+	bool asked;
+	struct buf blob;
+};
+
+/* Once all that the relay has is here. */
+static int run_head(struct sync *s, struct sync_job *job)
+{
+	struct head_job *h = job->ctx;
+	struct sync_space *ss = sync_space_of(s, h->space->row.row);
+
+	if (sync_job_dead(s, job))
+		return ERR_CANCELLED;
+	if (!ss)
+		return ERR_NOT_FOUND;
+	if (ss->alarm == ERR_FORK)
+		return ERR_FORK;
+	int err = sync_peer_ready(ss->peer, job);
+	if (err < 0)
+		return err;
+	if (!h->asked) {
+		h->asked = true;
+		ss->caught_up = false;
+	}
+	return ss->caught_up && !ss->steps ? sync_head_make(ss, &h->blob) : ERR_AGAIN;
+}
+
+static void release_head(void *ctx)
+{
+	struct head_job *h = ctx;
+
+	buf_release(&h->blob);
+	free(h);
+}
+
+int sync_make_head(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *ret_blob)
+{
+	struct head_job *h = calloc(1, sizeof *h);
+	struct sync_job *job = h ? sync_job_new(run_head, h) : NULL;
+
+	if (!job) {
+		free(h);
+		return ERR_NOMEM;
+	}
+	h->space = space;
+	h->blob = (struct buf)BUF_INIT(HEAD_MAX_BLOB);
+	job->release = release_head;
+	int err = sync_job_post(s, job, deadline_mono_ns, NULL, NULL);
+	if (err == OK)
+		err = buf_put(ret_blob, h->blob.data, h->blob.len);
+	sync_job_let_go(s, job);
+	return err;
+}
+
+/* ---- let in again ---- */
+
+struct take_job {
+	struct space *space;
+	const struct bytes *blobs;
+	size_t n;
+	const struct epoch_ring *ring;
+};
+
+/* What the poster lent is looked at only while it waits. */
+static int run_take(struct sync *s, struct sync_job *job)
+{
+	const struct take_job *tj = job->ctx;
+	struct sync_space *ss = sync_space_of(s, tj->space->row.row);
+	const struct sync_config *config = &s->config;
+	struct store_txn *t = NULL;
+
+	if (!ss)
+		return ERR_NOT_FOUND;
+	if (ss->alarm == ERR_FORK)
+		return ERR_FORK;
+	int err = store_begin(config->store, &t);
+	if (err < 0)
+		return err;
+	err = space_apply_entries(ss->space, t, config->who, tj->blobs, tj->n);
+	if (err == OK)
+		err = space_add_keys(ss->space, t, config->who, tj->ring);
+	if (err < 0) {
+		store_abort(&t);
+		return err;
+	}
+	if ((err = store_commit(&t)) < 0)
+		return err;
+	sync_apply_log_moved(ss);
+	if (ss->phase != PHASE_STOPPED)
+		ss->phase = PHASE_OFFLINE;
+	ss->retry_at = 0;
+	return OK;
+}
+
+int sync_take_log(
+	struct sync *s, struct space *space, const struct bytes *blobs, size_t n, const struct epoch_ring *ring)
+{
+	struct take_job tj = { .space = space, .blobs = blobs, .n = n, .ring = ring };
+	struct sync_job *job = sync_job_new(run_take, &tj);
+
+	if (!job)
+		return ERR_NOMEM;
+	int err = sync_job_post(s, job, INT64_MAX / 2, NULL, NULL);
+	sync_job_let_go(s, job);
+	return err;
+}

@@ -209,6 +209,7 @@ void sync_space_step(struct sync_space *ss, int64_t now);
 int64_t sync_space_due(const struct sync_space *ss, int64_t now);
 void sync_space_alarm(struct sync_space *ss, int err, const char *text); /* text: static */
 void sync_space_fork(struct sync_space *ss); /* two histories: stops for good */
+void sync_space_revoked(struct sync_space *ss); /* the relay says that this device is no member any more */
 void sync_space_stored(struct sync_space *ss, int err); /* what became of a write to the store: of a full disk people are told */
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
 bool sync_space_may_push(const struct sync_space *ss);
@@ -259,6 +260,9 @@ void sync_pull_advanced(struct sync_space *ss, uint64_t cursor, const struct id3
 int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done) MUST_CHECK;
 /* Applies entries that the relay accepted from here as step `cursor`. */
 int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor) MUST_CHECK;
+
+/* Entries were committed: notes what this device may do now, and tells. */
+void sync_apply_log_moved(struct sync_space *ss);
 
 /* sync_wait.c: what barriers that are under way must know. The item was confirmed; a copy of the file, which holds what was changed in
  * it, is to be sent too. ERR_NOMEM. */

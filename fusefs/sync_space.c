@@ -97,6 +97,17 @@ void sync_space_fork(struct sync_space *ss)
 		"trust");
 }
 
+/* Only the relay says so: what is here stays as it is, and access is asked for again now and then. */
+void sync_space_revoked(struct sync_space *ss)
+{
+	if (ss->phase == PHASE_STOPPED)
+		return;
+	ss->phase = PHASE_OFFLINE;
+	ss->caught_up = false;
+	sync_space_alarm(ss, ERR_FORBIDDEN, "the relay does not give access to this space any more");
+	sync_space_retry(ss, sync_now(ss->sync));
+}
+
 void sync_space_stored(struct sync_space *ss, int err)
 {
 	if (err == ERR_NO_SPACE) {

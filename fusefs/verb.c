@@ -26,6 +26,10 @@ static const struct verb verbs[] = {
 	{ "join", true, verb_join },
 	{ "members", true, verb_members },
 	{ "device.list", true, verb_device_list },
+	{ "device.remove", true, verb_device_remove },
+	{ "rotate", true, verb_rotate },
+	{ "role", true, verb_role },
+	{ "remove", true, verb_remove },
 	{ "mount", true, verb_mount },
 	{ "umount", true, verb_umount },
 	{ "wait", true, verb_wait },
@@ -119,6 +123,16 @@ static const char *next_of(int err)
 int call_fail_err(struct call *c, int err, const char *what)
 {
 	return call_fail(c, err, 0, next_of(err), "%s: %s", what, err_str(err));
+}
+
+int call_space(struct call *c, struct space **ret_s)
+{
+	struct bytes name = map_get_text(c->args, "space");
+
+	*ret_s = agent_find_space(c->agent, name);
+	return *ret_s ? OK
+		      : call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
+				(int)(name.len < 200 ? name.len : 200), name.p ? (const char *)name.p : "");
 }
 
 int64_t call_deadline(const struct call *c)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verb: what the agent does for one request of the control socket. Each verb is a function over the agent and a call; verbs of one
- * subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_mount.c, verb_status.c, verb_content.c, verb_verify.c).
+ * subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_rights.c, verb_mount.c, verb_status.c, verb_content.c, verb_verify.c).
  *
  * A verb reads call->args (wire/map.h), adds pairs to call->result, and returns 0; or returns call_fail(...).
  */
@@ -31,6 +31,8 @@ int call_fail(struct call *c, int err, int exit_code, const char *next, const ch
 	__attribute__((format(printf, 5, 6)));
 /* The same for an error of an operation that has no better words: "WHAT: err_str". */
 int call_fail_err(struct call *c, int err, const char *what);
+/* The space that the argument "space" names; else the call has failed. */
+int call_space(struct call *c, struct space **ret_s) MUST_CHECK;
 /* Monotonic time at which "timeout_ms" of the arguments ends (60 s if there is none; 100 days at most). */
 int64_t call_deadline(const struct call *c);
 /* The barrier of wait and umount, for one space or all (NULL), until call_deadline. sent_only: what the relay has need not be here. On
@@ -53,6 +55,10 @@ int verb_invite_cancel(struct call *c);
 int verb_join(struct call *c);
 int verb_members(struct call *c);
 int verb_device_list(struct call *c);
+int verb_device_remove(struct call *c);
+int verb_rotate(struct call *c);
+int verb_role(struct call *c);
+int verb_remove(struct call *c);
 int verb_mount(struct call *c);
 int verb_umount(struct call *c);
 int verb_status(struct call *c);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "crypto/hash.h"
+#include "fusefs/member.h"
 #include "fusefs/relay.h"
 #include "fusefs/sync_head.h"
 #include "fusefs/verb.h"
@@ -12,17 +12,6 @@
 
 #define NS 1000000000ll
 #define ASK_NS (2 * NS) /* how long the answer may wait for the relay */
-
-/* What people compare: SHA-256 of the key, the first 80 bits, in fours. */
-static void fingerprint(const struct id32 *key, char out[32])
-{
-	struct id32 h;
-	size_t n = 0;
-
-	hash_sha256(bytes_of(key->b, sizeof key->b), &h);
-	for (int i = 0; i < 10; i++)
-		n += (size_t)snprintf(out + n, 32 - n, "%s%02x", i && i % 2 == 0 ? "-" : "", h.b[i]);
-}
 
 static void put_label(struct map *m, const char *key, struct space *s, const struct log_device *d)
 {
@@ -128,7 +117,7 @@ static int put_device(
 		map_text(&m, "role", p ? role_name(p->role) : "none");
 		map_uint(&m, "seen", seen_at(c, seen, &d->ed));
 	}
-	fingerprint(persons ? &d->person : &d->ed, text);
+	member_fingerprint(persons ? &d->person : &d->ed, text);
 	map_text(&m, "fingerprint", text);
 	return map_put(&m, out);
 }
@@ -159,14 +148,12 @@ static int put_devices(struct call *c, struct space *s, const struct seen *seen,
 
 int verb_members(struct call *c)
 {
-	struct bytes name = map_get_text(c->args, "space");
-	struct space *s = agent_find_space(c->agent, name);
 	CLEANUP(seen_release) struct seen seen = { 0 };
-	int err;
+	struct space *s;
+	int err = call_space(c, &s);
 
-	if (!s)
-		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
-			(int)(name.len < 200 ? name.len : 200), name.p ? (const char *)name.p : "");
+	if (err < 0)
+		return err;
 	if ((err = find_seen(c, s, &seen)) < 0)
 		return call_fail_err(c, err, "the members cannot be listed");
 	return put_devices(c, s, &seen, "members");

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "crypto/entry_make.h"
 #include "crypto/invite.h"
+#include "fusefs/log_write.h"
 #include "fusefs/relay.h"
 #include "fusefs/space_make.h"
 #include "fusefs/verb.h"
@@ -28,45 +29,16 @@ static uint64_t now_s(struct call *c)
 	return (uint64_t)(c->agent->env->wall_ns(c->agent->env->ctx) / NS);
 }
 
-static int find_space(struct call *c, struct space **ret_s)
-{
-	struct bytes name = map_get_text(c->args, "space");
-
-	*ret_s = agent_find_space(c->agent, name);
-	return *ret_s ? OK
-		      : call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
-				(int)(name.len < 200 ? name.len : 200), name.p ? (const char *)name.p : "");
-}
-
-/* Builds an entry on the log as it is and appends it; anew if somebody was first. */
-static int append_built(struct call *c, struct space *s,
-	int (*build)(struct entry_maker *m, struct space *s, const void *arg, struct buf *b), const void *arg)
-{
-	int err = ERR_CONFLICT;
-
-	for (int i = 0; i < TRIES && err == ERR_CONFLICT; i++) {
-		CLEANUP(buf_release) struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
-		pthread_mutex_lock(&s->lock);
-		struct entry_maker m = { .log = s->log, .id = c->agent->who, .now = now_s(c) };
-		err = build(&m, s, arg, &b);
-		pthread_mutex_unlock(&s->lock);
-		if (err < 0)
-			return err;
-		struct bytes one = buf_bytes(&b);
-		err = sync_append(c->agent->sync, s, &one, 1, deadline(c));
-	}
-	return err;
-}
-
 struct invite_build {
 	struct invite_params params;
 	const struct invite_keys *keys;
 };
 
-static int build_invite(struct entry_maker *m, struct space *s, const void *arg, struct buf *b)
+static int build_invite(const struct entry_maker *m, struct space *s, struct bytes cut, void *arg, struct buf *b)
 {
 	const struct invite_build *ib = arg;
 
+	(void)cut;
 	return entry_make_invite(m, s->ring, &ib->params, ib->keys, b);
 }
 
@@ -97,7 +69,7 @@ static int make_invite(struct call *c, struct space *s, const struct invite_para
 	if (err < 0 || (err = invite_derive(secret, &keys)) < 0)
 		return err;
 	struct invite_build ib = { .params = *params, .keys = &keys };
-	err = append_built(c, s, build_invite, &ib);
+	err = log_write(c->agent, s, build_invite, &ib, LOG_WRITE_PLAIN, deadline(c));
 	return err < 0 ? err : put_offer(c, secret, params, &keys.id);
 }
 
@@ -138,7 +110,7 @@ int verb_invite(struct call *c)
 	struct invite_params params = { .uses = map_get_uint(c->args, "uses", 1) };
 	struct space *s;
 
-	int err = find_space(c, &s);
+	int err = call_space(c, &s);
 	if (err < 0)
 		return err;
 	if (bytes_equal(role, bytes_str("reader")))
@@ -175,17 +147,6 @@ static int put_invites(struct space *s, uint64_t now, struct cbor_enc *e, size_t
 	return err;
 }
 
-/* The spaces held now; they live as long as the agent is unlocked. */
-static size_t list_spaces(struct agent *a, struct space *out[AGENT_MAX_SPACES])
-{
-	pthread_mutex_lock(&a->lock);
-	size_t n = a->n_spaces;
-	for (size_t i = 0; i < n; i++)
-		out[i] = a->spaces[i].space;
-	pthread_mutex_unlock(&a->lock);
-	return n;
-}
-
 int verb_invite_list(struct call *c)
 {
 	CLEANUP(buf_release) struct buf rows = BUF_INIT(1u << 20);
@@ -195,7 +156,7 @@ int verb_invite_list(struct call *c)
 	size_t n = 0;
 	int err = spaces ? OK : ERR_NOMEM;
 
-	size_t n_spaces = err < 0 ? 0 : list_spaces(c->agent, spaces);
+	size_t n_spaces = err < 0 ? 0 : agent_list_spaces(c->agent, spaces);
 	for (size_t i = 0; i < n_spaces && err >= 0; i++)
 		err = put_invites(spaces[i], now_s(c), &e, &n);
 	cbor_put_array(&head, n);
@@ -205,9 +166,10 @@ int verb_invite_list(struct call *c)
 	return OK;
 }
 
-static int build_close(struct entry_maker *m, struct space *s, const void *arg, struct buf *b)
+static int build_close(const struct entry_maker *m, struct space *s, struct bytes cut, void *arg, struct buf *b)
 {
 	(void)s;
+	(void)cut;
 	return entry_make_invite_close(m, arg, b);
 }
 
@@ -221,7 +183,7 @@ int verb_invite_cancel(struct call *c)
 	if (!map_get_uuid(c->args, "id", &id))
 		return call_fail(
 			c, ERR_INVALID, EX_USAGE, "`coffer invite list` shows them", "that is not the id of an invite");
-	size_t n = list_spaces(c->agent, spaces);
+	size_t n = agent_list_spaces(c->agent, spaces);
 	for (size_t i = 0; i < n; i++) {
 		pthread_mutex_lock(&spaces[i]->lock);
 		const struct log_invite *v = log_find_invite(spaces[i]->log, &id);
@@ -229,7 +191,7 @@ int verb_invite_cancel(struct call *c)
 		pthread_mutex_unlock(&spaces[i]->lock);
 		if (!v)
 			continue;
-		int err = open ? append_built(c, spaces[i], build_close, &id) : OK;
+		int err = open ? log_write(c->agent, spaces[i], build_close, &id, LOG_WRITE_PLAIN, deadline(c)) : OK;
 		return err < 0 ? call_fail_err(c, err, "the invite cannot be cancelled") : OK;
 	}
 	return call_fail(c, ERR_NOT_FOUND, 0, "`coffer invite list` shows them", "there is no such invite");
@@ -291,7 +253,8 @@ static int join_once(struct join *j, struct space **ret_s)
 	if (log_kind(log) != SPACE_SHARED)
 		return call_fail(j->c, ERR_CONTEXT, EX_USAGE, "use it with `coffer init --pair` on a new device",
 			"that code pairs a device, it does not invite");
-	if (agent_find_genesis(a, log_genesis(log)))
+	struct space *held = agent_find_genesis(a, log_genesis(log));
+	if (held && log_may_read(log, identity_device(a->who)))
 		return call_fail(
 			j->c, ERR_EXISTS, 0, "`coffer space list` shows it", "this device is in that space already");
 	struct entry_maker m = { .log = log, .id = a->who, .now = now_s(j->c) };
@@ -307,6 +270,10 @@ static int join_once(struct join *j, struct space **ret_s)
 		return ERR_NOMEM;
 	entries.blobs = grown;
 	entries.blobs[entries.n] = one;
+	if (held) {
+		*ret_s = held;
+		return sync_take_log(a->sync, held, entries.blobs, entries.n + 1, ring);
+	}
 	return space_adopt(a, j->as.len ? j->as : bytes_str(bundle.name), j->relay, log, entries.blobs, entries.n + 1,
 		ring, ret_s);
 }
