@@ -56,6 +56,7 @@ struct config {
 		uint64_t auth_seconds, keepalive_seconds, life_seconds, message_seconds;
 		uint64_t incoming_bytes, queue_bytes, queue_messages, requests, request_bytes, subscriptions;
 		uint64_t http_uploads, http_uploads_per_address, http_requests_per_address, http_pause_seconds;
+		uint64_t http_idle_seconds, http_header_seconds, http_body_seconds;
 		uint64_t invite_lookups_per_minute, invite_misses_per_minute;
 		uint64_t spaces_burst, spaces_per_minute, entries_burst, entries_per_minute, letters_burst, letters_per_minute;
 	} limits;

@@ -90,6 +90,10 @@ const struct setting config_table[] = {
 	NUMBER(limits, http_uploads, 128, 1, 100000, .about = "Bodies coming in at once, else 503."),
 	NUMBER(limits, http_uploads_per_address, 32, 1, 100000),
 	NUMBER(limits, http_requests_per_address, 128, 1, 100000),
+	NUMBER(limits, http_idle_seconds, 60, 1, 3600, .restart = true, .about = "Between two requests of a connection."),
+	NUMBER(limits, http_header_seconds, 10, 1, 600, .restart = true, .about = "For the header of a request."),
+	NUMBER(limits, http_body_seconds, 120, 1, 3600, .about =
+		"For a whole body, in or out, of any size; beyond that a second for each 64 KiB."),
 	NUMBER(limits, http_pause_seconds, 20, 1, 3600, .about = "Between two pieces of a body."),
 	NUMBER(limits, invite_lookups_per_minute, 10, 1, 100000, .about = "By one address, and how many of them may miss."),
 	NUMBER(limits, invite_misses_per_minute, 3, 1, 100000),

@@ -2,6 +2,7 @@
 #include "server/http.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "server/auth.h"
@@ -11,7 +12,6 @@
 #include "wire/chunk.h"
 
 #define SECOND 1000000000ll
-#define BODY_NS 120000000000ll /* of a whole body, in or out */
 #define CHUNK_ROUTE "/api/v1/coffer/spaces/"
 
 static struct request **find_request(struct net *n, uint64_t id)
@@ -65,12 +65,38 @@ static void request_free(struct request *r)
 	free(r);
 }
 
+/* While a request is worked on nothing is read: the library would look again and again at what waits on the socket. (Nor does
+ * it write to a socket that is not read, so this ends with the answer.) */
+static void hear(struct request *r, bool on)
+{
+	if (r->deaf != on)
+		return;
+	r->deaf = !on;
+	lws_rx_flow_control(r->wsi, on);
+}
+
+void request_begin_work(struct request *r, int seconds)
+{
+	r->phase = PHASE_WORK;
+	hear(r, false);
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, seconds);
+}
+
 /* --- answers --- */
 
 void request_respond(struct request *r, int status)
 {
 	r->status = status;
 	r->phase = PHASE_HEADERS;
+	hear(r, true);
+	request_expect_more(r);
+	lws_callback_on_writable(r->wsi);
+}
+
+void request_go_on(struct request *r)
+{
+	r->phase = PHASE_SEND;
+	hear(r, true);
 	lws_callback_on_writable(r->wsi);
 }
 
@@ -157,28 +183,34 @@ static int write_headers(struct request *r)
 	return lws_write(r->wsi, start, (size_t)(p - start), LWS_WRITE_HTTP_HEADERS) < 0 ? -1 : 0;
 }
 
+static int64_t pause_seconds(const struct request *r)
+{
+	return (int64_t)relay_config(r->net->relay)->limits.http_pause_seconds;
+}
+
+/* Once all of it is on its way, also what the library still had to send: till then the request is there to be late. */
 static int complete(struct request *r)
 {
 	struct lws *wsi = r->wsi;
 	struct request **slot = lws_wsi_user(wsi);
 	bool ends = r->close;
 
+	if (lws_send_pipe_choked(wsi)) {
+		lws_callback_on_writable(wsi);
+		return 0;
+	}
 	*slot = NULL;
 	request_free(r);
 	return ends || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-/* Whether a body, in or out, takes too long: no slower than 64 KiB/s after the first two minutes. */
+/* Whether a body, in or out, takes too long: no slower than 64 KiB/s after the time that any may take. */
 static bool is_late(const struct request *r, uint64_t length)
 {
 	const struct env *env = r->net->relay->env;
+	const uint64_t seconds = relay_config(r->net->relay)->limits.http_body_seconds + (length >> 16);
 
-	return env->mono_ns(env->ctx) - r->started > BODY_NS + (int64_t)(length >> 16) * 1000000000;
-}
-
-static int64_t pause_seconds(const struct request *r)
-{
-	return (int64_t)relay_config(r->net->relay)->limits.http_pause_seconds;
+	return env->mono_ns(env->ctx) - r->started > (int64_t)seconds * SECOND;
 }
 
 void request_expect_more(struct request *r)
@@ -189,12 +221,28 @@ void request_expect_more(struct request *r)
 	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_KEPT_SECONDS);
 }
 
+/* It sent the next request before it read the answer, and reads nothing: while it is waited for, the library turns round and
+ * round on what it sent. */
+static bool is_pushing(const struct request *r, int64_t now)
+{
+	return r->phase != PHASE_BODY && now > r->moved + SECOND && lws_send_pipe_choked(r->wsi) &&
+	       recv(lws_get_socket_fd(r->wsi), &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* The library's own time-outs wait until its loop is idle, which somebody may prevent; a socket that is shut down ends at once. */
+static void cut_off(struct request *r)
+{
+	shutdown(lws_get_socket_fd(r->wsi), SHUT_RDWR);
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
 static void tick(struct request *r, int64_t now)
 {
-	if (r->phase != PHASE_BODY && r->phase != PHASE_SEND)
+	if (r->phase == PHASE_WORK)
 		return;
-	if (now > r->moved + pause_seconds(r) * SECOND || is_late(r, r->phase == PHASE_BODY ? r->length : r->size))
-		lws_set_timeout(r->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+	if (now > r->moved + pause_seconds(r) * SECOND || is_pushing(r, now) ||
+		is_late(r, r->phase == PHASE_BODY ? r->length : r->size))
+		cut_off(r);
 	else
 		lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_KEPT_SECONDS);
 }
@@ -213,9 +261,8 @@ static int ask_for_more(struct request *r)
 
 	if (!j)
 		return -1;
-	r->phase = PHASE_WORK;
 	r->sent = 0;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 60);
+	request_begin_work(r, 60);
 	net_dispatch(r->net, j);
 	return 0;
 }
@@ -373,8 +420,7 @@ static int dispatch(struct request *r, const struct method *m)
 	j->range_from = r->range_from;
 	j->range_to = r->range_to;
 	j->head_only = r->verb == VERB_HEAD;
-	r->phase = PHASE_WORK;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 60);
+	request_begin_work(r, 60);
 	net_dispatch(r->net, j);
 	return 0;
 }

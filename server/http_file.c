@@ -183,8 +183,7 @@ int file_route(struct request *r, const char *path)
 		refuse(r, 503, "too many requests");
 		return 0;
 	}
-	r->phase = PHASE_WORK;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 60);
+	request_begin_work(r, 60);
 	net_dispatch(r->net, j);
 	return 0;
 }
@@ -239,8 +238,7 @@ static void keep(struct request *r)
 	f->spool = STEAL(&u->spool);
 	j->method = &method_file_keep;
 	j->more = false;
-	r->phase = PHASE_WORK;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 600);
+	request_begin_work(r, 600);
 	net_dispatch(r->net, j);
 }
 
@@ -263,8 +261,7 @@ int file_body_ends(struct request *r)
 	if (!u->status && (u->spool ? blob_spool_size(u->spool) : u->held.len) != r->length)
 		return -1;
 	u->arrived = true;
-	r->phase = PHASE_WORK;
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, 60);
+	request_begin_work(r, 60);
 	go_on(r);
 	return 0;
 }
@@ -328,8 +325,7 @@ static void download_step_done(struct request *r, struct job *j)
 		request_respond(r, status);
 		return;
 	}
-	r->phase = PHASE_SEND;
-	lws_callback_on_writable(r->wsi);
+	request_go_on(r);
 }
 
 void file_done(struct request *r, struct job *j)

@@ -250,8 +250,8 @@ static int make_vhost(struct net *n, const char *name, struct lws_vhost **ret_v)
 		.protocols = protocols,
 		.vhost_name = name,
 		.timeout_secs = 20,
-		.keepalive_timeout = 60,
-		.timeout_secs_ah_idle = 10,
+		.keepalive_timeout = (int)c->limits.http_idle_seconds,
+		.timeout_secs_ah_idle = (unsigned)c->limits.http_header_seconds,
 		.alpn = "http/1.1",
 		.retry_and_idle_policy = &no_pings,
 	};

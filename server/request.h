@@ -30,6 +30,7 @@ struct request {
 
 	int status;
 	bool close; /* after the answer */
+	bool deaf;  /* the socket is not read */
 	const char *type;
 	struct buf out;
 	size_t sent;
@@ -51,6 +52,8 @@ void request_respond(struct request *r, int status);
 void request_respond_error(struct request *r, int status, const char *message);
 /* NULL, or why the token is not good, and *ret_status. */
 const char *request_authenticate(struct request *r, int *ret_status);
+/* Sends what stands in r->out after what was sent before. */
+void request_go_on(struct request *r);
 /* Whether the client's address has as many requests under way (or uploads) as one may have. */
 bool request_address_is_full(const struct request *r, bool uploads);
 /* Starts to take a body: counts it, and tells a client that waits for it to go on. */
@@ -58,5 +61,7 @@ void request_begin_upload(struct request *r);
 /* The same for a body that is read only to be thrown away. */
 void request_begin_draining(struct request *r);
 void request_expect_more(struct request *r); /* the time for the next piece starts again */
+/* The request is all here and worked on; nothing more is read until it is answered. */
+void request_begin_work(struct request *r, int seconds);
 
 #endif

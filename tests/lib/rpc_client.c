@@ -15,15 +15,18 @@
 
 #define CAP (64u << 20)
 
-static int dial(uint16_t port)
+int rpc_dial(const char *from, uint16_t port)
 {
 	struct sockaddr_in a = {
 		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
 	};
+	struct sockaddr_in own = { .sin_family = AF_INET };
 	struct timeval deadline = { .tv_sec = RPC_DEADLINE_S };
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
+	assert_int_equal(inet_pton(AF_INET, from, &own.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
@@ -64,6 +67,11 @@ static bool read_more(int fd, struct buf *b)
 
 void rpc_open(struct rpc_client *c, uint16_t port)
 {
+	rpc_open_from(c, "127.0.0.1", port);
+}
+
+void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port)
+{
 	static const char hello[] = "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
 				    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 				    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -71,7 +79,7 @@ void rpc_open(struct rpc_client *c, uint16_t port)
 	uint8_t *end;
 
 	*c = (struct rpc_client){ .in = BUF_INIT(CAP), .message = BUF_INIT(CAP), .notices = BUF_INIT(CAP) };
-	c->fd = dial(port);
+	c->fd = rpc_dial(from, port);
 	assert_true(write_all(c->fd, hello, sizeof hello - 1));
 	while (!(end = c->in.len ? memmem(c->in.data, c->in.len, "\r\n\r\n", 4) : NULL))
 		if (!read_more(c->fd, &c->in))
@@ -331,7 +339,7 @@ static size_t answer_size(const struct buf *b)
 
 int http_raw(uint16_t port, struct bytes request, struct buf *ret_answer)
 {
-	int fd = dial(port), status = 0;
+	int fd = rpc_dial("127.0.0.1", port), status = 0;
 	size_t size = 0;
 	bool sent = write_all(fd, request.p, request.len);
 	bool head = request.len > 4 && memcmp(request.p, "HEAD", 4) == 0;

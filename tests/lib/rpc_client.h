@@ -25,8 +25,11 @@ struct rpc_client {
 	struct buf notices; /* notifications that came while waiting: u32 big-endian length, frame */
 };
 
-/* Connects and upgrades. */
+/* A socket connected to the relay from this address of loopback ("127.0.0.2"), with the deadline set; close() ends it. */
+int rpc_dial(const char *from, uint16_t port);
+/* Connects and upgrades, from 127.0.0.1 / from another address of loopback. */
 void rpc_open(struct rpc_client *c, uint16_t port);
+void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port);
 void rpc_close(struct rpc_client *c);
 /* Appends a token of this party's device for the relay. */
 void rpc_token(const struct party *p, const char *url, struct buf *ret_token);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a hostile client sends to a real relay as HTTP: each is refused, and nobody else notices. */
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "tests/lib/victim.h"
+
+#define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
+#define CHUNK "0f8fad5b-d9cb-469f-a165-70867728950e"
+#define HEALTH "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+#define LAST "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+#define MEMORY_MIB 96
+
+static const char *const standard[] = { NULL };
+
+static int send_new(const struct victim *v, struct bytes text)
+{
+	int fd = rpc_dial(MALLORY, v->relay.port);
+
+	send_some(fd, text);
+	return fd;
+}
+
+/* Sends text and reads until the relay closes. */
+static void talk(const struct victim *v, const char *text, struct buf *ret_all)
+{
+	int fd = send_new(v, bytes_str(text));
+
+	buf_clear(ret_all);
+	read_to_end(fd, ret_all);
+	close(fd);
+}
+
+/* The status is the only answer: what follows a request of doubtful length is not taken for another one. */
+static void doubtful_lengths_end_the_connection(void **state)
+{
+	static const struct {
+		const char *head;
+		int status;
+	} cases[] = {
+		{ "GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+		{ "GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n", 400 },
+		{ "GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nhello!", 400 },
+		{ "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400 },
+		{ "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 411 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 411 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			411 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\n\r\n", 411 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n", 411 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5 5\r\n\r\nhello", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 5\r\n\r\nhello", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\ncontent-length: 5\r\n\r\nhello!", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551617\r\n\r\nx", 400 },
+		{ "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 401 },
+		{ "PUT /api/v1/coffer/spaces/" SPACE "/chunks/" CHUNK " HTTP/1.1\r\nHost: x\r\n"
+		  "Content-Length: 999999999999\r\n\r\nx",
+			413 },
+	};
+	struct buf all = BUF_INIT(1u << 20), text = BUF_INIT(1u << 20);
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, standard);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char line[32];
+
+		buf_clear(&text);
+		assert_int_equal(buf_printf(&text, "%s" HEALTH, cases[i].head), 0);
+		assert_int_equal(buf_put_u8(&text, 0), 0);
+		talk(&v, (const char *)text.data, &all);
+		snprintf(line, sizeof line, "HTTP/1.1 %d ", cases[i].status);
+		if (count_in(&all, line) != 1 || count_in(&all, "HTTP/1.1 ") != 1)
+			fail_msg("%zu: %.*s", i, (int)all.len, (const char *)all.data);
+	}
+	buf_release(&all);
+	buf_release(&text);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void other_protocols_are_not_spoken(void **state)
+{
+	static const char *const cases[] = {
+		"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+		"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+		"GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+		"HTTP2-Settings: AAMAAABkAAQAAP__\r\nSec-WebSocket-Protocol: betterbase-rpc-v1\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
+		"GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+		"websocket\r\nSec-WebSocket-Version: 12\r\n"
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: other\r\n\r\n",
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n",
+		"GET\r\n\r\n",
+		"\r\n\r\n\r\n\r\nGET\r\n\r\n",
+	};
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, standard);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		talk(&v, cases[i], &all);
+		if (count_in(&all, " 101 ") || count_in(&all, " 200 ") || count_in(&all, "HTTP/1.1 ") > 1)
+			fail_msg("%zu: %.*s", i, (int)all.len, (const char *)all.data);
+	}
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void requests_in_a_row_are_answered_in_a_row(void **state)
+{
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+	const uint8_t *first;
+
+	(void)state;
+	victim_start(&v, standard);
+	talk(&v, HEALTH "GET /none HTTP/1.1\r\nHost: x\r\n\r\n" HEALTH LAST HEALTH, &all);
+	assert_int_equal(count_in(&all, "HTTP/1.1 200 "), 3);
+	assert_int_equal(count_in(&all, "HTTP/1.1 401 "), 1);
+	first = memmem(all.data, all.len, "HTTP/1.1 401 ", 13);
+	assert_int_equal(
+		count_in(&(struct buf){ .data = all.data, .len = (size_t)(first - all.data) }, "HTTP/1.1 200 "), 1);
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+/* Ten thousand requests at once, and no answer is read: the relay stops to read, and soon to wait. */
+static void requests_whose_answers_nobody_reads(void **state)
+{
+	struct buf many = BUF_INIT(8u << 20);
+	struct victim v;
+	struct pollfd p;
+	size_t sent = 0;
+	int small = 4096;
+
+	(void)state;
+	victim_start(&v, standard);
+	for (int i = 0; i < 10000; i++)
+		assert_int_equal(buf_put(&many, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 34), 0);
+	p = (struct pollfd){ .fd = rpc_dial(MALLORY, v.relay.port), .events = POLLOUT };
+	setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	while (sent < many.len && poll(&p, 1, RPC_DEADLINE_S * 1000) == 1) {
+		ssize_t n = send(p.fd, many.data + sent, many.len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n <= 0)
+			break;
+		sent += (size_t)n;
+	}
+	p.events = POLLRDHUP;
+	assert_int_equal(poll(&p, 1, RPC_DEADLINE_S * 1000), 1);
+	assert_true(p.revents & (POLLRDHUP | POLLERR | POLLHUP));
+	close(p.fd);
+	buf_release(&many);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+/* A byte now and then is no reason to wait longer. */
+static void trickle(int fd, const char *byte)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+	for (int i = 0; i < RPC_DEADLINE_S * 20; i++) {
+		if (poll(&p, 1, 50) == 1)
+			return;
+		if (send(fd, byte, 1, MSG_NOSIGNAL) < 0)
+			return;
+	}
+	fail_msg("the relay still waits");
+}
+
+static void headers_byte_by_byte(void **state)
+{
+	struct victim v;
+	int fds[2];
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_HTTP_HEADER_SECONDS=1", "LIMITS_HTTP_IDLE_SECONDS=1", NULL });
+	fds[0] = send_new(&v, bytes_str("GET /health HTTP/1.1\r\nX-Slow: "));
+	trickle(fds[0], "x");
+	fds[1] = send_new(&v, bytes_str(HEALTH "GET /health HTTP/1.1\r\nX-Slow: ")); /* the second on its connection */
+	assert_int_equal(recv(fds[1], &(char[1]){ 0 }, 1, 0), 1);
+	while (recv(fds[1], &(char[512]){ 0 }, 512, MSG_DONTWAIT) > 0)
+		;
+	trickle(fds[1], "x");
+	close(fds[0]);
+	close(fds[1]);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+/* A connection on which an upload has begun. */
+static int begin_upload(const struct victim *v, const char *from, size_t length)
+{
+	struct buf token = BUF_INIT(65536), b = BUF_INIT(65536);
+	int fd = rpc_dial(from, v->relay.port);
+
+	rpc_token(&v->mallory, v->relay.url, &token);
+	assert_int_equal(buf_printf(&b,
+				 "PUT /api/v1/coffer/spaces/" SPACE "/chunks/" CHUNK " HTTP/1.1\r\nHost: x\r\n"
+				 "Authorization: Bearer %.*s\r\nContent-Length: %zu\r\n\r\nbegin",
+				 (int)token.len, (const char *)token.data, length),
+		0);
+	send_some(fd, buf_bytes(&b));
+	buf_release(&token);
+	buf_release(&b);
+	return fd;
+}
+
+static void bodies_byte_by_byte(void **state)
+{
+	struct victim v;
+	int fd;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_HTTP_BODY_SECONDS=1", NULL });
+	fd = begin_upload(&v, MALLORY, 60000);
+	trickle(fd, "x");
+	close(fd);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void uploads_of_one_address_are_bounded(void **state)
+{
+	static const char rest[995];
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+	struct pollfd p[3];
+	char status[12];
+	int other;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_HTTP_UPLOADS_PER_ADDRESS=2", NULL });
+	for (size_t i = 0; i < COUNT(p); i++)
+		p[i] = (struct pollfd){ .fd = begin_upload(&v, MALLORY, 1000), .events = POLLIN };
+	assert_int_equal(poll(p, COUNT(p), RPC_DEADLINE_S * 1000), 1);
+	for (size_t i = 0; i < COUNT(p); i++)
+		if (p[i].revents)
+			read_to_end(p[i].fd, &all);
+	assert_int_equal(count_in(&all, "HTTP/1.1 503 "), 1);
+	other = begin_upload(&v, "127.0.0.3", 1000);
+	send_some(other, bytes_of(rest, sizeof rest));
+	assert_int_equal(recv(other, status, sizeof status, MSG_WAITALL), sizeof status);
+	assert_memory_equal(status, "HTTP/1.1 404", sizeof status); /* taken whole, for no space */
+	close(other);
+	for (size_t i = 0; i < COUNT(p); i++)
+		close(p[i].fd);
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void sockets_of_one_address_are_bounded(void **state)
+{
+	struct victim v;
+	int fds[40];
+	size_t open = 0;
+	char byte;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_SOCKETS_PER_ADDRESS=10", NULL });
+	for (size_t i = 0; i < COUNT(fds); i++)
+		fds[i] = send_new(&v, bytes_str(HEALTH));
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		open += recv(fds[i], &byte, 1, 0) == 1;
+		close(fds[i]);
+	}
+	assert_int_equal(open, 10);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void endless_headers_are_not_kept(void **state)
+{
+	static const char *const starts[] = { "GET /", "GET /health HTTP/1.1\r\nX-Long: ", "" };
+	static char much[65536];
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+
+	(void)state;
+	memset(much, 'a', sizeof much);
+	victim_start(&v, standard);
+	for (size_t i = 0; i < COUNT(starts); i++) {
+		int fd = send_new(&v, bytes_str(starts[i]));
+
+		for (size_t k = 0; k < 64; k++)
+			send_some(fd, bytes_of(much, sizeof much));
+		read_to_end(fd, &all);
+		close(fd);
+	}
+	assert_int_equal(count_in(&all, " 200 "), 0);
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void who_has_said_all_is_answered_and_forgotten(void **state)
+{
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+	struct rpc_client c;
+	int fd;
+
+	(void)state;
+	victim_start(&v, standard);
+	fd = send_new(&v, bytes_str(LAST));
+	shutdown(fd, SHUT_WR);
+	read_to_end(fd, &all);
+	close(fd);
+	fd = begin_upload(&v, MALLORY, 1000);
+	shutdown(fd, SHUT_WR);
+	read_to_end(fd, &all);
+	close(fd);
+	victim_enter(&v, &c);
+	victim_await(&v, "connections_active", 2);
+	shutdown(c.fd, SHUT_WR);
+	(void)rpc_wait_close(&c);
+	victim_await(&v, "connections_active", 1);
+	rpc_close(&c);
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(doubtful_lengths_end_the_connection),
+		cmocka_unit_test(other_protocols_are_not_spoken),
+		cmocka_unit_test(requests_in_a_row_are_answered_in_a_row),
+		cmocka_unit_test(requests_whose_answers_nobody_reads),
+		cmocka_unit_test(headers_byte_by_byte),
+		cmocka_unit_test(bodies_byte_by_byte),
+		cmocka_unit_test(uploads_of_one_address_are_bounded),
+		cmocka_unit_test(sockets_of_one_address_are_bounded),
+		cmocka_unit_test(endless_headers_are_not_kept),
+		cmocka_unit_test(who_has_said_all_is_answered_and_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
