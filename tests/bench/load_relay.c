@@ -2,10 +2,11 @@
 /*
  * load_relay: what one relay on this machine carries, with every client in this process. `make bench-relay` runs it.
  *
- *	load_relay [idle|push|fan|files ...]      rows: name, figure, unit, what must hold
+ *	load_relay [idle|push|plain|fan|files ...]      rows: name, figure, unit, what must hold
  *
- * Idle connections are of as many devices, each with its own token. Pushes are of 50 real records each, made before the
- * clock starts, on one connection with 64 under way; a record counts when its push is answered, which is after its fsync.
+ * Idle connections are of as many devices, each with its own token. Pushes are of 50 real records each (`plain`: of the protocol
+ * without signatures), made before the clock starts, on one connection with 64 under way; a record counts when its push is
+ * answered, which is after its fsync. The store lies in $TMPDIR. Medians of the rounds.
  * Files are chunks of 1 MiB over 4 connections, against nginx with its DAV module if there is one ($NGINX_PROGRAM or in PATH), both
  * with their data in /dev/shm.
  */
@@ -29,11 +30,16 @@
 #include "crypto/hash.h"
 #include "crypto/session.h"
 #include "crypto/sign.h"
+#include "server/jwt.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
 
 #define RECORDS 50
 #define WINDOW 64
+#define PUSH_ROUNDS 5
+#define PUSHES_A_ROUND 400
+#define PLAIN_A_ROUND 1600
+#define PLAIN_BLOB 400
 #define FILES 128
 #define FILE_BYTES (1u << 20)
 #define UPLOADERS 4
@@ -132,30 +138,37 @@ static double resident_mib(pid_t pid)
 	return (double)kib / 1024;
 }
 
-/* Of a process so far, in seconds: says what a thing costs also on a machine that has other work. */
+/* Of a process so far, in seconds: says what a thing costs also on a machine that has other work. 0: this process. */
 static double cpu_time(pid_t pid)
 {
-	char path[64], text[1024], *at;
-	unsigned long user = 0, sys = 0;
-	FILE *f;
+	struct timespec t;
+	clockid_t clock;
 
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	assert_non_null(fgets(text, sizeof text, f));
-	fclose(f);
-	at = strrchr(text, ')');
-	assert_non_null(at);
-	assert_int_equal(sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
-	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+	assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &t), 0);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n)
+{
+	qsort(v, n, sizeof *v, by_value);
+	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 static void bench_idle(struct relay_process *relay)
 {
-	double before = resident_mib(relay->pid), start = now();
+	double before = resident_mib(relay->pid), start = now(), cpu = cpu_time(relay->pid);
 	struct rpc_client *c = idle_open(relay, 10000);
 
 	row("idle.connect", 10000 / (now() - start), "connections/s", "");
+	row("idle.connect_cpu", (cpu_time(relay->pid) - cpu) * 1e6 / 10000, "us of CPU/connection", "");
 	row("idle.rss", resident_mib(relay->pid), "MiB", "under 250 with 10,000 connections");
 	row("idle.rss_each", (resident_mib(relay->pid) - before) * 1024 / 10000, "KiB/connection", "");
 	idle_close(c, 10000);
@@ -168,17 +181,19 @@ struct push_load {
 	struct new_space space;
 	struct buf *frames; /* whole WebSocket messages */
 	size_t n, next;
+	size_t bytes; /* of all frames */
 };
 
 /* The same frame that rpc_send makes, kept. */
-static void keep_frame(struct buf *out, struct buf *params, size_t id)
+static void keep_frame(struct push_load *l, const char *method, struct buf *params, size_t id)
 {
+	struct buf *out = &l->frames[id];
 	CLEANUP(buf_release) struct buf b = BUF_INIT(FRAME_MAX);
 	struct cbor_enc e = cbor_enc_init(&b);
 	char text[24];
 
 	snprintf(text, sizeof text, "p%zu", id);
-	frame_begin_request(&e, bytes_str(text), bytes_str("coffer.push"));
+	frame_begin_request(&e, bytes_str(text), bytes_str(method));
 	cbor_put_raw(&e, buf_bytes(params));
 	assert_int_equal(cbor_enc_end(&e), 0);
 	*out = (struct buf)BUF_INIT(FRAME_MAX + 16);
@@ -192,6 +207,7 @@ static void keep_frame(struct buf *out, struct buf *params, size_t id)
 	}
 	assert_int_equal(buf_put_u32be(out, 0), 0);
 	assert_int_equal(buf_put(out, b.data, b.len), 0);
+	l->bytes += out->len;
 	buf_release(params);
 }
 
@@ -216,7 +232,6 @@ static void make_pushes(struct push_load *l, size_t n)
 {
 	l->frames = calloc(n, sizeof *l->frames);
 	l->n = n;
-	l->next = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct sealed records[RECORDS];
 		struct buf params = BUF_INIT(FRAME_MAX);
@@ -224,7 +239,7 @@ static void make_pushes(struct push_load *l, size_t n)
 		for (size_t k = 0; k < RECORDS; k++)
 			sealed_record(&l->me, &l->space, (struct sealed_params){ 0 }, &records[k]);
 		params_push(&params, log_space(l->space.log), i + 1, -1, records, RECORDS, NULL, 0, bytes_of(NULL, 0));
-		keep_frame(&l->frames[i], &params, i);
+		keep_frame(l, "coffer.push", &params, i);
 		for (size_t k = 0; k < RECORDS; k++)
 			sealed_release(&records[k]);
 	}
@@ -248,16 +263,62 @@ static void send_all(int fd, struct bytes b)
 	}
 }
 
-/* Sends n of the pushes; records a second. */
-static double run_pushes(struct push_load *l, const struct relay_process *relay, size_t n)
+/* Into the personal space of a device that speaks for itself: blobs as long as the records of coffer.push. */
+static void make_plain_pushes(struct push_load *l, size_t n)
+{
+	char person[DID_KEY_TEXT_SIZE], device[DID_KEY_TEXT_SIZE], space[ID16_TEXT_SIZE], id[ID16_TEXT_SIZE];
+	uint8_t blob[PLAIN_BLOB];
+	struct id16 personal;
+
+	party_init(&l->me, "plain");
+	id32_format_did(identity_person(l->me.id), person);
+	id32_format_did(identity_device(l->me.id), device);
+	assert_int_equal(jwt_personal_space(bytes_str(person), bytes_str(person), bytes_str(device), &personal), 0);
+	id16_format(&personal, space);
+	l->frames = calloc(n, sizeof *l->frames);
+	l->n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct buf params = BUF_INIT(FRAME_MAX);
+		struct cbor_enc e = cbor_enc_init(&params);
+
+		cbor_put_map(&e, 2);
+		cbor_put_text(&e, "space");
+		cbor_put_text(&e, space);
+		cbor_put_text(&e, "changes");
+		cbor_put_array(&e, RECORDS);
+		for (size_t k = 0; k < RECORDS; k++) {
+			const struct id16 one = sealed_id();
+
+			id16_format(&one, id);
+			env_system()->random(NULL, blob, sizeof blob);
+			cbor_put_map(&e, 3);
+			cbor_put_text(&e, "id");
+			cbor_put_text(&e, id);
+			cbor_put_text(&e, "blob");
+			cbor_put_bytes(&e, blob, sizeof blob);
+			cbor_put_text(&e, "expected_cursor");
+			cbor_put_uint(&e, 0);
+		}
+		assert_int_equal(cbor_enc_end(&e), 0);
+		keep_frame(l, "push", &params, i);
+	}
+}
+
+struct push_run {
+	double rate; /* records/s */
+	double cpu;  /* of the relay, us/record */
+	double load; /* of this process, % of one processor */
+};
+
+static struct push_run run_pushes(struct push_load *l, const struct relay_process *relay, size_t n)
 {
 	struct rpc_client c;
 	size_t sent = 0, answered = 0;
-	double start;
+	double start, cpu, own;
 
 	rpc_open(&c, relay->port);
 	rpc_auth(&c, &l->me, relay->url);
-	start = now();
+	start = now(), cpu = cpu_time(relay->pid), own = cpu_time(0);
 	while (answered < n) {
 		while (sent < n && sent - answered < WINDOW) {
 			send_all(c.fd, buf_bytes(&l->frames[l->next]));
@@ -267,45 +328,89 @@ static double run_pushes(struct push_load *l, const struct relay_process *relay,
 		wait_ok(&c);
 		answered++;
 	}
-	start = now() - start;
+	start = now() - start, cpu = cpu_time(relay->pid) - cpu, own = cpu_time(0) - own;
 	rpc_close(&c);
-	return (double)(n * RECORDS) / start;
+	return (struct push_run){ (double)(n * RECORDS) / start, cpu * 1e6 / (double)(n * RECORDS), 100 * own / start };
+}
+
+static void push_row(const char *protocol, const char *name, double *v, const char *unit, const char *wanted)
+{
+	char text[64];
+
+	snprintf(text, sizeof text, "%s.%s", protocol, name);
+	row(text, median(v, PUSH_ROUNDS), unit, wanted);
+}
+
+/* Until the relay has nothing more to do: thousands that came or went keep it busy for a while. */
+static void settle(const struct relay_process *relay)
+{
+	double before = -1, cpu;
+
+	for (int i = 0; i < 200 && (cpu = cpu_time(relay->pid)) > before + 0.002; i++) {
+		before = cpu;
+		usleep(50000);
+	}
+}
+
+static struct push_run run_beside(struct push_load *l, const struct relay_process *relay, size_t n)
+{
+	struct rpc_client *idle = idle_open(relay, 5000);
+	struct push_run run;
+
+	settle(relay);
+	run = run_pushes(l, relay, n);
+	idle_close(idle, 5000);
+	settle(relay);
+	return run;
+}
+
+/* Rounds alone and beside idle clients in turns, first the one, then the other, so that what else goes on weighs on both. */
+static void bench_pushes(struct relay_process *relay, const char *protocol, struct push_load *l)
+{
+	double alone[PUSH_ROUNDS], cpu[PUSH_ROUNDS], load[PUSH_ROUNDS], beside[PUSH_ROUNDS], kept[PUSH_ROUNDS];
+	const size_t n = l->n / (2 * PUSH_ROUNDS);
+
+	for (size_t i = 0; i < PUSH_ROUNDS; i++) {
+		struct push_run other, run;
+
+		if (i % 2)
+			other = run_beside(l, relay, n);
+		run = run_pushes(l, relay, n);
+		if (i % 2 == 0)
+			other = run_beside(l, relay, n);
+		alone[i] = run.rate, cpu[i] = run.cpu, load[i] = run.load;
+		beside[i] = other.rate;
+		kept[i] = 100 * other.rate / run.rate;
+	}
+	push_row(protocol, "records", alone, "records/s", "20,000 durable");
+	push_row(protocol, "cpu", cpu, "us of the relay's CPU/record", "");
+	push_row(protocol, "load", load, "% of a CPU for making the load", "");
+	push_row(protocol, "records_5000_idle", beside, "records/s", "");
+	push_row(protocol, "kept", kept, "%", "95 with 5,000 idle clients");
+	free(l->frames);
+	party_release(&l->me);
 }
 
 static void bench_push(struct relay_process *relay)
 {
-	enum { ROUND = 400, ROUNDS = 4 };
-	struct push_load l;
-	struct rpc_client *idle;
-	double alone = 0, beside = 0, cpu = 0, start;
+	struct push_load l = { 0 };
 
 	open_space(&l, relay);
-	make_pushes(&l, 2 * ROUNDS * ROUND);
-	/* Alternating, so that what else the machine does weighs on both. */
-	for (size_t i = 0; i < ROUNDS; i++) {
-		start = cpu_time(relay->pid);
-		alone += run_pushes(&l, relay, ROUND) / ROUNDS;
-		cpu += cpu_time(relay->pid) - start;
-		idle = idle_open(relay, 5000);
-		beside += run_pushes(&l, relay, ROUND) / ROUNDS;
-		idle_close(idle, 5000);
-	}
-	row("push.records", alone, "records/s", "20,000 durable");
-	row("push.cpu", cpu * 1e6 / (ROUNDS * ROUND * RECORDS), "us of CPU/record", "");
-	row("push.records_5000_idle", beside, "records/s", "");
-	row("push.kept", 100 * beside / alone, "%", "95 with 5,000 idle clients");
-	free(l.frames);
-	party_release(&l.me);
+	make_pushes(&l, 2 * PUSH_ROUNDS * PUSHES_A_ROUND);
+	row("push.size", (double)l.bytes / (double)(l.n * RECORDS), "bytes/record", "");
+	bench_pushes(relay, "push", &l);
+}
+
+static void bench_plain(struct relay_process *relay)
+{
+	struct push_load l = { 0 };
+
+	make_plain_pushes(&l, 2 * PUSH_ROUNDS * PLAIN_A_ROUND);
+	row("plain.size", (double)l.bytes / (double)(l.n * RECORDS), "bytes/record", "");
+	bench_pushes(relay, "plain", &l);
 }
 
 /* --- fan-out --- */
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static void bench_fan(struct relay_process *relay)
 {
@@ -314,7 +419,7 @@ static void bench_fan(struct relay_process *relay)
 	double *took = calloc(SUBSCRIBERS * PUSHES, sizeof *took);
 	struct epoll_event events[256];
 	int poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	struct push_load l;
+	struct push_load l = { 0 };
 	size_t n = 0;
 
 	open_space(&l, relay);
@@ -579,6 +684,7 @@ int main(int argc, char **argv)
 	} benches[] = {
 		{ "idle", bench_idle, NULL },
 		{ "push", bench_push, NULL },
+		{ "plain", bench_plain, NULL },
 		{ "fan", bench_fan, NULL },
 		{ "files", bench_files, "/dev/shm/coffer-relay.XXXXXX" },
 	};
