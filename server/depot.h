@@ -28,7 +28,7 @@
 #include "base/env.h"
 #include "base/id.h"
 
-#define DEPOT_FORMAT 3
+#define DEPOT_FORMAT 4
 
 struct depot;
 
@@ -87,18 +87,24 @@ struct depot_step {
 	uint64_t first_version, versions; /* the run of version numbers */
 	uint64_t first_entry, entries;
 	struct bytes lines; /* encoded */
+	int64_t time;       /* unix s when the relay took it; 0: before format 4 */
+	bool healed;        /* its records came back after a restore (coffer.heal) */
 };
 
 struct depot_version {
 	uint64_t number, cursor;
 	struct id16 id;
 	bool current, passing;
+	int64_t expires; /* unix s, of one that is not current */
 	struct bytes blob;
 };
 
 int depot_step_put(struct depot *s, uint64_t space, const struct depot_step *step) MUST_CHECK;
 typedef int depot_step_each(void *ctx, const struct depot_step *step);
 int depot_steps(struct depot *s, uint64_t space, uint64_t since, depot_step_each *each, void *ctx) MUST_CHECK;
+
+/* One step; its lines are left out. ERR_NOT_FOUND. */
+int depot_step_get(struct depot *s, uint64_t space, uint64_t cursor, struct depot_step *ret_step) MUST_CHECK;
 
 /* Stores a version and makes it the current one of its id, with its hash. */
 int depot_version_put(
@@ -107,6 +113,13 @@ int depot_version_put(
 typedef int depot_version_each(void *ctx, uint64_t space, const struct depot_version *v);
 int depot_versions(
 	struct depot *s, uint64_t space, uint64_t first, uint64_t n, depot_version_each *each, void *ctx) MUST_CHECK;
+/* Up to n replaced versions of one record numbered below `below`, newest first. */
+int depot_history(struct depot *s, uint64_t space, const struct id16 *id, uint64_t below, uint64_t n,
+	depot_version_each *each, void *ctx) MUST_CHECK;
+/* What was current before version number `below`: of the versions below it that are still there the newest of each id, by
+ * number, from `from` on, at most n. each() may stop with a value != 0, which is returned. */
+int depot_versions_at(struct depot *s, uint64_t space, uint64_t from, uint64_t below, uint64_t n,
+	depot_version_each *each, void *ctx) MUST_CHECK;
 /* Keeps a replaced version until `expires` (unix s) / removes one. */
 int depot_version_expire(struct depot *s, uint64_t space, uint64_t number, int64_t expires) MUST_CHECK;
 int depot_version_remove(struct depot *s, uint64_t space, uint64_t number) MUST_CHECK;

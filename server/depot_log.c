@@ -151,20 +151,45 @@ int depot_step_put(struct depot *s, uint64_t space, const struct depot_step *ste
 	sql_bind_uint(q, 4, step->first_entry);
 	sql_bind_uint(q, 5, step->entries);
 	sql_bind_bytes(q, 6, step->lines.p, step->lines.len);
+	sql_bind_int(q, 7, step->time);
+	sql_bind_int(q, 8, step->healed);
 	return sql_run(q);
 }
 
-static int give_step(struct sql_stmt *q, depot_step_each *each, void *ctx)
+/* All but the lines. */
+static struct depot_step step_of(struct sql_stmt *q)
 {
-	struct depot_step step = {
+	return (struct depot_step){
 		.cursor = key_low(sql_int(q, 0)),
 		.first_version = sql_uint(q, 1),
 		.versions = sql_uint(q, 2),
 		.first_entry = sql_uint(q, 3),
 		.entries = sql_uint(q, 4),
-		.lines = sql_bytes(q, 5),
+		.time = sql_int(q, 5),
+		.healed = sql_int(q, 6) != 0,
 	};
+}
 
+int depot_step_get(struct depot *s, uint64_t space, uint64_t cursor, struct depot_step *ret_step)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_STEP_GET);
+	int err;
+
+	if (cursor >= KEY_MAX)
+		return ERR_NOT_FOUND;
+	sql_bind_int(q, 1, depot_key(space, cursor));
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	*ret_step = step_of(q);
+	sql_done(q);
+	return OK;
+}
+
+static int give_step(struct sql_stmt *q, depot_step_each *each, void *ctx)
+{
+	struct depot_step step = step_of(q);
+
+	step.lines = sql_bytes(q, 7);
 	return each(ctx, &step);
 }
 
@@ -227,6 +252,7 @@ static int give_version(struct sql_stmt *q, depot_version_each *each, void *ctx)
 		.cursor = sql_uint(q, 1),
 		.passing = sql_int(q, 3) != 0,
 		.current = sql_is_null(q, 4),
+		.expires = sql_is_null(q, 4) ? 0 : sql_int(q, 4),
 		.blob = sql_bytes(q, 5),
 	};
 	int err = sql_fixed(q, 2, v.id.b, sizeof v.id.b);
@@ -274,6 +300,61 @@ int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_versi
 		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
 			key = sql_int(q, 0);
 			expires = sql_int(q, 4);
+			if ((err = give_version(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+		n -= rows;
+	} while (err == OK && n && rows == page);
+	return err;
+}
+
+int depot_history(struct depot *s, uint64_t space, const struct id16 *id, uint64_t below, uint64_t n,
+	depot_version_each *each, void *ctx)
+{
+	int64_t end = key_end(space, 0, below);
+	uint64_t rows, page;
+	int err;
+
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_HISTORY);
+
+		page = n < SQL_PAGE ? n : SQL_PAGE;
+		sql_bind_id(q, 1, id);
+		sql_bind_int(q, 2, depot_key(space, 0));
+		sql_bind_int(q, 3, end);
+		sql_bind_uint(q, 4, page);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			end = sql_int(q, 0);
+			if ((err = give_version(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+		n -= rows;
+	} while (err == OK && n && rows == page);
+	return err;
+}
+
+int depot_versions_at(
+	struct depot *s, uint64_t space, uint64_t from, uint64_t below, uint64_t n, depot_version_each *each, void *ctx)
+{
+	int64_t at = depot_key(space, from), end = key_end(space, 0, below);
+	uint64_t rows, page;
+	int err;
+
+	if (from > KEY_MAX)
+		return OK;
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_VERSIONS_AT);
+
+		page = n < SQL_PAGE ? n : SQL_PAGE;
+		sql_bind_int(q, 1, at);
+		sql_bind_int(q, 2, end);
+		sql_bind_uint(q, 3, space);
+		sql_bind_uint(q, 4, below < KEY_MAX ? below : KEY_MAX);
+		sql_bind_uint(q, 5, page);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			at = sql_int(q, 0) + 1;
 			if ((err = give_version(q, each, ctx)))
 				break;
 		}

@@ -16,13 +16,25 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_ENTRIES] = "SELECT key, blob FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
 	[ST_INVITE_ADD] = "INSERT INTO invites(id, space) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
 	[ST_INVITE_FIND] = "SELECT space FROM invites WHERE id = ?1",
-	[ST_STEP_ADD] = "INSERT INTO steps(key, first_version, versions, first_entry, entries, lines)"
-			" VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-	[ST_STEPS] = "SELECT key, first_version, versions, first_entry, entries, lines FROM steps"
+	[ST_STEP_ADD] = "INSERT INTO steps(key, first_version, versions, first_entry, entries, lines, time, healed)"
+			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[ST_STEPS] = "SELECT key, first_version, versions, first_entry, entries, time, healed, lines FROM steps"
 		     " WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+	[ST_STEP_GET] =
+		"SELECT key, first_version, versions, first_entry, entries, time, healed FROM steps WHERE key = ?1",
 	[ST_VERSION_ADD] = "INSERT INTO versions(key, cursor, id, passing, blob) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_VERSIONS] = "SELECT key, cursor, id, passing, expires, blob FROM versions WHERE key >= ?1 AND key < ?2"
 			" ORDER BY key LIMIT ?3",
+	[ST_HISTORY] =
+		"SELECT key, cursor, id, passing, expires, blob FROM versions WHERE id = ?1 AND expires IS NOT NULL"
+		" AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT ?4",
+	/* A replaced version counts unless a newer one below the limit, replaced or current, is there. */
+	[ST_VERSIONS_AT] =
+		"SELECT key, cursor, id, passing, expires, blob FROM versions v WHERE key >= ?1 AND key < ?2"
+		" AND (expires IS NULL OR (NOT EXISTS (SELECT 1 FROM versions w WHERE w.id = v.id"
+		" AND w.expires IS NOT NULL AND w.key > v.key AND w.key < ?2)"
+		" AND NOT EXISTS (SELECT 1 FROM records r WHERE r.space = ?3 AND r.id = v.id AND r.number < ?4)))"
+		" ORDER BY key LIMIT ?5",
 	[ST_VERSION_EXPIRE] = "UPDATE versions SET expires = ?2 WHERE key = ?1",
 	[ST_VERSION_DEL] = "DELETE FROM versions WHERE key = ?1",
 	[ST_VERSIONS_EXPIRED] = "SELECT key, cursor, id, passing, expires, blob FROM versions"

@@ -84,8 +84,13 @@ static const char schema_3[] =
 	"CREATE TRIGGER version_frees AFTER DELETE ON versions BEGIN"
 	" UPDATE spaces SET bytes = bytes - length(OLD.blob) WHERE no = OLD.key >> 40; END;";
 
+/* When a step was taken; replaced versions by their id. */
+static const char schema_4[] = "ALTER TABLE steps ADD COLUMN time INTEGER NOT NULL DEFAULT 0;"
+			       "ALTER TABLE steps ADD COLUMN healed INTEGER NOT NULL DEFAULT 0;"
+			       "CREATE INDEX versions_replaced ON versions(id) WHERE expires IS NOT NULL;";
+
 /* What brings format i to format i + 1. */
-static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3 };
+static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3, schema_4 };
 
 /* A connection. Its statements' `impl` are sqlite3_stmt. */
 struct lite {

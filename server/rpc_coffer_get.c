@@ -53,24 +53,6 @@ static int read_get(struct get *g, struct bytes params)
 	return OK;
 }
 
-/* Whether the caller may read the space; *ret_no is its number. */
-static int may_read(
-	struct relay *relay, struct depot *store, const struct caller *s, const struct id16 *id, uint64_t *ret_no)
-{
-	struct space *sp;
-	struct space_view v;
-	int err = spaces_get(relay->spaces, store, id, &sp);
-
-	if (err < 0)
-		return err == ERR_NOT_FOUND ? ERR_FORBIDDEN : err;
-	v = space_view(sp);
-	spaces_put(relay->spaces, sp);
-	err = v.log && log_may_read(v.log->log, &s->device) ? OK : ERR_FORBIDDEN;
-	*ret_no = v.no;
-	space_view_release(&v);
-	return err;
-}
-
 static int send_chunk(struct relay *relay, struct job *j, struct depot *store, const struct get *g,
 	const struct id16 *id, size_t *ret_bytes)
 {
@@ -106,6 +88,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 	struct buf b;
 	struct cbor_enc e;
 	size_t bytes = 0, one;
+	struct space_view v;
 	int err;
 
 	if (!g) {
@@ -115,11 +98,14 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 		if (read_get(g, j->params) < 0)
 			return job_error(j, "bad_request", "invalid params");
 	}
-	err = may_read(relay, store, j->caller, &g->space, &g->no); /* again for each slice: rights may go meanwhile */
+	/* again for each slice: rights may go meanwhile */
+	err = spaces_view_for(relay->spaces, store, &g->space, &j->caller->device, &v);
 	if (err == ERR_FORBIDDEN)
 		return job_error(j, "forbidden", "forbidden");
 	if (err < 0)
 		return err;
+	g->no = v.no;
+	space_view_release(&v);
 	while (g->at < g->n && bytes < SLICE_BYTES) {
 		if ((err = send_chunk(relay, j, store, g, &g->ids[g->at], &one)) < 0)
 			return err;

@@ -218,7 +218,7 @@ static int notify(struct job *j, const struct append *a, size_t first, uint64_t 
 	struct cbor_enc e;
 	int err;
 
-	sync_begin(&b, &e, &a->space, cursor, lines, bytes_of(NULL, 0));
+	sync_begin(&b, &e, &a->space, cursor, lines, bytes_of(NULL, 0), false);
 	cbor_put_text(&e, "records");
 	cbor_put_array(&e, 0);
 	cbor_put_text(&e, "chunks");
@@ -275,6 +275,7 @@ static int write_append(
 	if ((err = put_entry_lines(a, first, &lines)) < 0 || (err = store_entries_of(relay, st, a, first)) < 0)
 		return err;
 	step.lines = buf_bytes(&lines);
+	step.time = relay_now(relay);
 	st->row.cursor = step.cursor;
 	st->row.entries = log_count(log);
 	st->row.retention = log_retention(log);

@@ -178,9 +178,13 @@ static int send_step(void *ctx, const struct depot_step *step)
 	int err;
 
 	job_begin_chunk(p->job, "coffer.step", &b, &e);
-	cbor_put_map(&e, head.len ? 6 : 5);
+	cbor_put_map(&e, 5u + (head.len > 0) + step->healed);
 	cbor_put_text(&e, "cursor");
 	cbor_put_uint(&e, step->cursor);
+	if (step->healed) {
+		cbor_put_text(&e, "healed");
+		cbor_put_bool(&e, true);
+	}
 	cbor_put_text(&e, "lines");
 	cbor_put_bytes(&e, step->lines.p, step->lines.len);
 	if (head.len) {
@@ -208,21 +212,23 @@ static int send_step(void *ctx, const struct depot_step *step)
 	return p->slice >= SLICE_BYTES || p->bytes >= p->limit ? 1 : 0;
 }
 
-static int send_begin(struct pull *p, struct job *j, uint64_t cursor, uint64_t epoch)
+static int send_begin(struct pull *p, struct job *j, const struct space_view *v)
 {
 	struct buf b;
 	struct cbor_enc e;
 
 	job_begin_chunk(j, "coffer.begin", &b, &e);
-	cbor_put_map(&e, 5);
+	cbor_put_map(&e, 6);
 	cbor_put_text(&e, "space");
 	put_id(&e, &p->id);
 	cbor_put_text(&e, "prev");
 	cbor_put_uint(&e, p->since);
 	cbor_put_text(&e, "cursor");
-	cbor_put_uint(&e, cursor);
+	cbor_put_uint(&e, v->cursor);
 	cbor_put_text(&e, "epoch");
-	cbor_put_uint(&e, epoch);
+	cbor_put_uint(&e, log_epoch_number(v->log->log));
+	cbor_put_text(&e, "entries");
+	cbor_put_uint(&e, log_count(v->log->log));
 	cbor_put_text(&e, "store");
 	cbor_put_bytes(&e, depot_id(p->store)->b, 16);
 	p->frames++;
@@ -310,23 +316,6 @@ static void pull_free(void *state)
 	free(p);
 }
 
-/* The space as it is now, if the caller may read it; ERR_FORBIDDEN. */
-static int open_view(
-	struct relay *relay, struct job *j, struct depot *store, const struct id16 *id, struct space_view *ret_v)
-{
-	struct space *sp;
-	int err = spaces_get(relay->spaces, store, id, &sp);
-
-	if (err < 0)
-		return err == ERR_NOT_FOUND ? ERR_FORBIDDEN : err;
-	*ret_v = space_view(sp);
-	spaces_put(relay->spaces, sp);
-	if (ret_v->log && log_may_read(ret_v->log->log, &j->caller->device))
-		return OK;
-	space_view_release(ret_v);
-	return ERR_FORBIDDEN;
-}
-
 static int start(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct pull *p = calloc(1, sizeof *p);
@@ -339,13 +328,13 @@ static int start(struct relay *relay, struct job *j, struct depot *store)
 	j->state = p;
 	if (read_params(p, j->params) < 0)
 		return (err = job_error(j, "bad_request", "invalid params")) < 0 ? err : 1;
-	if ((err = open_view(relay, j, store, &p->id, &v)) == ERR_FORBIDDEN)
+	if ((err = spaces_view_for(relay->spaces, store, &p->id, &j->caller->device, &v)) == ERR_FORBIDDEN)
 		return (err = job_error(j, "forbidden", "forbidden")) < 0 ? err : 1;
 	if (err < 0)
 		return err;
 	p->no = v.no;
 	p->store = store;
-	err = send_begin(p, j, v.cursor, log_epoch_number(v.log->log));
+	err = send_begin(p, j, &v);
 	space_view_release(&v);
 	return err;
 }
@@ -359,7 +348,7 @@ static int pull_run(struct relay *relay, struct job *j, struct depot *store)
 	if (!p && (err = start(relay, j, store)))
 		return err < 0 ? err : OK;
 	if (p) {
-		err = open_view(relay, j, store, &p->id, &v);
+		err = spaces_view_for(relay->spaces, store, &p->id, &j->caller->device, &v);
 		if (err < 0)
 			return err == ERR_FORBIDDEN ? job_error(j, "forbidden", "forbidden") : err;
 		space_view_release(&v);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * coffer.push {space, number, after opt, head opt, records: [{id, blob}], chunks: [{id, blob}]}
+ * coffer.heal {the same, common}: for a store that went back in time: records need not follow what is current if that
+ * is as old as `common` or was itself given back, and is an earlier version.
  *
  * Prepared off the writer: every record decoded, its sealed hash and signature checked, every chunk decoded. Run in the
  * writer's transaction: rights, order, epochs, compare-and-swap, chunks. The chunks of a push by a writer stay even if
@@ -23,6 +25,7 @@
 #define PUSH_MAX_RECORDS 1000
 #define PUSH_MAX_CHUNKS 1000
 #define MISSING_MAX 4096
+#define PASSING_S 3600 /* a passing version that stood so long is kept like any other */
 #define PUSH_MAX_BYTES \
 	(FRAME_MAX - (512u << 10)) /* blobs of a push: the notification that carries them is a frame too */
 
@@ -46,6 +49,8 @@ struct push {
 	struct id16 space;
 	uint64_t number, after;
 	bool has_after;
+	bool heal;       /* coffer.heal */
+	uint64_t common; /* its cursor up to which the caller knows this store's history */
 	struct bytes head;
 	struct head head_value;
 	struct push_record *records;
@@ -166,6 +171,8 @@ static int read_push(struct push *p, struct job *j)
 		return err;
 	if (p->head.len && !id32_equal(&p->head_value.device, &j->caller->device))
 		return ERR_CONTEXT;
+	if (p->heal && (err = param_uint(j->params, "common", &p->common)) < 0)
+		return err;
 	if ((err = read_records(p, j->params)) < 0 || (err = read_chunks(p, j->params)) < 0)
 		return err;
 	return blob_bytes(p) > PUSH_MAX_BYTES ? ERR_RANGE : OK;
@@ -180,6 +187,7 @@ static int push_prepare(struct relay *relay, struct job *j)
 	if (!p)
 		return ERR_NOMEM;
 	j->state = p;
+	p->heal = j->method == &method_heal;
 	err = read_push(p, j);
 	if (err == ERR_RANGE)
 		p->refusal = "payload_too_large";
@@ -246,14 +254,41 @@ static const char *check_record(const struct log *log, const struct caller *s, c
 	return log_could_write(log, &rec->h.author, &rec->h.log_head) ? NULL : "forbidden";
 }
 
+static int read_version(void *ctx, uint64_t space, const struct depot_version *v)
+{
+	struct record rec;
+
+	(void)space;
+	if (record_decode(v->blob, &rec) < 0)
+		return ERR_CORRUPT;
+	*(uint64_t *)ctx = rec.h.version;
+	return OK;
+}
+
+/* What was lost between is not known here. But versions of one record followed one another before the store went back, so of
+ * two that come from then the later one holds what the earlier did. 1: it may take its place. */
+static int check_heal(struct relay *relay, uint64_t space, const struct push *p, const struct push_record *r)
+{
+	struct depot_step step;
+	uint64_t version = UINT64_MAX;
+	int err = depot_versions(relay->store, space, r->was.number, 1, read_version, &version);
+
+	if (err < 0 || version >= r->rec.h.version)
+		return err;
+	if (r->was.cursor <= p->common)
+		return 1;
+	err = depot_step_get(relay->store, space, r->was.cursor, &step);
+	return err < 0 ? err : step.healed;
+}
+
 /* Compare-and-swap: 1 if the record may follow (or is already there), 0 for a conflict. */
-static int check_prev(struct relay *relay, uint64_t space, struct push_record *r)
+static int check_prev(struct relay *relay, uint64_t space, const struct push *p, struct push_record *r)
 {
 	int err = depot_record_find(relay->store, space, &r->rec.h.id, &r->was);
 
 	r->old = r->replaces = false; /* this may be a second run, after a rollback */
 	if (err == ERR_NOT_FOUND)
-		return r->rec.h.prev.len == 0;
+		return p->heal || r->rec.h.prev.len == 0;
 	if (err < 0)
 		return err;
 	r->replaces = true;
@@ -265,7 +300,7 @@ static int check_prev(struct relay *relay, uint64_t space, struct push_record *r
 	for (size_t i = 0; i < r->rec.h.prev.len / 32; i++)
 		if (memcmp(r->rec.h.prev.p + i * 32, r->was.hash.b, 32) == 0)
 			return 1;
-	return 0;
+	return p->heal ? check_heal(relay, space, p, r) : 0;
 }
 
 static int answer_conflicts(struct job *j, const struct push *p, const bool *conflict, size_t n)
@@ -300,7 +335,7 @@ static int check_conflicts(struct relay *relay, struct job *j, struct push *p, u
 	if (!conflict)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < p->n_records; i++) {
-		if ((err = check_prev(relay, space, &p->records[i])) < 0)
+		if ((err = check_prev(relay, space, p, &p->records[i])) < 0)
 			return err;
 		conflict[i] = !err;
 		n += conflict[i];
@@ -401,14 +436,27 @@ static int drop_chunks_of(void *ctx, uint64_t space, const struct depot_version 
 	return err < 0 ? ERR_CORRUPT : refs_drop(ctx, space, rec.h.chunks);
 }
 
-/* A passing version goes when it is replaced; any other becomes history. */
-static int retire(struct relay *relay, const struct space_state *st, const struct depot_record *was)
+/* 1: a version that its author goes on rewriting, and that did not last. One that stood for longer is what people look for. */
+static int is_passing(struct relay *relay, uint64_t space, const struct depot_record *was)
 {
+	struct depot_step step;
 	int err;
 
 	if (!was->passing)
-		return depot_version_expire(
-			relay->store, st->row.no, was->number, relay_now(relay) + (int64_t)st->row.retention);
+		return 0;
+	err = depot_step_get(relay->store, space, was->cursor, &step);
+	return err < 0 ? err : relay_now(relay) - step.time < PASSING_S;
+}
+
+/* A passing version goes when it is replaced; any other becomes history. */
+static int retire(struct relay *relay, const struct space_state *st, const struct depot_record *was)
+{
+	int err = is_passing(relay, st->row.no, was);
+
+	if (err <= 0)
+		return err < 0 ? err
+			       : depot_version_expire(relay->store, st->row.no, was->number,
+					 relay_now(relay) + (int64_t)st->row.retention);
 	err = depot_versions(relay->store, st->row.no, was->number, 1, drop_chunks_of, relay);
 	return err < 0 ? err : depot_version_remove(relay->store, st->row.no, was->number);
 }
@@ -450,7 +498,7 @@ static int notify(
 	struct cbor_enc e;
 	int err;
 
-	sync_begin(&b, &e, &p->space, cursor, lines, p->head);
+	sync_begin(&b, &e, &p->space, cursor, lines, p->head, p->heal);
 	cbor_put_text(&e, "records");
 	cbor_put_array(&e, n);
 	for (size_t i = 0; i < p->n_records; i++)
@@ -486,6 +534,8 @@ static int write_push(struct relay *relay, struct job *j, struct space *sp, stru
 			return err;
 	step.versions = n;
 	step.lines = buf_bytes(&lines);
+	step.time = relay_now(relay);
+	step.healed = p->heal;
 	st->row.cursor = step.cursor;
 	if ((err = depot_step_put(relay->store, st->row.no, &step)) < 0 ||
 		(err = depot_space_update(relay->store, &st->row)) < 0)
@@ -560,3 +610,4 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 }
 
 const struct method method_push = { "coffer.push", LANE_WRITE, push_prepare, push_run, push_free };
+const struct method method_heal = { "coffer.heal", LANE_WRITE, push_prepare, push_run, push_free };

@@ -247,6 +247,22 @@ bool space_held(struct space *sp, const struct id32 *device, int64_t now)
 	return sp->leaving && log_find_device(sp->leaving->log, device) && !log_may_write(sp->leaving->log, device);
 }
 
+int spaces_view_for(struct spaces *s, struct depot *store, const struct id16 *id, const struct id32 *device,
+	struct space_view *ret_v)
+{
+	struct space *sp;
+	int err = spaces_get(s, store, id, &sp);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? ERR_FORBIDDEN : err;
+	*ret_v = space_view(sp);
+	spaces_put(s, sp);
+	if (ret_v->log && log_may_read(ret_v->log->log, device))
+		return OK;
+	space_view_release(ret_v);
+	return ERR_FORBIDDEN;
+}
+
 struct space_state *space_writing(struct space *sp)
 {
 	if (!sp->in_writing) {

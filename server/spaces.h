@@ -74,6 +74,9 @@ void spaces_put(struct spaces *s, struct space *sp);
 
 struct space_view space_view(struct space *sp);
 void space_view_release(struct space_view *v);
+/* The space as it is now, if the device may read it. ERR_FORBIDDEN: it may not, or there is none. */
+int spaces_view_for(struct spaces *s, struct depot *store, const struct id16 *id, const struct id32 *device,
+	struct space_view *ret_v) MUST_CHECK;
 
 /* Writer thread: holds back who may not write by `leaving`, which it takes over, until then / whether this device is. */
 void space_hold(struct space *sp, struct shared_log *leaving, int64_t until);

@@ -15,6 +15,7 @@
 #include "syncd/engine.h"
 #include "tests/lib/unit.h"
 #include "wire/frame.h"
+#include "wire/map.h"
 
 #define DOC_MAX (1u << 20)
 #define ORIGIN "http://127.0.0.1:5379"
@@ -227,6 +228,67 @@ static void results_are_as_documented(void **state)
 	buf_release(&b);
 }
 
+/* An array of one id's text. */
+static void put_one(struct map *m, const char *key, const struct id16 *id, struct buf *memory)
+{
+	struct cbor_enc e = cbor_enc_init(memory);
+	char text[ID16_TEXT_SIZE];
+
+	id16_format(id, text);
+	cbor_put_array(&e, 1);
+	cbor_put_text(&e, text);
+	assert_int_equal(cbor_enc_end(&e), OK);
+	map_raw(m, key, buf_bytes(memory));
+}
+
+static void map_is_documented(const char *name, struct map *m)
+{
+	struct buf b = BUF_INIT(4096);
+
+	assert_int_equal(map_put(m, &b), OK);
+	is_documented(name, buf_bytes(&b));
+	buf_release(&b);
+	map_release(m);
+}
+
+static void history_is_as_documented(void **state)
+{
+	struct id16 space = { { 0x11 } }, id = { { 0x22 } };
+	struct buf list = BUF_INIT(4096), conflict = BUF_INIT(4096);
+	struct cbor_enc e = cbor_enc_init(&conflict);
+	struct map m = MAP_INIT;
+
+	(void)state;
+	map_uuid(&m, "space", &space);
+	put_one(&m, "ids", &id, &list);
+	map_uint(&m, "limit", 2);
+	map_is_documented("history.request", &m);
+	map_uuid(&m, "id", &id);
+	map_uint(&m, "cursor", 3);
+	map_uint(&m, "time", ISSUED);
+	map_uint(&m, "expires", ISSUED + 2592000);
+	map_bytes(&m, "blob", "\xff", 1);
+	map_is_documented("history.version", &m);
+	map_uuid(&m, "space", &space);
+	map_uint(&m, "cursor", 3);
+	map_uint(&m, "from", 7);
+	map_is_documented("at.request", &m);
+	cbor_put_array(&e, 1);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "id");
+	char text[ID16_TEXT_SIZE];
+	id16_format(&id, text);
+	cbor_put_text(&e, text);
+	cbor_put_text(&e, "hash");
+	cbor_put_null(&e);
+	map_bool(&m, "ok", false);
+	map_text(&m, "error", "conflict");
+	map_raw(&m, "conflicts", buf_bytes(&conflict));
+	map_is_documented("heal.refused", &m);
+	buf_release(&list);
+	buf_release(&conflict);
+}
+
 static void message_is_documented(const char *name, struct msg m)
 {
 	struct buf b = BUF_INIT(1024);
@@ -271,6 +333,7 @@ int main(void)
 		cmocka_unit_test(frames_are_as_documented),
 		cmocka_unit_test(delegation_and_token_are_as_documented),
 		cmocka_unit_test(results_are_as_documented),
+		cmocka_unit_test(history_is_as_documented),
 		cmocka_unit_test(messages_are_as_documented),
 		cmocka_unit_test(no_example_is_left_out),
 	};
