@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "server/blob_config.h"
 #include "server/depot.h"
 
 #define DEPTH 4 /* chunks/SPACE/HH/ID */
@@ -120,9 +121,7 @@ static int take_chunks(struct backup *b, const char *dir, const char *target)
 	CLOSE_AFTER int from = -1, to = -1;
 	int err;
 
-	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)
-		return ERR_RANGE;
-	if ((from = open_dir(AT_FDCWD, path, false)) < 0)
+	if ((from = open_dir(AT_FDCWD, dir, false)) < 0)
 		return from == ERR_NOT_FOUND ? OK : from;
 	if (snprintf(path, sizeof path, "%s/chunks", target) >= (int)sizeof path)
 		return ERR_RANGE;
@@ -146,16 +145,17 @@ static bool is_empty(const char *dir)
 	return empty;
 }
 
-int backup_run(struct backup *ret_b, const struct env *env, const char *dir, const char *target)
+int backup_run(struct backup *ret_b, const struct env *env, const struct config *c, const char *target)
 {
+	struct blob_config where;
 	struct depot *store;
 	char path[4096];
-	int err;
+	int err = blob_config_read(&where, c);
 
 	*ret_b = (struct backup){ 0 };
-	if (snprintf(path, sizeof path, "%s/relay.db", target) >= (int)sizeof path)
+	if (err < 0 || snprintf(path, sizeof path, "%s/relay.db", target) >= (int)sizeof path)
 		return ERR_RANGE;
-	if ((err = depot_open_beside(env, dir, &store)) < 0)
+	if ((err = depot_open_beside(env, c->storage.data, &store)) < 0)
 		return err;
 	if (mkdir(target, 0700) < 0 && errno != EEXIST)
 		err = err_from_errno(errno);
@@ -164,5 +164,5 @@ int backup_run(struct backup *ret_b, const struct env *env, const char *dir, con
 	if (err == OK)
 		err = depot_copy(store, path);
 	depot_close(store);
-	return err < 0 ? err : take_chunks(ret_b, dir, target);
+	return err < 0 || where.place.s3 ? err : take_chunks(ret_b, where.dir, target);
 }

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 #include "base/env.h"
+#include "server/config.h"
 
 struct backup {
 	uint64_t files, bytes; /* chunk files and their size */
@@ -19,6 +20,6 @@ struct backup {
 
 /* `target` must not exist, or be empty. ERR_NOT_FOUND: no relay's directory; ERR_EXISTS, ERR_NO_SPACE, ERR_IO, ... What is
  * half there after an error is left for a look. Durable when this returns 0. */
-int backup_run(struct backup *ret_b, const struct env *env, const char *dir, const char *target) MUST_CHECK;
+int backup_run(struct backup *ret_b, const struct env *env, const struct config *c, const char *target) MUST_CHECK;
 
 #endif

@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/chunks.h"
 
-#include <xxhash.h>
 #include "base/cleanup.h"
+#include "server/depot_plain.h"
 #include "server/relay.h"
 #include "wire/chunk.h"
-
-struct id16 chunk_sum(struct bytes blob)
-{
-	XXH128_canonical_t c;
-	struct id16 sum;
-
-	XXH128_canonicalFromHash(&c, XXH3_128bits(blob.p, blob.len));
-	memcpy(sum.b, c.digest, sizeof sum.b);
-	return sum;
-}
 
 int chunk_read(struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c,
 	uint64_t from, size_t n, struct buf *ret)
@@ -27,54 +17,76 @@ int chunk_read(struct relay *r, struct depot *store, const struct id16 *space, c
 	metrics_add(&r->metrics, chunks_out, 1);
 	metrics_add(&r->metrics, chunk_bytes_out, n);
 	if (!c->row)
-		return blob_get(r->blobs, space, &c->id, from, n, ret);
+		return blob_get(r->blobs, space, &c->object, from, n, ret);
 	if ((err = depot_chunk_blob(store, c->row, &b)) < 0)
 		return err;
 	return b.len < from + n ? ERR_CORRUPT : buf_put(ret, b.data + from, n);
 }
 
-int chunk_same(
-	struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c, struct bytes blob)
+/* 1 if a stored chunk is exactly these bytes, 0 if not. */
+static int is_same(struct relay *r, struct depot *store, const struct chunk_new *n, const struct depot_chunk *c)
 {
 	CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
+	const struct id16 sum = blob_sum(n->blob);
 	int err;
 
-	if (c->size != blob.len)
+	if (c->size != n->blob.len)
 		return 0;
-	err = c->row ? depot_chunk_blob(store, c->row, &b) : blob_get(r->blobs, space, &c->id, 0, c->size, &b);
-	return err < 0 ? err : bytes_equal(buf_bytes(&b), blob);
+	if (c->summed && !c->row)
+		return id16_equal(&sum, &c->sum);
+	err = c->row ? depot_chunk_blob(store, c->row, &b) : blob_get(r->blobs, &n->space, &c->object, 0, c->size, &b);
+	return err < 0 ? err : bytes_equal(buf_bytes(&b), n->blob);
 }
 
-int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const struct id16 *id, struct bytes blob,
-	struct bytes named)
+int chunk_keep(struct relay *r, struct depot *store, uint64_t no, struct chunk_new *n)
 {
 	struct depot_chunk c;
-	int err = depot_chunk_find(r->store, no, id, &c);
+	int err;
+
+	if (n->blob.len <= CHUNK_SMALL_BLOB)
+		return 0;
+	err = depot_chunk_find(store, no, &n->id, &c);
+	if (err == OK && (err = is_same(r, store, n, &c)) >= 0)
+		return err ? 0 : ERR_CONFLICT;
+	if (err != ERR_NOT_FOUND)
+		return err;
+	r->env->random(r->env->ctx, n->object.b, sizeof n->object.b);
+	err = blob_put(r->blobs, &n->space, &n->object, n->blob);
+	n->kept = err == OK;
+	return err < 0 ? err : 1;
+}
+
+int chunk_drop(struct relay *r, const struct chunk_new *n)
+{
+	return n->kept ? depot_garbage_put(r->store, &n->space, &n->object, relay_now(r)) : OK;
+}
+
+int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *n)
+{
+	const bool small = n->blob.len <= CHUNK_SMALL_BLOB;
+	struct depot_chunk c;
+	int err = depot_chunk_find(r->store, no, &n->id, &c);
 
 	if (err == OK) {
-		if ((err = chunk_same(r, r->store, space, &c, blob)) < 0)
+		if ((err = is_same(r, r->store, n, &c)) < 0)
 			return err;
 		metrics_add(&r->metrics, chunks_again, err);
 		return err ? 0 : ERR_CONFLICT;
 	}
 	if (err != ERR_NOT_FOUND)
 		return err;
+	if (!small && !n->kept)
+		return ERR_AGAIN;
 	c = (struct depot_chunk){
-		.id = *id, .size = blob.len, .uploaded = relay_now(r), .summed = true, .sum = chunk_sum(blob)
+		.id = n->id,
+		.size = n->blob.len,
+		.object = n->object,
+		.durable = blob_is_remote(r->blobs),
+		.uploaded = relay_now(r),
+		.summed = true,
+		.sum = blob_sum(n->blob),
 	};
-	if (blob.len > CHUNK_SMALL_BLOB) {
-		err = blob_put(r->blobs, space, id, blob);
-		if (err == ERR_CONFLICT) {
-			/* A file without a row: left by a removal or an upload that a crash cut off. */
-			err = blob_remove(r->blobs, space, id);
-			if (err == OK)
-				err = blob_put(r->blobs, space, id, blob);
-		}
-		if (err < 0 && err != ERR_EXISTS)
-			return err;
-		blob = bytes_of(NULL, 0);
-	}
-	if ((err = depot_chunk_put(r->store, no, &c, blob, named)) < 0)
+	if ((err = depot_chunk_put(r->store, no, &c, small ? n->blob : bytes_of(NULL, 0), n->named)) < 0)
 		return err;
 	metrics_add(&r->metrics, chunks_in, 1);
 	metrics_add(&r->metrics, chunk_bytes_in, c.size);

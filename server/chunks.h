@@ -9,21 +9,28 @@
 
 struct relay;
 
-/* A sum that tells whether a disk changed the bytes (XXH3, 128 bits: 0.1 ms a MiB, where SHA-256 would hold up uploads). Who
- * wants to deceive is found out by the readers, who hold the keys. */
-struct id16 chunk_sum(struct bytes blob);
-
 /* Appends n bytes from `from` of a chunk. */
 int chunk_read(struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c,
 	uint64_t from, size_t n, struct buf *ret) MUST_CHECK;
 
-/* 1 if a stored chunk is exactly these bytes, 0 if not. */
-int chunk_same(struct relay *r, struct depot *store, const struct id16 *space, const struct depot_chunk *c,
-	struct bytes blob) MUST_CHECK;
+/* A chunk that was sent to be stored, decoded by the caller. */
+struct chunk_new {
+	struct id16 space, id;
+	struct bytes blob, named;
+	bool kept;          /* chunk_keep brought it into an object */
+	struct id16 object; /* its name then */
+};
 
-/* Stores a chunk (decoded by the caller: `named` is its list), in the writer's transaction. 1: new; 0: these bytes
- * were here; ERR_CONFLICT: others are. */
-int chunk_store(struct relay *r, uint64_t no, const struct id16 *space, const struct id16 *id, struct bytes blob,
-	struct bytes named) MUST_CHECK;
+/* Large chunks first: 1 when it is kept as an object, 0 if there is no need to: it is small, or these bytes are here; ERR_CONFLICT: others
+ * are. Any thread; it may take as long as the network does. An object that chunk_store does not take becomes garbage
+ * there; one that a crash cuts off from its row is found by sweep.h. */
+int chunk_keep(struct relay *r, struct depot *store, uint64_t no, struct chunk_new *c) MUST_CHECK;
+
+/* Stores a chunk, in the writer's transaction. 1: new; 0: these bytes were here; ERR_CONFLICT: others are; ERR_AGAIN: it is large and
+ * was not kept, because the one that was here then is gone: keep it, and try again. */
+int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *c) MUST_CHECK;
+
+/* An object that was kept in vain: it goes later. In the writer's transaction. */
+int chunk_drop(struct relay *r, const struct chunk_new *c) MUST_CHECK;
 
 #endif

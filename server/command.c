@@ -32,7 +32,7 @@ static int explain(const char *what, const char *dir, int err)
 static int run_backup(const struct config *c, const char *target)
 {
 	struct backup b;
-	int err = backup_run(&b, env_system(), c->storage.data, target);
+	int err = backup_run(&b, env_system(), c, target);
 
 	if (err == ERR_EXISTS) {
 		fprintf(stderr, "coffer-relay: %s is not empty; give a directory that does not exist yet\n", target);
@@ -56,14 +56,15 @@ static void say_bad(void *ctx, const char *what, const struct id16 *id, const ch
 static int run_check(const struct config *c)
 {
 	struct scrub s = { .bad = say_bad };
-	int err = scrub_run(&s, env_system(), c->storage.data);
+	int err = scrub_run(&s, env_system(), c);
 
 	if (err < 0)
 		return explain("the check", c->storage.data, err);
-	printf("%" PRIu64 " records and %" PRIu64 " chunks (%" PRIu64 " bytes) read, %" PRIu64 " damaged", s.records,
-		s.chunks, s.bytes, s.damaged);
+	printf("%" PRIu64 " records, %" PRIu64 " chunks and %" PRIu64 " files (%" PRIu64 " bytes) read, %" PRIu64
+	       " damaged",
+		s.records, s.chunks, s.files, s.bytes, s.damaged);
 	if (s.unsummed)
-		printf("; %" PRIu64 " chunks are of a time before sums", s.unsummed);
+		printf("; %" PRIu64 " chunks and files are of a time before sums", s.unsummed);
 	putchar('\n');
 	if (s.damaged)
 		fputs("coffer-relay: what is damaged comes back from devices that have it, or from a backup\n", stderr);

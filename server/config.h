@@ -47,8 +47,8 @@ struct config {
 	} log;
 
 	struct {
-		char *data;
-		uint64_t unnamed_chunk_days, reserve_bytes, space_bytes, person_bytes;
+		char *data, *backend, *folder;
+		uint64_t blob_threads, unnamed_chunk_days, reserve_bytes, space_bytes, person_bytes;
 	} storage;
 
 	struct {

@@ -54,6 +54,12 @@ const struct setting config_table[] = {
 
 	TEXT(storage, data, "coffer-relay-data", .restart = true, .about =
 		"The directory where everything is kept. Made if absent; one relay at a time."),
+	TEXT(storage, backend, "local", .words = "local|fs|none", .env = "FILE_STORAGE_BACKEND", .restart = true, .about =
+		"Where chunks over 64 KiB and files stand: local (or fs): in a folder."),
+	TEXT(storage, folder, "", .env = "FILE_STORAGE_PATH", .restart = true, .about =
+		"That folder; empty: \"chunks\" in `data`. Made if absent."),
+	NUMBER(storage, blob_threads, 4, 1, 64, .restart = true, .about =
+		"How many of them are read and written at once."),
 	NUMBER(storage, unnamed_chunk_days, 7, 1, 3650, .about =
 		"Chunks that nothing names are removed so long after their upload."),
 

@@ -28,7 +28,7 @@
 #include "base/env.h"
 #include "base/id.h"
 
-#define DEPOT_FORMAT 4
+#define DEPOT_FORMAT 5
 
 struct depot;
 
@@ -152,17 +152,18 @@ struct depot_chunk {
 	struct id16 id;
 	uint64_t size; /* of the blob */
 	uint64_t refs;
-	uint64_t row;     /* of the blob, if it stands in the store; 0: a file */
+	uint64_t row;     /* of the blob, if it stands in the store; 0: an object */
+	struct id16 object; /* its name in blob.h, if row is 0 */
 	bool adopted;     /* an index chunk whose named chunks are counted */
 	bool index;       /* names chunks */
-	bool durable;     /* the file was synced */
+	bool durable;     /* the object was synced */
 	int64_t uploaded; /* unix s */
 	bool summed;      /* false: stored before sums were */
 	struct id16 sum;  /* chunk_sum of the blob: tells a disk's damage, not a forger's work */
 };
 
 int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c) MUST_CHECK;
-/* Adds a chunk. `blob` empty: a file holds it. `named` of an index chunk: its concatenated ids. */
+/* Adds a chunk. `blob` empty: c->object holds it. `named` of an index chunk: its concatenated ids. */
 int depot_chunk_put(
 	struct depot *s, uint64_t space, const struct depot_chunk *c, struct bytes blob, struct bytes named) MUST_CHECK;
 int depot_chunk_blob(struct depot *s, uint64_t row, struct buf *ret_blob) MUST_CHECK; /* appends */
@@ -171,13 +172,16 @@ int depot_chunk_named(
 int depot_chunk_refs(struct depot *s, uint64_t space, const struct id16 *id, int delta) MUST_CHECK;
 int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable) MUST_CHECK;
 int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c) MUST_CHECK;
-/* Up to n chunks without refs uploaded before `before` / of any space behind (after_space, after), for scrubbing / files that
- * were never synced. each() must not write. */
+/* Up to n chunks without refs uploaded before `before` / of any space behind (after_space, after), for scrubbing / objects
+ * that were never synced. each() must not write. */
 typedef int depot_chunk_each(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_chunk *c);
 int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
 int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each,
 	void *ctx) MUST_CHECK;
 int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
+
+/* 1 if a chunk, a file of the plain protocol or the list of garbage names this object (blob.h), 0 if nothing does. */
+int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
 
 struct depot_sizes {
 	uint64_t spaces, records, chunks, chunk_bytes, pages_bytes;

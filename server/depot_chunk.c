@@ -13,7 +13,7 @@ static struct sql_stmt *stmt_of(struct depot *s, enum stmt st, uint64_t space, c
 	return q;
 }
 
-static void read_chunk(struct sql_stmt *q, int first, struct depot_chunk *c)
+static int read_chunk(struct sql_stmt *q, int first, struct depot_chunk *c)
 {
 	int64_t flags = sql_int(q, first + 3);
 
@@ -25,6 +25,8 @@ static void read_chunk(struct sql_stmt *q, int first, struct depot_chunk *c)
 	c->durable = flags & FLAG_DURABLE;
 	c->uploaded = sql_int(q, first + 4);
 	c->summed = sql_fixed(q, first + 5, c->sum.b, sizeof c->sum.b) == OK;
+	c->object = (struct id16){ { 0 } };
+	return c->row ? OK : sql_fixed(q, first + 6, c->object.b, sizeof c->object.b);
 }
 
 int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c)
@@ -35,9 +37,9 @@ int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, str
 	if ((err = sql_row(q)) <= 0)
 		return err < 0 ? err : ERR_NOT_FOUND;
 	ret_c->id = *id;
-	read_chunk(q, 0, ret_c);
+	err = read_chunk(q, 0, ret_c);
 	sql_done(q);
-	return OK;
+	return err;
 }
 
 static int blob_add(struct depot *s, struct bytes blob, uint64_t *ret_row)
@@ -75,6 +77,7 @@ int depot_chunk_put(struct depot *s, uint64_t space, const struct depot_chunk *c
 	sql_bind_int(q, 6, flags);
 	sql_bind_int(q, 7, c->uploaded);
 	sql_bind_bytes(q, 8, c->sum.b, c->summed ? sizeof c->sum.b : 0);
+	sql_bind_bytes(q, 9, c->object.b, row ? 0 : sizeof c->object.b);
 	return sql_run(q);
 }
 
@@ -143,9 +146,8 @@ static int each_chunk(struct sql_stmt *q, depot_chunk_each *each, void *ctx)
 		struct depot_chunk c;
 		struct id16 space;
 
-		read_chunk(q, 2, &c);
-		if ((err = sql_fixed(q, 1, c.id.b, sizeof c.id.b)) < 0 ||
-			(err = sql_fixed(q, 8, space.b, sizeof space.b)) < 0 ||
+		if ((err = read_chunk(q, 2, &c)) < 0 || (err = sql_fixed(q, 1, c.id.b, sizeof c.id.b)) < 0 ||
+			(err = sql_fixed(q, 9, space.b, sizeof space.b)) < 0 ||
 			(err = each(ctx, sql_uint(q, 0), &space, &c)))
 			break;
 	}
@@ -177,6 +179,18 @@ int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, v
 
 	sql_bind_uint(q, 1, n);
 	return each_chunk(q, each, ctx);
+}
+
+int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_OBJECT_NAMED);
+	int err;
+
+	sql_bind_id(q, 1, space);
+	sql_bind_id(q, 2, object);
+	err = sql_row(q);
+	sql_done(q);
+	return err;
 }
 
 int depot_sizes(struct depot *s, struct depot_sizes *ret_z)

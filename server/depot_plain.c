@@ -167,6 +167,34 @@ int depot_items(struct depot *s, uint64_t space, unsigned kinds, const struct de
 
 /* --- files' objects --- */
 
+struct file_of {
+	struct id16 space;
+	depot_file_each *each;
+	void *ctx;
+};
+
+static int give_file(void *ctx, const struct depot_item *it)
+{
+	const struct file_of *f = ctx;
+
+	return f->each(f->ctx, &f->space, it);
+}
+
+int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_FILES_ALL);
+	struct file_of f = { .each = each, .ctx = ctx };
+	int err;
+
+	sql_bind_id(q, 1, after);
+	sql_bind_uint(q, 2, n);
+	while ((err = sql_row(q)) > 0)
+		if ((err = sql_fixed(q, 9, f.space.b, sizeof f.space.b)) < 0 || (err = give_item(q, give_file, &f)))
+			break;
+	sql_done(q);
+	return err;
+}
+
 int depot_files_drop(struct depot *s, const struct depot_plain *sp, const struct id16 *record, int64_t now)
 {
 	struct sql_stmt *q = stmt_by_space(s, ST_FILES_TO_GARBAGE, sp->no);

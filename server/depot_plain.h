@@ -44,7 +44,8 @@ struct depot_item {
 	struct bytes dek;    /* record, file: the wrapped key; may be empty */
 	struct bytes link;   /* file: its record's id (16); membership entry: hash of the one before (32), or empty */
 	struct bytes object; /* file: id of its blob (16); membership entry: its own hash (32) */
-	struct bytes blob;   /* record: what was sealed; membership entry: payload; empty for files and tombstones */
+	struct bytes blob;   /* record: what was sealed; membership entry: payload; file: blob_sum of its bytes (16), or empty if it
+			      * came before there were sums; empty for tombstones */
 };
 
 typedef int depot_item_each(void *ctx, const struct depot_item *it);
@@ -70,6 +71,9 @@ int depot_items(struct depot *s, uint64_t space, unsigned kinds, const struct de
 
 /* Removes the files of a record; their objects become garbage as of `now` (unix s). */
 int depot_files_drop(struct depot *s, const struct depot_plain *sp, const struct id16 *record, int64_t now) MUST_CHECK;
+/* Up to n files of any space whose objects stand behind `after`, by object: for scrubbing. each() must not write. */
+typedef int depot_file_each(void *ctx, const struct id16 *space, const struct depot_item *it);
+int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx) MUST_CHECK;
 int depot_garbage_put(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
 /* Up to n objects that are garbage since before `before` / one of them was removed. */
 typedef int depot_garbage_each(void *ctx, const struct id16 *space, const struct id16 *object);

@@ -45,21 +45,26 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_HEAD_SET] = "INSERT INTO heads(space, device, cursor, blob) VALUES(?1, ?2, ?3, ?4)"
 			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
 	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
-	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum FROM chunks WHERE space = ?1 AND id = ?2",
-	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum) VALUES(?1, ?2, ?3, ?4, "
-			 "?5, ?6, ?7, ?8)",
+	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum, object FROM chunks WHERE space = ?1 AND id = ?2",
+	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum, object)"
+			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_SET] = "UPDATE chunks SET flags = (flags & 2) | ?3 WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_DEL] = "DELETE FROM chunks WHERE space = ?1 AND id = ?2",
 	[ST_CHUNKS_STALE] =
-		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, c.object, s.id FROM chunks c"
 		" JOIN spaces s ON s.no = c.space WHERE c.refs = 0 AND c.uploaded < ?1 LIMIT ?2",
 	[ST_CHUNKS_UNSYNCED] =
-		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, c.object, s.id FROM chunks c"
 		" JOIN spaces s ON s.no = c.space WHERE (c.flags & 4) = 0 LIMIT ?1",
 	[ST_CHUNKS_ALL] =
-		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, s.id FROM chunks c"
+		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, c.object, s.id FROM chunks c"
 		" JOIN spaces s ON s.no = c.space WHERE (c.space, c.id) > (?1, ?2) ORDER BY c.space, c.id LIMIT ?3",
+	[ST_OBJECT_NAMED] =
+		"SELECT 1 WHERE EXISTS(SELECT 1 FROM chunks c JOIN spaces s ON s.no = c.space WHERE s.id = ?1"
+		" AND c.object = ?2 AND c.blob = 0) OR EXISTS(SELECT 1 FROM items i JOIN plain p ON p.no = i.space"
+		" WHERE p.id = ?1 AND i.object = ?2 AND i.kind = 2)"
+		" OR EXISTS(SELECT 1 FROM garbage WHERE space = ?1 AND object = ?2)",
 	[ST_CURRENTS] = "SELECT r.space, r.id, r.number, r.cursor, r.passing, r.hash, v.blob FROM records r"
 			" LEFT JOIN versions v ON v.key = (r.space << 40) + r.number"
 			" WHERE (r.space, r.id) > (?1, ?2) ORDER BY r.space, r.id LIMIT ?3",
@@ -87,6 +92,8 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_ITEMS] = "SELECT kind, id, cursor, deleted, size, dek, link, object, blob FROM items WHERE space = ?1"
 		     " AND (cursor, kind, id) > (?2, ?3, ?4) AND cursor <= ?5 AND (kind & ?6) <> 0 ORDER BY cursor, "
 		     "kind, id LIMIT ?7",
+	[ST_FILES_ALL] = "SELECT kind, i.id, i.cursor, deleted, size, dek, link, object, blob, p.id FROM items i"
+			 " JOIN plain p ON p.no = i.space WHERE kind = 2 AND object > ?1 ORDER BY object LIMIT ?2",
 	[ST_FILES_TO_GARBAGE] =
 		"INSERT INTO garbage(space, object, since)"
 		" SELECT ?3, object, ?4 FROM items WHERE space = ?1 AND kind = 2 AND link = ?2 ON CONFLICT DO NOTHING",

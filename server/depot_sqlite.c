@@ -89,8 +89,15 @@ static const char schema_4[] = "ALTER TABLE steps ADD COLUMN time INTEGER NOT NU
 			       "ALTER TABLE steps ADD COLUMN healed INTEGER NOT NULL DEFAULT 0;"
 			       "CREATE INDEX versions_replaced ON versions(id) WHERE expires IS NOT NULL;";
 
+/* Objects have names of their own; until then a chunk's object had the chunk's id. */
+static const char schema_5[] =
+	"ALTER TABLE chunks ADD COLUMN object BLOB NOT NULL DEFAULT x'';"
+	"UPDATE chunks SET object = id WHERE blob = 0;"
+	"CREATE INDEX chunks_object ON chunks(object) WHERE blob = 0;"
+	"CREATE INDEX items_object ON items(object) WHERE kind = 2;";
+
 /* What brings format i to format i + 1. */
-static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3, schema_4 };
+static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3, schema_4, schema_5 };
 
 /* A connection. Its statements' `impl` are sqlite3_stmt. */
 struct lite {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "server/depot_plain.h"
 #include "server/housekeeping_plain.h"
 #include "server/refs.h"
 #include "server/relay.h"
@@ -85,6 +86,14 @@ static int expire_versions(struct relay *r, size_t *ret_n)
 	return err;
 }
 
+/* The row goes now, its object later: with the garbage, so that downloads under way end well. */
+static int drop_chunk(struct relay *r, const struct found *f)
+{
+	int err = f->chunk.row ? OK : depot_garbage_put(r->store, &f->space_id, &f->chunk.object, relay_now(r));
+
+	return err < 0 ? err : depot_chunk_remove(r->store, f->space, &f->chunk);
+}
+
 static int remove_chunk(struct relay *r, const struct found *f)
 {
 	CLEANUP(buf_release) struct buf named = BUF_INIT(CHUNK_MAX_NAMED * sizeof(struct id16));
@@ -93,11 +102,9 @@ static int remove_chunk(struct relay *r, const struct found *f)
 	if (f->chunk.adopted && ((err = depot_chunk_named(r->store, f->space, &f->chunk.id, &named)) < 0 ||
 					(err = refs_drop(r, f->space, buf_bytes(&named))) < 0))
 		return err;
-	return depot_chunk_remove(r->store, f->space, &f->chunk);
+	return drop_chunk(r, f);
 }
 
-/* Files go after the commit that forgets them: a crash between leaves a file that nobody names, which an upload of the
- * same id takes over. */
 static int remove_chunks(struct relay *r, struct list *l)
 {
 	int64_t before = relay_now(r) - (int64_t)relay_config(r)->storage.unnamed_chunk_days * 86400;
@@ -127,16 +134,28 @@ int housekeeping_step(struct relay *r)
 		depot_rollback(r->store);
 	if (err < 0)
 		return err;
-	for (size_t i = 0; i < chunks.n; i++)
-		if (!chunks.items[i].chunk.row)
-			err = blob_remove(r->blobs, &chunks.items[i].space_id, &chunks.items[i].chunk.id);
 	metrics_add(&r->metrics, cleaned_versions, versions);
 	metrics_add(&r->metrics, cleaned_chunks, chunks.n);
-	return err < 0 ? err : chunks.n == STEP_MAX || versions == STEP_MAX || objects == HOUSEKEEPING_OBJECTS;
+	return chunks.n == STEP_MAX || versions == STEP_MAX || objects == HOUSEKEEPING_OBJECTS;
 }
 
-/* After a power loss a file that was not synced may hold anything; such a chunk was never named, so it is forgotten
- * and will be asked for again (`missing`). If only the process ended it is whole. */
+/* After a power loss an object that was not synced may hold anything. */
+static bool is_whole(struct relay *r, const struct found *f)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
+	struct id16 sum;
+	struct chunk c;
+
+	if (blob_size(r->blobs, &f->space_id, &f->chunk.object) != (int64_t)f->chunk.size ||
+		blob_get(r->blobs, &f->space_id, &f->chunk.object, 0, f->chunk.size, &b) < 0)
+		return false;
+	sum = blob_sum(buf_bytes(&b));
+	if (f->chunk.summed)
+		return id16_equal(&sum, &f->chunk.sum);
+	return depot_same_boot(r->store) && chunk_decode(buf_bytes(&b), &c) == OK && id16_equal(&c.id, &f->chunk.id);
+}
+
+/* A chunk that was not synced was never named: what is not whole is forgotten, and will be asked for again (`missing`). */
 static int check_unsynced(struct relay *r, size_t *ret_n)
 {
 	CLEANUP(list_release) struct list l = { 0 };
@@ -146,18 +165,12 @@ static int check_unsynced(struct relay *r, size_t *ret_n)
 		return err;
 	err = depot_chunks_unsynced(r->store, STEP_MAX, collect_chunk, &l);
 	for (size_t i = 0; i < l.n && err == OK; i++) {
-		struct found *f = &l.items[i];
-		CLEANUP(buf_release) struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
-		struct chunk c;
+		const struct found *f = &l.items[i];
 
-		if (depot_same_boot(r->store) &&
-			blob_size(r->blobs, &f->space_id, &f->chunk.id) == (int64_t)f->chunk.size &&
-			blob_get(r->blobs, &f->space_id, &f->chunk.id, 0, f->chunk.size, &b) == OK &&
-			chunk_decode(buf_bytes(&b), &c) == OK && id16_equal(&c.id, &f->chunk.id) &&
-			blob_sync(r->blobs, &f->space_id, &f->chunk.id, 1) == OK)
+		if (is_whole(r, f) && blob_sync(r->blobs, &f->space_id, &f->chunk.object, 1) == OK)
 			err = depot_chunk_set(r->store, f->space, &f->chunk.id, f->chunk.adopted, true);
-		else if (blob_remove(r->blobs, &f->space_id, &f->chunk.id) == OK)
-			err = depot_chunk_remove(r->store, f->space, &f->chunk);
+		else
+			err = drop_chunk(r, f);
 	}
 	*ret_n = l.n;
 	if (err == OK)

@@ -11,7 +11,7 @@
 
 struct relay;
 
-/* At start: chunk files that were never synced are forgotten unless they are whole (they are synced then). */
+/* At start: chunks whose objects were never synced are forgotten unless those are whole (they are synced then). */
 int housekeeping_start(struct relay *r) MUST_CHECK;
 
 /* One step, in a transaction of its own, on the writer's connection: at most 1,000 objects. Returns 1 if there may be

@@ -576,7 +576,7 @@ static int request_body_ends(struct request *r)
 		return file_body_ends(r);
 	if (r->in.len != r->length)
 		return -1;
-	return dispatch(r, &method_http_put);
+	return dispatch(r, r->in.len > CHUNK_SMALL_BLOB ? &method_http_keep : &method_http_put);
 }
 
 void http_done(struct net *n, struct job *j)
@@ -585,6 +585,13 @@ void http_done(struct net *n, struct job *j)
 
 	if (r && method_is_file(j->method)) {
 		file_done(r, j);
+		return;
+	}
+	/* Also for a client that has gone: what is kept gets its row, or is dropped. */
+	if (j->more && (j->method == &method_http_keep || j->method == &method_http_put)) {
+		j->more = false;
+		j->method = j->method == &method_http_keep ? &method_http_put : &method_http_keep;
+		net_dispatch(n, j);
 		return;
 	}
 	if (r) {

@@ -28,6 +28,7 @@ struct job;
 enum lane {
 	LANE_WRITE, /* writer thread, in its transaction, in order */
 	LANE_READ,  /* reader thread, one at a time for each connection */
+	LANE_BLOB,  /* a thread of those that wait for objects (blob.h), which may take long */
 	LANE_TURN   /* writer thread too, but in turn with the connection's reads: the plain protocol answers in order */
 };
 
@@ -82,6 +83,8 @@ struct job {
 
 	/* HTTP only */
 	struct id16 space, chunk;
+	struct id16 object; /* that an upload was kept as, */
+	bool kept;          /* if it was */
 	uint64_t range_from, range_to; /* both included */
 	bool has_range, head_only;
 	int status;    /* HTTP status; 0: an RPC */

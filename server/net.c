@@ -11,6 +11,8 @@
 #include "server/service.h"
 #include "server/ws.h"
 
+#define READERS 2 /* threads: their work is mostly for the processor */
+
 static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 static int callback_accept(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
@@ -105,7 +107,7 @@ static void tell_subscribers(struct net *n, struct job *j)
 
 static void note_time(struct net *n, const struct job *j)
 {
-	bool write = j->method->lane != LANE_READ, http = j->method->name[0] == '/';
+	bool write = j->method->lane == LANE_WRITE || j->method->lane == LANE_TURN, http = j->method->name[0] == '/';
 	enum metrics_kind kind = http    ? (write ? METRICS_UPLOAD : METRICS_DOWNLOAD)
 				 : write ? METRICS_WRITE
 					 : METRICS_READ;
@@ -235,6 +237,8 @@ void net_dispatch(struct net *n, struct job *j)
 	}
 	if (j->method->lane == LANE_READ)
 		reader_put(n->reader, j);
+	else if (j->method->lane == LANE_BLOB)
+		reader_put(n->blob_reader, j);
 	else
 		writer_put(n->writer, j);
 }
@@ -337,7 +341,9 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = mailboxes_new(&n->mailboxes)) < 0 ||
 		(err = peers_new(&n->peers)) < 0 || (err = peers_new(&n->senders)) < 0 || (err = start_lws(n)) < 0 ||
 		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
-		(err = reader_start(relay, job_came_back, n, &n->reader)) < 0 ||
+		(err = reader_start(relay, READERS, job_came_back, n, &n->reader)) < 0 ||
+		(err = reader_start(
+			 relay, relay_config(relay)->storage.blob_threads, job_came_back, n, &n->blob_reader)) < 0 ||
 		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0) {
 		net_free(n);
 		*listener = (struct listener){ 0 };
@@ -433,6 +439,7 @@ void net_free(struct net *n)
 	issuers_stop(n->relay->jwt.issuers);
 	writer_stop(n->writer);
 	reader_stop(n->reader);
+	reader_stop(n->blob_reader);
 	if (n->lws)
 		lws_context_destroy(n->lws);
 	if (n->loop)

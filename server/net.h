@@ -37,7 +37,7 @@ struct net {
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
 	struct writer *writer;
-	struct reader *reader;
+	struct reader *reader, *blob_reader; /* LANE_READ, LANE_BLOB */
 	struct hub *hub;
 	struct job_queue done; /* jobs that come back */
 	struct late *late;     /* notices for mailboxes that wait for their time */

@@ -45,11 +45,32 @@ static bool is_over(uint64_t all, uint64_t limit, uint64_t more)
 	return limit && all > limit + (more > QUOTA_SMALL_REQUEST ? 0 : limit / 16);
 }
 
-int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes)
+static int check_quotas(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes)
 {
 	const struct config *c = relay_config(r);
-	uint64_t of_space, of_owner, keep;
+	uint64_t of_space, of_owner;
 	int err;
+
+	if (!space || (!c->storage.space_bytes && !c->storage.person_bytes))
+		return OK;
+	if ((err = depot_space_bytes(store, space, &of_space, &of_owner)) < 0)
+		return err;
+	if (is_over(of_space + bytes, c->storage.space_bytes, bytes) ||
+		is_over(of_owner + bytes, c->storage.person_bytes, bytes))
+		return ERR_NO_SPACE;
+	return OK;
+}
+
+int quota_check_early(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes)
+{
+	int err = quota_check_disk(r, bytes);
+
+	return err < 0 ? err : check_quotas(r, store, space, bytes);
+}
+
+int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes)
+{
+	uint64_t keep;
 
 	look(q, r);
 	keep = bytes > QUOTA_SMALL_REQUEST ? q->reserve : q->reserve / 2;
@@ -57,12 +78,5 @@ int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes
 		return ERR_NO_SPACE;
 	if (q->available != UINT64_MAX)
 		q->available -= bytes; /* until the next look */
-	if (!space || (!c->storage.space_bytes && !c->storage.person_bytes))
-		return OK;
-	if ((err = depot_space_bytes(r->store, space, &of_space, &of_owner)) < 0)
-		return err;
-	if (is_over(of_space + bytes, c->storage.space_bytes, bytes) ||
-		is_over(of_owner + bytes, c->storage.person_bytes, bytes))
-		return ERR_NO_SPACE;
-	return OK;
+	return check_quotas(r, r->store, space, bytes);
 }

@@ -17,6 +17,7 @@
 
 #define QUOTA_SMALL_REQUEST (64u << 10)
 
+struct depot;
 struct relay;
 
 struct quota {
@@ -27,6 +28,9 @@ struct quota {
 
 /* `space`: its number in the store, or 0 to ask for the disk alone. ERR_NO_SPACE, or the store's errors. */
 int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes) MUST_CHECK;
+
+/* The same before work is done off the writer, whose quota_check then counts: nothing is noted. Any thread, with its store. */
+int quota_check_early(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes) MUST_CHECK;
 
 /* Asks the disk alone, now; nobody may use the reserve. ERR_NO_SPACE. Any thread. */
 int quota_check_disk(const struct relay *r, uint64_t bytes) MUST_CHECK;

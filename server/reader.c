@@ -6,8 +6,6 @@
 #include "server/relay.h"
 #include "server/rpc.h"
 
-#define READERS 2
-
 struct worker {
 	struct reader *reader;
 	struct depot *store;
@@ -19,7 +17,7 @@ struct reader {
 	job_done *done;
 	void *ctx;
 	struct job_queue queue;
-	struct worker workers[READERS];
+	struct worker workers[READER_MAX];
 	size_t n;
 };
 
@@ -49,7 +47,7 @@ static void *reader_main(void *arg)
 	return NULL;
 }
 
-int reader_start(struct relay *relay, job_done *done, void *ctx, struct reader **ret_r)
+int reader_start(struct relay *relay, size_t n, job_done *done, void *ctx, struct reader **ret_r)
 {
 	struct reader *r = calloc(1, sizeof *r);
 	int err = OK;
@@ -60,7 +58,7 @@ int reader_start(struct relay *relay, job_done *done, void *ctx, struct reader *
 	r->done = done;
 	r->ctx = ctx;
 	job_queue_init(&r->queue);
-	while (r->n < READERS && err == OK) {
+	while (r->n < n && r->n < READER_MAX && err == OK) {
 		struct worker *w = &r->workers[r->n];
 
 		w->reader = r;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "server/blob_config.h"
 #include "server/housekeeping.h"
 
 /* What the config says of tokens; config_finish has checked it. */
@@ -35,16 +36,15 @@ static int set_auth(struct relay *r)
 
 static int open_parts(struct relay *r, const char *dir)
 {
-	char path[4096];
+	struct blob_config where;
 	int err;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_from_errno(errno);
-	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)
-		return ERR_RANGE;
-	if ((err = depot_open(r->env, dir, &r->store)) < 0 || (err = blob_open(r->env, path, &r->blobs)) < 0 ||
-		(err = spaces_new(&r->spaces)) < 0 || (err = limits_new(r->config, &r->limits)) < 0 ||
-		(err = presence_new(r->env, &r->presence)) < 0 || (err = set_auth(r)) < 0)
+	if ((err = blob_config_read(&where, relay_config(r))) < 0 || (err = depot_open(r->env, dir, &r->store)) < 0 ||
+		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(&r->spaces)) < 0 ||
+		(err = limits_new(r->config, &r->limits)) < 0 || (err = presence_new(r->env, &r->presence)) < 0 ||
+		(err = set_auth(r)) < 0)
 		return err;
 	return housekeeping_start(r);
 }

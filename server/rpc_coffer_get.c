@@ -122,7 +122,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 	return job_send(j, &b, &e);
 }
 
-const struct method method_get = { "coffer.get", LANE_READ, NULL, get_run, get_free };
+const struct method method_get = { "coffer.get", LANE_BLOB, NULL, get_run, get_free };
 
 /* --- coffer.head --- */
 

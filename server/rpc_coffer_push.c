@@ -382,14 +382,35 @@ static int put_chunks(struct relay *relay, struct job *j, struct push *p, uint64
 
 	for (size_t i = 0; i < p->n_chunks; i++) {
 		const struct chunk *c = &p->chunks[i].chunk;
+		const struct chunk_new n = {
+			.space = p->space, .id = c->id, .blob = p->chunks[i].blob, .named = c->named
+		};
 
-		err = chunk_store(relay, space, &p->space, &c->id, p->chunks[i].blob, c->named);
+		err = chunk_store(relay, space, &n);
 		if (err == ERR_CONFLICT)
 			return (err = job_refuse(j, "bad_request")) < 0 ? err : 1;
 		if (err < 0)
 			return err;
 	}
 	return 0;
+}
+
+/* Makes the chunks with these ids durable, and notes that they are. */
+static int sync_chunks(struct relay *relay, const struct id16 *space, uint64_t no, struct bytes ids)
+{
+	CLEANUP(buf_release) struct buf objects = BUF_INIT(ids.len);
+	struct depot_chunk c;
+	struct id16 id;
+	int err = OK;
+
+	for (size_t i = 0; i < ids.len / sizeof id.b; i++) {
+		memcpy(id.b, ids.p + i * sizeof id.b, sizeof id.b);
+		if ((err = depot_chunk_find(relay->store, no, &id, &c)) < 0 ||
+			(err = depot_chunk_set(relay->store, no, &id, c.adopted, true)) < 0 ||
+			(err = buf_put(&objects, c.object.b, sizeof c.object.b)) < 0)
+			return err;
+	}
+	return blob_sync(relay->blobs, space, (const struct id16 *)objects.data, objects.len / sizeof id.b);
 }
 
 /* 1: answered. Otherwise every chunk named is here, and durable. */
@@ -412,20 +433,7 @@ static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint
 		return err;
 	if (missing.len)
 		return (err = answer_missing(j, &missing)) < 0 ? err : 1;
-	if (!unsynced.len)
-		return 0;
-	if ((err = blob_sync(relay->blobs, &p->space, (const struct id16 *)unsynced.data, unsynced.len / 16)) < 0)
-		return err;
-	for (size_t i = 0; i < unsynced.len / 16; i++) {
-		struct depot_chunk c;
-		struct id16 id;
-
-		memcpy(id.b, unsynced.data + i * 16, 16);
-		if ((err = depot_chunk_find(relay->store, space, &id, &c)) < 0 ||
-			(err = depot_chunk_set(relay->store, space, &id, c.adopted, true)) < 0)
-			return err;
-	}
-	return 0;
+	return unsynced.len ? sync_chunks(relay, &p->space, space, buf_bytes(&unsynced)) : 0;
 }
 
 static int drop_chunks_of(void *ctx, uint64_t space, const struct depot_version *v)

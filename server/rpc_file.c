@@ -108,6 +108,8 @@ static int keep_run(struct relay *relay, struct job *j, struct depot *store)
 	(void)store;
 	relay->env->random(relay->env->ctx, f->object.b, sizeof f->object.b);
 	err = blob_spool_keep(f->spool, &j->space, &f->object);
+	if (err == ERR_OFFLINE || err == ERR_CANCELLED)
+		return fail(j, 503, "the storage does not answer");
 	return err < 0 ? err : 1;
 }
 
@@ -157,8 +159,10 @@ static int store_run(struct relay *relay, struct job *j, struct depot *store)
 		.dek = bytes_of(f->dek, sizeof f->dek),
 		.link = bytes_of(f->record.b, sizeof f->record.b),
 		.object = bytes_of(f->object.b, sizeof f->object.b) };
+	const struct id16 sum = blob_spool_sum(f->spool);
 	int err = check_upload(relay, j, store);
 
+	it.blob = bytes_of(sum.b, sizeof sum.b);
 	if (err > 0)
 		return depot_garbage_put(store, &j->space, &f->object, relay_now(relay));
 	if (err < 0)
@@ -214,6 +218,6 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 }
 
 const struct method method_file_check = { "/file.check", LANE_READ, NULL, check_run, file_job_free };
-const struct method method_file_keep = { "/file.keep", LANE_READ, NULL, keep_run, file_job_free };
+const struct method method_file_keep = { "/file.keep", LANE_BLOB, NULL, keep_run, file_job_free };
 const struct method method_file_store = { "/file.store", LANE_WRITE, NULL, store_run, file_job_free };
-const struct method method_file_get = { "/file.get", LANE_READ, NULL, get_run, file_job_free };
+const struct method method_file_get = { "/file.get", LANE_BLOB, NULL, get_run, file_job_free };

@@ -16,24 +16,88 @@ static int fail(struct job *j, int status, const char *message)
 	return buf_printf(&j->body, "{\"error\":\"%s\"}", message);
 }
 
+/* The chunk that the body is; > 0: it is none, which is answered. */
+static int read_chunk(struct job *j, struct chunk_new *ret_n)
+{
+	struct chunk c;
+	int err;
+
+	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) ||
+		!id16_equal(&c.id, &j->chunk))
+		return (err = fail(j, 400, "not this chunk")) < 0 ? err : 1;
+	*ret_n = (struct chunk_new){
+		.space = j->space,
+		.id = j->chunk,
+		.blob = buf_bytes(&j->in),
+		.named = c.named,
+		.kept = j->kept,
+		.object = j->object,
+	};
+	return OK;
+}
+
+static int keep_in_space(struct relay *relay, struct job *j, struct depot *store, const struct space_view *v)
+{
+	struct chunk_new n;
+	int err;
+
+	if (!v->log || !log_may_write(v->log->log, &j->caller->device))
+		return fail(j, 404, "space not found");
+	if ((err = read_chunk(j, &n)))
+		return err < 0 ? err : OK;
+	if ((err = quota_check_early(relay, store, v->no, j->in.len)) == ERR_NO_SPACE)
+		return fail(j, 507, "no room");
+	if (err == OK)
+		err = chunk_keep(relay, store, v->no, &n);
+	if (err == ERR_CONFLICT)
+		return fail(j, 409, "other bytes stand under this id");
+	if (err == ERR_OFFLINE || err == ERR_CANCELLED)
+		return fail(j, 503, "the storage does not answer");
+	j->kept = n.kept;
+	j->object = n.object;
+	return err < 0 ? err : 1;
+}
+
+/* Brings a large chunk to where it will stand. All is looked at here too, so that nothing is kept for those who may not; what
+ * counts is what put_run finds. */
+static int keep_run(struct relay *relay, struct job *j, struct depot *store)
+{
+	struct space *sp;
+	struct space_view v;
+	int err = spaces_get(relay->spaces, store, &j->space, &sp);
+
+	if (err == ERR_NOT_FOUND)
+		return fail(j, 404, "space not found");
+	if (err < 0)
+		return err;
+	v = space_view(sp);
+	spaces_put(relay->spaces, sp);
+	err = keep_in_space(relay, j, store, &v);
+	space_view_release(&v);
+	return err;
+}
+
 static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 {
 	const struct space_state *st = batch_state(relay, sp);
-	struct chunk c;
+	struct chunk_new n;
 	int err;
 
 	if (!st->log || !log_may_write(st->log->log, &j->caller->device))
 		return fail(j, 404, "space not found");
-	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) ||
-		!id16_equal(&c.id, &j->chunk))
-		return fail(j, 400, "not this chunk");
+	if ((err = read_chunk(j, &n)))
+		return err < 0 ? err : OK;
 	if ((err = quota_check(&relay->quota, relay, st->row.no, j->in.len)) == ERR_NO_SPACE)
 		return fail(j, 507, "no room");
 	if (err < 0)
 		return err;
-	err = chunk_store(relay, st->row.no, &j->space, &j->chunk, buf_bytes(&j->in), c.named);
+	err = chunk_store(relay, st->row.no, &n);
 	if (err == ERR_CONFLICT)
 		return fail(j, 409, "other bytes stand under this id");
+	if (err == ERR_AGAIN) {
+		j->more = true;
+		return OK;
+	}
 	if (err < 0)
 		return err;
 	j->status = err ? 201 : 204;
@@ -42,16 +106,17 @@ static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 
 static int put_run(struct relay *relay, struct job *j, struct depot *store)
 {
+	const struct chunk_new n = { .space = j->space, .kept = j->kept, .object = j->object };
 	struct space *sp;
 	int err = spaces_get(relay->spaces, store, &j->space, &sp);
 
-	if (err == ERR_NOT_FOUND)
-		return fail(j, 404, "space not found");
-	if (err < 0)
-		return err;
-	err = put_in_space(relay, j, sp);
-	spaces_put(relay->spaces, sp);
-	return err;
+	if (err == OK) {
+		err = put_in_space(relay, j, sp);
+		spaces_put(relay->spaces, sp);
+	} else if (err == ERR_NOT_FOUND) {
+		err = fail(j, 404, "space not found");
+	}
+	return err == OK && j->status != 201 ? chunk_drop(relay, &n) : err;
 }
 
 /* The part asked for, of `size` bytes: *ret_from and how many. Negative: not there. */
@@ -140,6 +205,7 @@ static int status_run(struct relay *relay, struct job *j, struct depot *store)
 	return metrics_put(&j->body, &relay->metrics, &sizes, relay->quota.available, relay_now(relay));
 }
 
+const struct method method_http_keep = { "/keep", LANE_BLOB, NULL, keep_run, NULL };
 const struct method method_http_put = { "/put", LANE_WRITE, NULL, put_run, NULL };
-const struct method method_http_get = { "/get", LANE_READ, NULL, get_run, NULL };
+const struct method method_http_get = { "/get", LANE_BLOB, NULL, get_run, NULL };
 const struct method method_http_status = { "/status", LANE_READ, NULL, status_run, NULL };

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include "base/cleanup.h"
 #include "crypto/hash.h"
-#include "server/chunks.h"
+#include "server/blob_config.h"
+#include "server/depot_plain.h"
 #include "wire/chunk.h"
 
 #define STEP 200
@@ -63,7 +64,7 @@ static int look_at_chunk(void *ctx, uint64_t space, const struct id16 *space_id,
 	w->scrub->bytes += c->size;
 	w->scrub->unsummed += !c->summed;
 	err = c->row ? depot_chunk_blob(w->blob_store, c->row, &b)
-		     : blob_get(w->blobs, space_id, &c->id, 0, c->size, &b);
+		     : blob_get(w->blobs, space_id, &c->object, 0, c->size, &b);
 	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_IO) {
 		struct depot_chunk still;
 
@@ -74,10 +75,51 @@ static int look_at_chunk(void *ctx, uint64_t space, const struct id16 *space_id,
 	}
 	if (err < 0)
 		return err;
-	sum = chunk_sum(buf_bytes(&b));
+	sum = blob_sum(buf_bytes(&b));
 	if (c->summed ? !id16_equal(&sum, &c->sum) : chunk_decode(buf_bytes(&b), &form) < 0)
 		complain(w, "chunk", &c->id, "has changed on the disk");
 	return OK;
+}
+
+static int is_file(void *ctx, const struct depot_item *it)
+{
+	return bytes_equal(it->object, bytes_of(((struct work *)ctx)->at.id.b, sizeof(struct id16)));
+}
+
+/* Whether the file is still there with this object: the relay may have removed it while this ran. */
+static bool file_is_there(struct work *w, const struct id16 *space, const struct id16 *id)
+{
+	struct depot_plain sp;
+
+	return depot_plain_find(w->blob_store, space, &sp) == OK &&
+	       depot_item_get(w->blob_store, sp.no, DEPOT_FILE, id, is_file, w) > 0;
+}
+
+static int look_at_file(void *ctx, const struct id16 *space, const struct depot_item *it)
+{
+	struct work *w = ctx;
+	struct id16 sum;
+	int64_t size;
+	int err;
+
+	if (it->object.len != sizeof w->at.id.b)
+		return ERR_CORRUPT;
+	memcpy(w->at.id.b, it->object.p, sizeof w->at.id.b);
+	w->n++;
+	w->scrub->files++;
+	w->scrub->bytes += it->size;
+	w->scrub->unsummed += !it->blob.len;
+	size = blob_size(w->blobs, space, &w->at.id);
+	err = size < 0 ? (int)size : blob_sum_stored(w->blobs, space, &w->at.id, it->size, &sum);
+	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_IO) {
+		if (file_is_there(w, space, &it->id))
+			complain(w, "file", &it->id, err == ERR_NOT_FOUND ? "is gone" : "cannot be read whole");
+		return OK;
+	}
+	if (err == OK &&
+		((uint64_t)size != it->size || (it->blob.len && !bytes_equal(it->blob, bytes_of(sum.b, sizeof sum.b)))))
+		complain(w, "file", &it->id, "has changed on the disk");
+	return err;
 }
 
 static int look_at_all(struct work *w)
@@ -97,20 +139,24 @@ static int look_at_all(struct work *w)
 		if (err == OK)
 			err = depot_chunks_all(w->store, w->at.space, &w->at.id, STEP, look_at_chunk, w);
 	} while (err == OK && w->n == STEP);
+	w->at = (struct place){ 0 };
+	do {
+		w->n = 0;
+		if (err == OK)
+			err = depot_files_all(w->store, &w->at.id, STEP, look_at_file, w);
+	} while (err == OK && w->n == STEP);
 	return err;
 }
 
-int scrub_run(struct scrub *s, const struct env *env, const char *dir)
+int scrub_run(struct scrub *s, const struct env *env, const struct config *c)
 {
 	struct work w = { .scrub = s };
-	char path[4096];
-	int err;
+	struct blob_config where;
+	int err = blob_config_read(&where, c);
 
-	if (snprintf(path, sizeof path, "%s/chunks", dir) >= (int)sizeof path)
-		return ERR_RANGE;
-	if ((err = depot_open_beside(env, dir, &w.store)) == OK &&
-		(err = depot_open_beside(env, dir, &w.blob_store)) == OK &&
-		(err = blob_open_beside(env, path, &w.blobs)) == OK)
+	if (err == OK && (err = depot_open_beside(env, c->storage.data, &w.store)) == OK &&
+		(err = depot_open_beside(env, c->storage.data, &w.blob_store)) == OK &&
+		(err = blob_open_beside(env, &where.place, &w.blobs)) == OK)
 		err = look_at_all(&w);
 	blob_close(w.blobs);
 	depot_close(w.blob_store);

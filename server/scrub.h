@@ -4,25 +4,25 @@
  * A relay may run on the directory meanwhile.
  *
  *	struct scrub s = { .bad = say, .ctx = c };
- *	if ((err = scrub_run(&s, env_system(), dir)) < 0) ...    // could not look
+ *	if ((err = scrub_run(&s, env_system(), config)) < 0) ...    // could not look
  *	s.damaged tells how much is not whole
  */
 #ifndef COFFER_SERVER_SCRUB_H
 #define COFFER_SERVER_SCRUB_H
 
-#include "server/blob.h"
+#include "server/config.h"
 #include "server/depot.h"
 
 struct scrub {
-	/* Called for each that is damaged or gone; `what` is "record" or "chunk". */
+	/* Called for each that is damaged or gone; `what` is "record", "chunk" or "file". */
 	void (*bad)(void *ctx, const char *what, const struct id16 *id, const char *why);
 	void *ctx;
 
-	uint64_t records, chunks, bytes, damaged;
-	uint64_t unsummed; /* chunks of a time before sums: only their form was looked at */
+	uint64_t records, chunks, files, bytes, damaged;
+	uint64_t unsummed; /* chunks and files of a time before sums: only their form and size were looked at */
 };
 
 /* ERR_NOT_FOUND: no relay's directory; ERR_VERSION; ERR_CORRUPT: the database itself is damaged; ERR_IO, ERR_NOMEM. */
-int scrub_run(struct scrub *s, const struct env *env, const char *dir) MUST_CHECK;
+int scrub_run(struct scrub *s, const struct env *env, const struct config *c) MUST_CHECK;
 
 #endif

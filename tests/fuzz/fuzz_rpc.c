@@ -64,7 +64,7 @@ static struct job *answered(struct world *w, const struct method *m, const struc
 		abort();
 	j->id = f->id;
 	j->params = f->value;
-	if (m->lane != LANE_READ) {
+	if (m->lane == LANE_WRITE || m->lane == LANE_TURN) {
 		writer_run_batch(&w->relay, &j, 1);
 	} else {
 		rpc_prepare(&w->relay, j);

@@ -55,7 +55,9 @@ rm "$W/damaged/${files[2]}"
 sqlite3 "$W/damaged/relay.db" "UPDATE versions SET blob = zeroblob(300) WHERE key = (SELECT max(key) FROM versions WHERE expires IS NULL)"
 gives 65 ' 4 damaged' relay "$W/damaged" check
 for i in 0 1 2; do
-	grep -q "^chunk $(basename "${files[$i]}") " "$W/out" || fail "${files[$i]} is not named: $(cat "$W/out")"
+	object=$(basename "${files[$i]}")
+	id=$(sqlite3 "$W/copy/relay.db" "SELECT lower(hex(id)) FROM chunks WHERE object = x'${object//-/}'")
+	grep -q "^chunk ${id:0:8}-${id:8:4}-${id:12:4}-${id:16:4}-${id:20} " "$W/out" || fail "$object is not named: $(cat "$W/out")"
 done
 [ "$(grep -c '^record .* has changed' "$W/out")" = 1 ] || fail "the record is not named: $(cat "$W/out")"
 

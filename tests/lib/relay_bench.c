@@ -104,7 +104,7 @@ struct answer bench_call(struct relay_bench *r, struct caller *c, const char *me
 {
 	struct job *j = make_job(c, method, params);
 
-	if (j->method->lane != LANE_READ) {
+	if (j->method->lane == LANE_WRITE || j->method->lane == LANE_TURN) {
 		writer_run_batch(&r->relay, &j, 1);
 		return finish(r, j);
 	}

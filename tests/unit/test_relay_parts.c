@@ -200,11 +200,6 @@ static void test_chunk_files(void **state)
 	}
 	assert_int_equal(blob_sync(b, &space, ids, 3), 0);
 	assert_int_equal(blob_sync(b, &space, ids, COUNT(ids)), 0);
-	assert_int_equal(blob_put(b, &space, &ids[0], bytes_of(data, sizeof data)), ERR_EXISTS);
-	assert_int_equal(blob_put(b, &space, &ids[0], bytes_of(data, sizeof data - 1)), ERR_CONFLICT);
-	data[70000] ^= 1;
-	assert_int_equal(blob_put(b, &space, &ids[0], bytes_of(data, sizeof data)), ERR_CONFLICT);
-	data[70000] ^= 1;
 	assert_int_equal(blob_get(b, &space, &ids[1], 10, 1000, &got), 0);
 	unit_assert_bytes(buf_bytes(&got), bytes_of(data + 10, 1000));
 	assert_int_equal(blob_get(b, &space, &ids[1], sizeof data - 5, 6, &got), ERR_CORRUPT);
