@@ -188,6 +188,7 @@ static void store_free(struct store *s)
 	free(s->uses);
 	buf_release(&s->call.body);
 	buf_release(&s->call.data);
+	buf_release(&s->late);
 	free(s->read_only);
 	secret_free(s->key);
 	secret_wipe(s->name_key, sizeof s->name_key);
@@ -209,6 +210,7 @@ int store_open(const struct store_config *config, struct store **ret_store)
 	s->config = *config;
 	s->lock_fd = -1;
 	s->call = (struct store_txn){ .s = s, .body = BUF_INIT(JOURNAL_MAX_BODY), .data = BUF_INIT(JOURNAL_MAX_DATA) };
+	s->late = (struct buf)BUF_INIT(JOURNAL_MAX_BODY);
 	s->keeps.next = s->keeps.prev = &s->keeps;
 	pthread_condattr_t clock;
 	pthread_condattr_init(&clock);
@@ -240,10 +242,28 @@ void store_close(struct store *s)
 
 /* ---- the lock ---- */
 
+/* What cannot be applied is replayed. Lock held. */
+static void apply_late(struct store *s)
+{
+	atomic_store(&s->is_late, false);
+	s->behind = op_apply_all(s->index, buf_bytes(&s->late), &s->late_data) < 0;
+	secret_wipe(s->late.data, s->late.len);
+	buf_clear(&s->late);
+	if (!s->behind && s->uncommitted >= COMMIT_OPS)
+		(void)!tend_commit(s); /* the rows stay in the open transaction; housekeeping tries again */
+}
+
+int txn_refresh(struct store *s)
+{
+	if (atomic_load(&s->is_late) && !s->behind && !index_lost(s->index))
+		apply_late(s);
+	return s->behind || index_lost(s->index) ? store_recover(s) : 0;
+}
+
 int store_lock(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
-	int err = s->behind || index_lost(s->index) ? store_recover(s) : 0;
+	int err = txn_refresh(s);
 	if (err < 0)
 		pthread_mutex_unlock(&s->lock);
 	return err;
@@ -252,6 +272,12 @@ int store_lock(struct store *s)
 void store_unlock(struct store *s)
 {
 	pthread_mutex_unlock(&s->lock);
+}
+
+void store_catch_up(struct store *s)
+{
+	if (atomic_load(&s->is_late) && store_lock(s) == 0)
+		store_unlock(s);
 }
 
 void keep_add(struct store *s, struct store_keep *k)
@@ -389,6 +415,17 @@ static enum journal_room room_for(const struct store_txn *t)
 	return t->live && txn_data(t).len == 0 && t->body.len <= LITTLE ? ROOM_LAST : ROOM_AMPLE;
 }
 
+/* The caller need not wait for the index: whoever takes the lock next makes it say the same. */
+static void set_late(struct store_txn *t, const struct place *data)
+{
+	struct store *s = t->s;
+	struct buf empty = s->late;
+	s->late = t->body;
+	t->body = empty;
+	s->late_data = *data;
+	atomic_store(&s->is_late, true);
+}
+
 /* Appends; then makes the index say the same. */
 static int write_entry(struct store_txn *t)
 {
@@ -405,6 +442,12 @@ static int write_entry(struct store_txn *t)
 	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), room, &data);
 	if (err < 0)
 		return err;
+	s->worked |= !t->keeps_house;
+	s->uncommitted++;
+	if (t->local) {
+		set_late(t, &data);
+		return 0;
+	}
 	if (t->live && txn_data(t).len > 0) {
 		err = segments_undo(s->segments);
 		if (err == 0)
@@ -416,8 +459,6 @@ static int write_entry(struct store_txn *t)
 	segments_unmark(s->segments);
 	t->live = false;
 	s->behind = err < 0;
-	s->worked |= !t->keeps_house;
-	s->uncommitted++;
 	if (s->behind)
 		err = store_recover(s);
 	if (err == 0 && s->uncommitted >= COMMIT_OPS)
@@ -599,8 +640,6 @@ int store_sync(struct store *s)
 int store_stat(struct store *s, struct store_stat *ret)
 {
 	*ret = (struct store_stat){ .limit = atomic_load(&s->limit), .read_only = journal_broken(s->journal) };
-	ret->segment_bytes = segments_bytes(s->segments, &ret->live_bytes);
-	ret->disk_bytes = ret->segment_bytes + pagevfs_bytes(s->vfs);
 	struct statvfs below;
 	if (fstatvfs(s->config.dirfd, &below) == 0) {
 		ret->free_bytes = (uint64_t)below.f_bavail * below.f_frsize;
@@ -609,6 +648,8 @@ int store_stat(struct store *s, struct store_stat *ret)
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
+	ret->segment_bytes = segments_bytes(s->segments, &ret->live_bytes);
+	ret->disk_bytes = ret->segment_bytes + pagevfs_bytes(s->vfs);
 	ret->nodes = index_state(s->index)->nodes;
 	err = index_dirty_count(s->index, &ret->dirty_nodes);
 	if (err == 0)

@@ -124,7 +124,10 @@ struct store_stat {
 };
 int store_stat(struct store *s, struct store_stat *ret) MUST_CHECK;
 
-/* ---- file-system calls (each one transaction; names are checked with node_name_valid) ---- */
+/* ---- file-system calls (each one transaction; names are checked with node_name_valid) ----
+ * A call returns when its entry is in the journal. The index follows with the next call, whoever makes it, or with
+ * store_catch_up(), for callers that have time once they have answered. */
+void store_catch_up(struct store *s);
 
 struct node_new {
 	enum node_kind kind;

@@ -330,7 +330,7 @@ void store_release_open(struct store *s, uint64_t ino)
 	struct node n;
 	pthread_mutex_lock(&s->lock);
 	bool last = holds_drop(&s->holds, ino);
-	bool orphan = last && index_node_get(s->index, ino, &n) == 0 && (n.flags & NODE_ORPHAN);
+	bool orphan = last && txn_refresh(s) == 0 && index_node_get(s->index, ino, &n) == 0 && (n.flags & NODE_ORPHAN);
 	pthread_mutex_unlock(&s->lock);
 	if (!orphan || txn_call(s, &t) < 0)
 		return; /* the next start purges it */
@@ -345,8 +345,8 @@ void store_forget(struct store *s, uint64_t ino)
 	struct node n;
 
 	pthread_mutex_lock(&s->lock);
-	bool drop =
-		holds_has(&s->holds, ino) && index_node_get(s->index, ino, &n) == 0 && waits_to_be_forgotten(n.kind);
+	bool drop = holds_has(&s->holds, ino) && txn_refresh(s) == 0 && index_node_get(s->index, ino, &n) == 0 &&
+		    waits_to_be_forgotten(n.kind);
 	pthread_mutex_unlock(&s->lock);
 	if (drop)
 		store_release_open(s, ino);

@@ -89,6 +89,9 @@ struct store {
 	_Atomic bool
 		tight; /* no lock: the disk has little more than what the index may need: only what frees goes on */
 	bool behind;   /* the index lacks what the journal has: recover first */
+	_Atomic bool is_late; /* the index lacks the last entry: apply it first. Set and cleared with the lock */
+	struct buf late;      /* its body */
+	struct place late_data;
 	struct store_txn call;
 	struct holds holds;
 	struct store_keep keeps; /* list head */
@@ -132,7 +135,9 @@ int txn_call(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 int txn_call_inside(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 /* Appends and applies if err is 0, unlocks, calls back. Returns err or what went wrong. */
 int txn_end(struct store_txn *t, int err) MUST_CHECK;
-/* The lock for reading rows. */
+/* Makes the index say what the journal says; lock held. */
+int txn_refresh(struct store *s) MUST_CHECK;
+/* The lock for reading rows, with the index as the journal is. */
 int store_lock(struct store *s) MUST_CHECK;
 void store_unlock(struct store *s);
 

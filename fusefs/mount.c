@@ -88,6 +88,13 @@ static void on_ended(void *ctx)
 		m->ops.config.gone(m->ops.config.ctx, m);
 }
 
+static void on_answered(void *ctx)
+{
+	struct mount *m = ctx;
+
+	store_catch_up(m->ops.config.store);
+}
+
 static void mount_free(struct mount *m)
 {
 	/* A notification may wait for a page that a late read holds or for an answer: those first, the serving
@@ -134,6 +141,7 @@ static int mount_open(struct mount *m, const struct mount_config *config)
 int mount_start(const struct mount_config *config, struct mount **ret_m)
 {
 	struct mount *m = calloc(1, sizeof *m);
+	const struct serve_events events = { .ended = on_ended, .answered = on_answered, .ctx = m };
 	int err;
 
 	if (!m)
@@ -148,7 +156,7 @@ int mount_start(const struct mount_config *config, struct mount **ret_m)
 	}
 	err = inval_start(m->ops.se, config->root_ino, &m->ops.inval);
 	if (err == 0)
-		err = serve_start(m->ops.se, fuse_session_fd(m->ops.se), on_ended, m, &m->ops.serve);
+		err = serve_start(m->ops.se, fuse_session_fd(m->ops.se), &events, &m->ops.serve);
 	if (err < 0) {
 		(void)!mountpoint_unmount(m->dir, true);
 		mount_free(m);

@@ -45,8 +45,7 @@ struct serve {
 	atomic_bool stopping;
 	atomic_int_fast64_t drain_until; /* set before stopping */
 	atomic_bool ended;               /* the kernel closed the connection */
-	void (*on_ended)(void *ctx);
-	void *ctx;
+	struct serve_events events;
 	pthread_mutex_t lead;
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flush_cond;
@@ -235,12 +234,14 @@ static void *work(void *arg)
 			break;
 		atomic_fetch_add(&w->seq, 1);
 		leading = hand(s, w, n);
+		if (s->events.answered)
+			s->events.answered(s->events.ctx);
 		work_done(s, w);
 	}
 	bool first = !atomic_exchange(&s->ended, true);
 	pthread_mutex_unlock(&s->lead);
 	if (first && !atomic_load(&s->stopping))
-		s->on_ended(s->ctx);
+		s->events.ended(s->events.ctx);
 	return NULL;
 }
 
@@ -289,7 +290,7 @@ static int serve_prepare(struct serve *s)
 	return 0;
 }
 
-int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void *ctx, struct serve **ret_s)
+int serve_start(struct fuse_session *se, int fd, const struct serve_events *events, struct serve **ret_s)
 {
 	struct serve *s = calloc(1, sizeof *s);
 	int err;
@@ -299,8 +300,7 @@ int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void 
 	s->se = se;
 	s->fd = fd;
 	s->stop_fd = -1;
-	s->on_ended = ended;
-	s->ctx = ctx;
+	s->events = *events;
 	pthread_mutex_init(&s->lead, NULL);
 	pthread_mutex_init(&s->flush_lock, NULL);
 	pthread_cond_init(&s->flush_cond, NULL);

@@ -12,7 +12,7 @@
  * that operation is over, unless it was one of the long ones. Writes are never among those: they count on it
  * (early.h).
  *
- *	serve_start(se, fd, ended, ctx, &s);
+ *	serve_start(se, fd, &events, &s);
  *	serve_stop(s);                      // from any other thread, once; waits for running operations
  *	serve_free(s);                      // when nobody else replies to requests any more
  */
@@ -37,9 +37,16 @@ struct serve_call {
 	bool kill_privileges; /* the kernel asks to clear setuid, setgid and the capability xattr with this request */
 };
 
-/* `se` is mounted and its descriptor is fd. `ended` is called once, on a serving thread, if the kernel ends the
- * connection before serve_stop. ERR_NOMEM, ERR_IO. */
-int serve_start(struct fuse_session *se, int fd, void (*ended)(void *ctx), void *ctx, struct serve **ret_s) MUST_CHECK;
+/* Both are called on serving threads. */
+struct serve_events {
+	void (*ended)(void *ctx);    /* once, if the kernel ends the connection before serve_stop */
+	void (*answered)(void *ctx); /* after each operation, before the thread reads the next request; may be NULL */
+	void *ctx;
+};
+
+/* `se` is mounted and its descriptor is fd. ERR_NOMEM, ERR_IO. */
+int serve_start(
+	struct fuse_session *se, int fd, const struct serve_events *events, struct serve **ret_s) MUST_CHECK;
 void serve_stop(struct serve *s);
 void serve_free(struct serve *s); /* NULL is fine */
 

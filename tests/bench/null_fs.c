@@ -627,6 +627,7 @@ static void fill_table(struct fuse_lowlevel_ops *t)
 static int serve(struct null_fs *fs, const char *dir)
 {
 	static const struct fuse_custom_io io = { .writev = io_writev, .read = io_read };
+	const struct serve_events events = { .ended = on_ended, .ctx = fs };
 	const struct mountpoint_options options = { .read_ahead_kib = OPS_READ_AHEAD / 1024 };
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_lowlevel_ops table;
@@ -643,7 +644,7 @@ static int serve(struct null_fs *fs, const char *dir)
 	int err = se ? mountpoint_mount(dir, &options, &fd) : ERR_NOMEM;
 	if (err < 0)
 		return err;
-	err = fuse_session_custom_io(se, &io, fd) == 0 ? serve_start(se, fd, on_ended, fs, &fs->serve) : ERR_INTERNAL;
+	err = fuse_session_custom_io(se, &io, fd) == 0 ? serve_start(se, fd, &events, &fs->serve) : ERR_INTERNAL;
 	if (err == 0) {
 		puts("ready");
 		fflush(stdout);

@@ -182,6 +182,7 @@ static bool cut_at(unsigned long n, uint64_t seed)
 	for (int i = 0; i < STEPS && !fake_env_failed(r->f->env); i++) {
 		bool tend = i % 8 == 7;
 		int err = tend ? store_tend(r->f->store) : random_call(r);
+		store_catch_up(r->f->store);
 		if (!fake_env_failed(r->f->env)) {
 			assert_true(ordinary(err));
 			note_state(r);
@@ -254,6 +255,7 @@ static bool fail_once(enum fake_call call, unsigned long n, int error)
 	fake_env_fail(r->f->env, call, n, error, false);
 	for (int i = 0; i < STEPS && !broken; i++) {
 		int err = i % 8 == 7 ? store_tend(r->f->store) : random_call(r);
+		store_catch_up(r->f->store);
 		broken = err == ERR_READ_ONLY;
 		assert_true(ordinary(err) || fake_env_failed(r->f->env));
 		note_state(r);
@@ -286,6 +288,7 @@ static bool fail_allocation(unsigned long n)
 	heap_fail_at(n);
 	for (int i = 0; i < STEPS && !heap_failed(); i++) {
 		int err = i % 8 == 7 ? store_tend(r->f->store) : random_call(r);
+		store_catch_up(r->f->store);
 		bool failed = heap_failed();
 		assert_true(ordinary(err) || (failed && err == ERR_NOMEM));
 		heap_suspend();
@@ -344,6 +347,7 @@ static bool fail_sqlite(unsigned long n)
 	sql_heap.fail_at = n;
 	for (int i = 0; i < STEPS && !sql_heap.failed; i++) {
 		int err = i % 8 == 7 ? store_tend(r->f->store) : random_call(r);
+		store_catch_up(r->f->store);
 		bool failed = sql_heap.failed;
 		assert_true(ordinary(err) || (failed && err == ERR_NOMEM));
 		if (failed)
