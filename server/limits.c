@@ -130,7 +130,7 @@ void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t no
 	if (b->miss < now)
 		b->miss = now;
 	b->miss += l->rules[what].miss_every;
-	if (b->miss - now >= l->rules[what].miss_burst * l->rules[what].miss_every) {
+	if (b->miss - now > (l->rules[what].miss_burst - 1) * l->rules[what].miss_every) {
 		wait = l->rules[what].miss_every << (b->misses < 16 ? b->misses : 16);
 		b->blocked_until = now + (wait < BACKOFF_MAX ? wait : BACKOFF_MAX);
 		b->misses++;

@@ -16,6 +16,7 @@
 #include "server/rpc.h"
 
 #define SECOND 1000000000ll
+#define CLOSE_SECONDS 10 /* for a client to take in why it is closed */
 
 enum {
 	CLOSE_GOING_AWAY = 1001,
@@ -82,7 +83,8 @@ static void conn_close(struct conn *c, int code, const char *reason)
 		return;
 	c->close_code = code;
 	c->close_reason = reason;
-	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, 3);
+	message_list_clear(&c->out); /* nothing of it is sent any more */
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_SECONDS);
 	lws_callback_on_writable(c->wsi);
 }
 
