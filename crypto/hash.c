@@ -76,6 +76,18 @@ void hash_hmac(struct bytes key, struct bytes a, struct bytes b, struct id32 *re
 	sodium_memzero(&st, sizeof st);
 }
 
+uint64_t hash_short(const uint8_t seed[HASH_SEED], struct bytes in)
+{
+	uint8_t out[crypto_shorthash_BYTES];
+	uint64_t v = 0;
+
+	_Static_assert(HASH_SEED == crypto_shorthash_KEYBYTES, "the seed is SipHash's key");
+	crypto_shorthash(out, in.p, in.len, seed);
+	for (size_t i = sizeof out; i-- > 0;)
+		v = v << 8 | out[i];
+	return v;
+}
+
 int hash_uuid5(const struct id16 *ns, struct bytes name, struct id16 *ret_id)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();

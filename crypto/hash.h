@@ -25,6 +25,11 @@ void hash_plain(const char *label, struct bytes in, struct id32 *ret_hash);
 /* HMAC-SHA256 (RFC 2104) of a ‖ b under a key of any length. */
 void hash_hmac(struct bytes key, struct bytes a, struct bytes b, struct id32 *ret_hash);
 
+/* SipHash-2-4 of `in` for tables that are searched by what strangers choose: with a random seed of its own for each table nobody can
+ * fill one bucket. No MAC. */
+#define HASH_SEED 16
+uint64_t hash_short(const uint8_t seed[HASH_SEED], struct bytes in);
+
 /* The name-based UUID of version 5 (RFC 9562): SHA-1, which here only names. ERR_NOMEM. */
 int hash_uuid5(const struct id16 *ns, struct bytes name, struct id16 *ret_id) MUST_CHECK;
 

@@ -2,6 +2,7 @@
 #include "server/hub.h"
 
 #include <stdlib.h>
+#include "crypto/hash.h"
 
 #define BUCKETS 4096
 
@@ -22,16 +23,18 @@ struct subscription {
 
 struct hub {
 	struct spaces *spaces;
+	uint8_t seed[HASH_SEED];
 	struct topic *buckets[BUCKETS];
 };
 
-int hub_new(struct spaces *spaces, struct hub **ret_h)
+int hub_new(const struct env *env, struct spaces *spaces, struct hub **ret_h)
 {
 	struct hub *h = calloc(1, sizeof *h);
 
 	if (!h)
 		return ERR_NOMEM;
 	h->spaces = spaces;
+	env->random(env->ctx, h->seed, sizeof h->seed);
 	*ret_h = h;
 	return OK;
 }
@@ -43,7 +46,7 @@ void hub_free(struct hub *h)
 
 static struct topic **find(struct hub *h, const struct id16 *id)
 {
-	struct topic **t = &h->buckets[((size_t)id->b[0] << 8 | id->b[1]) % BUCKETS];
+	struct topic **t = &h->buckets[hash_short(h->seed, bytes_of(id->b, sizeof id->b)) % BUCKETS];
 
 	while (*t && !id16_equal(&(*t)->id, id))
 		t = &(*t)->next;

@@ -35,7 +35,7 @@ struct subscriber {
 
 struct hub;
 
-int hub_new(struct spaces *spaces, struct hub **ret_h) MUST_CHECK;
+int hub_new(const struct env *env, struct spaces *spaces, struct hub **ret_h) MUST_CHECK;
 void hub_free(struct hub *h); /* nobody may be subscribed */
 
 /* `sp` of a Coffer space, NULL for a plain one; then `grant` says by what right, NULL by the person's own. Again takes the new

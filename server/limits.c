@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "crypto/hash.h"
 
 #define SLOTS 4096
 #define WAYS 8 /* an address may stand in one of these slots */
@@ -31,7 +32,8 @@ struct bucket {
 };
 
 struct limits {
-	pthread_mutex_t lock; /* of all below */
+	uint8_t seed[HASH_SEED]; /* fixed */
+	pthread_mutex_t lock;    /* of all below */
 	struct rule rules[LIMITS];
 	struct bucket slots[SLOTS];
 };
@@ -53,13 +55,14 @@ void limits_configure(struct limits *l, const struct config *c)
 	pthread_mutex_unlock(&l->lock);
 }
 
-int limits_new(const struct config *c, struct limits **ret_l)
+int limits_new(const struct env *env, const struct config *c, struct limits **ret_l)
 {
 	struct limits *l = calloc(1, sizeof *l);
 
 	if (!l)
 		return ERR_NOMEM;
 	pthread_mutex_init(&l->lock, NULL);
+	env->random(env->ctx, l->seed, sizeof l->seed);
 	limits_configure(l, c);
 	*ret_l = l;
 	return OK;
@@ -73,19 +76,11 @@ void limits_free(struct limits *l)
 	free(l);
 }
 
-static size_t slot_of(enum limit what, const char *addr)
-{
-	uint64_t h = 1469598103934665603ull + what;
-
-	for (; *addr; addr++)
-		h = (h ^ (uint8_t)*addr) * 1099511628211ull;
-	return (size_t)(h % (SLOTS / WAYS)) * WAYS;
-}
-
 /* The bucket of an address: its own, or the longest unused of its slots. */
 static struct bucket *find(struct limits *l, enum limit what, const char *addr)
 {
-	struct bucket *first = &l->slots[slot_of(what, addr)], *oldest = first;
+	const uint64_t hash = hash_short(l->seed, bytes_str(addr)) + what;
+	struct bucket *first = &l->slots[hash % (SLOTS / WAYS) * WAYS], *oldest = first;
 
 	for (size_t i = 0; i < WAYS; i++) {
 		struct bucket *b = &first[i];

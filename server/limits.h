@@ -15,7 +15,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "base/err.h"
+#include "base/env.h"
 #include "server/config.h"
 
 enum limit {
@@ -27,7 +27,7 @@ enum limit {
 
 struct limits;
 
-int limits_new(const struct config *c, struct limits **ret_l) MUST_CHECK;
+int limits_new(const struct env *env, const struct config *c, struct limits **ret_l) MUST_CHECK;
 /* Other rates from now on. */
 void limits_configure(struct limits *l, const struct config *c);
 void limits_free(struct limits *l);

@@ -2,19 +2,22 @@
 #include "server/mailbox.h"
 
 #include <stdlib.h>
+#include "crypto/hash.h"
 
 #define BUCKETS 4096
 
 struct mailboxes {
+	uint8_t seed[HASH_SEED];
 	struct mailbox_seat *buckets[BUCKETS];
 };
 
-int mailboxes_new(struct mailboxes **ret_m)
+int mailboxes_new(const struct env *env, struct mailboxes **ret_m)
 {
 	struct mailboxes *m = calloc(1, sizeof *m);
 
 	if (!m)
 		return ERR_NOMEM;
+	env->random(env->ctx, m->seed, sizeof m->seed);
 	*ret_m = m;
 	return OK;
 }
@@ -24,14 +27,14 @@ void mailboxes_free(struct mailboxes *m)
 	free(m);
 }
 
-static size_t bucket(const struct id32 *mailbox)
+static size_t bucket(const struct mailboxes *m, const struct id32 *mailbox)
 {
-	return ((size_t)mailbox->b[0] << 8 | mailbox->b[1]) % BUCKETS;
+	return hash_short(m->seed, bytes_of(mailbox->b, sizeof mailbox->b)) % BUCKETS;
 }
 
 void mailboxes_join(struct mailboxes *m, struct mailbox_seat *s, const struct id32 *mailbox, void *owner)
 {
-	struct mailbox_seat **first = &m->buckets[bucket(mailbox)];
+	struct mailbox_seat **first = &m->buckets[bucket(m, mailbox)];
 
 	mailbox_leave(s);
 	*s = (struct mailbox_seat){ .next = *first, .at = first, .mailbox = *mailbox, .owner = owner };
@@ -59,7 +62,7 @@ static struct mailbox_seat *find(struct mailbox_seat *s, const struct id32 *mail
 
 struct mailbox_seat *mailboxes_first(const struct mailboxes *m, const struct id32 *mailbox)
 {
-	return find(m->buckets[bucket(mailbox)], mailbox);
+	return find(m->buckets[bucket(m, mailbox)], mailbox);
 }
 
 struct mailbox_seat *mailbox_next(const struct mailbox_seat *s)

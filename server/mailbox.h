@@ -10,6 +10,7 @@
 #ifndef COFFER_SERVER_MAILBOX_H
 #define COFFER_SERVER_MAILBOX_H
 
+#include "base/env.h"
 #include "base/id.h"
 
 /* Embedded in what is found; all zero: in none. */
@@ -21,7 +22,7 @@ struct mailbox_seat {
 
 struct mailboxes;
 
-int mailboxes_new(struct mailboxes **ret_m) MUST_CHECK;
+int mailboxes_new(const struct env *env, struct mailboxes **ret_m) MUST_CHECK;
 void mailboxes_free(struct mailboxes *m); /* all must have left */
 /* Leaves the mailbox it was in. */
 void mailboxes_join(struct mailboxes *m, struct mailbox_seat *s, const struct id32 *mailbox, void *owner);

@@ -338,8 +338,9 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	n->next_id = 1;
 	n->listener = *listener;
 	job_queue_init(&n->done);
-	if ((err = hub_new(relay->spaces, &n->hub)) < 0 || (err = mailboxes_new(&n->mailboxes)) < 0 ||
-		(err = peers_new(&n->peers)) < 0 || (err = peers_new(&n->senders)) < 0 || (err = start_lws(n)) < 0 ||
+	if ((err = hub_new(relay->env, relay->spaces, &n->hub)) < 0 ||
+		(err = mailboxes_new(relay->env, &n->mailboxes)) < 0 || (err = peers_new(relay->env, &n->peers)) < 0 ||
+		(err = peers_new(relay->env, &n->senders)) < 0 || (err = start_lws(n)) < 0 ||
 		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
 		(err = reader_start(relay, READERS, job_came_back, n, &n->reader)) < 0 ||
 		(err = reader_start(

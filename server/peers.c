@@ -5,19 +5,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "crypto/hash.h"
 
 #define BUCKETS 4096
 
 struct peers {
+	uint8_t seed[HASH_SEED];
 	struct peer *buckets[BUCKETS];
 };
 
-int peers_new(struct peers **ret_p)
+int peers_new(const struct env *env, struct peers **ret_p)
 {
 	struct peers *p = calloc(1, sizeof *p);
 
 	if (!p)
 		return ERR_NOMEM;
+	env->random(env->ctx, p->seed, sizeof p->seed);
 	*ret_p = p;
 	return OK;
 }
@@ -34,12 +37,9 @@ void peers_free(struct peers *p)
 
 static struct peer **find(struct peers *p, const char *addr)
 {
-	uint64_t h = 1469598103934665603ull;
-	struct peer **at;
+	struct peer **at = &p->buckets[hash_short(p->seed, bytes_str(addr)) % BUCKETS];
 
-	for (const char *c = addr; *c; c++)
-		h = (h ^ (uint8_t)*c) * 1099511628211ull;
-	for (at = &p->buckets[(h ^ h >> 32) % BUCKETS]; *at && strcmp((*at)->addr, addr) != 0;)
+	while (*at && strcmp((*at)->addr, addr) != 0)
 		at = &(*at)->next;
 	return at;
 }

@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "base/err.h"
+#include "base/env.h"
 
 #define PEER_ADDR 64
 
@@ -26,7 +26,7 @@ struct peer {
 
 struct peers;
 
-int peers_new(struct peers **ret_p) MUST_CHECK;
+int peers_new(const struct env *env, struct peers **ret_p) MUST_CHECK;
 void peers_free(struct peers *p);
 /* The peer lasts until as many peers_close, and until it holds nothing. max 0: any number. */
 int peers_open(struct peers *p, const char *addr, uint64_t max, struct peer **ret_peer) MUST_CHECK;

@@ -20,7 +20,7 @@ struct here {
 
 struct presence {
 	const struct env *env;
-	uint8_t secret[32];
+	uint8_t secret[32], seed[HASH_SEED];
 	pthread_mutex_t lock; /* of all below */
 	struct here *buckets[BUCKETS];
 	size_t n;
@@ -34,6 +34,7 @@ int presence_new(const struct env *env, struct presence **ret_p)
 		return ERR_NOMEM;
 	p->env = env;
 	env->random(env->ctx, p->secret, sizeof p->secret);
+	env->random(env->ctx, p->seed, sizeof p->seed);
 	pthread_mutex_init(&p->lock, NULL);
 	*ret_p = p;
 	return OK;
@@ -81,7 +82,7 @@ void presence_peer(const struct presence *p, uint64_t conn, const struct id16 *s
 
 static struct here **bucket(struct presence *p, const struct id16 *space)
 {
-	return &p->buckets[((size_t)space->b[0] << 8 | space->b[1]) % BUCKETS];
+	return &p->buckets[hash_short(p->seed, bytes_of(space->b, sizeof space->b)) % BUCKETS];
 }
 
 /* The place of a connection in a space, or the end of its bucket; *ret_n others are in the space. */

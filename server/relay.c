@@ -42,8 +42,8 @@ static int open_parts(struct relay *r, const char *dir)
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_from_errno(errno);
 	if ((err = blob_config_read(&where, relay_config(r))) < 0 || (err = depot_open(r->env, dir, &r->store)) < 0 ||
-		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(&r->spaces)) < 0 ||
-		(err = limits_new(r->config, &r->limits)) < 0 || (err = presence_new(r->env, &r->presence)) < 0 ||
+		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
+		(err = limits_new(r->env, r->config, &r->limits)) < 0 || (err = presence_new(r->env, &r->presence)) < 0 ||
 		(err = set_auth(r)) < 0)
 		return err;
 	return housekeeping_start(r);

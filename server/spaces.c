@@ -7,13 +7,15 @@
 #include "server/spaces.h"
 
 #include <stdlib.h>
+#include "crypto/hash.h"
 
 #define BUCKETS 1024
 
 struct spaces {
 	pthread_mutex_t lock;
 	struct space *buckets[BUCKETS];
-	struct space lru; /* unused ones; head of the ring, newest first */
+	uint8_t seed[HASH_SEED]; /* fixed */
+	struct space lru;        /* unused ones; head of the ring, newest first */
 	unsigned unused;
 };
 
@@ -45,13 +47,14 @@ void shared_log_unref(struct shared_log *l)
 	free(l);
 }
 
-int spaces_new(struct spaces **ret_s)
+int spaces_new(const struct env *env, struct spaces **ret_s)
 {
 	struct spaces *s = calloc(1, sizeof *s);
 
 	if (!s)
 		return ERR_NOMEM;
 	pthread_mutex_init(&s->lock, NULL);
+	env->random(env->ctx, s->seed, sizeof s->seed);
 	s->lru.lru_prev = s->lru.lru_next = &s->lru;
 	*ret_s = s;
 	return OK;
@@ -86,7 +89,7 @@ void spaces_free(struct spaces *s)
 
 static struct space **bucket(struct spaces *s, const struct id16 *id)
 {
-	return &s->buckets[((size_t)id->b[0] << 8 | id->b[1]) % BUCKETS];
+	return &s->buckets[hash_short(s->seed, bytes_of(id->b, sizeof id->b)) % BUCKETS];
 }
 
 static void lru_remove(struct spaces *s, struct space *sp)

@@ -61,7 +61,7 @@ struct space_view {
 
 struct spaces;
 
-int spaces_new(struct spaces **ret_s) MUST_CHECK;
+int spaces_new(const struct env *env, struct spaces **ret_s) MUST_CHECK;
 void spaces_free(struct spaces *s);
 
 /* `store` is the caller's connection; a reader calls this before depot_begin_read, because a space loaded from an older

@@ -265,10 +265,10 @@ static void sockets_of_one_address_are_bounded(void **state)
 	victim_start(&v, (const char *const[]){ "LIMITS_SOCKETS_PER_ADDRESS=10", NULL });
 	for (size_t i = 0; i < COUNT(fds); i++)
 		fds[i] = send_new(&v, bytes_str(HEALTH));
-	for (size_t i = 0; i < COUNT(fds); i++) {
+	for (size_t i = 0; i < COUNT(fds); i++)
 		open += recv(fds[i], &byte, 1, 0) == 1;
+	for (size_t i = 0; i < COUNT(fds); i++)
 		close(fds[i]);
-	}
 	assert_int_equal(open, 10);
 	victim_stop(&v, MEMORY_MIB);
 }

@@ -79,6 +79,20 @@ static void subkey_is_libsodiums_construction(void **state)
 	assert_memory_not_equal(got, want, 32);
 }
 
+/* SipHash's own vectors (Aumasson and Bernstein, 2012, appendix A, and the first of its vectors.h): key 00 .. 0f, input nothing and 00 .. 0e. */
+static void short_hash_is_siphash(void **state)
+{
+	uint8_t seed[HASH_SEED], in[15];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof seed; i++)
+		seed[i] = (uint8_t)i;
+	for (unsigned i = 0; i < sizeof in; i++)
+		in[i] = (uint8_t)i;
+	assert_int_equal(hash_short(seed, bytes_of(NULL, 0)), 0x726fdb47dd0e0e31);
+	assert_int_equal(hash_short(seed, bytes_of(in, sizeof in)), 0xa129ca6149be45e5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -86,6 +100,7 @@ int main(void)
 		cmocka_unit_test(is_argon2id),
 		cmocka_unit_test(default_parameters),
 		cmocka_unit_test(subkey_is_libsodiums_construction),
+		cmocka_unit_test(short_hash_is_siphash),
 	};
 
 	if (crypto_init() < 0)
