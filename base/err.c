@@ -54,7 +54,7 @@ static const struct err_text texts[] = {
 	ENTRY(ROLLBACK, "relay shows less than before"),
 	ENTRY(GAP, "history has a gap"),
 	ENTRY(MISSING, "relay lacks content"),
-	ENTRY(RELAY_FULL, "the relay's storage is full"),
+	ENTRY(RELAY_FULL, "the relay's storage, or your share of it, is full"),
 	ENTRY(NOT_TEXT, "not UTF-8 text"),
 	ENTRY(INTERNAL, "internal error"),
 };

@@ -463,7 +463,7 @@ static int refused(struct push *p, struct bytes item)
 		if (err == ERR_FORBIDDEN)
 			sync_space_alarm(ss, err, "the relay refuses changes: this device may not write here");
 		else if (err == ERR_RELAY_FULL)
-			sync_space_alarm(ss, err, "the relay's storage is full");
+			sync_space_alarm(ss, err, err_str(err));
 		sync_space_retry(ss, sync_now(ss->sync));
 	}
 	free(r.items);

@@ -174,7 +174,7 @@ static void finish_put(struct put *p, int err, struct bytes code)
 	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED) {
 		log_warn("sync: a chunk was not taken: %s (%.*s)", err_str(err), (int)code.len, (const char *)code.p);
 		if (err == ERR_RELAY_FULL)
-			sync_space_alarm(ss, err, "the relay's storage is full");
+			sync_space_alarm(ss, err, err_str(err));
 		sync_space_retry(ss, sync_now(ss->sync));
 	}
 	free_put(p);
