@@ -149,7 +149,7 @@ SOURCES   = $(foreach f,$(FOLDERS),$(wildcard $(f)/*.c))
 FORMATTED = $(SOURCES) $(wildcard tests/*/*.c) # not the headers: their comments are aligned by hand
 
 lint: deps ## clang-tidy and cppcheck
-	clang-tidy --quiet $(SOURCES) -- -std=gnu11 $(CPPFLAGS)
+	printf '%s\n' $(SOURCES) | xargs -P $(NPROC) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(CPPFLAGS)' clang-tidy
 	cppcheck --quiet --inline-suppr --error-exitcode=1 --std=c11 --enable=warning,portability \
 		--suppress=missingIncludeSystem --suppress=uninitvar -I. -D_GNU_SOURCE $(FOLDERS)
 

@@ -241,13 +241,13 @@ int txn_chunk_fill(struct store_txn *t, uint64_t row, struct bytes plain)
 static int unchanged(
 	struct store_txn *t, uint64_t ino, uint64_t off, uint64_t len, const struct extent *seen, size_t n_seen)
 {
-	uint64_t end = off + len, at = off;
+	uint64_t end = off + len;
 	for (size_t i = 0; i < n_seen; i++) {
 		const struct extent *e = &seen[i];
 		if (e->off + e->len <= off || e->off >= end)
 			continue;
 		uint64_t from = e->off > off ? e->off : off, to = e->off + e->len < end ? e->off + e->len : end;
-		for (at = from; at < to;) { /* one piece then may be several by now, side by side in the same place */
+		for (uint64_t at = from; at < to;) { /* one piece then may be several by now, side by side in the same place */
 			struct piece p;
 			int err = index_extent_next(t->s->index, ino, at, &p);
 			if (err < 0 || p.off != at)
@@ -257,7 +257,6 @@ static int unchanged(
 				return ERR_CONFLICT;
 			at = p.off + p.len;
 		}
-		at = to;
 	}
 	return 0;
 }

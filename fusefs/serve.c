@@ -94,14 +94,11 @@ static void idle(struct serve *s, const struct worker *self, int64_t *spin_until
 {
 	int64_t now = mono_ns();
 
-	if (others_stream(s, self)) {
+	if (others_stream(s, self) || (*spin_until != 0 && now >= *spin_until)) {
 		wait_readable(s);
 		*spin_until = 0;
 	} else if (*spin_until == 0) {
 		*spin_until = now + SPIN_NS;
-	} else if (now >= *spin_until) {
-		wait_readable(s);
-		*spin_until = 0;
 	} else {
 		sched_yield();
 	}

@@ -288,18 +288,17 @@ static int other_name(
 	static const unsigned digits[] = { 8, 16, 32 };
 
 	for (size_t i = 0; i < sizeof digits / sizeof *digits; i++) {
-		CLEANUP(cleanup_free_pointer) struct claim *held = NULL;
 		struct claims taken = { .c = NULL };
 		struct link shown;
 
 		tree_other_name(bytes_of(c->link.name, c->link.name_len), &c->link.id, digits[i], out, ret_len);
 		int err = gather(tr, rep, bytes_of(out, *ret_len), &taken);
-		held = taken.c;
+		CLEANUP(cleanup_free_pointer) struct claim *held = taken.c;
 		if (err < 0)
 			return err;
 		bool free_ = true;
 		for (size_t k = 0; k < taken.n; k++)
-			free_ = free_ && !taken.c[k].alive;
+			free_ = free_ && !held[k].alive;
 		err = txn_link_shown(tr->t, rep, bytes_of(out, *ret_len), &shown);
 		if (err == OK && !id16_equal(&shown.id, &c->link.id))
 			free_ = false;

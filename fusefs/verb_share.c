@@ -73,7 +73,7 @@ static int make_invite(struct call *c, struct space *s, const struct invite_para
 	return err < 0 ? err : put_offer(c, secret, params, &keys.id);
 }
 
-static int offer(struct call *c, struct space *s, struct invite_params *params)
+static int offer(struct call *c, struct space *s, const struct invite_params *params)
 {
 	char relay[256], name[NODE_MAX_NAME + 1];
 
@@ -85,14 +85,15 @@ static int offer(struct call *c, struct space *s, struct invite_params *params)
 	if (!admin && !s->personal)
 		return call_fail(c, ERR_FORBIDDEN, 0, "ask an admin of it (`coffer members` shows them)",
 			"only admins of a space can invite");
-	params->relay = relay;
-	params->name = s->personal ? "" : name;
+	struct invite_params p = *params;
+	p.relay = relay;
+	p.name = s->personal ? "" : name;
 	uint64_t span = map_get_uint(c->args, "expires", 600);
 	if (span == 0 || span > MAX_EXPIRES)
 		return call_fail(
 			c, ERR_RANGE, EX_USAGE, "choose between 1s and 90d", "an invite cannot be open for that long");
-	params->expires = now_s(c) + span;
-	int err = make_invite(c, s, params);
+	p.expires = now_s(c) + span;
+	int err = make_invite(c, s, &p);
 	return err < 0 ? call_fail_err(c, err, "the invite cannot be made") : OK;
 }
 
