@@ -117,7 +117,7 @@ int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed)
 {
 	struct store_txn *t;
 	uint64_t freed = 0;
-	int err = txn_call(s, &t);
+	int err = txn_call_freeing(s, &t);
 	if (err < 0)
 		return err;
 	err = txn_end(t, evict_node(t, ino, &freed));

@@ -197,6 +197,7 @@ static void store_free(struct store *s)
 	pthread_mutex_destroy(&s->tend_lock);
 	pthread_mutex_destroy(&s->wake_lock);
 	pthread_cond_destroy(&s->wake);
+	pthread_cond_destroy(&s->turned);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	free(s);
@@ -220,6 +221,7 @@ int store_open(const struct store_config *config, struct store **ret_store)
 	pthread_mutex_init(&s->tend_lock, NULL);
 	pthread_mutex_init(&s->wake_lock, NULL);
 	pthread_cond_init(&s->wake, &clock);
+	pthread_cond_init(&s->turned, &clock);
 	pthread_condattr_destroy(&clock);
 	int err = open_parts(s);
 	if (err < 0) {
@@ -310,10 +312,7 @@ bool keep_before(const struct store *s, uint64_t number)
 
 bool keep_snapshots(const struct store *s)
 {
-	for (const struct store_keep *k = s->keeps.next; k != &s->keeps; k = k->next)
-		if (k->snapshot)
-			return true;
-	return false;
+	return atomic_load(&s->snapshots) > 0;
 }
 
 int store_keep(struct store *s, struct store_keep **ret_k)
@@ -324,6 +323,7 @@ int store_keep(struct store *s, struct store_keep **ret_k)
 	k->snapshot = true;
 	pthread_mutex_lock(&s->lock);
 	keep_add(s, k);
+	s->snapshots++;
 	pthread_mutex_unlock(&s->lock);
 	*ret_k = k;
 	return 0;
@@ -336,6 +336,7 @@ void store_keep_release(struct store_keep *k)
 	struct store *s = k->s;
 	pthread_mutex_lock(&s->lock);
 	keep_drop(s, k);
+	s->snapshots--;
 	pthread_mutex_unlock(&s->lock);
 	free(k);
 }
@@ -383,23 +384,33 @@ int txn_call_inside(struct store *s, struct store_txn **ret_t)
 
 /* What the index holds back until it may be written must not grow without end: the housekeeping begins early, and if changes
  * come faster than the disk takes them they wait for it here. */
-int txn_call(struct store *s, struct store_txn **ret_t)
+static int begin_call(struct store *s, bool frees, bool wait, struct store_txn **ret_t)
 {
 	uint64_t pending = pagevfs_pending(s->vfs);
 	if (pending > PENDING_SOFT)
 		tend_kick(s);
 	if (atomic_load(&s->scarce))
-		tend_make_room(s);
+		tend_make_room(s, wait);
 	bool tight = atomic_load(&s->tight);
 	int err = pending > PENDING_HARD ? tend_relieve(s) : 0;
 	if (err == 0)
 		err = txn_call_inside(s, ret_t);
 	if (err == 0) {
-		(*ret_t)->frees = false;
+		(*ret_t)->frees = frees;
 		(*ret_t)->local = true;
 		(*ret_t)->tight = tight;
 	}
 	return err;
+}
+
+int txn_call(struct store *s, struct store_txn **ret_t)
+{
+	return begin_call(s, false, true, ret_t);
+}
+
+int txn_call_freeing(struct store *s, struct store_txn **ret_t)
+{
+	return begin_call(s, true, false, ret_t);
 }
 
 static struct bytes txn_data(const struct store_txn *t)
@@ -487,7 +498,8 @@ int txn_end(struct store_txn *t, int err)
 int store_begin(struct store *s, struct store_txn **ret_t)
 {
 	struct store_txn *t;
-	int err = txn_call(s, &t);
+	/* Whoever keeps a snapshot would wait for bytes that it keeps itself. */
+	int err = begin_call(s, false, !keep_snapshots(s), &t);
 	if (err < 0)
 		return err;
 	err = index_savepoint(s->index);

@@ -364,13 +364,19 @@ static int allocate(struct store_txn *t, struct node *n, int mode, uint64_t off,
 	return err;
 }
 
+static bool lets_go(int mode)
+{
+	int what = mode & ~FALLOC_FL_KEEP_SIZE;
+	return what == FALLOC_FL_PUNCH_HOLE || what == FALLOC_FL_COLLAPSE_RANGE;
+}
+
 int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len)
 {
 	struct store_txn *t;
 	struct node before, n;
 	if (len == 0 || off > INT64_MAX || len > INT64_MAX - off)
 		return len == 0 ? ERR_INVALID : ERR_FILE_TOO_BIG;
-	int err = txn_call(s, &t);
+	int err = lets_go(mode) ? txn_call_freeing(s, &t) : txn_call(s, &t);
 	if (err < 0)
 		return err;
 	err = get_file(s, ino, &before);

@@ -145,10 +145,9 @@ int store_unlink(struct store *s, uint64_t parent, struct bytes name, bool dir, 
 	uint64_t ino = 0;
 	int err = check_name(name);
 	if (err == 0)
-		err = txn_call(s, &t);
+		err = txn_call_freeing(s, &t);
 	if (err < 0)
 		return err;
-	t->frees = true;
 	err = txn_end(t, unlink_name(t, parent, name, dir, &ino));
 	if (err == 0)
 		*ret_ino = ino;

@@ -103,16 +103,27 @@ static void set_fields(struct store_txn *t, struct node *n, unsigned mask, const
 		txn_touch(t, n, CHANGE_ATTR);
 }
 
+/* Whether the file becomes smaller. Another thread may change that at any time: it decides about waiting alone. */
+static bool cuts(struct store *s, uint64_t ino, unsigned mask, const struct node *attr)
+{
+	struct node n;
+	if (!(mask & ATTR_SIZE) || store_lock(s) < 0)
+		return false;
+	int err = index_node_get(s->index, ino, &n);
+	store_unlock(s);
+	return err == 0 && attr->size < n.size;
+}
+
 int store_setattr(struct store *s, uint64_t ino, unsigned mask, const struct node *attr, struct node *ret)
 {
 	struct store_txn *t;
 	struct node before, n;
-	int err = txn_call(s, &t);
+	int err = cuts(s, ino, mask, attr) ? txn_call_freeing(s, &t) : txn_call(s, &t);
 	if (err < 0)
 		return err;
 	err = index_node_get(s->index, ino, &before);
 	n = before;
-	t->frees = (mask & ATTR_SIZE) && attr->size < before.size;
+	t->frees = err == 0 && (mask & ATTR_SIZE) && attr->size < before.size;
 	if (err == 0 && (mask & ATTR_SIZE))
 		err = set_size(t, &n, attr->size);
 	if (err == 0 && mask != 0) {
@@ -332,9 +343,8 @@ void store_release_open(struct store *s, uint64_t ino)
 	bool last = holds_drop(&s->holds, ino);
 	bool orphan = last && txn_refresh(s) == 0 && index_node_get(s->index, ino, &n) == 0 && (n.flags & NODE_ORPHAN);
 	pthread_mutex_unlock(&s->lock);
-	if (!orphan || txn_call(s, &t) < 0)
+	if (!orphan || txn_call_freeing(s, &t) < 0)
 		return; /* the next start purges it */
-	t->frees = true;
 	t->local = false;
 	int err = holds_has(&s->holds, ino) ? 0 : release_orphan(t, ino);
 	(void)!txn_end(t, err);

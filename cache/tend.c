@@ -19,11 +19,11 @@ enum {
 	LOG_KEEP = 16 << 20,
 	TIGHT_MARGIN = 8 << 20,
 	SCARCE_MARGIN = 24 << 20,
-	MAKE_ROOM_NS = 200000000,
+	ASK_NS = 200000000,
 	QUIET_TURNS = 5,
 	WORTH_LOST = 256 << 10,
 	READERS_US = 5000,
-	WAIT_NS = 2000000000
+	WAIT_SECONDS = 2
 };
 
 /* The segments' numbers of live bytes go with the commit that they belong to. */
@@ -280,9 +280,25 @@ static int give_back(struct store *s)
 	return err;
 }
 
+static void begin_turn(struct store *s)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	s->turns_begun++;
+	pthread_mutex_unlock(&s->wake_lock);
+}
+
+static void end_turn(struct store *s)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	s->turns_ended = s->turns_begun; /* one at a time */
+	pthread_cond_broadcast(&s->turned);
+	pthread_mutex_unlock(&s->wake_lock);
+}
+
 /* tend_lock held. */
 static int take_turn(struct store *s)
 {
+	begin_turn(s);
 	look_at_work(s);
 	int err = settle(s);
 	if (err == 0)
@@ -295,7 +311,7 @@ static int take_turn(struct store *s)
 	} else if (s->quiet) {
 		segments_drop_spares(s->segments);
 	}
-	s->turns++;
+	end_turn(s);
 	return err;
 }
 
@@ -313,25 +329,37 @@ int store_tend(struct store *s)
 
 /* ---- when the disk is nearly full ---- */
 
-/* A turn, unless somebody else's whole turn went by while this waited for it. */
-static int join_turn(struct store *s, uint64_t *seen)
+/* Until a whole turn that begins after the call has ended; false: not in time. */
+static bool wait_for_turn(struct store *s, const struct timespec *until)
 {
-	pthread_mutex_lock(&s->tend_lock);
-	int err = s->turns > *seen + 1 ? 0 : take_turn(s);
-	*seen = s->turns;
-	pthread_mutex_unlock(&s->tend_lock);
-	return err;
+	if (!s->keeper_runs) {
+		struct timespec now;
+		(void)!store_tend(s);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		return now.tv_sec <= until->tv_sec;
+	}
+	pthread_mutex_lock(&s->wake_lock);
+	uint64_t want = s->turns_begun + 1;
+	s->kicked = true;
+	pthread_cond_signal(&s->wake);
+	while (s->turns_ended < want && pthread_cond_timedwait(&s->turned, &s->wake_lock, until) == 0)
+		;
+	bool ended = s->turns_ended >= want;
+	pthread_mutex_unlock(&s->wake_lock);
+	return ended;
 }
 
-/* Turns, as long as they give something and the disk is tight: nobody hears that there is no space while dead bytes take it up. */
-static void wait_for_room(struct store *s, int64_t start)
+/* Turns of the keeper, however long one takes, as long as they give something: nobody hears that there is no space while dead
+ * bytes take it up. */
+static void wait_for_room(struct store *s)
 {
-	const struct env *env = s->config.env;
-	uint64_t seen = s->turns;
+	struct timespec until;
 	bool waits = true;
-	while (atomic_load(&s->tight) && waits && env->mono_ns(env->ctx) - start < WAIT_NS) {
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += WAIT_SECONDS;
+	while (atomic_load(&s->tight) && waits) {
 		uint64_t before = atomic_load(&s->free_bytes);
-		if (join_turn(s, &seen) < 0)
+		if (!wait_for_turn(s, &until))
 			return;
 		waits = atomic_load(&s->free_bytes) > before;
 		if (!waits && atomic_load(&s->readers_wait)) { /* what they see goes when they have gone */
@@ -342,19 +370,25 @@ static void wait_for_room(struct store *s, int64_t start)
 }
 
 /* What died since the last try is worth another; else a few times a second do: on a disk that stays full it would be in vain. */
-void tend_make_room(struct store *s)
+void tend_make_room(struct store *s, bool wait)
 {
-	int64_t now = s->config.env->mono_ns(s->config.env->ctx), last = atomic_load(&s->made_room);
-	uint64_t lost = segments_lost(s->segments), before = atomic_load(&s->room_lost);
-	bool worth = pagevfs_frames(s->vfs) > CHECKPOINT_FRAMES / 2 || lost - before >= WORTH_LOST;
-	if (now - last < MAKE_ROOM_NS && !worth)
+	const struct env *env = s->config.env;
+	bool waits = wait && atomic_load(&s->tight);
+	_Atomic int64_t *last = waits ? &s->in_vain : &s->asked;
+	int64_t now = env->mono_ns(env->ctx);
+	uint64_t lost = segments_lost(s->segments);
+	bool worth = pagevfs_frames(s->vfs) > CHECKPOINT_FRAMES / 2 || lost - atomic_load(&s->room_lost) >= WORTH_LOST;
+	if (now - atomic_load(last) < ASK_NS && !worth)
 		return;
-	atomic_store(&s->made_room, now);
 	atomic_store(&s->room_lost, lost);
+	if (!waits) {
+		atomic_store(last, now);
+		tend_kick(s);
+		return;
+	}
+	wait_for_room(s);
 	if (atomic_load(&s->tight))
-		wait_for_room(s, now);
-	else
-		(void)!store_tend(s);
+		atomic_store(last, env->mono_ns(env->ctx));
 }
 
 /* ---- the thread ---- */

@@ -76,8 +76,9 @@ struct store {
 	struct journal *journal;
 	struct pagevfs *vfs;
 	_Atomic uint64_t limit;    /* bytes that eviction aims for; 0: none */
-	_Atomic int64_t made_room; /* when, for tend_make_room() */
+	_Atomic int64_t asked, in_vain; /* for tend_make_room(): when a turn was asked for; when a wait ended that did not help */
 	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
+	_Atomic unsigned snapshots; /* keeps of store_keep(); changed under `lock` */
 	_Atomic bool readers_wait; /* holes could be punched but for them */
 
 	pthread_mutex_t lock; /* everything below */
@@ -117,20 +118,24 @@ struct store {
 	_Atomic bool quiet;            /* nothing was written by others for some turns; no lock */
 	unsigned quiet_turns;
 	bool again;                    /* the next turn at once */
-	_Atomic uint64_t turns;        /* ended; no lock to read it */
 	uint64_t db_segment, db_seq;    /* the index on disk, without its log, is of this commit */
-	pthread_mutex_t wake_lock;
-	pthread_cond_t wake;
+	pthread_mutex_t wake_lock; /* the turns and what follows */
+	pthread_cond_t wake, turned;
+	uint64_t turns_begun, turns_ended;
+	bool stopping, kicked;
 	pthread_t keeper;
-	bool keeper_runs, stopping, kicked;
+	bool keeper_runs; /* set while no other thread is here */
 
 	pthread_mutex_t read_only_lock; /* innermost; guards the next two */
 	uint32_t *read_only;            /* spaces, unordered */
 	size_t n_read_only;
 };
 
-/* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. */
+/* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. On a tight disk it first waits for what
+ * housekeeping can give back, 2 s at most, so that nobody hears of a full disk while dead bytes take it up. */
 int txn_call(struct store *s, struct store_txn **ret_t) MUST_CHECK;
+/* The same for a call that lets go of more than it takes: it waits for no room, and may use the reserve. */
+int txn_call_freeing(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 /* The same for housekeeping, which holds tend_lock. */
 int txn_call_inside(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 /* Appends and applies if err is 0, unlocks, calls back. Returns err or what went wrong. */
@@ -190,8 +195,9 @@ int store_evict_some(struct store *s) MUST_CHECK;
 int evict_load_limit(struct store *s) MUST_CHECK; /* at the start: the configured one, else what was set */
 /* tend.c */
 /* Commits and flushes the index; no lock held. */
-/* When space is scarce, before a call; no lock held. Waits for what can be given back, 2 s at most, if it is tight. */
-void tend_make_room(struct store *s);
+/* When space is scarce, before a call; no lock held. Asks for a turn; with `wait`, on a tight disk, waits for turns as long as they give
+ * something, 2 s at most. */
+void tend_make_room(struct store *s, bool wait);
 void tend_look_at_space(struct store *s);
 int tend_relieve(struct store *s) MUST_CHECK;
 int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
