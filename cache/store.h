@@ -179,6 +179,8 @@ int store_parent(struct store *s, uint64_t dir, uint64_t *ret_parent) MUST_CHECK
 int store_read(struct store *s, uint64_t ino, uint64_t off, void *p, size_t len, size_t *ret_len,
 	uint64_t *ret_chunk) MUST_CHECK;
 int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len) MUST_CHECK;
+/* Writes at the end, wherever that is by then: *ret_off. */
+int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off) MUST_CHECK;
 /* mode: of fallocate(2); reserves nothing but checks space; PUNCH_HOLE, ZERO_RANGE, COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE. */
 int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len) MUST_CHECK;
 int store_copy_range(struct store *s, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t len,

@@ -248,30 +248,47 @@ static void note_append(struct store *s, uint64_t ino, uint64_t off)
 	*slot = (struct tail){ .ino = ino, .from = off, .count = 1 };
 }
 
-int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len)
+static int stage_write(struct store_txn *t, const struct node *before, uint64_t off, const void *p, size_t len)
 {
-	struct store_txn *t;
-	struct node before, n;
+	struct node n = *before;
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return ERR_FILE_TOO_BIG;
 	if (len > JOURNAL_MAX_DATA)
 		return ERR_RANGE;
+	if (len == 0)
+		return 0;
+	n.size = off + len > n.size ? off + len : n.size;
+	content_changed(t, &n, off > before->size);
+	t->data_view = bytes_of(p, len);
+	if (len < SEGMENT_UNIT && off == before->size)
+		note_append(t->s, n.ino, off);
+	int err = txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA, .ino = n.ino, .off = off, .len = len });
+	return err < 0 ? err : txn_put_node(t, &n, before);
+}
+
+int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len)
+{
+	struct store_txn *t;
+	struct node n;
 	int err = txn_call(s, &t);
 	if (err < 0)
 		return err;
-	err = get_file(s, ino, &before);
-	if (err == 0 && len > 0) {
-		n = before;
-		n.size = off + len > n.size ? off + len : n.size;
-		content_changed(t, &n, off > before.size);
-		t->data_view = bytes_of(p, len);
-		if (len < SEGMENT_UNIT && off == before.size)
-			note_append(s, ino, off);
-		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_DATA, .ino = ino, .off = off, .len = len });
-		if (err == 0)
-			err = txn_put_node(t, &n, &before);
-	}
-	return txn_end(t, err);
+	err = get_file(s, ino, &n);
+	return txn_end(t, err < 0 ? err : stage_write(t, &n, off, p, len));
+}
+
+int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off)
+{
+	struct store_txn *t;
+	struct node n;
+	int err = txn_call(s, &t);
+	if (err < 0)
+		return err;
+	err = get_file(s, ino, &n);
+	err = txn_end(t, err < 0 ? err : stage_write(t, &n, n.size, p, len));
+	if (err == 0)
+		*ret_off = n.size;
+	return err;
 }
 
 static int room_for(struct store *s, uint64_t len)

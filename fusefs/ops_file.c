@@ -176,11 +176,28 @@ static int kill_before_write(fuse_req_t req, fuse_ino_t ino)
 	return err;
 }
 
-static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char *p, size_t size, off_t off)
+/* The kernel appends where it saw the end when it last asked. What came in from elsewhere since then must not be
+ * overwritten: an append goes to the store's end, and if that is another place, what the kernel has cached is dropped.
+ * Pages that are written back have their place. (RWF_NOAPPEND of pwritev2 looks like an append here, and is one.) */
+static int do_write(struct ops *o, uint64_t ino, const char *p, size_t size, off_t off, const struct fuse_file_info *fi)
+{
+	uint64_t at = (uint64_t)off;
+	int err;
+
+	if (fi->flags & O_APPEND && !fi->writepage)
+		err = store_append(o->config.store, ino, p, size, &at);
+	else
+		err = store_write(o->config.store, ino, at, p, size);
+	if (at != (uint64_t)off)
+		inval_add(o->inval, &(struct invalidation){ .ino = ino }, 1);
+	return err;
+}
+
+static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char *p, size_t size, off_t off,
+	const struct fuse_file_info *fi)
 {
 	fuse_reply_write(req, size);
-	int err = store_write(
-		o->config.store, ino, (uint64_t)off, p, size); /* p is the thread's until it reads the next request */
+	int err = do_write(o, ino, p, size, off, fi); /* p is the thread's until it reads the next request */
 	if (err < 0) {
 		early_failed(o->early, ino, err);
 		inval_add(o->inval, &(struct invalidation){ .ino = ino },
@@ -193,20 +210,19 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 	struct ops *o = ops_of(req);
 	uint64_t node = ops_ino(o, ino);
 
-	(void)fi;
 	if (off < 0) {
 		ops_reply_err(req, ERR_INVALID);
 		return;
 	}
 	int err = kill_before_write(req, ino);
 	if (err == 0 && early_may(o->early, size)) {
-		write_early(req, o, node, p, size, off);
+		write_early(req, o, node, p, size, off, fi);
 		return;
 	}
 	if (err == 0)
 		err = early_take(o->early, node);
 	if (err == 0)
-		err = store_write(o->config.store, node, (uint64_t)off, p, size);
+		err = do_write(o, node, p, size, off, fi);
 	if (err < 0) {
 		ops_reply_err(req, err);
 		return;
