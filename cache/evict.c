@@ -255,13 +255,12 @@ static int evict_oldest(struct store *s, uint64_t want, uint64_t *freed)
 
 int store_evict_some(struct store *s)
 {
-	uint64_t live, freed = 0, limit = atomic_load(&s->limit);
-	segments_bytes(s->segments, &live);
-	if (limit == 0 || live <= limit || journal_broken(s->journal))
+	uint64_t kept = segments_content(s->segments), freed = 0, limit = atomic_load(&s->limit);
+	if (limit == 0 || kept <= limit || journal_broken(s->journal))
 		return 0;
 	if (s->evict_rest > 0 && s->evict_rest-- > 0)
 		return 0;
-	int err = evict_oldest(s, live - limit / 10 * 9, &freed);
+	int err = evict_oldest(s, kept - limit / 10 * 9, &freed);
 	return err == ERR_NO_SPACE ? 0 : err;
 }
 

@@ -840,6 +840,23 @@ void segments_note_empty(struct segments *set, uint64_t seq)
 	pthread_mutex_unlock(&set->lock);
 }
 
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t segments_content(struct segments *set)
+{
+	uint64_t bytes = 0;
+	pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct segment *seg = &set->seg[i];
+		bytes += at_most(at_most(seg->live, need_now(seg)), seg->size - seg->given);
+	}
+	pthread_mutex_unlock(&set->lock);
+	return bytes;
+}
+
 uint64_t segments_bytes(struct segments *set, uint64_t *ret_live)
 {
 	uint64_t bytes = 0, live = 0;

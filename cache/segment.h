@@ -114,5 +114,8 @@ void segments_saved(struct segments *set, uint64_t number);
 /* Stamps segments that have no live bytes and no stamp yet. */
 void segments_note_empty(struct segments *set, uint64_t seq);
 uint64_t segments_bytes(struct segments *set, uint64_t *ret_live);
+/* Bytes that content takes. Live bytes count once for each piece that points to them; here no segment counts for more than it holds, or
+ * than a survey found in it: so what files share counts once, to within a segment. */
+uint64_t segments_content(struct segments *set);
 
 #endif

@@ -219,7 +219,7 @@ int store_pin(struct store *s, uint64_t ino, bool pinned) MUST_CHECK;
 /* Drops local content that a confirmed chunk holds; ERR_BUSY if pinned, open, changed or not yet confirmed. */
 int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed) MUST_CHECK;
 
-/* Bytes of content to keep here at most; 0: no limit. What is pinned, open, changed or not at the relay yet counts and stays all
+/* Bytes of content to keep here at most, what files share counted once; 0: no limit. What is pinned, open, changed or not at the relay yet counts and stays all
  * the same; else what was not used for longest goes first. Kept over restarts. */
 int store_set_limit(struct store *s, uint64_t limit) MUST_CHECK;
 

@@ -219,29 +219,46 @@ struct many {
 	uint64_t ino[FILES], chunk[FILES];
 };
 
-/* Files whose content is confirmed and that have nothing to send; each younger than the one before. */
-static struct many make_many(uint64_t seed)
+static void seal(struct many *m, int i)
+{
+	struct store_txn *t;
+	struct extent *e;
+	size_t n;
+	assert_int_equal(store_begin(m->f->store, &t), 0);
+	assert_int_equal(txn_extents(t, m->ino[i], &e, &n), 0);
+	m->chunk[i] = add_chunk(m->f, t, (uint8_t)(i + 1));
+	assert_int_equal(txn_chunk_adopt(t, m->chunk[i], m->ino[i], 0, LEN, e, n), 0);
+	assert_int_equal(txn_chunk_confirm(t, m->chunk[i]), 0);
+	assert_int_equal(txn_mark_clean(t, m->ino[i]), 0);
+	commit(&t);
+	free(e);
+	assert_int_equal(store_tend(m->f->store), 0);
+}
+
+/* Files whose content is confirmed and that have nothing to send; each younger than the one before. shared: copies of the first, made
+ * before it had chunks. */
+static struct many make_files(uint64_t seed, bool shared)
 {
 	struct many m = { .f = store_fixture_new(seed) };
+	uint64_t len;
 	assert_int_equal(store_set_limit(m.f->store, UINT64_C(1) << 40), 0);
 	for (int i = 0; i < FILES; i++) {
-		char name[] = { 'f', (char)('0' + i), 0 };
-		struct store_txn *t;
-		struct extent *e;
-		size_t n;
-		m.ino[i] = store_fixture_make(m.f, m.f->root, name, NODE_FILE);
-		store_fixture_write(m.f, m.ino[i], 0, content, LEN);
-		assert_int_equal(store_begin(m.f->store, &t), 0);
-		assert_int_equal(txn_extents(t, m.ino[i], &e, &n), 0);
-		m.chunk[i] = add_chunk(m.f, t, (uint8_t)(i + 1));
-		assert_int_equal(txn_chunk_adopt(t, m.chunk[i], m.ino[i], 0, LEN, e, n), 0);
-		assert_int_equal(txn_chunk_confirm(t, m.chunk[i]), 0);
-		assert_int_equal(txn_mark_clean(t, m.ino[i]), 0);
-		commit(&t);
-		free(e);
-		assert_int_equal(store_tend(m.f->store), 0);
+		m.ino[i] = store_fixture_make(m.f, m.f->root, (char[]){ 'f', (char)('0' + i), 0 }, NODE_FILE);
+		if (i > 0 && shared)
+			assert_int_equal(store_copy_range(m.f->store, m.ino[0], 0, m.ino[i], 0, LEN, &len), 0);
+		else
+			store_fixture_write(m.f, m.ino[i], 0, content, LEN);
+		if (!shared)
+			seal(&m, i);
 	}
+	for (int i = 0; shared && i < FILES; i++)
+		seal(&m, i);
 	return m;
+}
+
+static struct many make_many(uint64_t seed)
+{
+	return make_files(seed, false);
 }
 
 static bool is_here(struct many *m, int i)
@@ -296,6 +313,22 @@ static void pinned_and_open_files_stay_under_any_limit(void **state)
 	for (int i = 0; i < FILES; i++)
 		assert_true(is_here(&m, i) == (i == 2 || i == 3));
 	store_release_open(m.f->store, m.ino[3]);
+	store_fixture_free(m.f);
+}
+
+/* Of a file and nine copies that take no room; until one is written, the limit is far. */
+static void bytes_that_files_share_count_once(void **state)
+{
+	struct many m = make_files(13, true);
+	struct store_stat st;
+	(void)state;
+	assert_int_equal(store_stat(m.f->store, &st), 0);
+	assert_true(st.live_bytes >= FILES * LEN / 2);
+	assert_int_equal(store_set_limit(m.f->store, 4 * LEN), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(store_tend(m.f->store), 0);
+	for (int i = 0; i < FILES; i++)
+		assert_true(is_here(&m, i));
 	store_fixture_free(m.f);
 }
 
@@ -383,6 +416,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_used_for_longest_goes_first),
 		cmocka_unit_test(pinned_and_open_files_stay_under_any_limit),
 		cmocka_unit_test(changed_files_stay_under_any_limit),
+		cmocka_unit_test(bytes_that_files_share_count_once),
 		cmocka_unit_test(each_file_remembers_what_it_misses), cmocka_unit_test(a_limit_is_kept_over_restarts) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
