@@ -155,7 +155,7 @@ int backup_run(struct backup *ret_b, const struct env *env, const struct config 
 	*ret_b = (struct backup){ 0 };
 	if (err < 0 || snprintf(path, sizeof path, "%s/relay.db", target) >= (int)sizeof path)
 		return ERR_RANGE;
-	if ((err = depot_open_beside(env, c->storage.data, &store)) < 0)
+	if ((err = depot_open_beside(env, config_depot(c), &store)) < 0)
 		return err;
 	if (mkdir(target, 0700) < 0 && errno != EEXIST)
 		err = err_from_errno(errno);

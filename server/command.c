@@ -8,9 +8,20 @@
 #include "server/backup.h"
 #include "server/scrub.h"
 
-static int explain(const char *what, const char *dir, int err)
+static int explain(const char *what, const struct config *c, int err)
 {
+	const char *dir = *c->storage.database ? "the database" : c->storage.data;
+
 	switch (err) {
+	case ERR_OFFLINE:
+	case ERR_PERMISSION:
+		if (*c->storage.database) {
+			fputs("coffer-relay: PostgreSQL cannot be used; start it, or correct storage.database\n",
+				stderr);
+			return EX_UNAVAILABLE;
+		}
+		fprintf(stderr, "coffer-relay: %s of %s failed: %s\n", what, dir, err_str(err));
+		return EX_IOERR;
 	case ERR_NOT_FOUND:
 		fprintf(stderr, "coffer-relay: no relay keeps its data in %s; give --data or --config\n", dir);
 		return EX_NOINPUT;
@@ -32,14 +43,22 @@ static int explain(const char *what, const char *dir, int err)
 static int run_backup(const struct config *c, const char *target)
 {
 	struct backup b;
-	int err = backup_run(&b, env_system(), c, target);
+	int err;
+
+	if (*c->storage.database) {
+		fputs("coffer-relay: the rows are in PostgreSQL; run pg_dump on it first, and then copy the files "
+		      "(docs/RELAY.md)\n",
+			stderr);
+		return EX_UNAVAILABLE;
+	}
+	err = backup_run(&b, env_system(), c, target);
 
 	if (err == ERR_EXISTS) {
 		fprintf(stderr, "coffer-relay: %s is not empty; give a directory that does not exist yet\n", target);
 		return EX_CANTCREAT;
 	}
 	if (err < 0)
-		return explain("the backup", c->storage.data, err);
+		return explain("the backup", c, err);
 	printf("database and %" PRIu64 " chunk files (%" PRIu64 " bytes) are in %s\n", b.files, b.bytes, target);
 	return EX_OK;
 }
@@ -59,7 +78,7 @@ static int run_check(const struct config *c)
 	int err = scrub_run(&s, env_system(), c);
 
 	if (err < 0)
-		return explain("the check", c->storage.data, err);
+		return explain("the check", c, err);
 	printf("%" PRIu64 " records, %" PRIu64 " chunks and %" PRIu64 " files (%" PRIu64 " bytes) read, %" PRIu64
 	       " damaged",
 		s.records, s.chunks, s.files, s.bytes, s.damaged);

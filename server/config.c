@@ -323,6 +323,8 @@ int config_finish(struct config *c, struct config_fault *ret_fault)
 		return fault(ret_fault, "server.tls_certificate and server.tls_key are set together, or neither");
 	if (!*c->storage.data)
 		return fault(ret_fault, "storage.data is empty; give a directory");
+	if (*c->storage.database && !depot_is_url(c->storage.database))
+		return fault(ret_fault, "storage.database is no PostgreSQL URL; give postgres://user@host/name, or nothing");
 	if (!(c->proxies = calloc(l->n ? l->n : 1, sizeof *c->proxies)))
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->n; i++)

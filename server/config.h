@@ -47,7 +47,7 @@ struct config {
 	} log;
 
 	struct {
-		char *data, *backend, *folder;
+		char *data, *database, *backend, *folder;
 		uint64_t blob_threads, unnamed_chunk_days, reserve_bytes, space_bytes, person_bytes;
 	} storage;
 
@@ -84,6 +84,12 @@ int config_finish(struct config *c, struct config_fault *ret_fault) MUST_CHECK;
 /* Takes from `running` what only a restart changes; each() is called with the name of a setting that differs. */
 typedef void config_kept(void *ctx, const char *name);
 int config_keep(struct config *c, const struct config *running, config_kept *each, void *ctx) MUST_CHECK;
+
+/* Where rows are, as depot_open takes it. */
+static inline const char *config_depot(const struct config *c)
+{
+	return *c->storage.database ? c->storage.database : c->storage.data;
+}
 
 /* A file with every setting at its default, commented out. */
 int config_print(FILE *to) MUST_CHECK;

@@ -60,6 +60,8 @@ const struct setting config_table[] = {
 		"That folder; empty: \"chunks\" in `data`. Made if absent."),
 	NUMBER(storage, blob_threads, 4, 1, 64, .restart = true, .about =
 		"How many of them are read and written at once."),
+	TEXT(storage, database, "", .env = "DATABASE_URL", .restart = true, .about =
+		"Where rows are kept: empty for SQLite in that directory, or a PostgreSQL database: postgres://user@host/name."),
 	NUMBER(storage, unnamed_chunk_days, 7, 1, 3650, .about =
 		"Chunks that nothing names are removed so long after their upload."),
 

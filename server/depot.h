@@ -32,11 +32,14 @@
 
 struct depot;
 
-int depot_open(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
+/* `where`: a directory, for SQLite, or the URL of a PostgreSQL database (postgres://...), which other relays may use too.
+ * ERR_OFFLINE, ERR_PERMISSION, ERR_NOT_FOUND: no such database. */
+int depot_open(const struct env *env, const char *where, struct depot **ret_s) MUST_CHECK;
+bool depot_is_url(const char *where);
 int depot_open_reader(struct depot *writer, struct depot **ret_s) MUST_CHECK;
 void depot_close(struct depot *s);
 /* For looking only, also while a relay runs. ERR_NOT_FOUND: no store is there. */
-int depot_open_beside(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
+int depot_open_beside(const struct env *env, const char *where, struct depot **ret_s) MUST_CHECK;
 /* A copy of the whole as one snapshot, under a new store id, durable when this returns. `path` must not exist. */
 int depot_copy(struct depot *s, const char *path) MUST_CHECK;
 /* Whether the store's own structure is whole: OK or ERR_CORRUPT. */
@@ -47,6 +50,8 @@ const struct id16 *depot_id(const struct depot *s);
 bool depot_same_boot(const struct depot *s);
 
 int depot_begin(struct depot *s) MUST_CHECK;
+/* The same, and no other process writes to the store until its end: for what goes through many spaces. */
+int depot_begin_alone(struct depot *s) MUST_CHECK;
 int depot_commit(struct depot *s) MUST_CHECK; /* on failure everything since begin is undone */
 void depot_rollback(struct depot *s);
 int depot_begin_read(struct depot *s) MUST_CHECK;

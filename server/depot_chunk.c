@@ -78,7 +78,8 @@ int depot_chunk_put(struct depot *s, uint64_t space, const struct depot_chunk *c
 	sql_bind_int(q, 7, c->uploaded);
 	sql_bind_bytes(q, 8, c->sum.b, c->summed ? sizeof c->sum.b : 0);
 	sql_bind_bytes(q, 9, c->object.b, row ? 0 : sizeof c->object.b);
-	return sql_run(q);
+	err = sql_run(q);
+	return err < 0 ? err : sql_grew(s, space, c->size);
 }
 
 static int get_bytes(struct sql_stmt *q, struct buf *out)

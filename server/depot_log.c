@@ -73,9 +73,11 @@ int depot_space_own(struct depot *s, uint64_t space, const struct id32 *person)
 
 int depot_space_bytes(struct depot *s, uint64_t space, uint64_t *ret_bytes, uint64_t *ret_of_owner)
 {
+	int err = s->engine->flush ? s->engine->flush(s) : OK;
 	struct sql_stmt *q = sql_stmt(s, ST_SPACE_BYTES);
-	int err;
 
+	if (err < 0)
+		return err;
 	sql_bind_uint(q, 1, space);
 	if ((err = sql_row(q)) <= 0)
 		return err < 0 ? err : ERR_NOT_FOUND;
@@ -241,8 +243,9 @@ int depot_version_put(struct depot *s, uint64_t space, const struct depot_versio
 	sql_bind_id(q, 3, &v->id);
 	sql_bind_int(q, 4, v->passing);
 	sql_bind_bytes(q, 5, v->blob.p, v->blob.len);
-	err = sql_run(q);
-	return err < 0 ? err : record_set(s, space, v, hash);
+	if ((err = sql_run(q)) < 0 || (err = sql_grew(s, space, v->blob.len)) < 0)
+		return err;
+	return record_set(s, space, v, hash);
 }
 
 static int give_version(struct sql_stmt *q, depot_version_each *each, void *ctx)

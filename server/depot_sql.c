@@ -45,7 +45,8 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_HEAD_SET] = "INSERT INTO heads(space, device, cursor, blob) VALUES(?1, ?2, ?3, ?4)"
 			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
 	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
-	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum, object FROM chunks WHERE space = ?1 AND id = ?2",
+	[ST_CHUNK_FIND] =
+		"SELECT size, refs, blob, flags, uploaded, sum, object FROM chunks WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum, object)"
 			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + ?3 WHERE space = ?1 AND id = ?2",
@@ -186,14 +187,20 @@ int sql_fixed(struct sql_stmt *q, int i, void *out, size_t n)
 
 /* --- what every engine does in its own way --- */
 
+bool depot_is_url(const char *where)
+{
+	return strncmp(where, "postgres://", 11) == 0 || strncmp(where, "postgresql://", 13) == 0;
+}
+
 int depot_open(const struct env *env, const char *where, struct depot **ret_s)
 {
-	return depot_sqlite_open(env, where, ret_s);
+	return depot_is_url(where) ? depot_pg_open(env, where, ret_s) : depot_sqlite_open(env, where, ret_s);
 }
 
 int depot_open_beside(const struct env *env, const char *where, struct depot **ret_s)
 {
-	return depot_sqlite_open_beside(env, where, ret_s);
+	return depot_is_url(where) ? depot_pg_open_beside(env, where, ret_s)
+				   : depot_sqlite_open_beside(env, where, ret_s);
 }
 
 int depot_open_reader(struct depot *writer, struct depot **ret_s)
@@ -229,7 +236,12 @@ bool depot_same_boot(const struct depot *s)
 
 int depot_begin(struct depot *s)
 {
-	return s->engine->begin(s);
+	return s->engine->begin(s, false);
+}
+
+int depot_begin_alone(struct depot *s)
+{
+	return s->engine->begin(s, true);
 }
 
 int depot_commit(struct depot *s)

@@ -109,11 +109,15 @@ struct depot_engine {
 	void (*close)(struct depot *s);
 	int (*copy)(struct depot *s, const char *path);
 	int (*check)(struct depot *s);
-	int (*begin)(struct depot *s);
+	int (*begin)(struct depot *s, bool alone);
 	int (*begin_read)(struct depot *s);
 	int (*commit)(struct depot *s);
 	void (*rollback)(struct depot *s);
 	int (*disk_bytes)(struct depot *s, uint64_t *ret_bytes);
+	/* Of engines whose tables do not count by themselves (NULL: they do): a row of so many bytes came to a space; what is
+	 * counted is to stand in the tables now. */
+	int (*grew)(struct depot *s, uint64_t space, uint64_t bytes);
+	int (*flush)(struct depot *s);
 
 	int (*prepare)(struct sql_stmt *q); /* at first use; makes q->impl */
 	void (*reset)(struct sql_stmt *q);
@@ -144,6 +148,8 @@ void depot_init(struct depot *s, const struct depot_engine *engine, const struct
 /* One for each engine; depot_open and depot_open_beside choose. */
 int depot_sqlite_open(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
 int depot_sqlite_open_beside(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
+int depot_pg_open(const struct env *env, const char *url, struct depot **ret_s) MUST_CHECK;
+int depot_pg_open_beside(const struct env *env, const char *url, struct depot **ret_s) MUST_CHECK;
 
 /* Never NULL. One answer at a time: a second use ends the first. */
 struct sql_stmt *sql_stmt(struct depot *s, enum stmt st);
@@ -181,6 +187,11 @@ int sql_run(struct sql_stmt *q) MUST_CHECK;
 int sql_run_counted(struct sql_stmt *q) MUST_CHECK;
 /* Runs what gives one row with one number. */
 int sql_run_returning(struct sql_stmt *q, uint64_t *ret_v) MUST_CHECK;
+
+static inline int sql_grew(struct depot *s, uint64_t space, uint64_t bytes)
+{
+	return s->engine->grew ? s->engine->grew(s, space, bytes) : OK;
+}
 
 /* Columns of the row, from 0. */
 static inline int64_t sql_int(struct sql_stmt *q, int i)

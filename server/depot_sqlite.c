@@ -234,8 +234,9 @@ static int exec(struct lite *s, const char *text)
 	return rc == SQLITE_OK ? OK : err_of(rc);
 }
 
-static int lite_begin(struct depot *s)
+static int lite_begin(struct depot *s, bool alone)
 {
+	(void)alone; /* a writer always is */
 	return exec(lite_of(s), "BEGIN IMMEDIATE");
 }
 

@@ -119,7 +119,7 @@ int housekeeping_step(struct relay *r)
 {
 	CLEANUP(list_release) struct list chunks = { 0 };
 	size_t versions = 0, objects = 0;
-	int err = depot_begin(r->store);
+	int err = depot_begin_alone(r->store);
 
 	if (err < 0)
 		return err;
@@ -159,7 +159,7 @@ static bool is_whole(struct relay *r, const struct found *f)
 static int check_unsynced(struct relay *r, size_t *ret_n)
 {
 	CLEANUP(list_release) struct list l = { 0 };
-	int err = depot_begin(r->store);
+	int err = depot_begin_alone(r->store);
 
 	if (err < 0)
 		return err;

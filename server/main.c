@@ -123,6 +123,37 @@ static int explain_data(const char *dir, int err)
 	}
 }
 
+static int explain_database(int err)
+{
+	switch (err) {
+	case ERR_OFFLINE:
+		fputs("coffer-relay: PostgreSQL cannot be reached; start it, or correct storage.database\n", stderr);
+		return EX_UNAVAILABLE;
+	case ERR_BUSY:
+		fputs("coffer-relay: another relay uses the database; stop it, or name another in storage.database\n",
+			stderr);
+		return EX_UNAVAILABLE;
+	case ERR_NOT_FOUND:
+		fputs("coffer-relay: there is no such database; make it with createdb, or correct storage.database\n",
+			stderr);
+		return EX_CONFIG;
+	case ERR_PERMISSION:
+	case ERR_READ_ONLY:
+		fputs("coffer-relay: PostgreSQL refuses that user; grant it the database, or correct "
+		      "storage.database\n",
+			stderr);
+		return EX_NOPERM;
+	case ERR_VERSION:
+		fputs("coffer-relay: the database was written by a newer relay; use that version, or another "
+		      "database\n",
+			stderr);
+		return EX_CONFIG;
+	default:
+		fprintf(stderr, "coffer-relay: cannot use the database: %s; the line before says more\n", err_str(err));
+		return EX_CANTCREAT;
+	}
+}
+
 static int explain_listen(const char *where, int err)
 {
 	switch (err) {
@@ -262,9 +293,10 @@ static int start(struct daemon *d, struct config *c)
 		return status;
 	}
 	FREE_AFTER char *dir = strdup(c->storage.data);
+	const bool database = *c->storage.database;
 	if ((err = relay_open(&d->relay, env_system(), c)) < 0) {
 		listener_close(&d->listener);
-		return explain_data(dir ? dir : "the data", err);
+		return database ? explain_database(err) : explain_data(dir ? dir : "the data", err);
 	}
 	d->relay.metrics.started = relay_now(&d->relay);
 	status = serve(d);

@@ -36,12 +36,13 @@ static int set_auth(struct relay *r)
 
 static int open_parts(struct relay *r, const char *dir)
 {
+	const struct config *c = relay_config(r);
 	struct blob_config where;
 	int err;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_from_errno(errno);
-	if ((err = blob_config_read(&where, relay_config(r))) < 0 || (err = depot_open(r->env, dir, &r->store)) < 0 ||
+	if ((err = blob_config_read(&where, c)) < 0 || (err = depot_open(r->env, config_depot(c), &r->store)) < 0 ||
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 || (err = presence_new(r->env, &r->presence)) < 0 ||
 		(err = set_auth(r)) < 0)

@@ -154,8 +154,8 @@ int scrub_run(struct scrub *s, const struct env *env, const struct config *c)
 	struct blob_config where;
 	int err = blob_config_read(&where, c);
 
-	if (err == OK && (err = depot_open_beside(env, c->storage.data, &w.store)) == OK &&
-		(err = depot_open_beside(env, c->storage.data, &w.blob_store)) == OK &&
+	if (err == OK && (err = depot_open_beside(env, config_depot(c), &w.store)) == OK &&
+		(err = depot_open_beside(env, config_depot(c), &w.blob_store)) == OK &&
 		(err = blob_open_beside(env, &where.place, &w.blobs)) == OK)
 		err = look_at_all(&w);
 	blob_close(w.blobs);

@@ -28,6 +28,7 @@ LIBRARIES=(
 	'sodium(/.*)?\.h:crypto'
 	'zstd(_.*)?\.h:crypto cache fusefs'
 	'sqlite3\.h:cache server'
+	'libpq-fe\.h:server'
 	'(fuse.*|fuse3/.*)\.h:fusefs'
 	'curl/.*\.h:syncd server'
 	'libwebsockets\.h:syncd server'

@@ -7,20 +7,21 @@
 #include "server/rpc.h"
 #include "server/writer.h"
 
-struct config *bench_config(const char *dir)
+struct config *bench_config(const char *dir, const char *database)
 {
 	struct config_fault fault;
 	struct config *c;
 
 	assert_int_equal(config_new(&c), 0);
 	assert_int_equal(config_set(c, "storage.data", dir, &fault), 0);
+	assert_int_equal(config_set(c, "storage.database", database, &fault), 0);
 	assert_int_equal(config_finish(c, &fault), 0);
 	return c;
 }
 
 static void open_relay(struct relay_bench *r)
 {
-	assert_int_equal(relay_open(&r->relay, fake_env_get(r->env), bench_config(r->dir)), 0);
+	assert_int_equal(relay_open(&r->relay, fake_env_get(r->env), bench_config(r->dir, r->database)), 0);
 	assert_int_equal(depot_open_reader(r->relay.store, &r->reader), 0);
 }
 
@@ -32,6 +33,7 @@ void relay_bench_open(struct relay_bench *r)
 	r->env = fake_env_new(FAKE_REAL, 7);
 	snprintf(r->dir, sizeof r->dir, "%.40s/relay.XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
 	assert_non_null(mkdtemp(r->dir));
+	test_database_new(r->database);
 	open_relay(r);
 }
 
@@ -52,6 +54,7 @@ void relay_bench_close(struct relay_bench *r)
 	char command[128];
 
 	shut(r);
+	test_database_drop(r->database);
 	fake_env_free(r->env);
 	snprintf(command, sizeof command, "rm -rf '%s'", r->dir);
 	assert_int_equal(system(command), 0);

@@ -15,13 +15,14 @@
 #include "server/relay.h"
 #include "tests/lib/fake_env.h"
 #include "tests/lib/sealed.h"
+#include "tests/lib/test_database.h"
 
-/* The default config, with its data in `dir`. */
-struct config *bench_config(const char *dir);
+/* The default config, with its data in `dir` and its rows in `database` (test_database.h). */
+struct config *bench_config(const char *dir, const char *database);
 
 struct relay_bench {
 	struct fake_env *env;
-	char dir[64];
+	char dir[64], database[TEST_DATABASE_SIZE];
 	struct relay relay;
 	struct depot *reader;
 	uint64_t notices; /* seen so far */

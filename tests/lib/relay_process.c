@@ -31,6 +31,7 @@ static void run_child(const struct relay_process *r, int log)
 		argv[6] = (char *)r->origin;
 	}
 	unsetenv("COFFER_LOG");
+	setenv("COFFER_RELAY_STORAGE_DATABASE", r->database, 1);
 	execv(program, argv);
 	_exit(127);
 }
@@ -61,6 +62,7 @@ void relay_process_start(struct relay_process *r)
 	if (!r->dir[0]) {
 		snprintf(r->dir, sizeof r->dir, "%s/coffer-relay.XXXXXX", tmp ? tmp : "/tmp");
 		assert_non_null(mkdtemp(r->dir));
+		test_database_new(r->database);
 	}
 	assert_int_equal(pipe(log), 0);
 	r->pid = fork();
@@ -96,5 +98,6 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void relay_process_remove(struct relay_process *r)
 {
 	relay_process_kill(r, SIGKILL);
+	test_database_drop(r->database);
 	assert_int_equal(nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }

@@ -8,12 +8,14 @@
 #include <limits.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "tests/lib/test_database.h"
 
 struct relay_process {
 	pid_t pid;
 	uint16_t port;   /* kept over restarts */
 	char url[64];    /* http://127.0.0.1:PORT */
 	char dir[PATH_MAX];
+	char database[TEST_DATABASE_SIZE];
 	char origin[64]; /* --origin; empty: none */
 };
 

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "server/depot_plain.h"
+#include "tests/lib/test_database.h"
 #include "tests/lib/unit.h"
 
 struct scene {
-	char dir[64];
+	char dir[64], database[TEST_DATABASE_SIZE];
 	struct depot *d;
 	struct depot_plain sp;
 };
@@ -28,7 +29,8 @@ static int setup(void **state)
 	assert_non_null(x);
 	snprintf(x->dir, sizeof x->dir, "/tmp/depot.XXXXXX");
 	assert_non_null(mkdtemp(x->dir));
-	assert_int_equal(depot_open(env_system(), x->dir, &x->d), 0);
+	test_database_new(x->database);
+	assert_int_equal(depot_open(env_system(), x->database[0] ? x->database : x->dir, &x->d), 0);
 	assert_int_equal(depot_begin(x->d), 0);
 	x->sp = (struct depot_plain){ .id = id_of(1), .root_key_len = 33, .generation = 1, .min_generation = 1 };
 	x->sp.root_key[0] = 2;
@@ -43,6 +45,7 @@ static int teardown(void **state)
 	char command[128];
 
 	depot_close(x->d);
+	test_database_drop(x->database);
 	snprintf(command, sizeof command, "rm -rf '%s'", x->dir);
 	assert_int_equal(system(command), 0);
 	free(x);
@@ -250,6 +253,8 @@ static void test_store_of_format_1_is_brought_on(void **state)
 	char path[96];
 	sqlite3 *db;
 
+	if (!test_database_is_sqlite())
+		return; /* there is no earlier format yet */
 	assert_int_equal(depot_commit(x->d), 0);
 	depot_close(x->d);
 	snprintf(path, sizeof path, "%s/relay.db", x->dir);

@@ -32,7 +32,7 @@ static void close_world(struct world *w)
 /* Other settings than the default's. */
 static void set(struct world *w, const char *name, const char *value)
 {
-	struct config *c = bench_config(w->r.dir);
+	struct config *c = bench_config(w->r.dir, w->r.database);
 	struct config_fault fault;
 
 	assert_int_equal(config_set(c, name, value, &fault), 0);

@@ -11,7 +11,7 @@
 
 static void new_limits(struct limits **ret_l)
 {
-	struct config *c = bench_config("unused");
+	struct config *c = bench_config("unused", "");
 
 	assert_int_equal(limits_new(env_system(), c, ret_l), 0);
 	config_free(c);
@@ -292,7 +292,7 @@ static void test_directory_in_use(void **state)
 
 	(void)state;
 	relay_bench_open(&r);
-	assert_int_equal(relay_open(&second, fake_env_get(r.env), bench_config(r.dir)), ERR_BUSY);
+	assert_int_equal(relay_open(&second, fake_env_get(r.env), bench_config(r.dir, r.database)), ERR_BUSY);
 	relay_bench_close(&r);
 }
 

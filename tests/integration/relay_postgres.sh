@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A relay whose rows are in PostgreSQL: devices sync, a database that goes away and comes back is waited for, and what cannot
+# be is said in one line.
+# timeout: 180
+set -euo pipefail
+. "$(dirname "$0")/../lib/world.sh"
+. "$(dirname "$0")/../lib/postgres.sh"
+need_fuse
+
+chmod 711 "${TMPDIR:=/tmp}" 2> /dev/null || : # the server runs as somebody else
+base=$(mktemp -d)
+chmod 711 "$base"
+postgres_start "$base/pg" fsync
+world_start
+WORLD_PIDS="$WORLD_PIDS $(head -1 "$PG_DIR/data/postmaster.pid")"
+
+rows() {
+	psql -qAt "$DATABASE_URL" -c "SELECT count(*) FROM $1"
+}
+
+new_person alice
+coffer alice space create Work
+head -c 900000 /dev/urandom > "$W/alice.mnt/Work/large"
+for i in 1 2 3; do echo "small $i" > "$W/alice.mnt/Work/small$i"; done
+coffer alice wait --timeout 30s || fail "not synced"
+[ "$(rows records)" -ge 5 ] || fail "few records in the database"
+[ ! -e "$W/relay/relay.db" ] || fail "there is an SQLite database too"
+new_device alice2 alice
+await 30 cmp "$W/alice.mnt/Work/large" "$W/alice2.mnt/Work/large" || fail "the other device has something else"
+
+# What the database cannot do is said, and what to do instead.
+refused 69 'PostgreSQL' "$BUILD/coffer-relay" --data "$W/relay" backup "$W/copy"
+"$BUILD/coffer-relay" --data "$W/relay" check | grep -q ' 0 damaged' || fail "the check fails"
+refused 78 'storage.database is no PostgreSQL URL' env DATABASE_URL=mysql://x "$BUILD/coffer-relay" --listen 127.0.0.1:0 --data "$W/other"
+DATABASE_URL="postgres://postgres@/nosuch?host=$PG_DIR" "$BUILD/coffer-relay" --listen 127.0.0.1:0 --data "$W/other" \
+	> "$W/out" 2>&1 && fail "a relay without a database runs"
+grep -q 'there is no such database; make it' "$W/out" || fail "$(cat "$W/out")"
+
+# The database is restarted: the relay stays, and its devices go on by themselves.
+postgres_stop
+echo "while it was away" > "$W/alice.mnt/Work/meanwhile"
+curl -s -o "$W/out" -w '%{http_code}' "$RELAY/health" | grep -q 503 || fail "/health does not tell: $(cat "$W/out")"
+postgres_start "$PG_DIR" fsync
+WORLD_PIDS="$WORLD_PIDS $(head -1 "$PG_DIR/data/postmaster.pid")"
+coffer alice wait --timeout 60s || fail "the relay did not find its database again"
+await 60 cmp "$W/alice.mnt/Work/meanwhile" "$W/alice2.mnt/Work/meanwhile" || fail "not synced after the restart"
+kill -0 "$RELAY_PID" || fail "the relay ended"
+"$BUILD/coffer-relay" --data "$W/relay" check | grep -q ' 0 damaged' || fail "the check fails after the restart"

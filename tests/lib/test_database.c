@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/test_database.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "tests/lib/unit.h"
+
+#define PATH_OPTION "&options=-csearch_path%3D"
+
+static void run(const char *url, const char *text)
+{
+	PGconn *c = PQconnectdb(url);
+	PGresult *res = PQexec(c, text);
+
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		fail_msg("%s: %s", text, PQerrorMessage(c));
+	PQclear(res);
+	PQfinish(c);
+}
+
+bool test_database_is_sqlite(void)
+{
+	return !getenv("TEST_DATABASE");
+}
+
+void test_database_new(char url[TEST_DATABASE_SIZE])
+{
+	static unsigned n;
+	const char *base = getenv("TEST_DATABASE");
+	char text[128], schema[64];
+
+	url[0] = '\0';
+	if (!base)
+		return;
+	snprintf(schema, sizeof schema, "t%ld_%u", (long)getpid(), n++);
+	snprintf(text, sizeof text, "CREATE SCHEMA %s", schema);
+	run(base, text);
+	assert_true(snprintf(url, TEST_DATABASE_SIZE, "%s%s%s", base, PATH_OPTION, schema) < TEST_DATABASE_SIZE);
+}
+
+void test_database_drop(const char *url)
+{
+	const char *schema = strstr(url, PATH_OPTION);
+	char text[128];
+
+	if (!schema)
+		return;
+	snprintf(text, sizeof text, "SET client_min_messages = warning; DROP SCHEMA %s CASCADE",
+		schema + strlen(PATH_OPTION));
+	run(getenv("TEST_DATABASE"), text);
+}
