@@ -21,6 +21,18 @@ void entry_list_release(struct entry_list *l)
 	l->n = 0;
 }
 
+int relay_claim(struct sync *s, const char *relay, struct bytes code, int64_t deadline)
+{
+	CLEANUP(buf_release) struct buf params = BUF_INIT(1024);
+	CLEANUP(buf_release) struct buf result = BUF_INIT(1024);
+	CLEANUP(map_release) struct map m = MAP_INIT;
+
+	map_text_n(&m, "code", (const char *)code.p, code.len);
+	int err = map_put(&m, &params);
+	return err < 0 ? err
+		       : sync_call(s, relay, "coffer.claim", buf_bytes(&params), deadline, NULL, NULL, &result, NULL);
+}
+
 int relay_append(struct sync *s, const char *relay, const struct id16 *space, const struct bytes *blobs, size_t n,
 	int64_t deadline)
 {

@@ -22,6 +22,10 @@ struct entry_list {
 #define ENTRY_LIST_INIT { .bytes = BUF_INIT(RELAY_MAX_LOG_BYTES), .blobs = NULL, .n = 0 }
 void entry_list_release(struct entry_list *l);
 
+/* coffer.claim: this device's person may make spaces, by a set-up or guest's code. ERR_NOT_FOUND: it is wrong, used up or expired;
+ * ERR_RATE_LIMITED. */
+int relay_claim(struct sync *s, const char *relay, struct bytes code, int64_t deadline) MUST_CHECK;
+
 /* coffer.append. ERR_CONFLICT: the relay's log is longer or other than the entries assume. */
 int relay_append(struct sync *s, const char *relay, const struct id16 *space, const struct bytes *blobs, size_t n, int64_t deadline) MUST_CHECK;
 

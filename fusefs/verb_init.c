@@ -139,7 +139,8 @@ static int fail_relay(struct call *c, int err, const char *relay)
 		return call_fail(c, err, EX_PROTOCOL, "check the address, or update the older of the two",
 			"%s is not a Coffer relay of this version", relay);
 	if (err == ERR_FORBIDDEN)
-		return call_fail(c, err, EX_NOPERM, "ask who runs it", "the relay %s refuses this device", relay);
+		return call_fail(c, err, EX_NOPERM, "ask who runs it for a code, and give it with --setup CODE",
+			"the relay %s lets only those make spaces whom its owner let in", relay);
 	return call_fail_err(c, err, "the relay's answer cannot be used");
 }
 
@@ -210,6 +211,23 @@ static int tell_and_adopt(struct init *i, const struct id16 *space, const struct
 	return adopt_space(a, row, blobs, n, ring);
 }
 
+static int claim(struct init *i)
+{
+	struct bytes code = map_get_text(i->c->args, "setup");
+	int err;
+
+	if (!code.len)
+		return OK;
+	err = relay_claim(i->c->agent->sync, i->relay, code, deadline(i->c));
+	if (err == ERR_NOT_FOUND || err == ERR_INVALID)
+		return call_fail(i->c, err, EX_NOPERM, "look into the relay's log, or ask who runs it for a new one",
+			"the relay %s does not take that set-up code: it is wrong, used up or expired", i->relay);
+	if (err == ERR_RATE_LIMITED)
+		return call_fail(i->c, err, EX_TEMPFAIL, "wait a minute and try again",
+			"the relay saw too many codes from here");
+	return err < 0 ? fail_relay(i->c, err, i->relay) : OK;
+}
+
 static int init_new(struct init *i)
 {
 	CLEANUP(person_freep) struct person *person = NULL;
@@ -226,7 +244,8 @@ static int init_new(struct init *i)
 	struct bytes blobs[3];
 	for (int k = 0; k < 3; k++)
 		blobs[k] = buf_bytes(&made.blobs[k]);
-	err = tell_and_adopt(i, person_space(person), blobs, 0, 3, &row, made.ring);
+	if ((err = claim(i)) >= 0)
+		err = tell_and_adopt(i, person_space(person), blobs, 0, 3, &row, made.ring);
 	if (err >= 0)
 		err = put_words(i->c, words);
 	return finish(i, err, "the profile cannot be made");

@@ -3,8 +3,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include "server/admission.h"
 #include "server/backup.h"
 #include "server/scrub.h"
 
@@ -90,12 +92,39 @@ static int run_check(const struct config *c)
 	return s.damaged ? EX_DATAERR : EX_OK;
 }
 
+static int run_invite(const struct config *c, const char *text)
+{
+	char code[ADMISSION_CODE], *end;
+	unsigned long hours = strtoul(text, &end, 10);
+	struct depot *store;
+	int err;
+
+	if (*end || !hours || hours > ADMISSION_HOURS_MAX) {
+		fprintf(stderr, "coffer-relay: %s is no number of hours; give one from 1 to %d\n", text, ADMISSION_HOURS_MAX);
+		return EX_USAGE;
+	}
+	if (strcmp(c->auth.self_issued, "invited") != 0) {
+		fputs("coffer-relay: this relay takes no guests' codes; set auth.self_issued = \"invited\"\n", stderr);
+		return EX_CONFIG;
+	}
+	if ((err = depot_open_beside(env_system(), c->storage.data, &store)) < 0)
+		return explain("the invite", c->storage.data, err);
+	err = admission_invite(env_system(), store, (unsigned)hours, code);
+	depot_close(store);
+	if (err < 0)
+		return explain("the invite", c->storage.data, err);
+	printf("%s\n", code);
+	return EX_OK;
+}
+
 int command_run(const struct config *c, const char *const *words, size_t n)
 {
 	if (n == 2 && strcmp(words[0], "backup") == 0)
 		return run_backup(c, words[1]);
 	if (n == 1 && strcmp(words[0], "check") == 0)
 		return run_check(c);
+	if ((n == 1 || n == 2) && strcmp(words[0], "invite") == 0)
+		return run_invite(c, n == 2 ? words[1] : "72");
 	fputs("coffer-relay: unexpected argument. Try: coffer-relay --help\n", stderr);
 	return EX_USAGE;
 }

@@ -301,8 +301,8 @@ static int check_auth(const struct config *c, struct config_fault *ret_fault)
 	for (size_t i = 0; i < l->n; i++)
 		if (!issuers_spec_is_good(l->items[i]))
 			return fault(ret_fault, "auth.trusted_issuers: %.100s is no http or https URL", l->items[i]);
-	if (c->auth.owners.n > RELAY_MAX_OWNERS || (strcmp(c->auth.self_issued, "owners") == 0 && !c->auth.owners.n))
-		return fault(ret_fault, "auth.owners: name 1 to %d persons", RELAY_MAX_OWNERS);
+	if (c->auth.owners.n > RELAY_MAX_OWNERS)
+		return fault(ret_fault, "auth.owners: name %d persons at most", RELAY_MAX_OWNERS);
 	for (size_t i = 0; i < c->auth.owners.n; i++)
 		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &(struct id32){ 0 }) < 0)
 			return fault(ret_fault, "auth.owners: %.100s is no person's did:key", c->auth.owners.items[i]);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "server/blob_config.h"
+#include "server/admission.h"
 #include "server/housekeeping.h"
 
 /* What the config says of tokens; config_finish has checked it. */
@@ -27,6 +28,8 @@ static int set_auth(struct relay *r)
 		r->strangers = STRANGERS_OFF;
 	else if (strcmp(c->auth.self_issued, "owners") == 0)
 		r->strangers = STRANGERS_OWNERS;
+	else if (strcmp(c->auth.self_issued, "invited") == 0)
+		r->strangers = STRANGERS_INVITED;
 	for (size_t i = 0; i < c->auth.owners.n && i < RELAY_MAX_OWNERS; i++)
 		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &r->owners[r->n_owners]) ==
 			OK)
@@ -45,7 +48,7 @@ static int open_parts(struct relay *r, const char *dir)
 	if ((err = blob_config_read(&where, c)) < 0 || (err = depot_open(r->env, config_depot(c), &r->store)) < 0 ||
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 || (err = presence_new(r->env, &r->presence)) < 0 ||
-		(err = set_auth(r)) < 0)
+		(err = set_auth(r)) < 0 || (err = admission_start(r)) < 0)
 		return err;
 	return housekeeping_start(r);
 }

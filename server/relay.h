@@ -28,7 +28,8 @@
 /* What becomes of tokens that no trusted issuer signed. */
 enum relay_strangers {
 	STRANGERS_OPEN,   /* devices speak for themselves */
-	STRANGERS_OWNERS, /* but only those of the owners make spaces */
+	STRANGERS_OWNERS,  /* but only those of the owners make spaces */
+	STRANGERS_INVITED, /* and of guests (admission.h) */
 	STRANGERS_OFF     /* only issuers' tokens are taken */
 };
 

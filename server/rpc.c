@@ -6,6 +6,7 @@
 static const struct method *const methods[] = {
 	&method_append,
 	&method_log,
+	&method_claim,
 	&method_push,
 	&method_heal,
 	&method_pull,

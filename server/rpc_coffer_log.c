@@ -12,6 +12,7 @@
 #include "crypto/cert.h"
 #include "crypto/hash.h"
 #include "server/cut.h"
+#include "server/admission.h"
 #include "server/relay.h"
 #include "server/rpc.h"
 #include "server/sync_notice.h"
@@ -287,18 +288,18 @@ static int write_append(
 	return answer_appended(j, log_count(log) - 1, step.cursor);
 }
 
-/* Whether one of the first entries is signed by an owner or an owner's device: entries hold for their log alone, so nobody
- * else can have brought such a one. */
-static bool made_by_owner(const struct relay *relay, const struct log *log, const struct append *a)
+/* 1: one of the first entries is signed by somebody who may make spaces, or by a device of theirs: entries hold for their log
+ * alone, so nobody else can have brought such a one. */
+static int may_make(struct relay *relay, const struct log *log, const struct append *a)
 {
-	for (size_t i = 0; i < a->n; i++) {
+	int may = relay->strangers == STRANGERS_OPEN;
+
+	for (size_t i = 0; i < a->n && !may; i++) {
 		const struct log_device *device = log_find_device(log, &a->entries[i].signer);
 
-		for (size_t k = 0; k < relay->n_owners; k++)
-			if (id32_equal(&relay->owners[k], device ? &device->person : &a->entries[i].signer))
-				return true;
+		may = admission_has(relay, relay->store, device ? &device->person : &a->entries[i].signer);
 	}
-	return false;
+	return may;
 }
 
 /* 1: answered with a conflict, since who is to lose rights pushed after the cut; they are held back until it is made anew. */
@@ -344,9 +345,10 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 	err = apply_entries(relay, j, a, log, first, &next);
 	if (err)
 		return err < 0 ? err : OK;
-	if (!log && relay->strangers == STRANGERS_OWNERS && !made_by_owner(relay, next, a)) {
+	if (!log && (err = may_make(relay, next, a)) <= 0) {
 		log_free(next);
-		return job_error(j, "forbidden", "only the owners of this relay make spaces on it");
+		return err < 0 ? err
+			       : job_error(j, "forbidden", "only whom its owners let in makes spaces on this relay");
 	}
 	err = log ? hold_overtaken(relay, j, sp, a, first, next) : OK;
 	if (err) {

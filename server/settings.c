@@ -11,7 +11,7 @@
 
 static const char usage[] =
 	"Usage: coffer-relay [--config FILE] [--listen ADDRESS:PORT] [--data DIR] [--origin URL]...\n"
-	"       coffer-relay [--config FILE] [--data DIR] backup DIR | check\n"
+	"       coffer-relay [--config FILE] [--data DIR] backup DIR | check | invite [HOURS]\n"
 	"Keeps sealed records and chunks of Coffer spaces and passes them on.\n"
 	"\n"
 	"  --config FILE          settings (TOML); --print-config shows all of them\n"
@@ -24,6 +24,7 @@ static const char usage[] =
 	"\n"
 	"  backup DIR  copies what a relay keeps to a new directory, also while it runs\n"
 	"  check       reads all of it and names what the disk has damaged\n"
+	"  invite      prints a code with which somebody may make spaces here, once and within 72 hours, or HOURS\n"
 	"\n"
 	"SIGHUP reads the file and the TLS certificate again; SIGTERM lets clients finish and ends.\n"
 	"\n"

@@ -758,7 +758,7 @@ static void only_owners_make_spaces(void **state)
 	party_init(&other, "phone");
 	x->r.relay.strangers = STRANGERS_OWNERS;
 	x->r.relay.owners[x->r.relay.n_owners++] = *identity_person(owner.id);
-	refused(try_space(x, &other), "forbidden", "only the owners of this relay make spaces on it");
+	refused(try_space(x, &other), "forbidden", "only whom its owners let in makes spaces on this relay");
 	a = try_space(x, &owner);
 	assert_true(answer_ok(&a));
 	answer_release(&a);

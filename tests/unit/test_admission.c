@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may make spaces: the set-up code that the first owner brings, and codes for guests. */
+#include "server/admission.h"
+#include "base/cleanup.h"
+#include "crypto/hash.h"
+#include "tests/lib/relay_bench.h"
+
+static int setup(void **state)
+{
+	struct relay_bench *r = calloc(1, sizeof *r);
+
+	assert_non_null(r);
+	relay_bench_open(r);
+	*state = r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	relay_bench_close(*state);
+	free(*state);
+	return 0;
+}
+
+static struct answer claim(struct relay_bench *r, const struct party *p, const char *code)
+{
+	struct caller *c = bench_caller(p);
+	struct buf params = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct answer a;
+
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "code");
+	cbor_put_text(&e, code);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	a = bench_call(r, c, "coffer.claim", &params);
+	caller_unref(c);
+	return a;
+}
+
+static void claimed(struct relay_bench *r, const struct party *p, const char *code)
+{
+	struct answer a = claim(r, p, code);
+
+	assert_true(answer_ok(&a));
+	answer_release(&a);
+}
+
+static void refused(struct relay_bench *r, const struct party *p, const char *code)
+{
+	struct answer a = claim(r, p, code);
+
+	assert_true(answer_refused(&a, "not_found"));
+	answer_release(&a);
+	fake_env_advance(r->env, 3600ll * 1000000000); /* so that the next is not refused for this one */
+}
+
+static bool makes_space(struct relay_bench *r, const struct party *p)
+{
+	struct caller *c = bench_caller(p);
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct new_space s;
+	struct answer a;
+	bool ok;
+
+	party_space(p, &s);
+	params_append(&params, log_space(s.log), s.blobs, 3);
+	a = bench_call(r, c, "coffer.append", &params);
+	ok = answer_ok(&a);
+	assert_true(ok || answer_refused(&a, "forbidden"));
+	answer_release(&a);
+	new_space_release(&s);
+	caller_unref(c);
+	return ok;
+}
+
+/* What admission_start says, which only the log shows. */
+static void setup_code(struct relay_bench *r, char out[ADMISSION_CODE])
+{
+	CLEANUP(buf_release) struct buf key = BUF_INIT(64);
+	struct id32 m;
+
+	assert_int_equal(depot_fact_get(r->relay.store, "admission/key", &key), 0);
+	hash_hmac(buf_bytes(&key), bytes_str("coffer/set-up"), bytes_of(NULL, 0), &m);
+	for (size_t i = 0, at = 0; i < 10; i++)
+		at += (size_t)snprintf(out + at, ADMISSION_CODE - at, "%s%02X", i && i % 2 == 0 ? " " : "", m.b[i]);
+}
+
+static void the_first_to_bring_the_code_owns_the_relay(void **state)
+{
+	struct relay_bench *r = *state;
+	struct party alice, mallory;
+	char code[ADMISSION_CODE];
+
+	party_init(&alice, "laptop");
+	party_init(&mallory, "phone");
+	claimed(r, &mallory, "anything"); /* it is open: there is nothing to claim */
+	r->relay.strangers = STRANGERS_OWNERS;
+	assert_int_equal(admission_start(&r->relay), 0);
+	setup_code(r, code);
+	assert_false(makes_space(r, &alice));
+	refused(r, &mallory, "0000-0000-0000-0000-0000");
+	refused(r, &mallory, "");
+	refused(r, &mallory, "not hex");
+	claimed(r, &alice, code);
+	claimed(r, &alice, "again, as after a lost answer");
+	assert_true(makes_space(r, &alice));
+	refused(r, &mallory, code);
+	assert_false(makes_space(r, &mallory));
+	relay_bench_restart(r);
+	r->relay.strangers = STRANGERS_OWNERS;
+	assert_int_equal(admission_start(&r->relay), 0);
+	assert_true(makes_space(r, &alice));
+	refused(r, &mallory, code);
+	party_release(&alice);
+	party_release(&mallory);
+}
+
+static void named_owners_leave_nothing_to_claim(void **state)
+{
+	struct relay_bench *r = *state;
+	struct party alice;
+	char code[ADMISSION_CODE];
+
+	party_init(&alice, "laptop");
+	r->relay.strangers = STRANGERS_INVITED;
+	r->relay.owners[r->relay.n_owners++] = (struct id32){ { 1 } };
+	assert_int_equal(admission_start(&r->relay), 0);
+	setup_code(r, code);
+	refused(r, &alice, code);
+	party_release(&alice);
+}
+
+static void a_guests_code_lets_one_in_and_only_in_time(void **state)
+{
+	struct relay_bench *r = *state;
+	struct party bob, carol;
+	char code[ADMISSION_CODE], late[ADMISSION_CODE];
+
+	party_init(&bob, "laptop");
+	party_init(&carol, "phone");
+	r->relay.strangers = STRANGERS_INVITED;
+	assert_int_equal(admission_start(&r->relay), 0);
+	assert_int_equal(admission_invite(r->relay.env, r->relay.store, 100, code), 0);
+	r->relay.strangers = STRANGERS_OWNERS;
+	refused(r, &bob, code);
+	r->relay.strangers = STRANGERS_INVITED;
+	for (size_t i = 0; code[i]; i++) { /* each digit counts */
+		char other[ADMISSION_CODE];
+
+		if (code[i] == '-')
+			continue;
+		snprintf(other, sizeof other, "%s", code);
+		other[i] = other[i] == '0' ? '1' : '0';
+		assert_int_equal(admission_claim(&r->relay, r->relay.store, identity_person(bob.id), bytes_str(other)),
+			ERR_NOT_FOUND);
+	}
+	claimed(r, &bob, code);
+	assert_true(makes_space(r, &bob));
+	refused(r, &carol, code);
+	assert_false(makes_space(r, &carol));
+	assert_int_equal(admission_invite(r->relay.env, r->relay.store, 2, late), 0);
+	fake_env_advance(r->env, 3 * 3600ll * 1000000000);
+	refused(r, &carol, late);
+	party_release(&bob);
+	party_release(&carol);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(the_first_to_bring_the_code_owns_the_relay),
+		T(named_owners_leave_nothing_to_claim),
+		T(a_guests_code_lets_one_in_and_only_in_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
