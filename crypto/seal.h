@@ -14,8 +14,9 @@
  * Chunks: K is the chunk's own random key; nonce = first 24 bytes of BLAKE2b-256(key = kdf_subkey(K, "cof-nonc", chunk id),
  * len(aad) u64 big-endian ‖ aad ‖ x), where x is inner if the body is a zstd frame, and chunk_hash ‖ flag ‖ len(body) if it is the
  * plaintext, which these name as well. Sealing a chunk again, after a crash, gives the same bytes under the same zstd; if
- * another zstd gives another body, the nonce is another too, so that no two messages ever share key and nonce. The hash is
- * made in the same call from the very bytes that are sealed, so that not even a store that gives back other bytes makes it so.
+ * another zstd gives another body, the nonce is another too, so that no two messages ever share key and nonce. The hash is made
+ * in the same call from the very bytes that are sealed, or was made of bytes with the same fingerprint, so that not even a store
+ * that gives back other bytes makes it so.
  * Small: random nonce.
  * What label and aad are for each object is in docs/FORMAT.md "Sealing".
  *
@@ -61,7 +62,12 @@ void chunk_hash(const uint8_t hash_key[KEY_SIZE], struct bytes plain, struct id3
 int seal_chunk(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], struct bytes plain, struct slice *ret_slice,
 	struct buf *ret_blob) MUST_CHECK;
 
-/* The same for an index chunk. */
+/* The same for a slice that is complete, of bytes that its hash was made of, which the caller knows (fingerprint.h): chunk_len is held
+ * against them (ERR_RANGE), the hash is not. */
+int seal_chunk_again(
+	const struct id16 *space, struct bytes plain, const struct slice *s, struct buf *ret_blob) MUST_CHECK;
+
+/* What seal_chunk does, for an index chunk. */
 int seal_index(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], const struct slice *slices, size_t n,
 	struct slice *ret_slice, struct buf *ret_blob) MUST_CHECK;
 

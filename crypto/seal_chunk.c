@@ -69,6 +69,13 @@ int seal_chunk(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], struc
 	return put_chunk(space, ret_slice, bytes_of(NULL, 0), plain, ret_blob);
 }
 
+int seal_chunk_again(const struct id16 *space, struct bytes plain, const struct slice *s, struct buf *ret_blob)
+{
+	if (plain.len == 0 || plain.len > CHUNK_MAX_PLAIN || plain.len != s->chunk_len)
+		return ERR_RANGE;
+	return put_chunk(space, s, bytes_of(NULL, 0), plain, ret_blob);
+}
+
 int seal_index(const struct id16 *space, const uint8_t hash_key[KEY_SIZE], const struct slice *slices, size_t n,
 	struct slice *ret_slice, struct buf *ret_blob)
 {

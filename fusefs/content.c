@@ -202,6 +202,8 @@ static void hash_one(struct work *w)
 	if (h->err < 0)
 		return;
 	chunk_hash(h->m->hash_key, buf_bytes(&plain), &ch->row.hash);
+	if (h->m->fingerprint_key)
+		ch->has_print = fingerprint_make(h->m->fingerprint_key, buf_bytes(&plain), &ch->print) == OK;
 	if (!ch->mixed)
 		return;
 	ch->plain = plain;

@@ -19,6 +19,7 @@
 #ifndef COFFER_FUSEFS_CONTENT_H
 #define COFFER_FUSEFS_CONTENT_H
 
+#include "crypto/fingerprint.h"
 #include "fusefs/image.h"
 #include "fusefs/workers.h"
 
@@ -29,6 +30,7 @@ struct content_maker {
 	struct store *store;
 	const uint8_t *hash_key; /* of the space */
 	struct workers *workers; /* read and hash chunks; NULL: the caller does */
+	const uint8_t *fingerprint_key; /* NULL: none are made */
 };
 
 /* A chunk that sealing made. */
@@ -37,6 +39,8 @@ struct content_chunk {
 	uint64_t off, len;  /* the range of the file; index chunks: 0 */
 	bool mixed;         /* holds bytes of other chunks too: cannot be adopted */
 	bool ahead;         /* content_store_ahead has stored it */
+	bool has_print;
+	struct fingerprint print; /* of the bytes that row.hash was made of */
 	struct buf plain;   /* index chunks, and mixed or lost ones: what txn_chunk_fill gets; secret */
 };
 

@@ -60,6 +60,16 @@ void out_chunk_set(struct sync_space *ss, uint64_t row, enum out_state state)
 		c->state = state;
 }
 
+void out_chunk_print(struct sync_space *ss, uint64_t row, const struct fingerprint *print)
+{
+	struct out_chunk *c = find(ss, row);
+
+	if (!c)
+		return;
+	c->print = *print;
+	c->has_print = true;
+}
+
 void out_chunk_drop_all(struct out_item *item)
 {
 	for (size_t i = 0; i < item->n_chunks; i++) {

@@ -431,6 +431,7 @@ int sync_start(const struct sync_config *config, struct sync **ret_s)
 		return ERR_NOMEM;
 	s->config = *config;
 	s->jobs_tail = &s->jobs;
+	config->env->random(config->env->ctx, s->fingerprint_key, sizeof s->fingerprint_key);
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->started = true;

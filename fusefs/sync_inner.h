@@ -55,6 +55,8 @@ struct out_chunk {
 	uint32_t len;
 	enum out_state state;
 	bool by_put;
+	bool has_print;           /* its hash was made by this process, */
+	struct fingerprint print; /* of bytes with this fingerprint */
 };
 
 struct push;
@@ -170,6 +172,7 @@ struct sync {
 	struct sync_peer *peers;
 	struct sync_space *spaces;
 	struct workers *workers; /* hash, seal and open chunks; NULL: that is done here */
+	uint8_t fingerprint_key[FINGERPRINT_KEY_SIZE];
 	struct fetch *fetches;
 	uint64_t last_fetch_row; /* that somebody waited for, */
 	size_t fetch_ahead;      /* and how many after it were asked for with it */
@@ -240,6 +243,7 @@ int sync_push_blob(struct store_txn *t, const struct out_item *item, struct buf 
 /* out_chunk.c */
 /* Adds the chunk of a row to what an item names, as OUT_WAITING unless it is known. */
 int out_chunk_add(struct out_item *item, uint64_t row, uint32_t len) MUST_CHECK;
+void out_chunk_print(struct sync_space *ss, uint64_t row, const struct fingerprint *print);
 void out_chunk_set(struct sync_space *ss, uint64_t row, enum out_state state); /* nothing, if no item names it any more */
 void out_chunk_drop_all(struct out_item *item);
 

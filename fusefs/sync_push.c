@@ -614,7 +614,7 @@ static int put_chunks(struct push *p, struct buf *out)
 			if (c->by_put || c->state != OUT_WAITING)
 				continue;
 			buf_clear(&blob);
-			err = sync_upload_seal(p->ss, c->row, &id, &blob);
+			err = sync_upload_seal(p->ss, c, &id, &blob);
 			if (err == OK)
 				err = put_entry(&list, &id, buf_bytes(&blob));
 			n++;

@@ -36,6 +36,8 @@ struct sealed {
 	struct out_row {
 		uint64_t row;
 		uint32_t len;
+		bool has_print;
+		struct fingerprint print;
 	} * chunks;
 	size_t n_chunks;
 	uint64_t version;
@@ -233,13 +235,21 @@ static int note_chunks(struct store_txn *t, struct sealed *x)
 	x->chunks = calloc(x->c.n_unconfirmed, sizeof *x->chunks);
 	if (!x->chunks)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < x->c.n_unconfirmed; i++) {
+	for (size_t i = 0, k = 0; i < x->c.n_unconfirmed; i++) {
+		const struct content_chunk *made =
+			k < x->c.n_chunks ? &x->c.chunks[k] : NULL; /* in the order of both */
 		struct chunk_row row;
 		int err = txn_chunk_get(t, x->c.unconfirmed[i], &row);
 
 		if (err < 0)
 			return err;
-		x->chunks[x->n_chunks++] = (struct out_row){ row.row, row.len };
+		x->chunks[x->n_chunks] = (struct out_row){ .row = row.row, .len = row.len };
+		if (made && made->row.row == row.row) {
+			x->chunks[x->n_chunks].has_print = made->has_print;
+			x->chunks[x->n_chunks].print = made->print;
+			k++;
+		}
+		x->n_chunks++;
 		secret_wipe(row.key, sizeof row.key);
 	}
 	return OK;
@@ -371,8 +381,13 @@ static int hand_over(struct cut *cut, const struct outbox_row *rows, size_t firs
 		struct out_item *item = sync_push_add(cut->ss, &rows[i]);
 		int err = item ? OK : ERR_NOMEM;
 
-		for (size_t k = 0; k < x->n_chunks && err == OK; k++)
-			err = out_chunk_add(item, x->chunks[k].row, x->chunks[k].len);
+		for (size_t k = 0; k < x->n_chunks && err == OK; k++) {
+			const struct out_row *c = &x->chunks[k];
+
+			err = out_chunk_add(item, c->row, c->len);
+			if (err == OK && c->has_print)
+				out_chunk_print(cut->ss, c->row, &c->print);
+		}
 		if (err < 0) {
 			cut->ss->items_lost = true; /* they stand in the store */
 			return err;
@@ -436,7 +451,8 @@ static int seal_cut(struct sync_space *ss, const uint64_t *inos, size_t n, uint6
 	cut.maker = (struct content_maker){ .env = config->env,
 		.store = config->store,
 		.hash_key = secret_key(ss->space->hash_key),
-		.workers = ss->sync->workers };
+		.workers = ss->sync->workers,
+		.fingerprint_key = ss->sync->fingerprint_key };
 	cut.x = calloc(n, sizeof *cut.x);
 	int err = cut.x ? snapshot(&cut, inos, n) : ERR_NOMEM;
 	if (err == OK)

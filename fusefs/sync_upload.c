@@ -23,6 +23,10 @@ struct sealing {
 	struct store *store;
 	struct id16 space, chunk;
 	uint8_t hash_key[32];
+	uint64_t row;
+	bool has_print;
+	struct fingerprint print;
+	uint8_t fingerprint_key[FINGERPRINT_KEY_SIZE];
 };
 
 /* A chunk on its way: being sealed by a worker, then with the peer. */
@@ -30,8 +34,8 @@ struct put {
 	struct work work;      /* sealing; first */
 	struct sync_space *ss; /* NULL: given up while it was being sealed */
 	struct sealing sealing;
-	uint64_t row, num; /* num 0: not with the peer */
-	size_t bytes;      /* of the blob; until it is sealed, what it may have at most */
+	uint64_t num; /* 0: not with the peer */
+	size_t bytes; /* of the blob; until it is sealed, what it may have at most */
 	struct buf blob;
 	int err; /* of the sealing; then of what the relay has under this id */
 	struct put *next;
@@ -48,12 +52,32 @@ static int row_of(struct store *store, uint64_t row, struct chunk_row *ret_c)
 	return err;
 }
 
-static struct sealing sealing_of(const struct sync_space *ss)
+static struct sealing sealing_of(const struct sync_space *ss, const struct out_chunk *c)
 {
-	struct sealing x = { .store = ss->sync->config.store, .space = ss->space->row.id };
+	struct sealing x = { .store = ss->sync->config.store,
+		.space = ss->space->row.id,
+		.row = c->row,
+		.has_print = c->has_print,
+		.print = c->print };
 
 	memcpy(x.hash_key, secret_key(ss->space->hash_key), sizeof x.hash_key);
+	memcpy(x.fingerprint_key, ss->sync->fingerprint_key, sizeof x.fingerprint_key);
 	return x;
+}
+
+static void sealing_wipe(struct sealing *x)
+{
+	secret_wipe(x->hash_key, sizeof x->hash_key);
+	secret_wipe(x->fingerprint_key, sizeof x->fingerprint_key);
+}
+
+/* Whether they are the bytes that the cut made the row's hash of. */
+static bool is_same(const struct sealing *x, struct bytes plain)
+{
+	struct fingerprint f;
+
+	return x->has_print && fingerprint_make(x->fingerprint_key, plain, &f) == OK &&
+	       fingerprint_equal(&f, &x->print);
 }
 
 static int seal_plain(const struct sealing *x, const struct chunk_row *c, struct bytes plain, struct buf *blob)
@@ -63,10 +87,15 @@ static int seal_plain(const struct sealing *x, const struct chunk_row *c, struct
 	int err = OK;
 
 	memcpy(entry.key, c->key, sizeof entry.key);
-	if (!c->index)
+	if (!c->index && is_same(x, plain)) {
+		entry.chunk_len = c->len;
+		entry.hash = c->hash;
+		err = seal_chunk_again(&x->space, plain, &entry, blob);
+	} else if (!c->index) {
 		err = seal_chunk(&x->space, x->hash_key, plain, &entry, blob);
-	else if ((err = index_decode(plain, &slices, &n)) == OK)
+	} else if ((err = index_decode(plain, &slices, &n)) == OK) {
 		err = seal_index(&x->space, x->hash_key, slices, n, &entry, blob);
+	}
 	/* What no reader would take is not sent. */
 	if (err == OK && !id32_equal(&entry.hash, &c->hash))
 		err = ERR_CORRUPT;
@@ -77,28 +106,28 @@ static int seal_plain(const struct sealing *x, const struct chunk_row *c, struct
 	return err;
 }
 
-static int seal_row(const struct sealing *x, uint64_t row, struct id16 *ret_id, struct buf *ret_blob)
+static int seal_row(const struct sealing *x, struct id16 *ret_id, struct buf *ret_blob)
 {
 	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
 	struct chunk_row c;
-	int err = row_of(x->store, row, &c);
+	int err = row_of(x->store, x->row, &c);
 
 	if (err < 0)
 		return err;
 	*ret_id = c.id;
-	err = store_read_chunk(x->store, row, &plain);
+	err = store_read_chunk(x->store, x->row, &plain);
 	if (err == OK)
 		err = seal_plain(x, &c, buf_bytes(&plain), ret_blob);
 	secret_wipe(c.key, sizeof c.key);
 	return err;
 }
 
-int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, struct buf *ret_blob)
+int sync_upload_seal(struct sync_space *ss, const struct out_chunk *c, struct id16 *ret_id, struct buf *ret_blob)
 {
-	struct sealing x = sealing_of(ss);
-	int err = seal_row(&x, row, ret_id, ret_blob);
+	struct sealing x = sealing_of(ss, c);
+	int err = seal_row(&x, ret_id, ret_blob);
 
-	secret_wipe(x.hash_key, sizeof x.hash_key);
+	sealing_wipe(&x);
 	return err;
 }
 
@@ -117,7 +146,7 @@ static void unlist(struct put *p)
 
 static void free_put(struct put *p)
 {
-	secret_wipe(p->sealing.hash_key, sizeof p->sealing.hash_key);
+	sealing_wipe(&p->sealing);
 	buf_release(&p->blob);
 	free(p);
 }
@@ -142,7 +171,7 @@ static int open_theirs(const struct put *p, struct bytes blob)
 	struct slice s = { .chunk = p->sealing.chunk }, *slices = NULL;
 	struct chunk_row c;
 	size_t n = 0;
-	int err = row_of(p->sealing.store, p->row, &c);
+	int err = row_of(p->sealing.store, p->sealing.row, &c);
 
 	if (err < 0)
 		return err;
@@ -167,8 +196,8 @@ static void finish_put(struct put *p, int err, struct bytes code)
 
 	unlist(p);
 	if (err == OK)
-		sync_space_stored(ss, err = confirm(ss, p->row));
-	out_chunk_set(ss, p->row, err == OK ? OUT_THERE : OUT_WAITING);
+		sync_space_stored(ss, err = confirm(ss, p->sealing.row));
+	out_chunk_set(ss, p->sealing.row, err == OK ? OUT_THERE : OUT_WAITING);
 	if (err == OK && ss->alarm == ERR_RELAY_FULL)
 		ss->alarm = OK;
 	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED) {
@@ -211,7 +240,7 @@ static void run_seal(struct work *w)
 {
 	struct put *p = (struct put *)w;
 
-	p->err = seal_row(&p->sealing, p->row, &p->sealing.chunk, &p->blob);
+	p->err = seal_row(&p->sealing, &p->sealing.chunk, &p->blob);
 }
 
 static void send_sealed(struct put *p)
@@ -228,7 +257,7 @@ static void send_sealed(struct put *p)
 		buf_release(&p->blob); /* the peer has a copy */
 		return;
 	}
-	uint64_t row = p->row;
+	uint64_t row = p->sealing.row;
 	unlist(p);
 	free_put(p);
 	out_chunk_set(ss, row, OUT_WAITING);
@@ -256,8 +285,7 @@ static int start_put(struct sync_space *ss, const struct out_chunk *c)
 		return ERR_NOMEM;
 	*p = (struct put){ .work = { .run = run_seal, .done = sealed },
 		.ss = ss,
-		.sealing = sealing_of(ss),
-		.row = c->row,
+		.sealing = sealing_of(ss, c),
 		.bytes = CHUNK_MAX_BLOB,
 		.blob = BUF_INIT(CHUNK_MAX_BLOB) };
 	p->next = ss->put_list;
@@ -309,7 +337,7 @@ void sync_upload_reset(struct sync_space *ss)
 		struct put *p = ss->put_list;
 
 		unlist(p);
-		out_chunk_set(ss, p->row, OUT_WAITING);
+		out_chunk_set(ss, p->sealing.row, OUT_WAITING);
 		if (p->num == 0)
 			continue; /* `sealed` frees it */
 		peer_cancel(ss->peer->peer, p->num);

@@ -14,6 +14,7 @@ void sync_upload_reset(struct sync_space *ss);
 /* The relay lacks a chunk that was thought to be there: it is sent again. */
 void sync_upload_missing(struct out_item **items, size_t n, const struct id16 *chunk);
 /* Appends the sealed blob of a chunk, from the store. */
-int sync_upload_seal(struct sync_space *ss, uint64_t row, struct id16 *ret_id, struct buf *ret_blob) MUST_CHECK;
+int sync_upload_seal(
+	struct sync_space *ss, const struct out_chunk *c, struct id16 *ret_id, struct buf *ret_blob) MUST_CHECK;
 
 #endif

@@ -131,6 +131,30 @@ static void sealing_again_gives_the_same_bytes(void **state)
 	buf_release(&b.blob);
 }
 
+/* Bytes that do and do not shrink, and of the length that the slice says. */
+static void sealing_by_a_known_hash_gives_the_same_bytes(void **state)
+{
+	static uint8_t plain[CHUNK_MAX_PLAIN];
+	static const size_t sizes[] = { 1, 1000, 65537, CHUNK_MAX_PLAIN };
+	uint64_t seed = 11;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT(sizes); i++) {
+		struct bytes b = bytes_of(plain, sizes[i / 2]);
+		struct buf again = BUF_INIT(CHUNK_MAX_BLOB);
+		struct fixture f;
+
+		for (size_t k = 0; k < b.len; k++)
+			plain[k] = i % 2 ? (uint8_t)unit_random(&seed) : 'x';
+		fixture_init(&f, b);
+		assert_int_equal(seal_chunk_again(&f.space, b, &f.slice, &again), 0);
+		assert_true(bytes_equal(buf_bytes(&again), buf_bytes(&f.blob)));
+		assert_int_equal(seal_chunk_again(&f.space, bytes_of(plain, b.len - 1), &f.slice, &again), ERR_RANGE);
+		buf_release(&again);
+		buf_release(&f.blob);
+	}
+}
+
 static void too_large_or_empty(void **state)
 {
 	struct buf b = BUF_INIT(CHUNK_MAX_BLOB);
@@ -261,6 +285,7 @@ int main(void)
 		cmocka_unit_test(refuses_every_other_context),
 		cmocka_unit_test(every_size_comes_back),
 		cmocka_unit_test(sealing_again_gives_the_same_bytes),
+		cmocka_unit_test(sealing_by_a_known_hash_gives_the_same_bytes),
 		cmocka_unit_test(too_large_or_empty),
 		cmocka_unit_test(index_names_its_chunks),
 		cmocka_unit_test(index_with_a_false_clear_list),
