@@ -28,7 +28,7 @@ struct verb {
 
 extern const struct verb verb_init, verb_lock, verb_unlock, verb_stop, verb_mount, verb_umount, verb_space, verb_pair, verb_device,
 	verb_invite, verb_join, verb_members, verb_status, verb_wait, verb_pin, verb_evict, verb_verify,
-	verb_rotate, verb_role, verb_remove;
+	verb_rotate, verb_role, verb_remove, verb_versions, verb_restore, verb_undelete;
 
 /* getopt_long for a verb: the next option's value, -1 at their end, '?' for one that is unknown or lacks its argument: that has been
  * said then, and the verb returns EX_USAGE. `mount` alone has a short option: -o. */

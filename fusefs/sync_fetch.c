@@ -77,6 +77,21 @@ static int load_row(struct sync *s, uint64_t row, struct chunk_row *ret_c)
 	return err;
 }
 
+/* An index chunk's plaintext is that of its slices, as they are kept. */
+static int open_index_of(const struct fetch *f, const struct slice *s, struct buf *plain)
+{
+	struct slice *slices = NULL;
+	size_t n = 0;
+	int err = open_index(&f->space, s, f->hash_key, buf_bytes(&f->blob), &slices, &n);
+
+	if (err < 0)
+		return err;
+	err = index_put(plain, slices, n);
+	secret_wipe(slices, n * sizeof *slices);
+	free(slices);
+	return err;
+}
+
 static int open_and_fill(struct fetch *f)
 {
 	CLEANUP(buf_release) struct buf plain = BUF_INIT_SECRET(CHUNK_MAX_PLAIN);
@@ -84,7 +99,8 @@ static int open_and_fill(struct fetch *f)
 	struct store_txn *t = NULL;
 
 	memcpy(s.key, f->row.key, sizeof s.key);
-	int err = open_chunk(&f->space, &s, f->hash_key, buf_bytes(&f->blob), &plain);
+	int err = f->row.index ? open_index_of(f, &s, &plain)
+			       : open_chunk(&f->space, &s, f->hash_key, buf_bytes(&f->blob), &plain);
 	secret_wipe(s.key, sizeof s.key);
 	if (err == OK)
 		err = store_begin(f->s->config.store, &t);

@@ -36,6 +36,9 @@ static const struct verb verbs[] = {
 	{ "pin", true, verb_pin },
 	{ "evict", true, verb_evict },
 	{ "verify", true, verb_verify },
+	{ "versions", true, verb_versions },
+	{ "restore", true, verb_restore },
+	{ "undelete", true, verb_undelete },
 };
 
 static int exit_of(int err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verb: what the agent does for one request of the control socket. Each verb is a function over the agent and a call; verbs of one
- * subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_rights.c, verb_mount.c, verb_status.c, verb_content.c, verb_verify.c).
+ * subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_rights.c, verb_mount.c, verb_status.c, verb_content.c, verb_verify.c, verb_history.c, verb_undelete.c).
  *
  * A verb reads call->args (wire/map.h), adds pairs to call->result, and returns 0; or returns call_fail(...).
  */
@@ -66,5 +66,8 @@ int verb_wait(struct call *c);
 int verb_pin(struct call *c);
 int verb_evict(struct call *c);
 int verb_verify(struct call *c);
+int verb_versions(struct call *c);
+int verb_restore(struct call *c);
+int verb_undelete(struct call *c);
 
 #endif
