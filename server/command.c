@@ -107,12 +107,12 @@ static int run_invite(const struct config *c, const char *text)
 		fputs("coffer-relay: this relay takes no guests' codes; set auth.self_issued = \"invited\"\n", stderr);
 		return EX_CONFIG;
 	}
-	if ((err = depot_open_beside(env_system(), c->storage.data, &store)) < 0)
-		return explain("the invite", c->storage.data, err);
+	if ((err = depot_open_beside(env_system(), config_depot(c), &store)) < 0)
+		return explain("the invite", c, err);
 	err = admission_invite(env_system(), store, (unsigned)hours, code);
 	depot_close(store);
 	if (err < 0)
-		return explain("the invite", c->storage.data, err);
+		return explain("the invite", c, err);
 	printf("%s\n", code);
 	return EX_OK;
 }
