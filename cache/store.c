@@ -171,6 +171,8 @@ static int open_parts(struct store *s)
 		err = store_replay(s);
 	if (err == 0)
 		err = evict_load_limit(s);
+	if (err == 0)
+		err = aside_load(s);
 	if (err == 0 && fresh)
 		err = finish_fresh(s);
 	return err < 0 ? err : tend_start(s);
@@ -185,6 +187,7 @@ static void store_free(struct store *s)
 	journal_close(s->journal);
 	segments_close(s->segments);
 	holds_release(&s->holds);
+	aside_release(&s->aside);
 	free(s->uses);
 	buf_release(&s->call.body);
 	buf_release(&s->call.data);
@@ -365,6 +368,7 @@ static void reset(struct store_txn *t)
 	t->data_view = bytes_of(NULL, 0);
 	t->live = t->failed = t->frees = t->local = t->refused = t->keeps_house = t->tight = false;
 	t->changed = 0;
+	t->aside = (struct aside_file){ .ino = 0 };
 }
 
 int txn_call_inside(struct store *s, struct store_txn **ret_t)
@@ -453,6 +457,7 @@ static int write_entry(struct store_txn *t)
 	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), room, &data);
 	if (err < 0)
 		return err;
+	aside_done(t);
 	s->worked |= !t->keeps_house;
 	s->uncommitted++;
 	if (t->local) {

@@ -74,7 +74,7 @@ struct node {
 	struct id32 owner;  /* person */
 	struct id32 author; /* device of the current version; zero if never synced */
 	uint64_t rdev, size;
-	uint64_t allocated; /* bytes that are not holes; not kept: set by the file-system calls that return a node */
+	uint64_t allocated; /* bytes that are not holes, or are set aside; not kept: set by the file-system calls that return a node */
 	int64_t atime, mtime, ctime, btime; /* ns since 1970 */
 	uint32_t nlink;                     /* shown links; directories: 2 + subdirectories */
 	uint64_t version;                   /* of the base record below; 0: never sealed */
@@ -181,7 +181,8 @@ int store_read(struct store *s, uint64_t ino, uint64_t off, void *p, size_t len,
 int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len) MUST_CHECK;
 /* Writes at the end, wherever that is by then: *ret_off. */
 int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off) MUST_CHECK;
-/* mode: of fallocate(2); reserves nothing but checks space; PUNCH_HOLE, ZERO_RANGE, COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE. */
+/* mode: of fallocate(2); sets room aside for what is not there yet (cache/aside.h); PUNCH_HOLE, ZERO_RANGE, COLLAPSE_RANGE,
+ * INSERT_RANGE, KEEP_SIZE. */
 int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len) MUST_CHECK;
 int store_copy_range(struct store *s, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t len,
 	uint64_t *ret_len) MUST_CHECK; /* shares extents */

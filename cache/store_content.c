@@ -257,6 +257,8 @@ static int stage_write(struct store_txn *t, const struct node *before, uint64_t 
 		return ERR_RANGE;
 	if (len == 0)
 		return 0;
+	if (t->tight)
+		t->tight = !aside_use(t->s, n.ino, len);
 	n.size = off + len > n.size ? off + len : n.size;
 	content_changed(t, &n, off > before->size);
 	t->data_view = bytes_of(p, len);
@@ -299,11 +301,20 @@ static int room_for(struct store *s, uint64_t len)
 	return len > (uint64_t)below.f_bavail * below.f_frsize ? ERR_NO_SPACE : 0;
 }
 
+/* Where room cannot be set aside there must at least be some. */
+static int set_aside(struct store_txn *t, const struct node *n, uint64_t off, uint64_t len, bool cleared)
+{
+	int err = aside_more(t, n, off, len, cleared);
+	return err == ERR_RANGE || err == ERR_UNSUPPORTED ? room_for(t->s, len) : err;
+}
+
 static int collapse(struct store_txn *t, struct node *n, uint64_t off, uint64_t len)
 {
 	if (off + len >= n->size)
 		return ERR_INVALID;
 	int err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = off, .len = len });
+	if (err == 0)
+		err = aside_hole(t, n->ino, len);
 	n->size -= len;
 	return err < 0 ? err
 		       : txn_stage(t, &(struct op){ .type = OP_EXTENT_SHIFT,
@@ -366,12 +377,18 @@ static int allocate(struct store_txn *t, struct node *n, int mode, uint64_t off,
 	case FALLOC_FL_PUNCH_HOLE:
 		if (!(mode & FALLOC_FL_KEEP_SIZE))
 			return ERR_UNSUPPORTED;
-		/* fall through */
-	case FALLOC_FL_ZERO_RANGE:
 		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = off, .len = len });
+		if (err == 0)
+			err = aside_hole(t, n->ino, len);
+		break;
+	case FALLOC_FL_ZERO_RANGE:
+		err = set_aside(t, n, off, len, true);
+		if (err == 0)
+			err = txn_stage(
+				t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = off, .len = len });
 		break;
 	case 0:
-		err = room_for(t->s, len);
+		err = set_aside(t, n, off, len, false);
 		break;
 	default:
 		return ERR_UNSUPPORTED;
@@ -400,7 +417,7 @@ int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint6
 	n = before;
 	if (err == 0)
 		err = allocate(t, &n, mode, off, len);
-	if (err == 0 && (t->body.len > 0 || n.size != before.size)) {
+	if (err == 0 && ((mode & ~FALLOC_FL_KEEP_SIZE) != 0 || n.size != before.size)) {
 		content_changed(t, &n, true);
 		err = txn_put_node(t, &n, &before);
 	}

@@ -18,7 +18,12 @@ static int get_dir(struct store *s, uint64_t ino, struct node *ret)
 static int show(struct store *s, struct node *n)
 {
 	n->allocated = n->size;
-	return n->flags & NODE_HOLES ? index_extent_sum(s->index, n->ino, &n->allocated) : 0;
+	if (!(n->flags & NODE_HOLES))
+		return 0;
+	uint64_t target = aside_target(s, n->ino);
+	int err = index_extent_sum(s->index, n->ino, &n->allocated);
+	n->allocated = target > n->allocated ? target : n->allocated;
+	return err;
 }
 
 static int get_shown(struct store *s, uint64_t ino, struct node *ret)
@@ -70,6 +75,8 @@ static int set_size(struct store_txn *t, struct node *n, uint64_t size)
 	if (size < n->size) {
 		int err = txn_stage(
 			t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = n->ino, .off = size, .len = INT64_MAX });
+		if (err == 0)
+			err = aside_cut(t, n->ino, size);
 		if (err < 0)
 			return err;
 	}

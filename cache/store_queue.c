@@ -247,7 +247,8 @@ static int unchanged(
 		if (e->off + e->len <= off || e->off >= end)
 			continue;
 		uint64_t from = e->off > off ? e->off : off, to = e->off + e->len < end ? e->off + e->len : end;
-		for (uint64_t at = from; at < to;) { /* one piece then may be several by now, side by side in the same place */
+		for (uint64_t at = from;
+			at < to;) { /* one piece then may be several by now, side by side in the same place */
 			struct piece p;
 			int err = index_extent_next(t->s->index, ino, at, &p);
 			if (err < 0 || p.off != at)

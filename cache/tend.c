@@ -300,6 +300,7 @@ static int take_turn(struct store *s)
 {
 	begin_turn(s);
 	look_at_work(s);
+	(void)!aside_tend(s); /* first, so that what it writes is settled, too; an error of it keeps nothing else up */
 	int err = settle(s);
 	if (err == 0)
 		err = give_back(s);

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "cache/aside.h"
 #include "cache/hold.h"
 #include "cache/journal.h"
 #include "cache/op.h"
@@ -35,6 +36,7 @@ struct store_txn {
 	bool keeps_house;       /* of the housekeeping alone: nobody works */
 	bool failed;            /* of a live one: an op could not be applied; it can only be aborted */
 	uint32_t changed;       /* space with a new local change, for the callback */
+	struct aside_file aside; /* a target that it sets; ino 0: none */
 };
 
 /* Stamps of readers: what they saw at sequence number `seq` is kept. */
@@ -95,6 +97,7 @@ struct store {
 	struct place late_data;
 	struct store_txn call;
 	struct holds holds;
+	struct aside aside;
 	struct store_keep keeps; /* list head */
 	uint64_t n_keeps;        /* ever */
 	uint8_t random[RANDOM_POOL];
