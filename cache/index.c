@@ -67,7 +67,11 @@ static int load_state(struct index *ix)
 		query_done(ix, Q_STATE_GET);
 	}
 	ix->at_commit = ix->state;
-	return 0;
+	err = query_row(ix, Q_XATTR_ANY, "");
+	ix->xattrs = err == 0;
+	if (err == 0)
+		query_done(ix, Q_XATTR_ANY);
+	return err == ERR_NOT_FOUND ? 0 : err;
 }
 
 static int user_version(struct index *ix, int *ret)

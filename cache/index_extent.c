@@ -8,6 +8,7 @@
 #include "cache/query.h"
 
 enum { END = INT64_MAX };
+enum { FEW = 8 }; /* pieces read at once, to be dropped */
 
 static struct extent_sum *sum_slot(struct index *ix, uint64_t owner)
 {
@@ -97,16 +98,19 @@ static int dropped(struct index *ix, const struct piece *p)
 	return p->at.segment == 0 ? index_loose_put(ix, p->at.pos) : 0;
 }
 
-/* Cuts the piece that begins before off and reaches into [off, end). */
-static int clear_before(struct index *ix, uint64_t owner, uint64_t off, uint64_t end)
+/* Cuts the piece that begins before off and reaches into [off, end). *ret_p is what stays of it; len 0: there is none. */
+static int clear_before(struct index *ix, uint64_t owner, uint64_t off, uint64_t end, struct piece *ret_p)
 {
 	struct piece p;
-	int err = piece_before(ix, owner, off - 1, &p);
+	*ret_p = (struct piece){ .len = 0 };
+	int err = off > 0 ? piece_before(ix, owner, off - 1, &p) : ERR_NOT_FOUND;
 	if (err < 0)
 		return err == ERR_NOT_FOUND ? 0 : err;
 	uint64_t reach = piece_end(&p);
+	*ret_p = p;
 	if (reach <= off)
 		return 0;
+	ret_p->len = off - p.off;
 	err = piece_set_len(ix, owner, &p, off - p.off);
 	if (err < 0 || reach <= end)
 		return err < 0 ? err : dropped(ix, &p);
@@ -114,23 +118,53 @@ static int clear_before(struct index *ix, uint64_t owner, uint64_t off, uint64_t
 	return piece_add(ix, owner, &p);
 }
 
-int index_extent_clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len)
+/* Drops the piece, but for what of it lies at or after end. */
+static int drop_piece(struct index *ix, uint64_t owner, struct piece p, uint64_t end)
+{
+	live(ix, &p.at, -(int64_t)p.len);
+	count(ix, owner, -(int64_t)p.len);
+	int err = query_run(ix, Q_EXTENT_DEL, "ii", owner, p.off);
+	if (err == 0)
+		err = dropped(ix, &p);
+	if (err < 0 || piece_end(&p) <= end)
+		return err;
+	cut_front(&p, end);
+	return piece_add(ix, owner, &p);
+}
+
+/* At most FEW of the pieces that begin in [off, end). */
+static int few_from(struct index *ix, uint64_t owner, uint64_t off, uint64_t end, struct piece p[FEW], size_t *ret_n)
+{
+	size_t n = 0;
+	int err = query_row(ix, Q_EXTENT_FROM, "iii", owner, off, end);
+	while (err == 0) {
+		get_piece(ix, Q_EXTENT_FROM, &p[n++]);
+		err = n < FEW ? query_next(ix, Q_EXTENT_FROM) : ERR_NOT_FOUND;
+	}
+	if (n > 0)
+		query_done(ix, Q_EXTENT_FROM);
+	*ret_n = n;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+static int clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *ret_before)
 {
 	uint64_t end = len > END - off ? END : off + len;
-	int err = off > 0 ? clear_before(ix, owner, off, end) : 0;
-	struct piece p;
-	while (err == 0 && (err = piece_from(ix, owner, off, end, &p)) == 0) {
-		live(ix, &p.at, -(int64_t)p.len);
-		count(ix, owner, -(int64_t)p.len);
-		err = query_run(ix, Q_EXTENT_DEL, "ii", owner, p.off);
-		if (err == 0)
-			err = dropped(ix, &p);
-		if (err == 0 && piece_end(&p) > end) {
-			cut_front(&p, end);
-			return piece_add(ix, owner, &p);
-		}
+	int err = clear_before(ix, owner, off, end, ret_before);
+	size_t n = FEW;
+	while (err == 0 && n == FEW) {
+		struct piece p[FEW];
+		err = few_from(ix, owner, off, end, p, &n);
+		for (size_t i = 0; err == 0 && i < n; i++)
+			err = drop_piece(ix, owner, p[i], end);
 	}
-	return err == ERR_NOT_FOUND ? 0 : err;
+	return err;
+}
+
+int index_extent_clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len)
+{
+	struct piece before;
+	return clear(ix, owner, off, len, &before);
 }
 
 static bool adjoins(const struct piece *a, const struct piece *b)
@@ -142,16 +176,11 @@ static bool adjoins(const struct piece *a, const struct piece *b)
 int index_extent_put(struct index *ix, uint64_t owner, const struct piece *p)
 {
 	struct piece before;
-	int err = index_extent_clear(ix, owner, p->off, p->len);
+	int err = clear(ix, owner, p->off, p->len, &before);
 	if (err < 0)
 		return err;
-	if (p->off > 0) {
-		err = piece_before(ix, owner, p->off - 1, &before);
-		if (err == 0 && adjoins(&before, p))
-			return piece_set_len(ix, owner, &before, before.len + p->len);
-		if (err < 0 && err != ERR_NOT_FOUND)
-			return err;
-	}
+	if (before.len > 0 && adjoins(&before, p))
+		return piece_set_len(ix, owner, &before, before.len + p->len);
 	return piece_add(ix, owner, p);
 }
 

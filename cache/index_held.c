@@ -107,6 +107,7 @@ void held_forget(struct index *ix)
 	for (size_t i = 0; i < SLOTS; i++)
 		ix->held[i].state = HELD_NONE;
 	ix->unwritten = 0;
+	ix->seen.what = SEEN_NOTHING;
 }
 
 /* Makes the slot of a node free for it. */
@@ -214,7 +215,7 @@ int index_node_del(struct index *ix, uint64_t ino)
 	err = del_rows(ix, h);
 	if (err == 0)
 		err = query_run(ix, Q_NODE_ID_DEL, "ib", (uint64_t)n.space, bytes_of(n.id.b, sizeof n.id.b));
-	if (err == 0)
+	if (err == 0 && ix->xattrs)
 		err = query_run(ix, Q_XATTR_CLEAR, "i", ino);
 	if (err == 0 && n.kind == NODE_SYMLINK)
 		err = query_run(ix, Q_TARGET_DEL, "i", ino);

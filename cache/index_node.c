@@ -58,19 +58,53 @@ static int link_at(struct index *ix, struct link_at at, struct link *ret)
 	return err;
 }
 
+static void forget_seen(struct index *ix)
+{
+	ix->seen.what = SEEN_NOTHING;
+}
+
+static int see(struct index *ix, struct link_at at, const struct link *l)
+{
+	ix->seen.what = l ? SEEN_LINK : SEEN_ABSENT;
+	ix->seen.at = at;
+	if (l)
+		ix->seen.link = *l;
+	return l ? 0 : ERR_NOT_FOUND;
+}
+
+/* Whether the last look-up was of that name, or found that no name has its hash. */
+static bool was_seen(const struct index *ix, struct link_at at, struct bytes name)
+{
+	const struct seen_link *s = &ix->seen;
+	if (s->what == SEEN_NOTHING || s->at.parent != at.parent)
+		return false;
+	if (s->what == SEEN_ABSENT)
+		return s->at.hash == at.hash;
+	return s->link.shown_len == name.len && memcmp(s->link.shown, name.p, name.len) == 0;
+}
+
 /* Where the link of that shown name stands, or, with ERR_NOT_FOUND, the first free place for it. */
 static int find_shown(struct index *ix, uint64_t parent, struct bytes name, struct link *ret, uint64_t *ret_hash)
 {
 	uint64_t hash = name_hash(ix, name), free_hash = hash;
+	if (was_seen(ix, (struct link_at){ parent, hash }, name)) {
+		*ret_hash = ix->seen.at.hash;
+		if (ix->seen.what == SEEN_ABSENT)
+			return ERR_NOT_FOUND;
+		*ret = ix->seen.link;
+		return 0;
+	}
 	int err = query_row(ix, Q_LINK_SHOWN, "iii", parent, hash, hash + PROBES);
 	bool open = err == 0;
+	if (err == ERR_NOT_FOUND)
+		err = see(ix, (struct link_at){ parent, hash }, NULL);
 	while (err == 0) {
 		uint64_t at = query_u64(ix, Q_LINK_SHOWN, 0);
 		err = link_decode(query_blob(ix, Q_LINK_SHOWN, 1), ret);
 		if (err == 0 && ret->shown_len == name.len && memcmp(ret->shown, name.p, name.len) == 0) {
 			*ret_hash = at;
 			query_done(ix, Q_LINK_SHOWN);
-			return 0;
+			return see(ix, (struct link_at){ parent, at }, ret);
 		}
 		if (at == free_hash)
 			free_hash++;
@@ -99,11 +133,21 @@ static int find_id(struct index *ix, const struct id16 *id, struct link_at *ret_
 	return 0;
 }
 
+static int find_link(struct index *ix, const struct id16 *id, struct link *ret, struct link_at *ret_at)
+{
+	if (ix->seen.what == SEEN_LINK && id16_equal(&ix->seen.link.id, id)) {
+		*ret_at = ix->seen.at;
+		*ret = ix->seen.link;
+		return 0;
+	}
+	int err = find_id(ix, id, ret_at);
+	return err < 0 ? err : link_at(ix, *ret_at, ret);
+}
+
 int index_link_get(struct index *ix, const struct id16 *id, struct link *ret)
 {
 	struct link_at at;
-	int err = find_id(ix, id, &at);
-	return err < 0 ? err : link_at(ix, at, ret);
+	return find_link(ix, id, ret, &at);
 }
 
 static bool claims(const struct link *l)
@@ -123,6 +167,7 @@ static int claim_change(struct index *ix, const struct link *l, bool add)
 
 static int link_drop(struct index *ix, const struct link *l, struct link_at at)
 {
+	forget_seen(ix);
 	int err = query_run(ix, Q_LINK_DEL, "ii", at.parent, at.hash);
 	if (err == 0)
 		err = query_run(ix, Q_LINK_INO_DEL, "iii", l->ino, at.parent, at.hash);
@@ -174,6 +219,7 @@ static int link_add(struct index *ix, const struct link *l, bool free_name)
 		err = query_run(ix, Q_LINK_ADD, "iib", at.parent, at.hash, buf_bytes(&ix->row));
 	if (err == ERR_EXISTS)
 		err = link_insert(ix, l, &at);
+	forget_seen(ix); /* not before: finding room looks names up */
 	if (err == 0)
 		err = query_run(ix, Q_LINK_INO_ADD, "iii", l->ino, at.parent, at.hash);
 	if (err == 0)
@@ -185,9 +231,7 @@ int index_link_put(struct index *ix, const struct link *l)
 {
 	struct link old;
 	struct link_at at;
-	int err = find_id(ix, &l->id, &at);
-	if (err == 0)
-		err = link_at(ix, at, &old);
+	int err = find_link(ix, &l->id, &old, &at);
 	if (err == 0)
 		err = link_drop(ix, &old, at);
 	if (err < 0 && err != ERR_NOT_FOUND)
@@ -204,9 +248,7 @@ int index_link_del(struct index *ix, const struct id16 *id)
 {
 	struct link old;
 	struct link_at at;
-	int err = find_id(ix, id, &at);
-	if (err == 0)
-		err = link_at(ix, at, &old);
+	int err = find_link(ix, id, &old, &at);
 	if (err == 0)
 		err = link_drop(ix, &old, at);
 	return err < 0 ? err : query_run(ix, Q_LINK_ID_DEL, "b", bytes_of(id->b, sizeof id->b));
@@ -267,7 +309,7 @@ int index_claim_next(
 
 int index_xattr_get(struct index *ix, uint64_t ino, struct bytes name, struct buf *out)
 {
-	int err = query_row(ix, Q_XATTR_GET, "ib", ino, name);
+	int err = ix->xattrs ? query_row(ix, Q_XATTR_GET, "ib", ino, name) : ERR_NOT_FOUND;
 	if (err < 0)
 		return err;
 	err = query_copy(ix, Q_XATTR_GET, 0, out);
@@ -277,6 +319,7 @@ int index_xattr_get(struct index *ix, uint64_t ino, struct bytes name, struct bu
 
 int index_xattr_put(struct index *ix, uint64_t ino, struct bytes name, struct bytes value)
 {
+	ix->xattrs = true;
 	return query_run(ix, Q_XATTR_PUT, "ibb", ino, name, value);
 }
 
@@ -287,7 +330,7 @@ int index_xattr_del(struct index *ix, uint64_t ino, struct bytes name)
 
 int index_xattr_next(struct index *ix, uint64_t ino, struct buf *name, struct buf *value)
 {
-	int err = query_row(ix, Q_XATTR_NEXT, "ib", ino, buf_bytes(name));
+	int err = ix->xattrs ? query_row(ix, Q_XATTR_NEXT, "ib", ino, buf_bytes(name)) : ERR_NOT_FOUND;
 	if (err < 0)
 		return err;
 	err = query_copy(ix, Q_XATTR_NEXT, 0, name);

@@ -51,6 +51,7 @@ static const char *const sql[Q_COUNT] = {
 	[Q_CLAIM_PUT] = "REPLACE INTO claim VALUES(?,?,?)",
 	[Q_CLAIM_DEL] = "DELETE FROM claim WHERE parent=? AND hash=? AND id=?",
 	[Q_CLAIM_NEXT] = "SELECT hash, id FROM claim WHERE parent=? AND (hash, id)>(?,?) ORDER BY hash, id LIMIT 1",
+	[Q_XATTR_ANY] = "SELECT ino FROM xattr LIMIT 1",
 	[Q_XATTR_GET] = "SELECT value FROM xattr WHERE ino=? AND name=?",
 	[Q_XATTR_PUT] = "REPLACE INTO xattr VALUES(?,?,?)",
 	[Q_XATTR_DEL] = "DELETE FROM xattr WHERE ino=? AND name=?",

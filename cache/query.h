@@ -58,6 +58,7 @@ enum query {
 	Q_CLAIM_PUT,
 	Q_CLAIM_DEL,
 	Q_CLAIM_NEXT,
+	Q_XATTR_ANY,
 	Q_XATTR_GET,
 	Q_XATTR_PUT,
 	Q_XATTR_DEL,
@@ -127,6 +128,13 @@ struct extent_sum {
 };
 enum { EXTENT_SUMS = 256 };
 
+/* What the last look-up of a shown name found, for those that follow: they are often of the same name. */
+struct seen_link {
+	enum { SEEN_NOTHING, SEEN_LINK, SEEN_ABSENT } what; /* absent: no name of that hash */
+	struct link_at at;
+	struct link link;
+};
+
 struct index {
 	sqlite3 *db;
 	sqlite3_stmt *st[Q_COUNT];
@@ -138,16 +146,17 @@ struct index {
 	struct held_node *held; /* the nodes in memory: held_init() to held_free() */
 	size_t unwritten;       /* of them are not yet in the tables */
 	struct extent_sum sums[EXTENT_SUMS]; /* each in the one slot that its owner's number gives */
+	struct seen_link seen;
+	bool xattrs; /* there may be some */
 };
 
 void extent_forget_sums(struct index *ix); /* when the tables go back */
-
 
 int held_init(struct index *ix) MUST_CHECK;
 void held_free(struct index *ix);
 /* Writes what the tables lack: before a commit, a savepoint, a walk of the tables. */
 int held_write(struct index *ix) MUST_CHECK;
-void held_forget(struct index *ix); /* when the tables go back */
+void held_forget(struct index *ix); /* when the tables go back; the link that was seen as well */
 
 int query_error(struct index *ix, int rc);
 int query_row(struct index *ix, enum query q, const char *types, ...) MUST_CHECK;
