@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct failure {
 	struct failure *next;
@@ -12,10 +13,11 @@ struct failure {
 
 struct early {
 	struct store *store;
-	atomic_bool failing;   /* the last write failed */
-	atomic_int n_failures; /* spares the lock while 0 */
-	pthread_mutex_t lock;  /* below */
-	uint64_t budget;       /* bytes to be answered early before room is looked at again */
+	atomic_bool failing;             /* the last write failed */
+	atomic_int_fast64_t small_until; /* when small files are expected no more */
+	atomic_int n_failures;           /* spares the lock while 0 */
+	pthread_mutex_t lock;            /* below */
+	uint64_t budget;                 /* bytes to be answered early before room is looked at again */
 	struct failure *failures;
 	int lost; /* an error for which there was no memory */
 };
@@ -66,6 +68,26 @@ bool early_may(struct early *e, size_t size)
 	bool may = has_budget(e, size);
 	pthread_mutex_unlock(&e->lock);
 	return may;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void early_note(struct early *e, size_t size)
+{
+	int64_t until = size < EARLY_STREAM ? now_ns() + EARLY_BURST_NS : 0;
+
+	atomic_store_explicit(&e->small_until, until, memory_order_relaxed);
+}
+
+bool early_expects_small(const struct early *e)
+{
+	return now_ns() < atomic_load_explicit(&e->small_until, memory_order_relaxed);
 }
 
 void early_failed(struct early *e, uint64_t ino, int err)

@@ -2,7 +2,7 @@
 /*
  * Open files and their content. An open file holds its node (store_hold_open), so that it outlives its last name.
  * When a call to the store returns, it is in the kernel's hands; writes are answered a little before that (early.h),
- * so flush only brings their errors.
+ * but for those to new files that come in numbers, so flush only brings their errors.
  */
 #include "fusefs/ops.h"
 #include <errno.h>
@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 
 #define MAX_GROUPS 256 /* of a caller, that are looked at */
+
+/* fuse_file_info.fh: how writes are answered (early.h) */
+enum answers { ANSWER_EARLY, ANSWER_LATE };
 
 /* Local changes are in the kernel's page cache and remote ones are told to it: nothing need be dropped at open. */
 static void set_caching(struct fuse_file_info *fi)
@@ -107,6 +110,10 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	}
 	ops_fill_entry(o, &n, &e);
 	set_caching(fi);
+	if ((fi->flags & O_ACCMODE) == O_WRONLY && early_expects_small(o->early)) {
+		fi->fh = ANSWER_LATE;
+		fi->noflush = 1;
+	}
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		store_release_open(o->config.store, n.ino);
 }
@@ -214,8 +221,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 		ops_reply_err(req, ERR_INVALID);
 		return;
 	}
+	early_note(o->early, size);
 	int err = kill_before_write(req, ino);
-	if (err == 0 && early_may(o->early, size)) {
+	if (err == 0 && fi->fh == ANSWER_EARLY && early_may(o->early, size)) {
 		write_early(req, o, node, p, size, off, fi);
 		return;
 	}

@@ -9,6 +9,7 @@
  * a file goes, since fresh memory is slow. Node numbers are addresses; a node lives until the kernel forgets it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -299,6 +300,7 @@ static void null_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 	}
 	unlock(req);
 	fi->keep_cache = 1;
+	fi->noflush = (fi->flags & O_ACCMODE) == O_WRONLY; /* as for small files; large ones do not mind */
 	if (err != 0)
 		fuse_reply_err(req, err);
 	else

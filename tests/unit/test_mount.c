@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "crypto/hash.h"
+#include "fusefs/early.h"
 #include "fusefs/mount.h"
 #include "tests/lib/fake_env.h"
 #include "tests/lib/unit.h"
@@ -538,7 +539,7 @@ static void an_unmount_from_outside_is_told_once(void **state)
 static void a_write_that_failed_after_its_answer_is_told_at_close_and_fsync(void **state)
 {
 	struct fixture *f = mounted(state);
-	int a = open("a", O_CREAT | O_WRONLY, 0600), b = open("b", O_CREAT | O_WRONLY, 0600);
+	int a = open("a", O_CREAT | O_RDWR, 0600), b = open("b", O_CREAT | O_RDWR, 0600);
 
 	assert_int_equal(write(a, "x", 1), 1);
 	assert_int_equal(write(b, "x", 1), 1);
@@ -556,6 +557,48 @@ static void a_write_that_failed_after_its_answer_is_told_at_close_and_fsync(void
 	char p[4];
 	assert_int_equal(read(c, p, sizeof p), 1); /* never more than was stored */
 	close(c);
+}
+
+/* The kernel does not ask at the close of small new files: what failed must be told before. */
+static void a_failed_write_to_a_new_file_is_told_by_its_close_at_the_latest(void **state)
+{
+	struct fixture *f = mounted(state);
+
+	for (char name[] = "a"; name[0] < 'g'; name[0]++) {
+		int fd = open(name, O_CREAT | O_WRONLY, 0600);
+		assert_int_equal(write(fd, "x", 1), 1);
+		assert_int_equal(close(fd), 0);
+		name[0]++;
+		fd = open(name, O_CREAT | O_WRONLY, 0600);
+		fake_env_fail(f->fake, FAKE_PWRITE, 1, ERR_NO_SPACE, true);
+		bool told = write(fd, "y", 1) < 0;
+		told |= close(fd) < 0;
+		fake_env_fail(f->fake, FAKE_PWRITE, 0, 0, false);
+		assert_true(told);
+	}
+}
+
+/* Whatever sizes its writes have, and whatever the file before it was. */
+static void streams_and_small_files_take_turns(void **state)
+{
+	static char out[3 * EARLY_STREAM], in[sizeof out + 1];
+
+	(void)mounted(state);
+	memset(out, 'o', sizeof out);
+	for (size_t i = 0; i < 6; i++) {
+		char name[] = { 'f', (char)('0' + i), 0 };
+		size_t piece = i % 3 == 0 ? 10 : sizeof out / i;
+		int fd = open(name, O_CREAT | O_WRONLY, 0600);
+		for (size_t at = 0; at < sizeof out / 30; at += piece)
+			assert_int_equal(pwrite(fd, out + at, piece, (off_t)at), piece);
+		struct stat st;
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(close(fd), 0);
+		fd = open(name, O_RDONLY);
+		assert_int_equal(read(fd, in, sizeof in), st.st_size);
+		assert_memory_equal(in, out, (size_t)st.st_size);
+		close(fd);
+	}
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, leave)
@@ -578,6 +621,9 @@ int main(void)
 		TEST(an_unmount_from_outside_is_told_once),
 		cmocka_unit_test_setup_teardown(
 			a_write_that_failed_after_its_answer_is_told_at_close_and_fsync, set_up_failing, leave),
+		cmocka_unit_test_setup_teardown(
+			a_failed_write_to_a_new_file_is_told_by_its_close_at_the_latest, set_up_failing, leave),
+		TEST(streams_and_small_files_take_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
