@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # Packages of Debian 12; `make deps` installs what is missing.
 DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev libcurl4-openssl-dev libsqlite3-dev \
-	libwebsockets-dev libwebsockets-evlib-ev libev-dev libxxhash-dev libzstd-dev libssl-dev libjansson-dev libqrencode-dev libsmartcols-dev \
+	libwebsockets-dev libwebsockets-evlib-ev libev-dev libexpat1-dev libxxhash-dev libzstd-dev libssl-dev libjansson-dev libqrencode-dev libsmartcols-dev \
 	libpq-dev postgresql \
 	libcmocka-dev libcbor-dev \
 	procps util-linux curl sqlite3 jq python3 openssl acl attr rsync
@@ -39,10 +39,10 @@ coffer-syncd_LIBS  := syncd crypto wire base
 coffer-syncd_PKG   := libcurl libwebsockets libsodium libzstd libcrypto
 coffer-relay_DIR   := server
 coffer-relay_LIBS  := server crypto wire base
-coffer-relay_PKG   := libxxhash libcurl libwebsockets sqlite3 libsodium libzstd libcrypto jansson libpq
+coffer-relay_PKG   := expat libxxhash libcurl libwebsockets sqlite3 libsodium libzstd libcrypto jansson libpq
 coffer-relay_MORE  := -lev
 PROGRAMS := $(foreach p,coffer coffer-fs coffer-syncd coffer-relay,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))
-ALL_PKG  := libxxhash fuse3 libsodium libcurl sqlite3 libwebsockets libzstd libcrypto jansson libpq libqrencode smartcols
+ALL_PKG  := expat libxxhash fuse3 libsodium libcurl sqlite3 libwebsockets libzstd libcrypto jansson libpq libqrencode smartcols
 
 # A test links every folder; LINK="base wire" narrows it while another folder does not build.
 LINK     ?= cli server syncd fusefs cache crypto wire base

@@ -10,12 +10,12 @@
 
 int blob_open(const struct env *env, const struct blob_place *place, struct blobs **ret_b)
 {
-	return place->s3 ? ERR_UNSUPPORTED : blob_dir_open(env, place->dir, false, ret_b);
+	return place->s3 ? blob_s3_open(env, place, false, ret_b) : blob_dir_open(env, place->dir, false, ret_b);
 }
 
 int blob_open_beside(const struct env *env, const struct blob_place *place, struct blobs **ret_b)
 {
-	return place->s3 ? ERR_UNSUPPORTED : blob_dir_open(env, place->dir, true, ret_b);
+	return place->s3 ? blob_s3_open(env, place, true, ret_b) : blob_dir_open(env, place->dir, true, ret_b);
 }
 
 void blob_close(struct blobs *b)

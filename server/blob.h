@@ -20,17 +20,17 @@
 #include "base/buf.h"
 #include "base/env.h"
 #include "base/id.h"
+#include "server/s3.h"
 
 struct blobs;
-struct s3_options;
 
 struct blob_place {
 	const char *dir;             /* made if absent: objects stand here, or on S3 only files on their way in */
 	const struct s3_options *s3; /* NULL: the folder is the engine */
 };
 
-/* Removes what dead processes left on their way in. S3: also asks whether the bucket can be used: ERR_NOT_FOUND (no such
- * bucket), ERR_PERMISSION, ERR_OFFLINE. */
+/* Removes what dead processes left on their way in. S3: also asks whether the bucket can be used: ERR_ABSENT (no such bucket),
+ * ERR_FORBIDDEN (the key is refused), ERR_TIMEOUT (no answer). */
 int blob_open(const struct env *env, const struct blob_place *place, struct blobs **ret_b) MUST_CHECK;
 /* For looking only, also while a relay runs: get, size and list. */
 int blob_open_beside(const struct env *env, const struct blob_place *place, struct blobs **ret_b) MUST_CHECK;

@@ -8,7 +8,9 @@
 
 struct blob_config {
 	struct blob_place place; /* points into this struct and into the config */
+	struct s3_options s3;
 	char dir[4096];
+	char endpoint[512];
 };
 
 /* ERR_RANGE: the path is too long. */

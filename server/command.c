@@ -33,6 +33,13 @@ static int explain(const char *what, const struct config *c, int err)
 			"other\n",
 			dir);
 		return EX_CONFIG;
+	case ERR_TIMEOUT:
+	case ERR_FORBIDDEN:
+	case ERR_ABSENT:
+		fputs("coffer-relay: the bucket cannot be read; look at the s3 settings, and at what the relay says at "
+		      "its start\n",
+			stderr);
+		return EX_UNAVAILABLE;
 	case ERR_CORRUPT:
 		fprintf(stderr, "coffer-relay: the database in %s is damaged; restore it from a backup\n", dir);
 		return EX_DATAERR;
@@ -61,7 +68,13 @@ static int run_backup(const struct config *c, const char *target)
 	}
 	if (err < 0)
 		return explain("the backup", c, err);
-	printf("database and %" PRIu64 " chunk files (%" PRIu64 " bytes) are in %s\n", b.files, b.bytes, target);
+	if (strcmp(c->storage.backend, "s3") == 0)
+		printf("the database is in %s; objects stay in the bucket %s, which is to be backed up by its own "
+		       "means\n",
+			target, c->storage.s3_bucket);
+	else
+		printf("database and %" PRIu64 " chunk files (%" PRIu64 " bytes) are in %s\n", b.files, b.bytes,
+			target);
 	return EX_OK;
 }
 
@@ -100,7 +113,8 @@ static int run_invite(const struct config *c, const char *text)
 	int err;
 
 	if (*end || !hours || hours > ADMISSION_HOURS_MAX) {
-		fprintf(stderr, "coffer-relay: %s is no number of hours; give one from 1 to %d\n", text, ADMISSION_HOURS_MAX);
+		fprintf(stderr, "coffer-relay: %s is no number of hours; give one from 1 to %d\n", text,
+			ADMISSION_HOURS_MAX);
 		return EX_USAGE;
 	}
 	if (strcmp(c->auth.self_issued, "invited") != 0) {

@@ -15,6 +15,7 @@
 
 #define ENV_PREFIX "COFFER_RELAY_"
 #define NAME_MAX_ 128
+#define SECRET_MAX 1024
 
 static void list_clear(struct text_list *l)
 {
@@ -252,6 +253,18 @@ static const char *value_of(const char *variable, const char *name)
 	return strncmp(variable, name, n) == 0 && variable[n] == '=' ? variable + n + 1 : NULL;
 }
 
+/* The same for names separated by '|' or NULL; the one it has is copied to `name`. */
+static const char *value_of_any(const char *variable, const char *names, char name[NAME_MAX_])
+{
+	const char *value = NULL;
+
+	for (const char *p = names; p && *p && !value; p += strcspn(p, "|"), p += *p == '|') {
+		snprintf(name, NAME_MAX_, "%.*s", (int)strcspn(p, "|"), p);
+		value = value_of(variable, name);
+	}
+	return value;
+}
+
 static int take_variable(struct config *c, const char *variable, bool other_names, struct config_fault *f)
 {
 	char name[NAME_MAX_];
@@ -263,11 +276,11 @@ static int take_variable(struct config *c, const char *variable, bool other_name
 		const struct setting *s = &config_table[i];
 
 		env_name(s, name);
-		value = other_names ? (s->env ? value_of(variable, s->env) : NULL) : value_of(variable, name);
+		value = other_names ? value_of_any(variable, s->env, name) : value_of(variable, name);
 		if (!value)
 			continue;
 		if ((err = put_words(c, s, value, &inner)) == ERR_INVALID)
-			fault(f, "in the environment, %s: %.400s", other_names ? s->env : name, inner.text);
+			fault(f, "in the environment, %s: %.400s", name, inner.text);
 		return err;
 	}
 	if (!other_names && strncmp(variable, ENV_PREFIX, sizeof ENV_PREFIX - 1) == 0 &&
@@ -311,11 +324,64 @@ static int check_auth(const struct config *c, struct config_fault *ret_fault)
 	return OK;
 }
 
+/* The first line of the file, in place of the setting. */
+static int read_secret(struct config *c, struct config_fault *ret_fault)
+{
+	FREE_AFTER uint8_t *text = NULL;
+	size_t n;
+
+	if (env_read_file(env_system(), AT_FDCWD, c->storage.s3_secret_file, SECRET_MAX, &text, &n) < 0)
+		return fault(ret_fault, "storage.s3_secret_file: %.300s cannot be read, or is no secret",
+			c->storage.s3_secret_file);
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == '\n' || text[i] == '\r' || !text[i])
+			n = i;
+	free(c->storage.s3_secret_key);
+	c->storage.s3_secret_key = strndup(n ? (const char *)text : "", n);
+	explicit_bzero(text, n);
+	return c->storage.s3_secret_key ? OK : ERR_NOMEM;
+}
+
+static bool is_made_of(const char *text, const char *more)
+{
+	for (; *text; text++)
+		if (!((*text >= '0' && *text <= '9') || (*text >= 'a' && *text <= 'z') ||
+			    (*text >= 'A' && *text <= 'Z') || strchr(more, *text)))
+			return false;
+	return true;
+}
+
+static int check_s3(struct config *c, struct config_fault *ret_fault)
+{
+	const char *endpoint = c->storage.s3_endpoint, *host = strstr(endpoint, "://");
+	const char *prefix = c->storage.s3_prefix;
+
+	if (strcmp(c->storage.backend, "s3") != 0)
+		return OK;
+	host = host ? host + 3 : endpoint;
+	if ((host != endpoint && strncmp(endpoint, "https://", 8) != 0 && strncmp(endpoint, "http://", 7) != 0) ||
+		!*host || !is_made_of(host, "-.:[]"))
+		return fault(ret_fault, "storage.s3_endpoint wants [https://]HOST[:PORT] and nothing else");
+	if (!*c->storage.s3_bucket || !is_made_of(c->storage.s3_bucket, "-._") ||
+		!is_made_of(c->storage.s3_region, "-"))
+		return fault(ret_fault, "storage.s3_bucket and s3_region want the names of a bucket and its region");
+	if (!is_made_of(prefix, "-._/") || *prefix == '/' || strlen(prefix) > 100)
+		return fault(ret_fault, "storage.s3_prefix wants letters, digits, - . _ and /, such as relay/");
+	if (*c->storage.s3_secret_file && *c->storage.s3_secret_key)
+		return fault(ret_fault, "storage.s3_secret_file and s3_secret_key are both set; keep one");
+	if (!*c->storage.s3_access_key || (!*c->storage.s3_secret_key && !*c->storage.s3_secret_file))
+		return fault(ret_fault,
+			"storage.backend is s3: set s3_access_key, and s3_secret_file or FILE_S3_SECRET_KEY");
+	return *c->storage.s3_secret_file ? read_secret(c, ret_fault) : OK;
+}
+
 int config_finish(struct config *c, struct config_fault *ret_fault)
 {
 	struct text_list *l = &c->server.trusted_proxies;
 	int err = check_auth(c, ret_fault);
 
+	if (err == OK)
+		err = check_s3(c, ret_fault);
 	if (err < 0)
 		return err;
 
@@ -324,7 +390,8 @@ int config_finish(struct config *c, struct config_fault *ret_fault)
 	if (!*c->storage.data)
 		return fault(ret_fault, "storage.data is empty; give a directory");
 	if (*c->storage.database && !depot_is_url(c->storage.database))
-		return fault(ret_fault, "storage.database is no PostgreSQL URL; give postgres://user@host/name, or nothing");
+		return fault(
+			ret_fault, "storage.database is no PostgreSQL URL; give postgres://user@host/name, or nothing");
 	if (!(c->proxies = calloc(l->n ? l->n : 1, sizeof *c->proxies)))
 		return ERR_NOMEM;
 	for (size_t i = 0; i < l->n; i++)

@@ -48,6 +48,8 @@ struct config {
 
 	struct {
 		char *data, *database, *backend, *folder;
+		char *s3_endpoint, *s3_tls, *s3_bucket, *s3_prefix, *s3_region, *s3_access_key, *s3_secret_key, *s3_secret_file;
+		uint64_t s3_timeout_seconds;
 		uint64_t blob_threads, unnamed_chunk_days, reserve_bytes, space_bytes, person_bytes;
 	} storage;
 
@@ -104,7 +106,7 @@ struct setting {
 	const char *standard; /* the default, as config_set takes it */
 	uint64_t min, max;    /* of a number */
 	const char *words;    /* a text must be one of these, separated by '|'; NULL: any */
-	const char *env;      /* a second name in the environment, or NULL */
+	const char *env;      /* further names in the environment, separated by '|', or NULL */
 	bool restart;         /* a running relay keeps the old value */
 	const char *about;    /* lines for people */
 };

@@ -56,10 +56,25 @@ const struct setting config_table[] = {
 
 	TEXT(storage, data, "coffer-relay-data", .restart = true, .about =
 		"The directory where everything is kept. Made if absent; one relay at a time."),
-	TEXT(storage, backend, "local", .words = "local|fs|none", .env = "FILE_STORAGE_BACKEND", .restart = true, .about =
-		"Where chunks over 64 KiB and files stand: local (or fs): in a folder."),
-	TEXT(storage, folder, "", .env = "FILE_STORAGE_PATH", .restart = true, .about =
-		"That folder; empty: \"chunks\" in `data`. Made if absent."),
+	TEXT(storage, backend, "local", .words = "local|fs|s3|none", .env = "FILE_STORAGE_BACKEND|FILE_STORAGE", .restart = true, .about =
+		"Where chunks over 64 KiB and the plain protocol's files stand: local (or fs): in a folder; s3: in a bucket; none: in\n"
+		"a folder, and the plain protocol has no files."),
+	TEXT(storage, folder, "", .env = "FILE_STORAGE_PATH|FILE_FS_PATH", .restart = true, .about =
+		"That folder; empty: \"chunks\" in `data`. Made if absent. With s3 only what is coming in stands there for a moment."),
+	TEXT(storage, s3_endpoint, "", .env = "FILE_S3_ENDPOINT", .restart = true, .about =
+		"The bucket: [https://]HOST[:PORT] without a path (buckets are addressed by path), its name, what all names of\n"
+		"objects begin with (\"relay/\"), and the region that is signed for."),
+	TEXT(storage, s3_tls, "true", .words = "true|false", .env = "FILE_S3_USE_SSL", .restart = true, .about =
+		"Whether an endpoint without https:// or http:// is called by HTTPS."),
+	TEXT(storage, s3_bucket, "", .env = "FILE_S3_BUCKET", .restart = true),
+	TEXT(storage, s3_prefix, "", .restart = true),
+	TEXT(storage, s3_region, "us-east-1", .env = "FILE_S3_REGION", .restart = true),
+	TEXT(storage, s3_access_key, "", .env = "FILE_S3_ACCESS_KEY", .restart = true, .about =
+		"The key to it. The secret had better stand in a file of its own, or in the environment, than here."),
+	TEXT(storage, s3_secret_file, "", .restart = true),
+	TEXT(storage, s3_secret_key, "", .env = "FILE_S3_SECRET_KEY", .restart = true),
+	NUMBER(storage, s3_timeout_seconds, 10, 1, 20, .restart = true, .about =
+		"Without a byte moving, until a request is given up and made again, as long as three times that have not passed."),
 	NUMBER(storage, blob_threads, 4, 1, 64, .restart = true, .about =
 		"How many of them are read and written at once."),
 	TEXT(storage, database, "", .env = "DATABASE_URL", .restart = true, .about =

@@ -118,7 +118,7 @@ static int remove_chunks(struct relay *r, struct list *l)
 int housekeeping_step(struct relay *r)
 {
 	CLEANUP(list_release) struct list chunks = { 0 };
-	size_t versions = 0, objects = 0;
+	size_t versions = 0;
 	int err = depot_begin_alone(r->store);
 
 	if (err < 0)
@@ -127,7 +127,7 @@ int housekeeping_step(struct relay *r)
 	if (err == OK)
 		err = remove_chunks(r, &chunks);
 	if (err == OK)
-		err = housekeeping_plain(r, &objects);
+		err = housekeeping_plain(r);
 	if (err == OK)
 		err = depot_commit(r->store);
 	else
@@ -136,7 +136,7 @@ int housekeeping_step(struct relay *r)
 		return err;
 	metrics_add(&r->metrics, cleaned_versions, versions);
 	metrics_add(&r->metrics, cleaned_chunks, chunks.n);
-	return chunks.n == STEP_MAX || versions == STEP_MAX || objects == HOUSEKEEPING_OBJECTS;
+	return chunks.n == STEP_MAX || versions == STEP_MAX;
 }
 
 /* After a power loss an object that was not synced may hold anything. */

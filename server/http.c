@@ -534,7 +534,7 @@ static int route(struct request *r, const char *uri)
 	} else if (strncmp(uri, CHUNK_ROUTE, sizeof CHUNK_ROUTE - 1) == 0 && r->verb != VERB_OTHER) {
 		return route_chunk(r, uri + sizeof CHUNK_ROUTE - 1);
 	} else if (strncmp(uri, FILE_ROUTE, sizeof FILE_ROUTE - 1) == 0 && strstr(uri, FILE_PART) &&
-		   r->verb <= VERB_PUT) {
+		   r->verb <= VERB_PUT && strcmp(relay_config(r->net->relay)->storage.backend, "none") != 0) {
 		return file_route(r, uri + sizeof FILE_ROUTE - 1);
 	} else if (r->verb == VERB_GET && strcmp(uri, "/.well-known/jwks.json") == 0) {
 		if (buf_printf(&r->out, "{\"keys\":[]}") < 0)

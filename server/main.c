@@ -111,6 +111,18 @@ static int explain_data(const char *dir, int err)
 	case ERR_READ_ONLY:
 		fprintf(stderr, "coffer-relay: cannot write to %s; give its owner, or another --data\n", dir);
 		return EX_NOPERM;
+	case ERR_TIMEOUT:
+		fputs("coffer-relay: the bucket does not answer; look at storage.s3_endpoint and at the network\n",
+			stderr);
+		return EX_UNAVAILABLE;
+	case ERR_FORBIDDEN:
+		fputs("coffer-relay: the bucket refuses the key; look at s3_access_key, its secret, s3_region and the "
+		      "clock\n",
+			stderr);
+		return EX_CONFIG;
+	case ERR_ABSENT:
+		fputs("coffer-relay: there is no such bucket; make it, or look at storage.s3_bucket\n", stderr);
+		return EX_CONFIG;
 	case ERR_NO_SPACE:
 		fprintf(stderr, "coffer-relay: no space left in %s; free some, and start it again\n", dir);
 		return EX_CANTCREAT;

@@ -9,6 +9,7 @@
 #include "server/http.h"
 #include "server/rpc.h"
 #include "server/service.h"
+#include "server/sweep.h"
 #include "server/ws.h"
 
 #define READERS 2 /* threads: their work is mostly for the processor */
@@ -131,7 +132,7 @@ static void take_done(struct net *n)
 		next = j->next;
 		j->next = NULL;
 		tell_subscribers(n, j);
-		if (!j->more)
+		if (j->started && !j->more)
 			note_time(n, j);
 		if (j->method->name[0] == '/')
 			http_done(n, j);
@@ -345,6 +346,7 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 		(err = reader_start(relay, READERS, job_came_back, n, &n->reader)) < 0 ||
 		(err = reader_start(
 			 relay, relay_config(relay)->storage.blob_threads, job_came_back, n, &n->blob_reader)) < 0 ||
+		(err = sweeper_start(relay, n->writer, &n->sweeper)) < 0 ||
 		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0) {
 		net_free(n);
 		*listener = (struct listener){ 0 };
@@ -438,6 +440,8 @@ void net_free(struct net *n)
 	if (!n)
 		return;
 	issuers_stop(n->relay->jwt.issuers);
+	blob_give_up(n->relay->blobs);
+	sweeper_stop(n->sweeper);
 	writer_stop(n->writer);
 	reader_stop(n->reader);
 	reader_stop(n->blob_reader);
@@ -449,6 +453,7 @@ void net_free(struct net *n)
 		next = j->next;
 		job_free(n->relay, j);
 	}
+	sweeper_free(n->sweeper);
 	ws_forget_all(n);
 	while ((l = n->late)) {
 		n->late = l->next;

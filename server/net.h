@@ -37,6 +37,7 @@ struct net {
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
 	struct writer *writer;
+	struct sweeper *sweeper;
 	struct reader *reader, *blob_reader; /* LANE_READ, LANE_BLOB */
 	struct hub *hub;
 	struct job_queue done; /* jobs that come back */

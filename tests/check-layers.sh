@@ -34,6 +34,7 @@ LIBRARIES=(
 	'libwebsockets\.h:syncd server'
 	'ev\.h:server'
 	'xxhash\.h:server'
+	'expat\.h:server'
 	'openssl/.*:crypto'
 	'jansson\.h:server'
 	'qrencode\.h:cli'

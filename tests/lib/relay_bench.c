@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "server/reader.h"
 #include "server/rpc.h"
+#include "server/sweep.h"
 #include "server/writer.h"
 
 struct config *bench_config(const char *dir, const char *database)
@@ -58,6 +59,44 @@ void relay_bench_close(struct relay_bench *r)
 	fake_env_free(r->env);
 	snprintf(command, sizeof command, "rm -rf '%s'", r->dir);
 	assert_int_equal(system(command), 0);
+}
+
+static void apply(struct relay_bench *r, const struct sweep_list *l)
+{
+	assert_int_equal(depot_begin(r->relay.store), 0);
+	assert_int_equal(sweep_apply(&r->relay, l), 0);
+	assert_int_equal(depot_commit(r->relay.store), 0);
+}
+
+size_t bench_sweep_garbage(struct relay_bench *r)
+{
+	struct sweep_list l;
+	size_t n = 0;
+
+	do {
+		assert_int_equal(sweep_garbage(&r->relay, r->reader, &l), 0);
+		apply(r, &l);
+		n += l.n;
+	} while (l.n == SWEEP_MANY);
+	return n;
+}
+
+size_t bench_sweep_orphans(struct relay_bench *r)
+{
+	struct blob_seen at = { 0 };
+	struct sweep_list l;
+	size_t n = 0;
+	int more;
+
+	if (!sweep_owns_objects(&r->relay))
+		return 0;
+	do {
+		more = sweep_orphans(&r->relay, r->reader, &at, &l);
+		assert_true(more >= 0);
+		apply(r, &l);
+		n += l.n;
+	} while (more);
+	return n;
 }
 
 struct caller *bench_caller(const struct party *p)

@@ -909,12 +909,12 @@ static void a_files_bytes_go_an_hour_after_its_record(void **state)
 	assert_int_equal(depot_plain_find(x->r.relay.store, &x->space, &sp), 0);
 	assert_int_equal(depot_item_put(x->r.relay.store, sp.no, &it), 0);
 	push_ok(x, x->a, SPACE, x->ua, R1, NULL, 1, 2);
-	assert_int_equal(housekeeping_step(&x->r.relay), 0);
+	assert_int_equal(bench_sweep_garbage(&x->r), 0);
 	assert_int_equal(blob_size(x->r.relay.blobs, &x->space, &object), 5);
 	fake_env_advance(x->r.env, 3700 * 1000000000ll);
-	assert_int_equal(housekeeping_step(&x->r.relay), 0);
+	assert_int_equal(bench_sweep_garbage(&x->r), 1);
 	assert_int_equal(blob_size(x->r.relay.blobs, &x->space, &object), ERR_NOT_FOUND);
-	assert_int_equal(housekeeping_step(&x->r.relay), 0);
+	assert_int_equal(bench_sweep_garbage(&x->r), 0);
 }
 
 /* --- subscribe --- */
