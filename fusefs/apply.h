@@ -92,7 +92,8 @@ int apply_copy_conflict(struct store *s, const struct identity *who, int64_t now
  * transaction. 0: it does not, or that cannot be told without fetching. */
 int apply_same_edit(const struct content_maker *m, uint64_t ino, const struct remote *r, uint64_t *ret_change) MUST_CHECK;
 
-/* Conflict copies of a space that were made here and are still called so: renaming or removing one settles it. */
+/* Conflict copies of a space that were made here and are still called so: renaming or removing one settles it. Those that are settled are
+ * forgotten with the transaction, if it is committed. */
 int conflict_count(struct store_txn *t, uint32_t space, uint64_t *ret_n) MUST_CHECK;
 /* 1 if the node is one of these; negative: an error. */
 int conflict_is(struct store_txn *t, const struct node *n) MUST_CHECK;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Conflict copies: the later of two edits of one content, as a file of its own beside it. Which ones were made here stands in meta under
- * "conflicts/ROW" as inos; one counts while its name still says so.
+ * "conflict/SPACE/INO"; one counts while its name still says so, and who counts forgets the others.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "crypto/seal.h"
 #include "crypto/secret.h"
@@ -17,7 +19,6 @@
 #define NS 1000000000ll
 #define NUMBERS 100 /* names tried before the copy's own id is in it */
 #define PLACES 8    /* directories that may go while a copy is made beside the file */
-#define LISTED_MAX 10000
 #define MARK " (conflict, "
 
 /* Where the mark of a name's stem begins, if it ends with one: a copy of a copy is named after the file. */
@@ -99,64 +100,100 @@ static int place_of(struct store *s, uint64_t root, uint64_t ino, struct link *r
 	return OK;
 }
 
-int conflict_is(struct store_txn *t, const struct node *n)
+/* *ret_settled: it is none any more and will be none again, rather than shown nowhere at the moment. */
+static int look_at(struct store_txn *t, const struct node *n, bool *ret_settled)
 {
 	FREE_AFTER struct link *links = NULL;
 	size_t n_links = 0;
 
-	if (!(n->flags & NODE_CONFLICT))
+	*ret_settled = !(n->flags & NODE_CONFLICT) || (n->flags & NODE_DELETED);
+	if (*ret_settled)
 		return 0;
 	int err = txn_links_of(t, n->ino, &links, &n_links);
 	for (size_t i = 0; i < n_links && err == OK; i++) {
 		if (is_marked(&links[i]))
 			return 1;
+		*ret_settled = *ret_settled || links[i].shown_parent != 0;
 	}
 	return err;
 }
 
-/* The inos of the list, those that are settled left out. */
-static int listed(struct store_txn *t, uint32_t space, char key[32], struct buf *ret_list)
+int conflict_is(struct store_txn *t, const struct node *n)
 {
-	CLEANUP(buf_release) struct buf all = BUF_INIT(LISTED_MAX * sizeof(uint64_t));
+	bool settled;
 
-	snprintf(key, 32, "conflicts/%u", (unsigned)space);
-	int err = txn_meta_get(t, key, &all);
-	if (err < 0)
-		return err == ERR_NOT_FOUND ? OK : err;
-	for (size_t i = 0; i + sizeof(uint64_t) <= all.len; i += sizeof(uint64_t)) {
-		uint64_t ino;
-		struct node n;
+	return look_at(t, n, &settled);
+}
 
-		memcpy(&ino, all.data + i, sizeof ino);
-		err = txn_node_get(t, ino, &n);
-		int is = err == OK ? conflict_is(t, &n) : 0;
-		if (err == OK && is > 0)
-			err = buf_put(ret_list, &ino, sizeof ino);
-		if (err < 0 && err != ERR_NOT_FOUND)
-			return err;
-		if (is < 0)
-			return is;
+#define KEY_MAX 48
+
+/* ino 0: what all keys of the space begin with. */
+static void key_of(uint32_t space, uint64_t ino, char key[KEY_MAX])
+{
+	int n = snprintf(key, KEY_MAX, "conflict/%" PRIu32 "/", space);
+
+	if (ino != 0)
+		snprintf(key + n, KEY_MAX - (size_t)n, "%" PRIu64, ino);
+}
+
+struct counting {
+	struct store_txn *t;
+	uint64_t n;
+	uint64_t *settled;
+	size_t n_settled, alloc;
+	size_t prefix; /* length */
+	int err;
+};
+
+static int count_one(void *ctx, const char *key, struct bytes value)
+{
+	struct counting *c = ctx;
+	uint64_t ino = strtoull(key + c->prefix, NULL, 10);
+	bool settled = true;
+	struct node n;
+	int is = txn_node_get(c->t, ino, &n);
+
+	(void)value;
+	is = is == OK ? look_at(c->t, &n, &settled) : is == ERR_NOT_FOUND ? 0 : is;
+	if (is < 0) {
+		c->err = is;
+		return 0;
 	}
-	return OK;
+	c->n += (unsigned)is;
+	if (is || !settled)
+		return 1;
+	uint64_t *more = array_room(c->settled, &c->alloc, c->n_settled + 1, sizeof *more);
+	if (more) { /* without memory it is forgotten the next time */
+		c->settled = more;
+		more[c->n_settled++] = ino;
+	}
+	return 1;
 }
 
 int conflict_count(struct store_txn *t, uint32_t space, uint64_t *ret_n)
 {
-	CLEANUP(buf_release) struct buf list = BUF_INIT(LISTED_MAX * sizeof(uint64_t));
-	char key[32];
-	int err = listed(t, space, key, &list);
+	struct counting c = { .t = t };
+	char key[KEY_MAX];
 
-	*ret_n = list.len / sizeof(uint64_t);
+	key_of(space, 0, key);
+	c.prefix = strlen(key);
+	int err = txn_meta_each(t, key, count_one, &c);
+	err = err < 0 ? err : c.err;
+	for (size_t i = 0; i < c.n_settled && err == OK; i++) {
+		key_of(space, c.settled[i], key);
+		err = txn_meta_del(t, key);
+	}
+	free(c.settled);
+	*ret_n = c.n;
 	return err;
 }
 
-/* In one transaction: it is a copy, and it stands in the list (if that is not full: then it is not counted). */
+/* In one transaction: it is a copy, and is noted as one. */
 static int mark_conflict(struct store *s, uint64_t ino)
 {
-	CLEANUP(buf_release) struct buf list = BUF_INIT(LISTED_MAX * sizeof(uint64_t));
 	struct store_txn *t = NULL;
 	struct node n;
-	char key[32];
+	char key[KEY_MAX];
 	int err = store_begin(s, &t);
 
 	if (err == OK)
@@ -165,10 +202,10 @@ static int mark_conflict(struct store *s, uint64_t ino)
 		n.flags |= NODE_CONFLICT;
 		err = txn_node_put(t, &n);
 	}
-	if (err == OK)
-		err = listed(t, n.space, key, &list);
-	if (err == OK && list.len < LISTED_MAX * sizeof ino && (err = buf_put(&list, &ino, sizeof ino)) == OK)
-		err = txn_meta_put(t, key, buf_bytes(&list));
+	if (err == OK) {
+		key_of(n.space, ino, key);
+		err = txn_meta_put(t, key, bytes_of(NULL, 0));
+	}
 	if (err == OK)
 		return store_commit(&t);
 	store_abort(&t);

@@ -361,7 +361,10 @@ static int add_status(struct sync_space *ss, struct sync_status *st)
 		err = txn_dirty_each(t, ss->row, 0, count, &st->pending_nodes);
 	if (err == OK)
 		err = conflict_count(t, ss->row, &conflicts);
-	store_abort(&t);
+	if (err == OK)
+		(void)!store_commit(&t); /* of the settled ones, which the next count forgets otherwise */
+	else
+		store_abort(&t);
 	st->conflicts += conflicts;
 	for (const struct out_item *item = ss->items; item; item = item->next) {
 		st->outbox_records++;

@@ -43,6 +43,62 @@ static void the_hundredth_copy_of_a_day_is_made_too(void **state)
 	store_fixture_free(f);
 }
 
+static uint64_t count(struct store_fixture *f)
+{
+	struct store_txn *t = NULL;
+	uint64_t n = 0;
+
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(conflict_count(t, f->space, &n), 0);
+	assert_int_equal(store_commit(&t), 0);
+	return n;
+}
+
+static int note_key(void *ctx, const char *key, struct bytes value)
+{
+	(void)key;
+	(void)value;
+	++*(unsigned *)ctx;
+	return 1;
+}
+
+static unsigned noted(struct store_fixture *f)
+{
+	struct store_txn *t = NULL;
+	unsigned n = 0;
+
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_meta_each(t, "conflict/", note_key, &n), 0);
+	store_abort(&t);
+	return n;
+}
+
+static void a_copy_that_was_settled_is_forgotten(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	uint64_t ino = store_fixture_make(f, f->root, "a", NODE_FILE), gone;
+	struct conflict_copy copy[4];
+	struct party p;
+
+	(void)state;
+	party_init(&p, "two");
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(apply_copy_conflict(f->store, p.id, DAY, f->root, ino, true, &copy[i]), 0);
+	assert_int_equal(count(f), 4);
+	assert_int_equal(
+		store_unlink(f->store, f->root, bytes_of(copy[0].shown.name, copy[0].shown.name_len), false, &gone), 0);
+	assert_int_equal(store_rename(f->store, f->root, bytes_of(copy[1].shown.name, copy[1].shown.name_len), f->root,
+				 bytes_str("b"), 0, &gone),
+		0);
+	assert_int_equal(noted(f), 4);
+	assert_int_equal(count(f), 2);
+	assert_int_equal(noted(f), 2);
+	store_fixture_crash(f, FAKE_KEEP_ALL);
+	assert_int_equal(count(f), 2);
+	party_release(&p);
+	store_fixture_free(f);
+}
+
 struct mover {
 	struct store_fixture *f;
 	int err; /* the first: cmocka's asserts are for the main thread */
@@ -112,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_hundredth_copy_of_a_day_is_made_too),
+		cmocka_unit_test(a_copy_that_was_settled_is_forgotten),
 		cmocka_unit_test(a_file_that_moves_is_not_taken_for_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
