@@ -16,7 +16,8 @@
 #include "fusefs/step.h"
 #include "fusefs/sync_inner.h"
 
-#define TRIES_MAX 1000 /* of one batch, while people go on editing what it conflicts with */
+#define OPEN_AT_ONCE 64 /* records; what lies behind one whose index chunk must be fetched is opened again */
+#define TRIES_MAX 1000  /* of one batch, while people go on editing what it conflicts with */
 
 struct batch {
 	struct sync_space *ss;
@@ -131,71 +132,126 @@ static int fetch_index(struct sync_space *ss, const struct slice *want)
 
 /* ---- opening ---- */
 
-static int prepare_step(struct batch *b, size_t i)
+/* One record; by the workers, several at a time: half of what it costs to receive one is its signature. */
+struct opening {
+	struct work work; /* first */
+	const struct batch *b;
+	size_t step, record;
+	struct slice missing;
+	int err;
+};
+
+static void open_one(struct work *w)
 {
-	const struct sync_config *config = &b->ss->sync->config;
-	struct history_step *st = &b->steps[i];
-	struct content_maker m = {
-		.env = config->env, .store = config->store, .hash_key = secret_key(b->ss->space->hash_key)
-	};
+	struct opening *o = (struct opening *)w;
+	const struct sync_space *ss = o->b->ss;
+	const struct history_step *st = &o->b->steps[o->step];
+	const struct content_maker m = { .env = ss->sync->config.env,
+		.store = ss->sync->config.store,
+		.hash_key = secret_key(ss->space->hash_key) };
 
-	if (st->n_records == 0)
-		return OK;
-	b->remotes[i] = calloc(st->n_records, sizeof **b->remotes);
-	if (!b->remotes[i])
-		return ERR_NOMEM;
-	for (size_t k = 0; k < st->n_records; k++) {
-		struct remote *r = &b->remotes[i][k];
-		struct slice missing = { .at = 0 };
-		int err = remote_prepare(
-			&m, b->ss->space, st->records[k], st->cursor, st->chunks, st->n_chunks, r, &missing);
+	o->err = remote_prepare(&m, ss->space, st->records[o->record], st->cursor, st->chunks, st->n_chunks,
+		&o->b->remotes[o->step][o->record], &o->missing);
+}
 
-		if (err == ERR_ABSENT && !b->ss->index_failed)
-			return fetch_index(b->ss, &missing);
-		b->ss->index_failed = false;
-		if (err == ERR_NOMEM)
-			return err;
-		if (err < 0) {
-			r->refused = err == ERR_ABSENT ? ERR_GAP : err;
-			sync_space_alarm(b->ss, r->refused, "a record of another device was refused");
-		}
+/* What came of one. ERR_AGAIN: it waits for an index chunk, which is fetched for the first step; 1: it would, behind that. */
+static int judge(struct batch *b, const struct opening *o)
+{
+	struct remote *r = &b->remotes[o->step][o->record];
+
+	if (o->err == ERR_ABSENT && !b->ss->index_failed)
+		return o->step > 0 ? 1 : fetch_index(b->ss, &o->missing);
+	b->ss->index_failed = false;
+	if (o->err == ERR_NOMEM)
+		return o->err;
+	if (o->err < 0) {
+		r->refused = o->err == ERR_ABSENT ? ERR_GAP : o->err;
+		sync_space_alarm(b->ss, r->refused, "a record of another device was refused");
 	}
 	return OK;
 }
 
+/* Opens the records of the steps from `first` on. 1: a step that must wait, and what follows it, was left for the next batch. */
+static int open_steps(struct batch *b, size_t first, size_t n_records)
+{
+	FREE_AFTER struct opening *o = calloc(n_records + 1, sizeof *o);
+	FREE_AFTER struct work **works = calloc(n_records + 1, sizeof *works);
+	size_t n = 0;
+	int err = OK;
+
+	if (!o || !works)
+		return ERR_NOMEM;
+	for (size_t i = first; i < b->n; i++) {
+		for (size_t k = 0; k < b->steps[i].n_records; k++, n++) {
+			o[n] = (struct opening){ .work = { .run = open_one }, .b = b, .step = i, .record = k };
+			works[n] = &o[n].work;
+		}
+	}
+	workers_run_all(b->ss->sync->workers, works, n);
+	for (size_t i = 0; i < n && err == OK; i++) {
+		err = judge(b, &o[i]);
+		while (err > 0 && b->n > o[i].step)
+			release_step(b, --b->n);
+	}
+	secret_wipe(o, n * sizeof *o); /* `missing` holds a key */
+	return err;
+}
+
+static int decode_step(struct batch *b, const struct step *st)
+{
+	struct history_step *to = &b->steps[b->n];
+	int err = step_decode(bytes_of(st->data, st->len), to);
+
+	if (err < 0) {
+		if (err != ERR_NOMEM)
+			sync_space_alarm(b->ss, err, "the relay sent a step that contradicts itself");
+		return err;
+	}
+	if (to->n_records > 0 && !(b->remotes[b->n] = calloc(to->n_records, sizeof **b->remotes))) {
+		step_release(to);
+		return ERR_NOMEM;
+	}
+	return OK;
+}
+
+/* The next steps, up to n, as many as are opened at once. 1: a batch ends before the step after them. */
+static int decode_some(struct batch *b, const struct step **st, size_t n, size_t *ret_records)
+{
+	for (*ret_records = 0; b->n < n && *ret_records < OPEN_AT_ONCE && !b->entries; *st = (*st)->next) {
+		int err = decode_step(b, *st);
+
+		if (err < 0)
+			return err;
+		bool entries = b->steps[b->n].n_entries > 0;
+		if (entries && b->n > 0) {
+			release_step(b, b->n);
+			return 1;
+		}
+		b->entries = entries;
+		*ret_records += b->steps[b->n++].n_records;
+	}
+	return b->n < n && !b->entries ? OK : 1;
+}
+
+/* Up to n steps, as many as may stand in one batch. ERR_AGAIN: the first waits for an index chunk. */
 static int prepare(struct batch *b, size_t n)
 {
 	const struct step *st = b->ss->steps;
+	int err = OK;
 
 	b->steps = calloc(n, sizeof *b->steps);
 	b->remotes = calloc(n, sizeof *b->remotes);
 	if (!b->steps || !b->remotes)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < n; i++, st = st->next) {
-		int err = step_decode(bytes_of(st->data, st->len), &b->steps[i]);
+	while (err == OK) {
+		size_t first = b->n, records;
 
-		if (err < 0) {
-			if (err != ERR_NOMEM)
-				sync_space_alarm(b->ss, err, "the relay sent a step that contradicts itself");
-			return err;
-		}
-		if (b->steps[i].n_entries > 0 && i > 0) {
-			step_release(&b->steps[i]);
-			return OK;
-		}
-		b->n = i + 1;
-		b->entries = b->steps[i].n_entries > 0;
-		err = b->entries ? OK : prepare_step(b, i);
-		if (err == ERR_AGAIN && i > 0) {
-			/* What comes before needs nothing. */
-			release_step(b, i);
-			b->n = i;
-			return OK;
-		}
-		if (err < 0 || b->entries)
-			return err;
+		if ((err = decode_some(b, &st, n, &records)) < 0 || b->entries)
+			break;
+		int opened = open_steps(b, first, records);
+		err = opened ? opened : err;
 	}
-	return OK;
+	return err > 0 ? OK : err;
 }
 
 /* ---- the transaction ---- */
