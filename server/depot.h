@@ -28,7 +28,7 @@
 #include "base/env.h"
 #include "base/id.h"
 
-#define DEPOT_FORMAT 5
+#define DEPOT_FORMAT 6
 
 struct depot;
 
@@ -187,6 +187,9 @@ int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, v
 
 /* 1 if a chunk, a file of the plain protocol or the list of garbage names this object (blob.h), 0 if nothing does. */
 int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
+
+/* Gives some of the space that was freed back to the file system, outside of transactions: 1 if there may be more, 0 if not. */
+int depot_shrink(struct depot *s) MUST_CHECK;
 
 struct depot_sizes {
 	uint64_t spaces, records, chunks, chunk_bytes, pages_bytes;

@@ -15,7 +15,7 @@ static struct sql_stmt *stmt_by_space(struct depot *s, enum stmt st, uint64_t sp
 int depot_plain_find(struct depot *s, const struct id16 *id, struct depot_plain *ret_sp)
 {
 	struct sql_stmt *q = sql_stmt(s, ST_PLAIN_FIND);
-	struct bytes key;
+	struct bytes key, owner;
 	int err;
 
 	sql_bind_id(q, 1, id);
@@ -31,7 +31,11 @@ int depot_plain_find(struct depot *s, const struct id16 *id, struct depot_plain 
 		.min_generation = sql_uint(q, 4),
 		.rewrap = sql_uint(q, 5),
 		.members = sql_uint(q, 6),
+		.bytes = sql_uint(q, 7),
 	};
+	owner = sql_bytes(q, 8);
+	if (owner.len == sizeof ret_sp->owner.b)
+		memcpy(ret_sp->owner.b, owner.p, owner.len);
 	if (key.len && key.len <= sizeof ret_sp->root_key)
 		memcpy(ret_sp->root_key, key.p, key.len);
 	sql_done(q);
@@ -46,6 +50,7 @@ static void bind_plain(struct sql_stmt *q, const struct depot_plain *sp)
 	sql_bind_uint(q, 4, sp->min_generation);
 	sql_bind_uint(q, 5, sp->rewrap);
 	sql_bind_uint(q, 6, sp->members);
+	sql_bind_uint(q, 7, sp->bytes);
 }
 
 int depot_plain_create(struct depot *s, struct depot_plain *sp)
@@ -53,7 +58,8 @@ int depot_plain_create(struct depot *s, struct depot_plain *sp)
 	struct sql_stmt *q = sql_stmt(s, ST_PLAIN_ADD);
 
 	bind_plain(q, sp);
-	sql_bind_bytes(q, 7, sp->root_key, sp->root_key_len);
+	sql_bind_bytes(q, 8, sp->owner.b, sizeof sp->owner.b);
+	sql_bind_bytes(q, 9, sp->root_key, sp->root_key_len);
 	return sql_run_returning(q, &sp->no);
 }
 
@@ -63,6 +69,19 @@ int depot_plain_update(struct depot *s, const struct depot_plain *sp)
 
 	bind_plain(q, sp);
 	return sql_run(q);
+}
+
+int depot_plain_bytes(struct depot *s, const struct id32 *owner, uint64_t *ret_bytes)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_PLAIN_BYTES);
+	int err;
+
+	sql_bind_bytes(q, 1, owner->b, sizeof owner->b);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_INTERNAL;
+	*ret_bytes = sql_uint(q, 0);
+	sql_done(q);
+	return OK;
 }
 
 /* --- items --- */
@@ -195,11 +214,17 @@ int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot
 	return err;
 }
 
-int depot_files_drop(struct depot *s, const struct depot_plain *sp, const struct id16 *record, int64_t now)
+int depot_files_drop(struct depot *s, struct depot_plain *sp, const struct id16 *record, int64_t now)
 {
-	struct sql_stmt *q = stmt_by_space(s, ST_FILES_TO_GARBAGE, sp->no);
+	struct sql_stmt *q = stmt_by_space(s, ST_FILES_SIZE, sp->no);
 	int err;
 
+	sql_bind_id(q, 2, record);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_INTERNAL;
+	depot_plain_less(sp, sql_uint(q, 0));
+	sql_done(q);
+	q = stmt_by_space(s, ST_FILES_TO_GARBAGE, sp->no);
 	sql_bind_id(q, 2, record);
 	sql_bind_id(q, 3, &sp->id);
 	sql_bind_int(q, 4, now);

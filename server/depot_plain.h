@@ -26,11 +26,20 @@ struct depot_plain {
 	uint64_t generation, min_generation; /* of keys */
 	uint64_t rewrap;                     /* the epoch that is being wrapped anew; 0: none */
 	uint64_t members;                    /* entries of the membership chain */
+	uint64_t bytes;                      /* of content, keys and files; whoever adds or removes them keeps it */
+	struct id32 owner;                   /* mailbox of who made it; zero: not known (made before format 6) */
 };
 
 int depot_plain_find(struct depot *s, const struct id16 *id, struct depot_plain *ret_sp) MUST_CHECK;
 int depot_plain_create(struct depot *s, struct depot_plain *sp) MUST_CHECK; /* sets no */
 int depot_plain_update(struct depot *s, const struct depot_plain *sp) MUST_CHECK;
+
+/* Bytes of all spaces of this owner. */
+int depot_plain_bytes(struct depot *s, const struct id32 *owner, uint64_t *ret_bytes) MUST_CHECK;
+static inline void depot_plain_less(struct depot_plain *sp, uint64_t bytes)
+{
+	sp->bytes -= bytes < sp->bytes ? bytes : sp->bytes;
+}
 
 /* --- items --- */
 enum depot_kind { DEPOT_RECORD = 1, DEPOT_FILE = 2, DEPOT_MEMBER = 4 };
@@ -69,8 +78,8 @@ struct depot_place {
 int depot_items(struct depot *s, uint64_t space, unsigned kinds, const struct depot_place *from, uint64_t until,
 	depot_item_each *each, void *ctx) MUST_CHECK;
 
-/* Removes the files of a record; their objects become garbage as of `now` (unix s). */
-int depot_files_drop(struct depot *s, const struct depot_plain *sp, const struct id16 *record, int64_t now) MUST_CHECK;
+/* Removes the files of a record, also from sp->bytes; their objects become garbage as of `now` (unix s). */
+int depot_files_drop(struct depot *s, struct depot_plain *sp, const struct id16 *record, int64_t now) MUST_CHECK;
 /* Up to n files of any space whose objects stand behind `after`, by object: for scrubbing. each() must not write. */
 typedef int depot_file_each(void *ctx, const struct id16 *space, const struct depot_item *it);
 int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx) MUST_CHECK;

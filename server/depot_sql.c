@@ -79,11 +79,14 @@ const char *const depot_sql[ST_COUNT] = {
 		"SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
 		" (SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM chunks)",
 	[ST_PLAIN_FIND] =
-		"SELECT no, root_key, cursor, generation, min_generation, rewrap, members FROM plain WHERE id = ?1",
-	[ST_PLAIN_ADD] = "INSERT INTO plain(id, cursor, generation, min_generation, rewrap, members, root_key)"
-			 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING no",
-	[ST_PLAIN_SET] = "UPDATE plain SET cursor = ?2, generation = ?3, min_generation = ?4, rewrap = ?5, members = ?6"
-			 " WHERE id = ?1",
+		"SELECT no, root_key, cursor, generation, min_generation, rewrap, members, bytes, owner FROM plain"
+		" WHERE id = ?1",
+	[ST_PLAIN_ADD] = "INSERT INTO plain(id, cursor, generation, min_generation, rewrap, members, bytes, owner,"
+			 " root_key) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING no",
+	[ST_PLAIN_SET] =
+		"UPDATE plain SET cursor = ?2, generation = ?3, min_generation = ?4, rewrap = ?5, members = ?6,"
+		" bytes = ?7 WHERE id = ?1",
+	[ST_PLAIN_BYTES] = "SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM plain WHERE owner = ?1",
 	[ST_ITEM_SET] = "INSERT INTO items(space, kind, id, cursor, deleted, size, dek, link, object, blob)"
 			" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(space, kind, id) DO UPDATE SET"
 			" cursor = ?4, deleted = ?5, size = ?6, dek = ?7, link = ?8, object = ?9, blob = ?10",
@@ -98,6 +101,8 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_FILES_TO_GARBAGE] =
 		"INSERT INTO garbage(space, object, since)"
 		" SELECT ?3, object, ?4 FROM items WHERE space = ?1 AND kind = 2 AND link = ?2 ON CONFLICT DO NOTHING",
+	[ST_FILES_SIZE] = "SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM items"
+			  " WHERE space = ?1 AND kind = 2 AND link = ?2",
 	[ST_FILES_DEL] = "DELETE FROM items WHERE space = ?1 AND kind = 2 AND link = ?2",
 	[ST_GARBAGE_ADD] = "INSERT INTO garbage(space, object, since) VALUES(?1, ?2, ?3) ON CONFLICT DO NOTHING",
 	[ST_GARBAGE] = "SELECT space, object FROM garbage WHERE since < ?1 LIMIT ?2",
@@ -222,6 +227,11 @@ int depot_copy(struct depot *s, const char *path)
 int depot_check(struct depot *s)
 {
 	return s->engine->check(s);
+}
+
+int depot_shrink(struct depot *s)
+{
+	return s->engine->shrink ? s->engine->shrink(s) : 0;
 }
 
 const struct id16 *depot_id(const struct depot *s)

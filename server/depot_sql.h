@@ -71,12 +71,14 @@ enum stmt {
 	ST_PLAIN_FIND,
 	ST_PLAIN_ADD,
 	ST_PLAIN_SET,
+	ST_PLAIN_BYTES,
 	ST_ITEM_SET,
 	ST_ITEM_GET,
 	ST_ITEM_DEK,
 	ST_ITEMS,
 	ST_FILES_ALL,
 	ST_FILES_TO_GARBAGE,
+	ST_FILES_SIZE,
 	ST_FILES_DEL,
 	ST_GARBAGE_ADD,
 	ST_GARBAGE,
@@ -114,6 +116,7 @@ struct depot_engine {
 	int (*commit)(struct depot *s);
 	void (*rollback)(struct depot *s);
 	int (*disk_bytes)(struct depot *s, uint64_t *ret_bytes);
+	int (*shrink)(struct depot *s); /* NULL: it does so by itself */
 	/* Of engines whose tables do not count by themselves (NULL: they do): a row of so many bytes came to a space; what is
 	 * counted is to stand in the tables now. */
 	int (*grew)(struct depot *s, uint64_t space, uint64_t bytes);

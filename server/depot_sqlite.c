@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 
+#define SHRINK_MIN_PAGES 256 /* 1 MiB */
+
 static const char schema_1[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), format INTEGER NOT NULL, store BLOB NOT NULL,"
 	" boot TEXT NOT NULL) STRICT;"
@@ -90,14 +92,21 @@ static const char schema_4[] = "ALTER TABLE steps ADD COLUMN time INTEGER NOT NU
 			       "CREATE INDEX versions_replaced ON versions(id) WHERE expires IS NOT NULL;";
 
 /* Objects have names of their own; until then a chunk's object had the chunk's id. */
-static const char schema_5[] =
-	"ALTER TABLE chunks ADD COLUMN object BLOB NOT NULL DEFAULT x'';"
-	"UPDATE chunks SET object = id WHERE blob = 0;"
-	"CREATE INDEX chunks_object ON chunks(object) WHERE blob = 0;"
-	"CREATE INDEX items_object ON items(object) WHERE kind = 2;";
+static const char schema_5[] = "ALTER TABLE chunks ADD COLUMN object BLOB NOT NULL DEFAULT x'';"
+			       "UPDATE chunks SET object = id WHERE blob = 0;"
+			       "CREATE INDEX chunks_object ON chunks(object) WHERE blob = 0;"
+			       "CREATE INDEX items_object ON items(object) WHERE kind = 2;";
+
+/* What each plain space takes, and whose it is. */
+static const char schema_6[] = "ALTER TABLE plain ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;"
+			       "ALTER TABLE plain ADD COLUMN owner BLOB NOT NULL DEFAULT x'';"
+			       "CREATE INDEX plain_owner ON plain(owner);"
+			       "UPDATE plain SET bytes = (SELECT coalesce(sum(CASE kind WHEN 2 THEN size ELSE "
+			       "length(blob) + length(dek) END), 0)"
+			       " FROM items WHERE space = no);";
 
 /* What brings format i to format i + 1. */
-static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3, schema_4, schema_5 };
+static const char *const schemas[DEPOT_FORMAT] = { schema_1, schema_2, schema_3, schema_4, schema_5, schema_6 };
 
 /* A connection. Its statements' `impl` are sqlite3_stmt. */
 struct lite {
@@ -274,17 +283,49 @@ static int lite_disk_bytes(struct depot *s, uint64_t *ret_bytes)
 	return err < 0 ? err : OK;
 }
 
+static int ask_number(struct lite *s, const char *pragma, uint64_t *ret_v)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(s->db, pragma, -1, &st, NULL);
+	int err = rc == SQLITE_OK ? step(st) : err_of(rc);
+
+	if (err > 0)
+		*ret_v = (uint64_t)sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return err < 0 ? err : OK;
+}
+
+/* Pages that are free are taken again soon: only more than an eighth of all goes back, a part at a time. A database that was
+ * made before format 6 keeps all (auto_vacuum is chosen when the file is made). */
+static int lite_shrink(struct depot *s)
+{
+	uint64_t all = 0, before = 0, after = 0;
+	int err = ask_number(lite_of(s), "PRAGMA page_count", &all);
+
+	if (err < 0 || (err = ask_number(lite_of(s), "PRAGMA freelist_count", &before)) < 0)
+		return err;
+	if (before < SHRINK_MIN_PAGES || before < all / 8)
+		return 0;
+	if ((err = exec(lite_of(s), "PRAGMA incremental_vacuum(2048)")) < 0 ||
+		(err = ask_number(lite_of(s), "PRAGMA freelist_count", &after)) < 0)
+		return err;
+	return after < before && after >= SHRINK_MIN_PAGES;
+}
+
 /* --- the file --- */
 
 static int configure(struct lite *s)
 {
+	uint64_t pages = 0;
 	int err, on;
 
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, 5000);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, &on);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &on);
-	if ((err = exec(s, "PRAGMA journal_mode = WAL")) < 0)
+	if ((err = ask_number(s, "PRAGMA page_count", &pages)) < 0 ||
+		(!pages && (err = exec(s, "PRAGMA auto_vacuum = INCREMENTAL")) < 0) ||
+		(err = exec(s, "PRAGMA journal_mode = WAL")) < 0)
 		return err;
 	/* Everything stored is ciphertext: overwriting freed pages with zeros would only cost writes. */
 	return exec(s, "PRAGMA synchronous = FULL; PRAGMA secure_delete = 0; PRAGMA cache_size = -65536;"
@@ -570,6 +611,7 @@ static const struct depot_engine sqlite_engine = {
 	.commit = lite_commit,
 	.rollback = lite_rollback,
 	.disk_bytes = lite_disk_bytes,
+	.shrink = lite_shrink,
 	.prepare = lite_prepare,
 	.reset = lite_reset,
 	.bind_int = lite_bind_int,

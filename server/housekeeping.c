@@ -136,7 +136,8 @@ int housekeeping_step(struct relay *r)
 		return err;
 	metrics_add(&r->metrics, cleaned_versions, versions);
 	metrics_add(&r->metrics, cleaned_chunks, chunks.n);
-	return chunks.n == STEP_MAX || versions == STEP_MAX;
+	err = depot_shrink(r->store);
+	return err < 0 ? err : err || chunks.n == STEP_MAX || versions == STEP_MAX;
 }
 
 /* After a power loss an object that was not synced may hold anything. */

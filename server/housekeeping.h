@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * housekeeping: removes what nobody can ask for any more: replaced versions whose retention has passed; chunks that no
- * version and no adopted index chunk names, 7 days after their upload; and what housekeeping_plain.h says. Small steps, so
- * that requests never wait long.
+ * version and no adopted index chunk names, 7 days after their upload; what housekeeping_plain.h says. And it gives the
+ * store's free pages back to the file system. Small steps, so that requests never wait long.
  */
 #ifndef COFFER_SERVER_HOUSEKEEPING_H
 #define COFFER_SERVER_HOUSEKEEPING_H

@@ -64,12 +64,15 @@ int plain_open(const struct relay *relay, struct depot *store, const struct id16
 	return right->grant.exp < relay_now(relay) ? ERR_FORBIDDEN : check_chain(store, right, ret_sp);
 }
 
-int plain_open_to_write(const struct relay *relay, struct depot *store, const struct id16 *space,
-	const struct plain_right *right, struct depot_plain *ret_sp)
+int plain_open_to_write(const struct relay *relay, struct depot *store, const struct caller *who,
+	const struct id16 *space, const struct plain_right *right, struct depot_plain *ret_sp)
 {
 	int err = plain_open(relay, store, space, right, ret_sp);
 
-	return err < 0 || ret_sp->no ? err : depot_plain_create(store, ret_sp);
+	if (err < 0 || ret_sp->no)
+		return err;
+	ret_sp->owner = who->plain.mailbox;
+	return depot_plain_create(store, ret_sp);
 }
 
 int plain_read_right(const struct relay *relay, const struct job *j, struct bytes params, enum ucan_command need,
@@ -116,7 +119,8 @@ int plain_count(struct relay *relay, const struct caller *who, const char *what,
 	return n >= max ? ERR_RATE_LIMITED : OK;
 }
 
-int plain_check_room(struct relay *relay, size_t bytes)
+int plain_check_room(struct relay *relay, const struct depot_plain *sp, size_t bytes)
 {
-	return quota_check(&relay->quota, relay, 0, bytes + ROW_BYTES);
+	return sp ? quota_check_plain(&relay->quota, relay, sp, bytes + ROW_BYTES)
+		  : quota_check(&relay->quota, relay, 0, bytes + ROW_BYTES);
 }

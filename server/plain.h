@@ -34,8 +34,8 @@ void plain_ask(const struct relay *relay, const struct caller *who, const struct
  * personal space that is not there yet: no = 0, otherwise as it will begin. */
 int plain_open(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right,
 	struct depot_plain *ret_sp) MUST_CHECK;
-/* The same in the writer's transaction, for those who will change it: a personal space is made. */
-int plain_open_to_write(const struct relay *relay, struct depot *store, const struct id16 *space,
+/* The same in the writer's transaction, for those who will change it: a personal space is made, `who`'s. */
+int plain_open_to_write(const struct relay *relay, struct depot *store, const struct caller *who, const struct id16 *space,
 	const struct plain_right *right, struct depot_plain *ret_sp) MUST_CHECK;
 
 /* The grant that a subscription is to keep; NULL for one's own space. */
@@ -54,9 +54,9 @@ void plain_put_member(struct cbor_enc *e, const struct depot_item *it);
  * transaction; depot_deed_put counts one more. */
 int plain_count(struct relay *relay, const struct caller *who, const char *what, int64_t seconds, int64_t max) MUST_CHECK;
 
-/* Whether the disk has room for more above its reserve (quota.h; the plain protocol has no quotas yet). ERR_NO_SPACE. Writer
- * thread. */
-int plain_check_room(struct relay *relay, size_t bytes) MUST_CHECK;
+/* Whether there is room for more (quota.h): on the disk, and unless `sp` is NULL in the space's quota and its owner's. ERR_NO_SPACE.
+ * Writer thread. */
+int plain_check_room(struct relay *relay, const struct depot_plain *sp, size_t bytes) MUST_CHECK;
 
 /* The epoch of a wrapped key. */
 static inline uint64_t plain_epoch(struct bytes dek)

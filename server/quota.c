@@ -2,6 +2,7 @@
 #include "server/quota.h"
 
 #include <sys/statvfs.h>
+#include "server/depot_plain.h"
 #include "server/relay.h"
 
 #define LOOK_NS 1000000000ll
@@ -68,7 +69,7 @@ int quota_check_early(const struct relay *r, struct depot *store, uint64_t space
 	return err < 0 ? err : check_quotas(r, store, space, bytes);
 }
 
-int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes)
+static int take_disk(struct quota *q, const struct relay *r, uint64_t bytes)
 {
 	uint64_t keep;
 
@@ -78,5 +79,41 @@ int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes
 		return ERR_NO_SPACE;
 	if (q->available != UINT64_MAX)
 		q->available -= bytes; /* until the next look */
-	return check_quotas(r, r->store, space, bytes);
+	return OK;
+}
+
+int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes)
+{
+	int err = take_disk(q, r, bytes);
+
+	return err < 0 ? err : check_quotas(r, r->store, space, bytes);
+}
+
+static int check_plain_quotas(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes)
+{
+	const struct config *c = relay_config(r);
+	uint64_t of_owner = 0;
+	int err;
+
+	if (is_over(sp->bytes + bytes, c->storage.space_bytes, bytes))
+		return ERR_NO_SPACE;
+	if (!c->storage.person_bytes || id32_equal(&sp->owner, &(struct id32){ 0 }))
+		return OK;
+	if ((err = depot_plain_bytes(store, &sp->owner, &of_owner)) < 0)
+		return err;
+	return is_over(of_owner + bytes, c->storage.person_bytes, bytes) ? ERR_NO_SPACE : OK;
+}
+
+int quota_check_plain_early(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes)
+{
+	int err = quota_check_disk(r, bytes);
+
+	return err < 0 ? err : check_plain_quotas(r, store, sp, bytes);
+}
+
+int quota_check_plain(struct quota *q, struct relay *r, const struct depot_plain *sp, uint64_t bytes)
+{
+	int err = take_disk(q, r, bytes);
+
+	return err < 0 ? err : check_plain_quotas(r, r->store, sp, bytes);
 }

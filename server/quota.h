@@ -32,6 +32,11 @@ int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes
 /* The same before work is done off the writer, whose quota_check then counts: nothing is noted. Any thread, with its store. */
 int quota_check_early(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes) MUST_CHECK;
 
+/* The same two for a plain space. */
+struct depot_plain;
+int quota_check_plain(struct quota *q, struct relay *r, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
+int quota_check_plain_early(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
+
 /* Asks the disk alone, now; nobody may use the reserve. ERR_NO_SPACE. Any thread. */
 int quota_check_disk(const struct relay *r, uint64_t bytes) MUST_CHECK;
 

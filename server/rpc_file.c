@@ -95,7 +95,7 @@ static int check_run(struct relay *relay, struct job *j, struct depot *store)
 
 	if (err)
 		return err < 0 ? err : OK;
-	if (quota_check_disk(relay, f->size) < 0)
+	if (quota_check_plain_early(relay, store, &f->sp, f->size) < 0)
 		return fail(j, 507, "no room for the file");
 	return 1;
 }
@@ -168,6 +168,14 @@ static int store_run(struct relay *relay, struct job *j, struct depot *store)
 	if (err < 0)
 		return err;
 	f->size = it.size;
+	if ((err = quota_check_plain(&relay->quota, relay, &f->sp, it.size)) == ERR_NO_SPACE) {
+		if ((err = depot_garbage_put(store, &j->space, &f->object, relay_now(relay))) < 0)
+			return err;
+		return fail(j, 507, "no room for the file");
+	}
+	if (err < 0)
+		return err;
+	f->sp.bytes += it.size;
 	it.cursor = ++f->sp.cursor;
 	if ((err = depot_item_put(store, f->sp.no, &it)) < 0 || (err = depot_plain_update(store, &f->sp)) < 0 ||
 		(err = notify_file(j, f)) < 0)

@@ -129,7 +129,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "forbidden", "strangers write no letters on this relay");
 	if (limits_take(relay->limits, LIMIT_MAIL, j->caller->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
 		return job_error(j, "rate_limited", "too many letters");
-	if ((err = plain_check_room(relay, m.payload.len)) < 0)
+	if ((err = plain_check_room(relay, NULL, m.payload.len)) < 0)
 		return plain_refuse(j, err);
 	return store_mail(relay, j, &m);
 }

@@ -147,6 +147,7 @@ static int write_member(struct relay *relay, struct job *j, struct depot_plain *
 
 	it.id = id_of_seq(++sp->members);
 	it.cursor = ++sp->cursor;
+	sp->bytes += a->payload.len;
 	if ((err = depot_item_put(relay->store, sp->no, &it)) < 0 || (err = depot_plain_update(relay->store, sp)) < 0 ||
 		(err = notify_member(j, sp, &it)) < 0)
 		return err;
@@ -177,13 +178,13 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 			       : err;
 	if ((fault = append_fault(a)))
 		return job_error(j, "bad_request", fault);
-	if ((err = plain_open_to_write(relay, store, &a->space, &a->right, &sp)) < 0)
+	if ((err = plain_open_to_write(relay, store, j->caller, &a->space, &a->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	if ((err = follows(store, &sp, a)) <= 0)
 		return err < 0 ? err : job_error(j, "conflict", "conflict");
 	if (sp.members >= MEMBERS_MAX)
 		return job_error(j, "payload_too_large", "the space has as many membership entries as it can have");
-	if ((err = plain_check_room(relay, a->payload.len)) < 0)
+	if ((err = plain_check_room(relay, &sp, a->payload.len)) < 0)
 		return plain_refuse(j, err);
 	return write_member(relay, j, &sp, a);
 }
@@ -309,7 +310,7 @@ static int revoke_run(struct relay *relay, struct job *j, struct depot *store)
 
 	if (!r || r->err < 0)
 		return r ? plain_refuse(j, r->err) : ERR_NOMEM;
-	if ((err = plain_open_to_write(relay, store, &r->space, &r->right, &sp)) < 0)
+	if ((err = plain_open_to_write(relay, store, j->caller, &r->space, &r->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	if (id32_parse((const char *)r->cid.p, r->cid.len, &cid) < 0)
 		return job_error(j, "bad_request", "ucan_cid must be 64 hex digits");

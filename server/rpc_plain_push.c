@@ -128,23 +128,29 @@ static int push_prepare(struct relay *relay, struct job *j)
 	return OK;
 }
 
-static int keep_cursor(void *ctx, const struct depot_item *it)
+struct old {
+	uint64_t cursor, bytes;
+};
+
+static int keep_old(void *ctx, const struct depot_item *it)
 {
-	*(uint64_t *)ctx = it->cursor;
+	*(struct old *)ctx = (struct old){ it->cursor, it->blob.len + it->dek.len };
 	return OK;
 }
 
-/* 1: every change stands on what is there; 0: one does not. */
-static int compare(struct depot *store, const struct depot_plain *sp, const struct push *p)
+/* 1: every change stands on what is there; 0: one does not. *ret_bytes: of what is replaced. */
+static int compare(struct depot *store, const struct depot_plain *sp, const struct push *p, uint64_t *ret_bytes)
 {
+	*ret_bytes = 0;
 	for (size_t i = 0; i < p->n; i++) {
-		uint64_t cursor = 0;
-		int err = depot_item_get(store, sp->no, DEPOT_RECORD, &p->changes[i].id, keep_cursor, &cursor);
+		struct old old = { 0 };
+		int err = depot_item_get(store, sp->no, DEPOT_RECORD, &p->changes[i].id, keep_old, &old);
 
 		if (err < 0 && err != ERR_NOT_FOUND)
 			return err;
-		if (cursor != p->changes[i].expected)
+		if (old.cursor != p->changes[i].expected)
 			return 0;
+		*ret_bytes += old.bytes;
 	}
 	return 1;
 }
@@ -158,7 +164,7 @@ static bool is_stale(const struct depot_plain *sp, const struct push *p)
 	return false;
 }
 
-static int store_changes(struct relay *relay, const struct depot_plain *sp, const struct push *p)
+static int store_changes(struct relay *relay, struct depot_plain *sp, const struct push *p)
 {
 	int err = OK;
 
@@ -171,6 +177,7 @@ static int store_changes(struct relay *relay, const struct depot_plain *sp, cons
 			.dek = c->dek,
 			.blob = c->blob };
 
+		sp->bytes += c->blob.len + c->dek.len;
 		err = depot_item_put(relay->store, sp->no, &it);
 		if (err == OK && c->deleted)
 			err = depot_files_drop(relay->store, sp, &c->id, relay_now(relay));
@@ -261,13 +268,14 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	const struct push *p = j->state;
 	struct depot_plain sp;
+	uint64_t replaced;
 	int err;
 
 	if (!p || p->err < 0)
 		return p ? plain_refuse(j, p->err) : ERR_NOMEM;
 	if (p->refusal)
 		return job_refuse(j, p->refusal);
-	err = p->n ? plain_open_to_write(relay, store, &p->space, &p->right, &sp)
+	err = p->n ? plain_open_to_write(relay, store, j->caller, &p->space, &p->right, &sp)
 		   : plain_open(relay, store, &p->space, &p->right, &sp);
 	if (err < 0)
 		return err == ERR_FORBIDDEN ? job_refuse(j, "forbidden") : err;
@@ -275,11 +283,12 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 		return answer_pushed(j, sp.cursor);
 	if (is_stale(&sp, p))
 		return job_refuse(j, "key_generation_stale");
-	if ((err = compare(store, &sp, p)) <= 0)
+	if ((err = compare(store, &sp, p, &replaced)) <= 0)
 		return err < 0 ? err : job_refuse(j, "conflict");
-	if ((err = plain_check_room(relay, j->in.len)) < 0)
+	if ((err = plain_check_room(relay, &sp, j->in.len)) < 0)
 		return err == ERR_NO_SPACE ? job_refuse(j, "storage_full") : err;
 	sp.cursor++;
+	depot_plain_less(&sp, replaced);
 	if ((err = store_changes(relay, &sp, p)) < 0 || (err = depot_plain_update(store, &sp)) < 0 ||
 		(err = notify(j, &sp, p)) < 0)
 		return err;

@@ -50,6 +50,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 	err = depot_plain_find(store, &sp.id, &(struct depot_plain){ 0 });
 	if (err != ERR_NOT_FOUND)
 		return err < 0 ? err : job_error(j, "conflict", "space already exists");
+	sp.owner = j->caller->plain.mailbox;
 	if ((err = depot_plain_create(store, &sp)) < 0)
 		return err;
 	return answer_created(j, &sp.id);
@@ -100,7 +101,7 @@ static int open_turn(const struct relay *relay, struct job *j, struct depot *sto
 
 	if (!t)
 		return ERR_NOMEM;
-	return t->err < 0 ? t->err : plain_open_to_write(relay, store, &t->space, &t->right, ret_sp);
+	return t->err < 0 ? t->err : plain_open_to_write(relay, store, j->caller, &t->space, &t->right, ret_sp);
 }
 
 static int begin_run(struct relay *relay, struct job *j, struct depot *store)

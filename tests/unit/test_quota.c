@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include "server/depot_plain.h"
 #include "server/housekeeping.h"
 #include "tests/lib/relay_bench.h"
 
@@ -159,12 +160,108 @@ static void all_spaces_of_a_person_count_together(void **state)
 	close_world(&w);
 }
 
+/* --- plain spaces --- */
+
+#define PLAIN "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
+#define OTHER "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5e"
+
+/* One change of a record in the caller's personal space; size 0: a tombstone. What was refused, or NULL. */
+static const char *plain_push(struct world *w, const char *space, uint8_t record, size_t size, uint64_t expected)
+{
+	static const uint8_t zeros[100000];
+	static const char *const codes[] = { "storage_full", "conflict", "forbidden" };
+	char id[ID16_TEXT_SIZE];
+	struct buf b = BUF_INIT(FRAME_MAX);
+	struct cbor_enc e = cbor_enc_init(&b);
+	const char *why = NULL;
+	struct answer a;
+
+	id16_format(&(struct id16){ { record } }, id);
+	assert_int_equal(id16_parse(space, 36, &w->c->plain.personal), 0);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "space");
+	cbor_put_text(&e, space);
+	cbor_put_text(&e, "changes");
+	cbor_put_array(&e, 1);
+	cbor_put_map(&e, size ? 3 : 2);
+	cbor_put_text(&e, "id");
+	cbor_put_text(&e, id);
+	if (size) {
+		cbor_put_text(&e, "blob");
+		cbor_put_bytes(&e, zeros, size);
+	}
+	cbor_put_text(&e, "expected_cursor");
+	cbor_put_uint(&e, expected);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	a = bench_call(&w->r, w->c, "push", &b);
+	for (size_t i = 0; i < COUNT(codes); i++)
+		if (answer_refused(&a, codes[i]))
+			why = codes[i];
+	assert_true(why || answer_ok(&a));
+	answer_release(&a);
+	return why;
+}
+
+static uint64_t plain_bytes(struct world *w, const char *space)
+{
+	struct depot_plain sp;
+	struct id16 id;
+
+	assert_int_equal(id16_parse(space, 36, &id), 0);
+	assert_int_equal(depot_plain_find(w->r.reader, &id, &sp), 0);
+	return sp.bytes;
+}
+
+static void plain_spaces_have_quotas_too(void **state)
+{
+	struct depot_item file = {
+		.kind = DEPOT_FILE, .id = { { 7 } }, .size = 5000, .object = bytes_str("sixteen bytes id")
+	};
+	const struct id16 record = { { 1 } };
+	struct depot_plain sp;
+	struct world w;
+
+	(void)state;
+	open_world(&w);
+	w.c->plain.has_personal = true;
+	w.c->plain.mailbox = (struct id32){ { 5 } };
+	assert_null(plain_push(&w, PLAIN, 1, 90000, 0));
+	assert_int_equal(plain_bytes(&w, PLAIN), 90000);
+	assert_null(plain_push(&w, PLAIN, 1, 80000, 1)); /* in the place of what was there */
+	assert_int_equal(plain_bytes(&w, PLAIN), 80000);
+	set(&w, "storage.space_bytes", "100000");
+	assert_string_equal(plain_push(&w, PLAIN, 2, 70000, 0), "storage_full");
+	assert_null(plain_push(&w, PLAIN, 2, 10000, 0));
+	assert_null(plain_push(&w, OTHER, 3, 90000, 0)); /* another space */
+	set(&w, "storage.space_bytes", "0");
+	set(&w, "storage.person_bytes", "190000"); /* both are the same person's */
+	assert_string_equal(plain_push(&w, OTHER, 4, 70000, 0), "storage_full");
+	w.c->plain.mailbox = (struct id32){ { 6 } }; /* whoever writes: it counts for who made it */
+	assert_string_equal(plain_push(&w, OTHER, 4, 70000, 0), "storage_full");
+
+	/* A record's files go with it. */
+	assert_int_equal(id16_parse(PLAIN, 36, &w.c->plain.personal), 0);
+	assert_int_equal(depot_plain_find(w.r.relay.store, &w.c->plain.personal, &sp), 0);
+	file.link = bytes_of(record.b, sizeof record.b);
+	sp.bytes += file.size;
+	assert_int_equal(depot_begin(w.r.relay.store), 0);
+	assert_int_equal(depot_item_put(w.r.relay.store, sp.no, &file), 0);
+	assert_int_equal(depot_plain_update(w.r.relay.store, &sp), 0);
+	assert_int_equal(depot_commit(w.r.relay.store), 0);
+	assert_int_equal(plain_bytes(&w, PLAIN), 95000);
+	assert_null(plain_push(&w, PLAIN, 1, 0, 2));
+	assert_int_equal(plain_bytes(&w, PLAIN), 10000);
+	assert_null(plain_push(&w, OTHER, 4, 70000, 0)); /* there is room again */
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_is_stored_counts),
 		cmocka_unit_test(a_space_over_its_quota_takes_only_small_things),
 		cmocka_unit_test(all_spaces_of_a_person_count_together),
+		cmocka_unit_test(plain_spaces_have_quotas_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
