@@ -4,25 +4,20 @@
  * an error leaves the log as it was.
  */
 #include <stdlib.h>
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "crypto/log_state.h"
 
 /* Room for `more` further elements; on success *arr may have moved. */
 static int reserve(void *arr, size_t *alloc, size_t n, size_t more, size_t size)
 {
-	size_t want = *alloc ? *alloc : 4;
 	void *p;
 
-	if (n + more <= *alloc)
-		return 0;
-	while (want < n + more)
-		want *= 2;
 	memcpy(&p, arr, sizeof p);
-	p = reallocarray(p, want, size);
-	if (!p)
+	p = n + more > *alloc ? array_room(p, alloc, n + more, size) : p;
+	if (!p && n + more > 0)
 		return ERR_NOMEM;
 	memcpy(arr, &p, sizeof p);
-	*alloc = want;
 	return 0;
 }
 

@@ -346,7 +346,7 @@ struct mount *agent_take_mount(struct agent *a, const struct mount *m, const cha
 	pthread_mutex_lock(&a->lock);
 	await_flush(a);
 	for (size_t i = 0; i < a->n_mounts && !found; i++) {
-		if (m ? a->mounts[i].mount != m : strcmp(a->mounts[i].dir, dir) != 0)
+		if (m ? a->mounts[i].mount != m : !dir || strcmp(a->mounts[i].dir, dir) != 0)
 			continue;
 		found = a->mounts[i].mount;
 		free(a->mounts[i].dir);

@@ -16,11 +16,9 @@ static int note_version(void *ctx, uint64_t space, const struct depot_version *v
 	struct record r;
 
 	(void)space;
-	if (s->left == 0)
-		s->overtaken = true;
-	else if (record_decode(v->blob, &r) < 0)
+	if (s->left > 0 && record_decode(v->blob, &r) < 0)
 		return ERR_CORRUPT;
-	else if (log_may_write(s->before, &r.h.author) && !log_may_write(s->after, &r.h.author))
+	if (s->left == 0 || (log_may_write(s->before, &r.h.author) && !log_may_write(s->after, &r.h.author)))
 		s->overtaken = true;
 	s->left -= s->left > 0;
 	return s->overtaken;

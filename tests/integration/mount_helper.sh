@@ -72,6 +72,42 @@ expect 0 "" "$HELPER" "My Photos" "$W/dir" -o "$P,passphrase-file=$W/passphrase"
 coffer alice umount "$W/dir" --now || fail "coffer umount"
 
 [ "$(id -u)" = 0 ] && [ "${1:-}" = inside ] || exit 0
+chmod 711 "$W" "${TMPDIR:-/tmp}"
+as_bob() {
+	setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups "$@"
+}
+
+# What another user may on a mount with allow_other is what the modes say.
+check_other() { # DIR
+	echo mine > "$1/private" && chmod 600 "$1/private"
+	echo all > "$1/public" && chmod 644 "$1/public"
+	mkdir "$1/drop" && chmod 1777 "$1/drop" && touch "$1/drop/roots"
+	[ "$(as_bob cat "$1/public")" = all ] || fail "another user cannot read what all may"
+	! as_bob cat "$1/private" 2> /dev/null || fail "another user read a private file"
+	! as_bob bash -c "echo x >> '$1/public'" 2> /dev/null || fail "another user wrote a file"
+	! as_bob touch "$1/new" 2> /dev/null || fail "another user made a file"
+	! as_bob rm -f "$1/drop/roots" 2> /dev/null || fail "another user removed a file of a sticky folder"
+	as_bob touch "$1/drop/bobs" && [ "$(stat -c %u "$1/drop/bobs")" = "$(id -u nobody)" ] || fail "another user's file: $(ls -ln "$1/drop")"
+	as_bob rm "$1/drop/bobs" || fail "another user cannot remove an own file"
+	rm -r "$1/private" "$1/public" "$1/drop"
+}
+
+# DIR runs|no: whether a program runs; then whether it does so with setuid, and whether a device is one
+check_powers() {
+	cp /usr/bin/id "$1/id" && chmod 4755 "$1/id"
+	mknod "$1/null" c 1 3 && chmod 666 "$1/null"
+	local got=no
+	as_bob "$1/id" > /dev/null 2>&1 && got=runs
+	[ $got = "$2" ] || fail "a program on $1: $got, not $2"
+	got=no
+	as_bob "$1/id" 2> /dev/null | grep -q 'euid=0' && got=suid
+	[ $got = "$3" ] || fail "setuid on $1: $got, not $3"
+	got=no
+	as_bob bash -c "echo x > '$1/null'" 2> /dev/null && got=dev
+	[ $got = "$4" ] || fail "a device on $1: $got, not $4"
+	rm "$1/id" "$1/null"
+}
+
 # mount(8) itself.
 mount -t tmpfs none /usr/sbin && [ /sbin -ef /usr/sbin ] || mount -t tmpfs none /sbin || fail "a /sbin of its own"
 ln -s "$HELPER" /sbin/mount.fuse.coffer
@@ -84,7 +120,10 @@ expect 0 "" mount -T "$W/fstab" -a
 expect 0 "" mount -T "$W/fstab" -a # knows that it is mounted
 grep -q " $W/dir fuse.coffer rw,nosuid,nodev,noexec,.*allow_other" /proc/mounts || fail "options: $(grep "$W/dir" /proc/mounts)"
 [ -z "$(fs_type "$W/all")" ] || fail "noauto was mounted"
+check_other "$W/dir"
+check_powers "$W/dir" no no no
 expect 0 "" mount -T "$W/fstab" "$W/all"
+! as_bob ls "$W/all" 2> /dev/null || fail "another user looked into a mount without allow_other"
 expect 0 "" umount "$W/all"
 expect 0 "" mount -o remount,ro "$W/dir"
 ! touch "$W/dir/new" 2> /dev/null || fail "written to after remount,ro"
@@ -98,24 +137,22 @@ expect 0 "" umount "$W/dir"
 await 10 ended "$W/dir" || fail "the agent still lists the mount"
 expect 32 "is it mounted" mount -t fuse.coffer -o remount,ro coffer "$W/dir"
 mkdir "$W/here" && touch "$W/here/My Photos"
-(cd "$W/here" && expect 0 "" mount -t fuse.coffer "My Photos" "$W/dir" -o "$P,allow_suid,allow_dev") || exit 1
+(cd "$W/here" && expect 0 "" mount -t fuse.coffer "My Photos" "$W/dir" -o "$P,allow_suid,allow_dev,allow_other") || exit 1
+check_powers "$W/dir" runs suid dev
 ! grep -q " $W/dir fuse.coffer .*\(nosuid\|nodev\)" /proc/mounts || fail "allow_suid, allow_dev: $(grep "$W/dir" /proc/mounts)"
 expect 0 "" mount -o remount,ro,nosuid "$W/dir"
 grep -q " $W/dir fuse.coffer ro,nosuid,relatime" /proc/mounts || fail "remount kept other options: $(grep "$W/dir" /proc/mounts)"
 expect 0 "" mount -o remount,rw "$W/dir"
 grep -q " $W/dir fuse.coffer rw,nosuid,relatime" /proc/mounts || fail "nosuid went: $(grep "$W/dir" /proc/mounts)"
 expect 0 "" umount "$W/dir"
-expect 0 "" mount -t fuse.coffer "My Photos" "$W/dir" -o "$P,allow_suid,nosuid"
+expect 0 "" mount -t fuse.coffer "My Photos" "$W/dir" -o "$P,allow_suid,nosuid,allow_other"
+check_powers "$W/dir" runs no no
 grep -q " $W/dir fuse.coffer rw,nosuid,nodev" /proc/mounts || fail "allow_suid beat nosuid"
 expect 0 "" umount "$W/dir"
 
 # Root mounts what another user's agent holds.
-chmod 711 "$W" "${TMPDIR:-/tmp}"
 mkdir "$W/bob"
 chown nobody "$W/bob"
-as_bob() {
-	setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups "$@"
-}
 as_bob test -w /dev/fuse || { mkdir "$W/dev" && mount -t tmpfs none "$W/dev" && mknod -m 666 "$W/dev/fuse" c 10 229 && mount --bind "$W/dev/fuse" /dev/fuse; } ||
 	fail "a /dev/fuse for everybody" # as udev makes it
 as_bob "$W/bin/coffer" --home "$W/bob" init --relay "$RELAY" --name bob --no-passphrase --quiet > "$W/bob.words" || fail "init of bob"

@@ -6,8 +6,8 @@
 #	SIZE=9g                  # of the tmpfs that holds the profile
 #	RUN=COMMAND              # instead of ./check, in a shell with the test space mounted at /mnt/test
 #
-# Everything happens in a mount namespace of its own: /mnt and /sbin/mount.fuse.coffer are not those of the machine. The relay only
-# takes the profile in; sync is off line from then on.
+# Everything happens in a mount namespace of its own: /mnt, /sbin/mount.fuse.coffer and the users that its tests want are not those of the
+# machine. The relay only takes the profile in; sync is off line from then on.
 set -eu
 if [ -z "${BASE:-}" ]; then
 	BASE=$(mktemp -d)
@@ -29,6 +29,16 @@ cp "$BUILD"/coffer "$BUILD"/coffer-fs "$BUILD"/coffer-syncd "$BUILD"/coffer-rela
 BUILD=$W/bin # may be built anew meanwhile
 mount -t overlay overlay -o "lowerdir=/usr/sbin,upperdir=$BASE/up,workdir=$BASE/work" /usr/sbin
 ln -sf "$W/bin/coffer" /usr/sbin/mount.fuse.coffer
+for file in passwd group; do
+	cp /etc/$file "$BASE/$file"
+	id=64000
+	for name in fsgqa fsgqa2 123456-fsgqa; do
+		id=$((id + 1))
+		grep -q "^$name:" /etc/$file && continue
+		[ $file = group ] && echo "$name:*:$id:" || echo "$name:*:$id:$id::/tmp:/bin/bash"
+	done >> "$BASE/$file"
+	mount --bind "$BASE/$file" /etc/$file
+done
 mount -t tmpfs none /mnt
 mkdir -p /mnt/test /mnt/scratch
 coffer me init --relay "$RELAY" --name me --no-passphrase --quiet > "$W/words"

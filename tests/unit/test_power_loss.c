@@ -6,7 +6,7 @@
  * The same work is done twice. The first time tells what the store shows after each step; the second time the process forks at the
  * cuts, and the child loses its disk's unsynced writes: all of them, none (which is kill -9), or some, torn at sectors, in any order.
  *
- *	POWER_LOSS=all build/tests/test_power_loss       // every cut in every way, several seeds: some minutes
+ *	POWER_LOSS=all build/tests/test_power_loss       // every cut in every way, several seeds (SEEDS): some minutes
  *	POWER_LOSS=SEED,CUT,HOW build/tests/test_power_loss  // one, in this process: for a debugger
  */
 #include <fcntl.h>
@@ -481,7 +481,8 @@ static void what_survives_any_cut_is_a_prefix_with_all_that_was_synced(void **st
 		return;
 	}
 	unsigned long every = all ? 1 : getenv("UNDER_VALGRIND") ? 97 : 7;
-	for (seed = 1; seed <= (all ? 6 : 2); seed++) {
+	const char *seeds = getenv("SEEDS");
+	for (seed = 1; seed <= (all ? (seeds ? strtoull(seeds, NULL, 10) : 6) : 2); seed++) {
 		unsigned long cuts = cut_all(seed, every, 0, 0);
 		printf("seed %llu: %lu cuts\n", seed, cuts);
 		assert_true(cuts > 300);
