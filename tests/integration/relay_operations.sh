@@ -51,9 +51,8 @@ curl -sf "http://127.0.0.1:$PORT/metrics" > "$T/metrics"
 grep -q '^coffer_relay_build_info{version=' "$T/metrics" || fail "no build info"
 grep -q '^coffer_relay_commit_seconds_bucket{le="+Inf"}' "$T/metrics" || fail "no histogram"
 [ "$(grep -c '^# TYPE' "$T/metrics")" = "$(grep '^# TYPE' "$T/metrics" | sort -u | wc -l)" ] || fail "a metric stands twice"
-if command -v promtool > /dev/null; then
-	promtool check metrics < "$T/metrics" || fail "promtool does not take the metrics"
-fi
+PROMTOOL=$(tests/tools/promtool.sh) || fail "no promtool"
+"$PROMTOOL" check metrics < "$T/metrics" || fail "promtool does not take the metrics"
 stop
 
 # TLS by itself, with another certificate after a reload; a key that does not fit changes nothing.

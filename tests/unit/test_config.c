@@ -144,6 +144,85 @@ static void later_sources_win(void **state)
 	unlink(path);
 }
 
+/* What a deployment of the reference server sets, as it sets it. */
+static void the_reference_servers_names_are_known(void **state)
+{
+	char *const env[] = { "LISTEN_ADDR=0.0.0.0:5379", "DATABASE_URL=postgres://u@h/d",
+		"TRUSTED_ISSUERS=https://a.example https://b.example=https://b.example/keys", "AUDIENCES=one,two",
+		"IDENTITY_HASH_KEY=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		"FILE_STORAGE_BACKEND=s3", "FILE_S3_ENDPOINT=http://127.0.0.1:9000", "FILE_S3_BUCKET=b",
+		"FILE_S3_REGION=r", "FILE_S3_ACCESS_KEY=k", "FILE_S3_SECRET_KEY=s", NULL };
+	struct config *c = standard();
+	struct config_fault f;
+
+	(void)state;
+	assert_int_equal(config_read_environment(c, env, &f), OK);
+	assert_int_equal(config_finish(c, &f), OK);
+	assert_string_equal(c->server.listen, "0.0.0.0:5379");
+	assert_string_equal(c->storage.database, "postgres://u@h/d");
+	assert_int_equal(c->auth.trusted_issuers.n, 2);
+	assert_string_equal(c->auth.trusted_issuers.items[1], "https://b.example=https://b.example/keys");
+	assert_int_equal(c->auth.audiences.n, 2);
+	assert_string_equal(c->auth.audiences.items[1], "two");
+	assert_memory_equal(c->auth.identity_hash_key, "0123456789abcdef", 16);
+	config_free(c);
+}
+
+static bool is_standard(const struct setting *s, const struct config *c, const struct config *standard)
+{
+	const char *x = (const char *)c + s->at, *y = (const char *)standard + s->at;
+	const struct text_list *l = (const void *)x, *m = (const void *)y;
+	bool same = true;
+
+	if (s->kind == SETTING_TEXT)
+		return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+	if (s->kind == SETTING_NUMBER)
+		return *(const uint64_t *)x == *(const uint64_t *)y;
+	for (size_t i = 0; i < l->n && i < m->n; i++)
+		same &= strcmp(l->items[i], m->items[i]) == 0;
+	return same && l->n == m->n;
+}
+
+/* What --print-config prints is a file: with the marks of comments taken off each setting comes back as it was, and all are there. */
+static void what_is_printed_is_the_defaults(void **state)
+{
+	struct config *c = standard(), *defaults = standard();
+	char *text = NULL, line[1024], path[64];
+	size_t len = 0, found = 0;
+	FILE *to = open_memstream(&text, &len), *from, *file;
+	struct config_fault f;
+
+	(void)state;
+	assert_non_null(to);
+	assert_int_equal(config_print(to), OK);
+	fclose(to);
+	write_file(path, "");
+	from = fmemopen(text, len, "r");
+	file = fopen(path, "w");
+	assert_true(from && file);
+	while (fgets(line, sizeof line, from)) {
+		bool setting = line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' && strstr(line, " = ");
+
+		found += setting;
+		fputs(line + setting, file);
+	}
+	fclose(from);
+	fclose(file);
+	assert_int_equal(found, config_table_size);
+	for (size_t i = 0; i < config_table_size; i++) /* so that a line that says nothing would show */
+		if (config_table[i].kind == SETTING_NUMBER)
+			*(uint64_t *)((char *)c + config_table[i].at) += 1;
+	if (config_read_file(c, path, &f) < 0)
+		fail_msg("%s", f.text);
+	for (size_t i = 0; i < config_table_size; i++)
+		if (!is_standard(&config_table[i], c, defaults))
+			fail_msg("%s.%s is another", config_table[i].section, config_table[i].key);
+	config_free(c);
+	config_free(defaults);
+	free(text);
+	unlink(path);
+}
+
 static void names_what_is_wrong(void **state)
 {
 	static const struct {
@@ -275,6 +354,8 @@ int main(void)
 		cmocka_unit_test(reads_what_settings_need),
 		cmocka_unit_test(refuses_the_rest_with_its_line),
 		cmocka_unit_test(later_sources_win),
+		cmocka_unit_test(the_reference_servers_names_are_known),
+		cmocka_unit_test(what_is_printed_is_the_defaults),
 		cmocka_unit_test(names_what_is_wrong),
 		cmocka_unit_test(a_reload_keeps_what_needs_a_restart),
 		cmocka_unit_test(survives_every_failed_allocation),
