@@ -34,6 +34,7 @@ struct config {
 		char *listen;
 		struct text_list origins, trusted_proxies;
 		char *tls_certificate, *tls_key;
+		char *reuse_port;
 		uint64_t drain_seconds;
 	} server;
 

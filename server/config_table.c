@@ -21,6 +21,9 @@ const struct setting config_table[] = {
 	TEXT(server, listen, "127.0.0.1:5379", .env = "LISTEN_ADDR", .restart = true, .about =
 		"Where to listen: ADDRESS:PORT, [::1]:PORT for IPv6; port 0 takes a free one. A socket that systemd passes\n"
 		"(LISTEN_FDS) is used instead."),
+	TEXT(server, reuse_port, "false", .words = "true|false", .restart = true, .about =
+		"Whether other processes may listen on the port too: relays over one PostgreSQL database and the same objects, each of\n"
+		"which gets its part of the connections."),
 	LIST(server, origins, "", .restart = true, .about =
 		"How clients call this relay, as they write it after --relay: [\"https://relay.example.org\"]. Tokens are made\n"
 		"out for one of these. Up to 8; none: the address of `listen`, and loopback."),

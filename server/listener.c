@@ -55,18 +55,19 @@ static void name(struct listener *l)
 	}
 }
 
-static int bind_to(int fd, const struct addrinfo *to)
+static int bind_to(int fd, const struct addrinfo *to, bool shared)
 {
 	int one = 1;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
 		(to->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
-		bind(fd, to->ai_addr, to->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+		(shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) ||
+		bind(fd, to->ai_addr, to->ai_addrlen) < 0)
 		return errno == EADDRINUSE ? ERR_BUSY : errno == EADDRNOTAVAIL ? ERR_NOT_FOUND : err_from_errno(errno);
 	return OK;
 }
 
-int listener_open(struct listener *l, const char *where)
+int listener_open(struct listener *l, const char *where, bool shared)
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *list;
 	const char *port;
@@ -77,7 +78,7 @@ int listener_open(struct listener *l, const char *where)
 	if (parse(where, host, sizeof host, &port) < 0 || getaddrinfo(host, port, &hints, &list))
 		return ERR_INVALID;
 	fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	err = fd < 0 ? err_from_errno(errno) : bind_to(fd, list);
+	err = fd < 0 ? err_from_errno(errno) : bind_to(fd, list, shared);
 	freeaddrinfo(list);
 	if (err < 0) {
 		if (fd >= 0)
@@ -87,6 +88,13 @@ int listener_open(struct listener *l, const char *where)
 	l->fds[l->n++] = fd;
 	name(l);
 	return OK;
+}
+
+int listener_listen(struct listener *l)
+{
+	if (l->passed || listen(l->fds[0], BACKLOG) == 0)
+		return OK;
+	return errno == EADDRINUSE ? ERR_BUSY : err_from_errno(errno);
 }
 
 static bool listens(int fd)

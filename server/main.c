@@ -166,6 +166,12 @@ static int explain_database(int err)
 	}
 }
 
+/* What blob_open says of a bucket and nothing else says. */
+static bool is_of_bucket(int err)
+{
+	return err == ERR_TIMEOUT || err == ERR_FORBIDDEN || err == ERR_ABSENT;
+}
+
 static int explain_listen(const char *where, int err)
 {
 	switch (err) {
@@ -294,7 +300,8 @@ static int start(struct daemon *d, struct config *c)
 		fputs("coffer-relay: what was passed as LISTEN_FDS is no listening stream socket\n", stderr);
 		return EX_CONFIG;
 	}
-	if (!d->listener.n && (err = listener_open(&d->listener, c->server.listen)) < 0) {
+	if (!d->listener.n &&
+		(err = listener_open(&d->listener, c->server.listen, strcmp(c->server.reuse_port, "true") == 0)) < 0) {
 		status = explain_listen(c->server.listen, err);
 		config_free(c);
 		return status;
@@ -308,10 +315,13 @@ static int start(struct daemon *d, struct config *c)
 	const bool database = *c->storage.database;
 	if ((err = relay_open(&d->relay, env_system(), c)) < 0) {
 		listener_close(&d->listener);
-		return database ? explain_database(err) : explain_data(dir ? dir : "the data", err);
+		return database && !is_of_bucket(err) ? explain_database(err)
+						      : explain_data(dir ? dir : "the data", err);
 	}
 	d->relay.metrics.started = relay_now(&d->relay);
-	status = serve(d);
+	/* Not before: where processes share a port, it would be given connections. */
+	err = listener_listen(&d->listener);
+	status = err < 0 ? explain_listen(relay_config(&d->relay)->server.listen, err) : serve(d);
 	relay_close(&d->relay);
 	listener_close(&d->listener);
 	return status;

@@ -115,3 +115,30 @@ finally:
     if pid:
         os.kill(pid, signal.SIGKILL)
 PYTHON
+
+# Two processes on one port: each answers when the other is gone; one that cannot start takes no connections meanwhile.
+export COFFER_RELAY_SERVER_REUSE_PORT=true
+start --listen 127.0.0.1:0
+ONE=$PID
+"$R" --data "$T/data2" --listen "127.0.0.1:$PORT" 2> "$T/log2" &
+TWO=$!
+trap 'kill -9 $ONE $TWO 2> /dev/null || :; rm -rf "$T"' EXIT
+await 20 grep -q 'listening on' "$T/log2" || fail "no second relay: $(cat "$T/log2")"
+answers() {
+	for _ in $(seq 20); do
+		curl -sf "http://127.0.0.1:$PORT/health" | grep -q healthy || fail "$1"
+	done
+}
+answers "not with two"
+rc=0
+timeout 20 "$R" --data "$T/data2" --listen "127.0.0.1:$PORT" 2> "$T/err" || rc=$?
+[ $rc = 69 ] && grep -q 'another relay uses' "$T/err" || fail "a third on the second's directory: exit $rc, $(cat "$T/err")"
+kill -9 $ONE
+answers "not with the second alone"
+PID=$TWO
+stop
+rc=0
+COFFER_RELAY_SERVER_REUSE_PORT=false start --listen "127.0.0.1:$PORT"
+timeout 20 "$R" --data "$T/data2" --listen "127.0.0.1:$PORT" 2> "$T/err" || rc=$?
+[ $rc = 69 ] && grep -q 'in use' "$T/err" || fail "a port that is not shared: exit $rc, $(cat "$T/err")"
+stop
