@@ -26,6 +26,7 @@ int rpc_dial(const char *from, uint16_t port)
 
 	assert_true(fd >= 0);
 	assert_int_equal(inet_pton(AF_INET, from, &own.sin_addr), 1);
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one); /* else ports run out */
 	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay_requests PORT N: asks a relay on this machine some N things of all kinds, good and bad: requests on one connection, pushes,
+ * connections that come and go, HTTP, what is refused. For tests of what that leaves in the relay's memory.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "crypto/hash.h"
+#include "tests/lib/rpc_client.h"
+
+#define PIPELINED 96 /* of a round */
+#define ROUND 100
+
+struct asker {
+	uint16_t port;
+	char url[64];
+	struct party alice;
+	struct new_space s;
+	struct id16 space;
+	struct rpc_client c;
+	uint64_t number;
+};
+
+static void begin(struct asker *x)
+{
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct reply r;
+
+	party_init(&x->alice, "laptop");
+	party_space(&x->alice, &x->s);
+	x->space = *log_space(x->s.log);
+	rpc_open(&x->c, x->port);
+	rpc_auth(&x->c, &x->alice, x->url);
+	params_append(&params, &x->space, x->s.blobs, 3);
+	r = rpc_call(&x->c, "coffer.append", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+}
+
+static void end(struct asker *x)
+{
+	rpc_close(&x->c);
+	new_space_release(&x->s);
+	party_release(&x->alice);
+}
+
+static void send_one(struct asker *x, int kind)
+{
+	static const char *const methods[] = { "coffer.head", "coffer.pull", "coffer.get", "subscribe", "no.such",
+		"push" };
+	struct id16 ids[4] = { { { 1 } }, { { 2 } }, { { 3 } }, { { 4 } } };
+	struct buf params = BUF_INIT(FRAME_MAX);
+
+	switch (kind) {
+	case 1:
+		params_pull(&params, &x->space, x->number, "records", 10);
+		break;
+	case 2:
+		params_get(&params, &x->space, ids, COUNT(ids));
+		break;
+	case 3:
+		params_subscribe(&params, &x->space);
+		break;
+	default:
+		params_space(&params, "space", &x->space);
+	}
+	rpc_send_request(&x->c, methods[kind], buf_bytes(&params));
+	buf_release(&params);
+}
+
+static void ask_in_a_row(struct asker *x)
+{
+	for (int i = 0; i < PIPELINED; i++)
+		send_one(x, i % 6);
+	for (int i = 0; i < PIPELINED; i++) {
+		struct reply r = rpc_reply(&x->c);
+
+		reply_release(&r);
+	}
+}
+
+static void push(struct asker *x)
+{
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct sealed record;
+	struct reply r;
+
+	sealed_record(&x->alice, &x->s, (struct sealed_params){ 0 }, &record);
+	params_push(&params, &x->space, ++x->number, -1, &record, 1, NULL, 0, bytes_of(NULL, 0));
+	r = rpc_call(&x->c, "coffer.push", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+	sealed_release(&record);
+}
+
+/* One that says something, one that breaks the rules. */
+static void come_and_go(struct asker *x)
+{
+	struct rpc_client c;
+	struct party bob;
+
+	party_init(&bob, "phone");
+	rpc_open(&c, x->port);
+	rpc_auth(&c, &bob, x->url);
+	rpc_send(&c, bytes_str("\xff"), true);
+	assert_int_equal(rpc_wait_close(&c), 4005);
+	rpc_close(&c);
+	party_release(&bob);
+}
+
+static void upload(struct asker *x, struct buf *answer)
+{
+	struct sealed chunk;
+	int status;
+
+	sealed_chunk(&x->s, NULL, 70000, &chunk);
+	buf_clear(answer);
+	status =
+		http_chunk(x->port, "PUT", &x->alice, x->url, &x->space, &chunk.id, "", buf_bytes(&chunk.blob), answer);
+	assert_true(status == 200 || status == 201 || status == 204);
+	buf_clear(answer);
+	assert_int_equal(
+		http_chunk(x->port, "GET", &x->alice, x->url, &x->space, &chunk.id, "", bytes_of(NULL, 0), answer),
+		200);
+	sealed_release(&chunk);
+}
+
+static void ask_http(struct asker *x, struct buf *answer)
+{
+	static const char *const texts[] = { "GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+		"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" };
+	static const int statuses[] = { 200, 200, 411 };
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		buf_clear(answer);
+		assert_int_equal(http_raw(x->port, bytes_str(texts[i]), answer), statuses[i]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct buf answer = BUF_INIT(8u << 20);
+	struct asker x = { 0 };
+	unsigned long n;
+
+	if (argc != 3 || crypto_init() < 0)
+		return 64;
+	x.port = (uint16_t)strtoul(argv[1], NULL, 10);
+	n = strtoul(argv[2], NULL, 10);
+	snprintf(x.url, sizeof x.url, "http://127.0.0.1:%u", x.port);
+	begin(&x);
+	for (unsigned long done = 0; done < n; done += ROUND) {
+		ask_in_a_row(&x);
+		come_and_go(&x);
+		ask_http(&x, &answer);
+		if (done %
+			(10 * ROUND)) /* seldom: what is stored takes room in the caches of the store, which are not what is looked for */
+			continue;
+		push(&x);
+		upload(&x, &answer);
+	}
+	end(&x);
+	buf_release(&answer);
+	return 0;
+}
