@@ -22,7 +22,8 @@ enum limit {
 	LIMIT_INVITE,  /* look-ups, and misses with back-off */
 	LIMIT_GENESIS, /* new spaces */
 	LIMIT_ENTRY,   /* log entries, good or bad, which cost the writer signatures */
-	LIMIT_MAIL     /* letters into mailboxes */
+	LIMIT_MAIL,    /* letters into mailboxes */
+	LIMIT_AUTH     /* tokens to be checked, which cost the network thread signatures */
 };
 
 struct limits;

@@ -299,6 +299,14 @@ static void enqueue(struct conn *c, struct job *j)
 	flow_control(c);
 }
 
+/* Checking a token costs this thread two signatures. */
+static bool may_bring_token(const struct conn *c)
+{
+	const struct relay *r = c->net->relay;
+
+	return !c->counted || limits_take(r->limits, LIMIT_AUTH, c->addr, r->env->mono_ns(r->env->ctx)) == OK;
+}
+
 /* NULL, or why a connection may not go on with this token. */
 static const char *refresh(struct conn *c, struct bytes text)
 {
@@ -308,6 +316,8 @@ static const char *refresh(struct conn *c, struct bytes text)
 
 	if (!text.len)
 		return "missing auth token";
+	if (!may_bring_token(c))
+		return "too many auth tokens";
 	if ((err = auth_check(c->net->relay, text, &a)) < 0)
 		return auth_reason(err);
 	if (!a.plain.sync)
@@ -482,6 +492,8 @@ static void authenticate(struct conn *c)
 		refuse_auth(c, "first frame must be an auth notification");
 	else if (param_text(f.value, "token", AUTH_TOKEN_MAX, &text) < 0)
 		refuse_auth(c, "missing auth token");
+	else if (!c->auth_waits && !may_bring_token(c))
+		conn_close(c, CLOSE_RATE_LIMITED, "too many auth tokens");
 	else
 		check_token(c, text);
 }

@@ -212,6 +212,45 @@ static void connections_of_one_address_are_bounded(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+static bool refreshes(struct victim *v, struct rpc_client *c)
+{
+	struct buf token = BUF_INIT(4096), params = BUF_INIT(8192);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct reply r;
+	bool ok;
+
+	rpc_token(&v->mallory, v->relay.url, &token);
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "token");
+	cbor_put_text_n(&e, (const char *)token.data, token.len);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(c, "token.refresh", &params);
+	ok = reply_ok(&r);
+	reply_release(&r);
+	buf_release(&token);
+	return ok;
+}
+
+/* Each token costs the relay signatures, whether a connection is new or goes on. */
+static void tokens_of_one_address_are_counted(void **state)
+{
+	struct rpc_client c, d;
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_AUTHS_BURST=4", "LIMITS_AUTHS_PER_MINUTE=1", NULL });
+	victim_enter(&v, &c);
+	for (int i = 0; i < 3; i++)
+		assert_true(refreshes(&v, &c));
+	assert_false(refreshes(&v, &c));
+	rpc_open_from(&d, MALLORY, v.relay.port);
+	rpc_auth(&d, &v.mallory, v.relay.url);
+	assert_int_equal(rpc_wait_close(&d), 4007);
+	rpc_close(&d);
+	rpc_close(&c);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 static bool asks_for_an_invite(struct rpc_client *c, const char *code)
 {
 	struct buf params = BUF_INIT(256);
@@ -319,6 +358,7 @@ int main(void)
 		cmocka_unit_test(nesting_without_end),
 		cmocka_unit_test(messages_byte_by_byte),
 		cmocka_unit_test(connections_of_one_address_are_bounded),
+		cmocka_unit_test(tokens_of_one_address_are_counted),
 		cmocka_unit_test(guesses_and_spaces_are_counted_by_address),
 		cmocka_unit_test(who_reads_nothing_is_cut),
 	};
