@@ -98,24 +98,19 @@ static int dropped(struct index *ix, const struct piece *p)
 	return p->at.segment == 0 ? index_loose_put(ix, p->at.pos) : 0;
 }
 
-/* Cuts the piece that begins before off and reaches into [off, end). *ret_p is what stays of it; len 0: there is none. */
-static int clear_before(struct index *ix, uint64_t owner, uint64_t off, uint64_t end, struct piece *ret_p)
+/* Cuts what of the piece, which begins before off, lies in [off, end). *p becomes what stays of it before off. */
+static int cut_piece(struct index *ix, uint64_t owner, struct piece *p, uint64_t off, uint64_t end)
 {
-	struct piece p;
-	*ret_p = (struct piece){ .len = 0 };
-	int err = off > 0 ? piece_before(ix, owner, off - 1, &p) : ERR_NOT_FOUND;
-	if (err < 0)
-		return err == ERR_NOT_FOUND ? 0 : err;
-	uint64_t reach = piece_end(&p);
-	*ret_p = p;
+	struct piece rest = *p;
+	uint64_t reach = piece_end(p);
 	if (reach <= off)
 		return 0;
-	ret_p->len = off - p.off;
-	err = piece_set_len(ix, owner, &p, off - p.off);
+	int err = piece_set_len(ix, owner, p, off - p->off);
+	p->len = off - p->off;
 	if (err < 0 || reach <= end)
-		return err < 0 ? err : dropped(ix, &p);
-	cut_front(&p, end);
-	return piece_add(ix, owner, &p);
+		return err < 0 ? err : dropped(ix, &rest);
+	cut_front(&rest, end);
+	return piece_add(ix, owner, &rest);
 }
 
 /* Drops the piece, but for what of it lies at or after end. */
@@ -132,31 +127,39 @@ static int drop_piece(struct index *ix, uint64_t owner, struct piece p, uint64_t
 	return piece_add(ix, owner, &p);
 }
 
-/* At most FEW of the pieces that begin in [off, end). */
-static int few_from(struct index *ix, uint64_t owner, uint64_t off, uint64_t end, struct piece p[FEW], size_t *ret_n)
+/* The last pieces that begin before end, from the last on: FEW, or less if there are no more or one begins before off. */
+static int few_below(struct index *ix, uint64_t owner, uint64_t off, uint64_t end, struct piece p[FEW], size_t *ret_n)
 {
 	size_t n = 0;
-	int err = query_row(ix, Q_EXTENT_FROM, "iii", owner, off, end);
+	int err = query_row(ix, Q_EXTENT_BELOW, "ii", owner, end);
 	while (err == 0) {
-		get_piece(ix, Q_EXTENT_FROM, &p[n++]);
-		err = n < FEW ? query_next(ix, Q_EXTENT_FROM) : ERR_NOT_FOUND;
+		get_piece(ix, Q_EXTENT_BELOW, &p[n++]);
+		err = n < FEW && p[n - 1].off >= off ? query_next(ix, Q_EXTENT_BELOW) : ERR_NOT_FOUND;
 	}
 	if (n > 0)
-		query_done(ix, Q_EXTENT_FROM);
+		query_done(ix, Q_EXTENT_BELOW);
 	*ret_n = n;
 	return err == ERR_NOT_FOUND ? 0 : err;
 }
 
+/* *ret_before is the piece that begins before off, as it is then; len 0: there is none. */
 static int clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *ret_before)
 {
 	uint64_t end = len > END - off ? END : off + len;
-	int err = clear_before(ix, owner, off, end, ret_before);
 	size_t n = FEW;
-	while (err == 0 && n == FEW) {
+	int err = 0;
+	ret_before->len = 0;
+	while (err == 0 && n == FEW && ret_before->len == 0) {
 		struct piece p[FEW];
-		err = few_from(ix, owner, off, end, p, &n);
-		for (size_t i = 0; err == 0 && i < n; i++)
-			err = drop_piece(ix, owner, p[i], end);
+		err = few_below(ix, owner, off, end, p, &n);
+		for (size_t i = 0; err == 0 && i < n; i++) {
+			if (p[i].off >= off) {
+				err = drop_piece(ix, owner, p[i], end);
+				continue;
+			}
+			err = cut_piece(ix, owner, &p[i], off, end);
+			*ret_before = p[i];
+		}
 	}
 	return err;
 }

@@ -59,6 +59,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_XATTR_CLEAR] = "DELETE FROM xattr WHERE ino=?",
 	[Q_EXTENT_BEFORE] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off<=? ORDER BY "
 			    "off DESC LIMIT 1",
+	[Q_EXTENT_BELOW] =
+		"SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off<? ORDER BY off DESC",
 	[Q_EXTENT_FROM] =
 		"SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? ORDER BY off",
 	[Q_EXTENT_ADD] = "REPLACE INTO extent VALUES(?,?,?,?,?,?,?)",
