@@ -52,7 +52,7 @@ void rpc_prepare(struct relay *relay, struct job *j)
 int rpc_failed(struct job *j, int err)
 {
 	if (j->method->name[0] == '/') {
-		j->status = err == ERR_NO_SPACE ? 507 : 500;
+		j->status = err == ERR_NO_SPACE ? 507 : err == ERR_OFFLINE || err == ERR_CANCELLED ? 503 : 500;
 		return OK;
 	}
 	switch (err) {

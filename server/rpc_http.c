@@ -51,8 +51,6 @@ static int keep_in_space(struct relay *relay, struct job *j, struct depot *store
 		err = chunk_keep(relay, store, v->no, &n);
 	if (err == ERR_CONFLICT)
 		return fail(j, 409, "other bytes stand under this id");
-	if (err == ERR_OFFLINE || err == ERR_CANCELLED)
-		return fail(j, 503, "the storage does not answer");
 	j->kept = n.kept;
 	j->object = n.object;
 	return err < 0 ? err : 1;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "crypto/hash.h"
+#include "server/chunks.h"
 #include "server/depot_plain.h"
 #include "server/relay.h"
 #include "server/scrub.h"
@@ -575,6 +576,60 @@ static void a_second_relay_takes_no_orphans_of_the_first(void **state)
 	close_home(&first);
 }
 
+static void uploads_of_one_chunk_never_lose_it(void **state)
+{
+	struct scene *x = *state;
+	struct home h;
+	uint8_t *data = noise(100000);
+	struct depot_space sp = { .id = random_id(), .retention = 1 };
+	struct chunk_new one = { .space = sp.id, .id = random_id(), .blob = bytes_of(data, 100000) }, two = one,
+			 late = one, other = one;
+	struct buf got = BUF_INIT(1 << 20);
+	struct depot_chunk c;
+
+	other.blob.len--;
+	open_home(&h, x, "one", "chunk/");
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(depot_space_create(h.relay.store, &sp), 0);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+
+	/* two at once: both bring their bytes, one gets the row, the other's go */
+	assert_int_equal(chunk_keep(&h.relay, h.reader, sp.no, &one), 1);
+	assert_int_equal(chunk_keep(&h.relay, h.reader, sp.no, &two), 1);
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(chunk_store(&h.relay, sp.no, &one), 1);
+	assert_int_equal(chunk_store(&h.relay, sp.no, &two), 0);
+	assert_int_equal(chunk_drop(&h.relay, &two), 0);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	pass_hours(&h, 2);
+	assert_int_equal(garbage(&h), 1);
+	assert_int_equal(depot_chunk_find(h.reader, sp.no, &one.id, &c), 0);
+	assert_int_equal(chunk_read(&h.relay, h.reader, &sp.id, &c, 0, c.size, &got), 0);
+	unit_assert_bytes(buf_bytes(&got), one.blob);
+
+	/* one that found it there comes to store when it is gone */
+	assert_int_equal(chunk_keep(&h.relay, h.reader, sp.no, &other), ERR_CONFLICT);
+	assert_int_equal(chunk_keep(&h.relay, h.reader, sp.no, &late), 0);
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(chunk_store(&h.relay, sp.no, &other), ERR_CONFLICT);
+	assert_int_equal(depot_garbage_put(h.relay.store, &sp.id, &c.object, 0), 0);
+	assert_int_equal(depot_chunk_remove(h.relay.store, sp.no, &c), 0);
+	assert_int_equal(chunk_store(&h.relay, sp.no, &late), ERR_AGAIN);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	assert_int_equal(chunk_keep(&h.relay, h.reader, sp.no, &late), 1);
+	assert_int_equal(garbage(&h), 1);
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(chunk_store(&h.relay, sp.no, &late), 1);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	buf_clear(&got);
+	assert_int_equal(depot_chunk_find(h.reader, sp.no, &late.id, &c), 0);
+	assert_int_equal(chunk_read(&h.relay, h.reader, &sp.id, &c, 0, c.size, &got), 0);
+	unit_assert_bytes(buf_bytes(&got), late.blob);
+	buf_release(&got);
+	close_home(&h);
+	free(data);
+}
+
 static void say_bad(void *ctx, const char *what, const struct id16 *id, const char *why)
 {
 	(void)id, (void)why;
@@ -777,6 +832,7 @@ int main(void)
 		BOTH(a_spooled_file_is_kept_whole),
 		BOTH(a_list_names_every_object_once_and_in_order),
 		BOTH(what_a_crash_left_without_a_row_goes_in_two_steps),
+		BOTH(uploads_of_one_chunk_never_lose_it),
 		BOTH(a_check_reads_files),
 		BUCKET(a_second_relay_takes_no_orphans_of_the_first),
 		cmocka_unit_test_setup_teardown(a_failing_disk_leaves_nothing_under_the_name, in_folder, close_scene),
