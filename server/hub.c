@@ -11,6 +11,7 @@ struct topic {
 	struct id16 id;
 	struct space *space; /* a reference; NULL: a plain space */
 	struct subscription *first;
+	size_t n; /* of them */
 };
 
 struct subscription {
@@ -53,11 +54,20 @@ static struct topic **find(struct hub *h, const struct id16 *id)
 	return t;
 }
 
-static struct subscription *find_own(const struct subscriber *s, const struct id16 *id)
+/* The shorter list is gone through: who listens to thousands of spaces may name thousands of them again and again. */
+static struct subscription *find_own(struct hub *h, const struct subscriber *s, const struct id16 *id)
 {
-	struct subscription *p = s->first;
+	const struct topic *t = *find(h, id);
+	struct subscription *p;
 
-	while (p && !id16_equal(&p->topic->id, id))
+	if (!t)
+		return NULL;
+	if (t->n < s->n) {
+		for (p = t->first; p && p->who != s;)
+			p = p->topic_next;
+		return p;
+	}
+	for (p = s->first; p && p->topic != t;)
 		p = p->own_next;
 	return p;
 }
@@ -81,6 +91,7 @@ static void link_in(struct subscription *p, struct subscriber *s, struct topic *
 	if (p->topic_next)
 		p->topic_next->topic_prev = p;
 	t->first = p;
+	t->n++;
 	p->own_next = s->first;
 	if (p->own_next)
 		p->own_next->own_prev = p;
@@ -103,7 +114,7 @@ int hub_subscribe(
 	struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp, const struct grant *grant)
 {
 	struct topic **t = find(h, id);
-	struct subscription *p = find_own(s, id);
+	struct subscription *p = find_own(h, s, id);
 	struct grant *own;
 	int err;
 
@@ -144,6 +155,7 @@ static void drop(struct hub *h, struct subscription *p)
 	if (p->topic_next)
 		p->topic_next->topic_prev = p->topic_prev;
 	p->who->n--;
+	t->n--;
 	free(p->grant);
 	free(p);
 	if (t->first)
@@ -156,7 +168,7 @@ static void drop(struct hub *h, struct subscription *p)
 
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id)
 {
-	struct subscription *p = find_own(s, id);
+	struct subscription *p = find_own(h, s, id);
 
 	if (p)
 		drop(h, p);
@@ -176,9 +188,9 @@ static bool may_read(const struct subscription *p, const struct shared_log *log,
 	return !p->grant || p->grant->exp >= now;
 }
 
-bool hub_may_hear(const struct subscriber *s, const struct id16 *id, int64_t now)
+bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *id, int64_t now)
 {
-	const struct subscription *p = find_own(s, id);
+	const struct subscription *p = find_own(h, s, id);
 	struct space_view v = { 0 };
 	bool may;
 

@@ -43,7 +43,7 @@ void hub_free(struct hub *h); /* nobody may be subscribed */
 int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp,
 	const struct grant *grant) MUST_CHECK;
 /* Whether it listens to the space and may still read it now (unix s). */
-bool hub_may_hear(const struct subscriber *s, const struct id16 *id, int64_t now);
+bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *id, int64_t now);
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);
 /* m NULL: nothing is told, only rights are checked. `now`: unix s. Returns to how many it went. */

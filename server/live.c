@@ -51,7 +51,7 @@ void live_take(struct net *n, struct subscriber *from, struct bytes name, struct
 	struct id16 space;
 
 	if ((!set && !clear && !event) || param_id(params, "space", &space) < 0 ||
-		!hub_may_hear(from, &space, relay_now(n->relay)))
+		!hub_may_hear(n->hub, from, &space, relay_now(n->relay)))
 		return;
 	if (!clear && param_bytes(params, "data", event ? LIVE_EVENT_MAX : PRESENCE_DATA_MAX, &data) < 0)
 		return;

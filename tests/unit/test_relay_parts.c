@@ -186,14 +186,14 @@ static void test_hub(void **state)
 	assert_int_equal(ears[2].heard, 0);
 	assert_int_equal(ears[2].revoked, 1);
 	assert_int_equal(ears[2].s.n, 0);
-	assert_true(hub_may_hear(&ears[1].s, &sp->id, 0));
-	assert_false(hub_may_hear(&ears[2].s, &sp->id, 0));
+	assert_true(hub_may_hear(h, &ears[1].s, &sp->id, 0));
+	assert_false(hub_may_hear(h, &ears[2].s, &sp->id, 0));
 	assert_int_equal(hub_subscribe(h, &ears[2].s, &sp->id, sp, NULL), 0);
-	assert_false(hub_may_hear(&ears[2].s, &sp->id, 0)); /* before anything was delivered */
+	assert_false(hub_may_hear(h, &ears[2].s, &sp->id, 0)); /* before anything was delivered */
 	hub_unsubscribe(h, &ears[2].s, &sp->id);
 	assert_int_equal(hub_subscribe(h, &ears[2].s, &plain, NULL, &grant), 0);
-	assert_true(hub_may_hear(&ears[2].s, &plain, 50));
-	assert_false(hub_may_hear(&ears[2].s, &plain, 51));
+	assert_true(hub_may_hear(h, &ears[2].s, &plain, 50));
+	assert_false(hub_may_hear(h, &ears[2].s, &plain, 51));
 	hub_leave(h, &ears[2].s);
 	hub_unsubscribe(h, &ears[1].s, log_space(s.log));
 	assert_int_equal(hub_publish(h, &sp->id, m, 77, 0), 1);
