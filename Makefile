@@ -167,7 +167,7 @@ bench: all $(BENCHES) $(LOADS) ## tests/bench/*: machine-readable rows on standa
 	@for b in $(BENCHES); do $(ENV) $$b || exit 1; done
 	@for b in $(wildcard tests/bench/*.sh); do $(ENV) $$b || exit 1; done
 
-bench-relay: deps ## what one relay carries: connections, pushes, fan-out, files beside nginx (B="idle push plain fan files")
+bench-relay: deps ## what one relay carries: connections, pushes, fan-out, files beside nginx (B="idle push plain pull fan files")
 	+@$(MAKE) --no-print-directory $(JOBS) all $(BUILD)/tests/load_relay
 	@$(ENV) $(BUILD)/tests/load_relay $(B)
 

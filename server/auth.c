@@ -22,16 +22,28 @@ static int self_of_device(const struct relay *r, const struct token *t, struct p
 	return OK;
 }
 
+static int verify(const struct relay *r, struct bytes text, struct token *ret_t)
+{
+	const int64_t now = relay_now(r);
+	int err = ERR_CONTEXT;
+
+	if (seen_tokens_find(r->seen_tokens, text, now, ret_t))
+		return OK;
+	for (size_t i = 0; i < r->n_origins && err == ERR_CONTEXT; i++)
+		err = token_verify(text, r->origins[i], now, ret_t);
+	if (err == OK)
+		seen_tokens_keep(r->seen_tokens, text, ret_t);
+	return err;
+}
+
 static int check_device(const struct relay *r, struct bytes text, struct auth *ret_a)
 {
 	struct token t;
-	int err = ERR_CONTEXT;
+	int err;
 
 	if (r->strangers == STRANGERS_OFF)
 		return ERR_NOT_FOUND;
-	for (size_t i = 0; i < r->n_origins && err == ERR_CONTEXT; i++)
-		err = token_verify(text, r->origins[i], relay_now(r), &t);
-	if (err < 0)
+	if ((err = verify(r, text, &t)) < 0)
 		return err;
 	ret_a->person = t.person;
 	ret_a->device = t.device;

@@ -47,7 +47,8 @@ static int open_parts(struct relay *r, const char *dir)
 		return err_from_errno(errno);
 	if ((err = blob_config_read(&where, c)) < 0 || (err = depot_open(r->env, config_depot(c), &r->store)) < 0 ||
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
-		(err = limits_new(r->env, r->config, &r->limits)) < 0 || (err = presence_new(r->env, &r->presence)) < 0 ||
+		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
+		(err = presence_new(r->env, &r->presence)) < 0 || (err = seen_tokens_new(&r->seen_tokens)) < 0 ||
 		(err = set_auth(r)) < 0 || (err = admission_start(r)) < 0)
 		return err;
 	return housekeeping_start(r);
@@ -75,6 +76,7 @@ void relay_close(struct relay *r)
 {
 	issuers_free(r->jwt.issuers);
 	presence_free(r->presence);
+	seen_tokens_free(r->seen_tokens);
 	spaces_free(r->spaces);
 	limits_free(r->limits);
 	blob_close(r->blobs);

@@ -19,6 +19,7 @@
 #include "server/metrics.h"
 #include "server/quota.h"
 #include "server/presence.h"
+#include "server/seen_token.h"
 #include "server/spaces.h"
 #include "server/depot.h"
 
@@ -44,6 +45,7 @@ struct relay {
 	struct metrics metrics;
 	struct quota quota;
 	struct presence *presence;
+	struct seen_tokens *seen_tokens;
 	struct jwt_rules jwt;
 	enum relay_strangers strangers;
 	struct id32 owners[RELAY_MAX_OWNERS];

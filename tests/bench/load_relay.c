@@ -2,7 +2,7 @@
 /*
  * load_relay: what one relay on this machine carries, with every client in this process. `make bench-relay` runs it.
  *
- *	load_relay [idle|push|plain|fan|files ...]      rows: name, figure, unit, what must hold
+ *	load_relay [idle|push|plain|pull|fan|files ...]      rows: name, figure, unit, what must hold
  *
  * Idle connections are of as many devices, each with its own token. Pushes are of 50 real records each (`plain`: of the protocol
  * without signatures), made before the clock starts, on one connection with 64 under way; a record counts when its push is
@@ -122,9 +122,11 @@ static void idle_close(struct rpc_client *c, size_t n)
 	free(c);
 }
 
-static double resident_mib(pid_t pid)
+/* "VmRSS", or "RssAnon", which leaves out what is mapped of the database's file. */
+static double resident_mib(pid_t pid, const char *which)
 {
 	char path[64], line[256];
+	const size_t n = strlen(which);
 	unsigned long kib = 0;
 	FILE *f;
 
@@ -132,7 +134,7 @@ static double resident_mib(pid_t pid)
 	f = fopen(path, "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof line, f))
-		if (sscanf(line, "VmRSS: %lu", &kib) == 1)
+		if (strncmp(line, which, n) == 0 && sscanf(line + n, ": %lu", &kib) == 1)
 			break;
 	fclose(f);
 	return (double)kib / 1024;
@@ -156,6 +158,11 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double best(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 static double median(double *v, size_t n)
 {
 	qsort(v, n, sizeof *v, by_value);
@@ -164,13 +171,13 @@ static double median(double *v, size_t n)
 
 static void bench_idle(struct relay_process *relay)
 {
-	double before = resident_mib(relay->pid), start = now(), cpu = cpu_time(relay->pid);
+	double before = resident_mib(relay->pid, "VmRSS"), start = now(), cpu = cpu_time(relay->pid);
 	struct rpc_client *c = idle_open(relay, 10000);
 
 	row("idle.connect", 10000 / (now() - start), "connections/s", "");
 	row("idle.connect_cpu", (cpu_time(relay->pid) - cpu) * 1e6 / 10000, "us of CPU/connection", "");
-	row("idle.rss", resident_mib(relay->pid), "MiB", "under 250 with 10,000 connections");
-	row("idle.rss_each", (resident_mib(relay->pid) - before) * 1024 / 10000, "KiB/connection", "");
+	row("idle.rss", resident_mib(relay->pid, "VmRSS"), "MiB", "under 250 with 10,000 connections");
+	row("idle.rss_each", (resident_mib(relay->pid, "VmRSS") - before) * 1024 / 10000, "KiB/connection", "");
 	idle_close(c, 10000);
 }
 
@@ -410,6 +417,69 @@ static void bench_plain(struct relay_process *relay)
 	bench_pushes(relay, "plain", &l);
 }
 
+/* --- a new device --- */
+
+struct pull_run {
+	double seconds, cpu;
+	size_t steps, bytes;
+	double most; /* of the relay's own memory, MiB */
+};
+
+/* All records of the space, from its first. */
+static struct pull_run run_pull(const struct push_load *l, const struct relay_process *relay)
+{
+	CLEANUP(buf_release) struct buf params = BUF_INIT(256);
+	struct pull_run run = { .seconds = now(), .cpu = cpu_time(relay->pid) };
+	struct rpc_client c;
+	struct bytes m;
+	struct frame f;
+
+	rpc_open(&c, relay->port);
+	rpc_auth(&c, &l->me, relay->url);
+	params_pull(&params, log_space(l->space.log), 0, "records", 1 << 30);
+	rpc_send_request(&c, "coffer.pull", buf_bytes(&params));
+	do {
+		assert_int_equal(rpc_receive(&c, &m), 0);
+		assert_int_equal(frame_decode(m, &f), 0);
+		run.steps += f.type == FRAME_CHUNK;
+		run.bytes += m.len;
+		if (run.steps % 100 == 0)
+			run.most = best(run.most, resident_mib(relay->pid, "RssAnon"));
+	} while (f.type == FRAME_CHUNK);
+	assert_false(f.is_error);
+	rpc_close(&c);
+	run.seconds = now() - run.seconds, run.cpu = cpu_time(relay->pid) - run.cpu;
+	return run;
+}
+
+static void bench_pull(struct relay_process *relay)
+{
+	enum { PUSHES = 2000 };
+	double rate[PUSH_ROUNDS], mib[PUSH_ROUNDS], cpu[PUSH_ROUNDS], most = 0, before;
+	struct push_load l = { 0 };
+
+	open_space(&l, relay);
+	make_pushes(&l, PUSHES);
+	(void)run_pushes(&l, relay, PUSHES);
+	settle(relay);
+	before = resident_mib(relay->pid, "RssAnon");
+	for (size_t i = 0; i < PUSH_ROUNDS; i++) {
+		struct pull_run run = run_pull(&l, relay);
+
+		assert_true(run.steps > PUSHES);
+		rate[i] = PUSHES * RECORDS / run.seconds;
+		mib[i] = (double)run.bytes / (1 << 20) / run.seconds;
+		cpu[i] = run.cpu * 1e6 / (PUSHES * RECORDS);
+		most = best(most, run.most);
+	}
+	push_row("pull", "records", rate, "records/s", "");
+	push_row("pull", "bytes", mib, "MiB/s", "");
+	push_row("pull", "cpu", cpu, "us of the relay's CPU/record", "");
+	row("pull.memory", most - before, "MiB more than before", "does not grow with what is pulled");
+	free(l.frames);
+	party_release(&l.me);
+}
+
 /* --- fan-out --- */
 
 static void bench_fan(struct relay_process *relay)
@@ -625,11 +695,6 @@ static pid_t nginx_start(const char *dir, uint16_t port)
 	return fd < 0 ? 0 : pid;
 }
 
-static double best(double a, double b)
-{
-	return a > b ? a : b;
-}
-
 static void bench_files(struct relay_process *relay)
 {
 	enum { ROUNDS = 4 };
@@ -685,6 +750,7 @@ int main(int argc, char **argv)
 		{ "idle", bench_idle, NULL },
 		{ "push", bench_push, NULL },
 		{ "plain", bench_plain, NULL },
+		{ "pull", bench_pull, NULL },
 		{ "fan", bench_fan, NULL },
 		{ "files", bench_files, "/dev/shm/coffer-relay.XXXXXX" },
 	};

@@ -5,6 +5,7 @@
 #include "server/hub.h"
 #include "server/limits.h"
 #include "server/mailbox.h"
+#include "server/seen_token.h"
 #include "tests/lib/relay_bench.h"
 
 #define SECOND 1000000000ll
@@ -285,6 +286,33 @@ static void test_mailboxes(void **state)
 	mailboxes_free(m);
 }
 
+static void test_seen_tokens(void **state)
+{
+	const struct token good = { .person = { { 1 } }, .device = { { 2 } }, .exp = 5000 };
+	struct seen_tokens *s;
+	struct token t;
+
+	(void)state;
+	assert_int_equal(seen_tokens_new(&s), 0);
+	assert_false(seen_tokens_find(s, bytes_str("token"), 4000, &t));
+	seen_tokens_keep(s, bytes_str("token"), &good);
+	assert_true(seen_tokens_find(s, bytes_str("token"), 4999, &t));
+	assert_memory_equal(&t, &good, sizeof t);
+	assert_false(seen_tokens_find(s, bytes_str("token"), 5000, &t)); /* over */
+	assert_false(seen_tokens_find(s, bytes_str("token"), 5000 - TOKEN_MAX_LIFE - TOKEN_SKEW - 1, &t));
+	assert_false(seen_tokens_find(s, bytes_str("toke"), 4000, &t));
+	assert_false(seen_tokens_find(s, bytes_str("tokem"), 4000, &t));
+	/* however many come, each is found by its own text alone */
+	for (uint32_t i = 0; i < 5000; i++) {
+		struct token other = { .person = { { 1 } }, .exp = 5000 + (int64_t)i };
+
+		seen_tokens_keep(s, bytes_of(&i, sizeof i), &other);
+	}
+	for (uint32_t i = 0; i < 5000; i++)
+		assert_true(!seen_tokens_find(s, bytes_of(&i, sizeof i), 4000, &t) || t.exp == 5000 + (int64_t)i);
+	seen_tokens_free(s);
+}
+
 static void test_directory_in_use(void **state)
 {
 	struct relay_bench r;
@@ -306,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_hub),
 		cmocka_unit_test(test_chunk_files),
 		cmocka_unit_test(test_mailboxes),
+		cmocka_unit_test(test_seen_tokens),
 		cmocka_unit_test(test_directory_in_use),
 	};
 
