@@ -57,7 +57,7 @@ static size_t parse(struct bytes text, uint8_t out[CODE_MAX])
 		if (!isxdigit((unsigned char)c) || digits == (size_t)2 * CODE_MAX)
 			return 0;
 		v = (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-		out[digits / 2] = (uint8_t)(digits % 2 ? out[digits / 2] << 4 | v : v);
+		out[digits / 2] = (uint8_t)(digits % 2 ? (unsigned)out[digits / 2] << 4 | v : v);
 		digits++;
 	}
 	return digits % 2 ? 0 : digits / 2;
