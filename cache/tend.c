@@ -147,7 +147,9 @@ static int checkpoint(struct store *s)
 {
 	if (!checkpoint_due(s))
 		return 0;
-	int err = store_lock(s);
+	int err = flush_index(s); /* once more: what came during the last one would have to be synced under the lock */
+	if (err == 0)
+		err = store_lock(s);
 	if (err < 0)
 		return err;
 	err = checkpoint_locked(s);
