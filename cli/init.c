@@ -131,7 +131,8 @@ static int run(const struct context *ctx, int argc, char **argv)
 
 const struct verb verb_init = {
 	.name = "init",
-	.synopsis = "--relay URL [--setup CODE] [--name NAME] [--passphrase-file F | --no-passphrase] | --recover --relay URL "
+	.synopsis = "--relay URL [--setup CODE] [--name NAME] [--passphrase-file F | --no-passphrase] | --recover "
+		    "--relay URL "
 		    "[--words-file F] | --pair CODE|LINK [--relay URL]",
 	.summary = "make this profile: a new person, a recovered one, or a further device",
 	.example = "coffer init --relay https://relay.example.org --name \"Alice laptop\"",

@@ -266,7 +266,8 @@ static void test_store_of_format_1_is_brought_on(void **state)
 			"DROP TRIGGER chunk_adds; DROP TRIGGER chunk_frees; DROP TRIGGER version_adds;"
 			"DROP TRIGGER version_frees; DROP INDEX spaces_owner; ALTER TABLE spaces DROP COLUMN bytes;"
 			"ALTER TABLE spaces DROP COLUMN owner; ALTER TABLE chunks DROP COLUMN sum;"
-			"DROP INDEX versions_replaced; ALTER TABLE steps DROP COLUMN time; ALTER TABLE steps DROP COLUMN healed;"
+			"DROP INDEX versions_replaced; ALTER TABLE steps DROP COLUMN time; ALTER TABLE steps DROP "
+			"COLUMN healed;"
 			"DROP INDEX chunks_object; ALTER TABLE chunks DROP COLUMN object",
 			NULL, NULL, NULL),
 		SQLITE_OK);
