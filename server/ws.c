@@ -559,7 +559,6 @@ static int take_message(struct conn *c)
 static int conn_receive(struct conn *c, const void *p, size_t n)
 {
 	struct lws *wsi = c->wsi;
-	int err;
 
 	if (c->close_code)
 		return 0;
@@ -573,13 +572,13 @@ static int conn_receive(struct conn *c, const void *p, size_t n)
 	if (!c->in.len && lws_remaining_packet_payload(wsi) > n &&
 		buf_reserve(&c->in, n + lws_remaining_packet_payload(wsi)) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
-	if ((err = buf_put(&c->in, p, n)) < 0)
+	if (buf_put(&c->in, p, n) < 0)
 		return conn_close_now(c, CLOSE_TOO_BIG, "message too big");
 	if (is_holding_too_much(c, count_in(c)))
 		return conn_close_now(c, CLOSE_RATE_LIMITED, "relay is busy");
 	if (lws_remaining_packet_payload(wsi) || !lws_is_final_fragment(wsi))
 		return 0;
-	err = take_message(c);
+	int err = take_message(c);
 	if (!c->auth_waits)
 		buf_clear(&c->in);
 	count_in(c);

@@ -36,7 +36,9 @@ open_all() {
 }
 
 random_work() {
-	"$BUILD/tests/tree_ops" "$MNT/work" "$PLAIN" "$1" 20000
+	mkdir "$MNT/work" "$PLAIN/work"
+	"$BUILD/tests/tree_ops" "$MNT/work" "$PLAIN/work" "$1" 20000 || return 1
+	rm -rf "$MNT/work" "$PLAIN/work" # else the tree grows, and what is cached of it
 }
 
 fs_start
@@ -49,6 +51,5 @@ python3 - "$MNT/many" <<- 'P'
 	            out.write("x" * f * 10)
 P
 rounds opens open_all
-mkdir "$MNT/work"
 rounds operations random_work
 fs_stop
