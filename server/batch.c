@@ -1,11 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/batch.h"
 
+#include <stdlib.h>
+#include "base/cleanup.h"
 #include "server/relay.h"
 
-int batch_begin(struct relay *r)
+static int compare_ids(const void *a, const void *b)
 {
-	return depot_begin(r->store);
+	return id16_compare(a, b);
+}
+
+static int hold_spaces(struct relay *r, struct job *const *jobs, size_t n)
+{
+	FREE_AFTER struct id16 *ids = calloc(n, sizeof *ids);
+	int err = OK;
+
+	if (!ids)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		ids[i] = jobs[i]->space;
+	qsort(ids, n, sizeof *ids, compare_ids);
+	for (size_t i = 0; i < n && err == OK; i++)
+		if (!i || !id16_equal(&ids[i], &ids[i - 1]))
+			err = depot_hold(r->store, &ids[i]);
+	return err;
+}
+
+int batch_begin(struct relay *r, struct job *const *jobs, size_t n)
+{
+	int err = depot_begin(r->store);
+
+	if (err < 0 || n < 2 || !depot_is_shared(r->store))
+		return err;
+	if ((err = hold_spaces(r, jobs, n)) < 0)
+		depot_rollback(r->store);
+	return err;
 }
 
 static void end(struct relay *r, void (*what)(struct space *))

@@ -2,7 +2,7 @@
 /*
  * batch: the writer's transaction over the store and over what is kept in memory beside it.
  *
- *	batch_begin(r);
+ *	batch_begin(r, jobs, n);
  *	struct space_state *st = batch_state(r, sp);  // change it; sp is held until the end
  *	batch_commit(r);                              // durable, then visible to everybody; a failure undoes all
  *
@@ -13,7 +13,9 @@
 
 #include "server/job.h"
 
-int batch_begin(struct relay *r) MUST_CHECK;
+/* Where other processes write too, the spaces of the jobs are locked in the order of their ids: whoever waits for another holds
+ * none that this one waits for. */
+int batch_begin(struct relay *r, struct job *const *jobs, size_t n) MUST_CHECK;
 int batch_commit(struct relay *r) MUST_CHECK;
 void batch_rollback(struct relay *r);
 

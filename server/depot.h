@@ -36,6 +36,12 @@ struct depot;
  * ERR_OFFLINE, ERR_PERMISSION, ERR_NOT_FOUND: no such database. */
 int depot_open(const struct env *env, const char *where, struct depot **ret_s) MUST_CHECK;
 bool depot_is_url(const char *where);
+/* Whether other processes may write to the store / this is a writer's connection: depot_space_find and depot_plain_find
+ * then hold the space against other processes until the end of the transaction. */
+bool depot_is_shared(const struct depot *s);
+bool depot_is_writer(const struct depot *s);
+/* Holds it without looking; of either kind, or of none. */
+int depot_hold(struct depot *s, const struct id16 *space) MUST_CHECK;
 int depot_open_reader(struct depot *writer, struct depot **ret_s) MUST_CHECK;
 void depot_close(struct depot *s);
 /* For looking only, also while a relay runs. ERR_NOT_FOUND: no store is there. */
@@ -54,6 +60,9 @@ int depot_begin(struct depot *s) MUST_CHECK;
 int depot_begin_alone(struct depot *s) MUST_CHECK;
 int depot_commit(struct depot *s) MUST_CHECK; /* on failure everything since begin is undone */
 void depot_rollback(struct depot *s);
+/* Tells the other relays of a shared store, once the transaction is committed (ear.h). */
+#define DEPOT_WORDS_MAX 5800
+int depot_tell(struct depot *s, struct bytes words) MUST_CHECK;
 int depot_begin_read(struct depot *s) MUST_CHECK;
 void depot_end_read(struct depot *s);
 

@@ -121,8 +121,7 @@ int pg_collect(struct pg *s, PGresult **last, size_t n)
 	return err;
 }
 
-/* After each statement that was sent. */
-static int note_sent(struct pg *s, int sent)
+int pg_note_sent(struct pg *s, int sent)
 {
 	if (!sent)
 		return lost(s);
@@ -133,7 +132,7 @@ int pg_send(struct pg *s, const char *text)
 {
 	if (s->err < 0)
 		return s->err;
-	return note_sent(s, PQsendQueryParams(s->c, text, 0, NULL, NULL, NULL, NULL, 1));
+	return pg_note_sent(s, PQsendQueryParams(s->c, text, 0, NULL, NULL, NULL, NULL, 1));
 }
 
 /* --- statements --- */
@@ -198,7 +197,7 @@ static int send_stmt(struct pg *s, struct sql_stmt *q)
 	if (s->err < 0)
 		return s->err;
 	name_of(q->st, name);
-	return note_sent(s, PQsendQueryPrepared(s->c, name, st->n, st->values, st->lengths, st->binary, 1));
+	return pg_note_sent(s, PQsendQueryPrepared(s->c, name, st->n, st->values, st->lengths, st->binary, 1));
 }
 
 static int next_row(struct sql_stmt *q)
@@ -418,6 +417,7 @@ static void close_(struct depot *d)
 }
 
 const struct depot_engine pg_engine = {
+	.shared = true,
 	.open_reader = open_reader,
 	.close = close_,
 	.copy = copy,
@@ -429,6 +429,7 @@ const struct depot_engine pg_engine = {
 	.disk_bytes = disk_bytes,
 	.grew = grew,
 	.flush = flush,
+	.tell = pg_tell,
 	.prepare = prepare,
 	.reset = reset,
 	.bind_int = bind_int,

@@ -33,9 +33,8 @@ struct pg_stmt {
 struct pg {
 	struct depot d;
 	PGconn *c;       /* NULL: never connected */
-	char *url;
-	bool writer;
-	int64_t lock; /* number of the store's advisory lock; lock + 1: of who migrates, lock + 2: of the one relay */
+	char *url, tag[17]; /* tag: random, says who speaks */
+	int64_t lock; /* number of the store's advisory lock; lock + 1: of who migrates */
 	bool in_tx;
 	size_t queued;   /* statements whose answers are to come */
 	int err;         /* the transaction has failed: of every statement until it ends */
@@ -59,15 +58,21 @@ static inline struct pg *pg_of(struct depot *s)
 /* Connects, migrates if it is the writer, prepares all statements. ERR_OFFLINE, ERR_PERMISSION, ERR_VERSION, ERR_NOT_FOUND (a
  * reader found no tables). */
 int pg_connect(struct pg *s) MUST_CHECK;
+PGconn *pg_connect_to(const char *url);
 /* A connection that stands, made anew if it was lost. Not inside a transaction. */
 int pg_ready(struct pg *s) MUST_CHECK;
 
 /* The enum err of an answer that is no success; logs what is not to be expected. */
 int pg_err(const PGresult *res);
 
+/* After each statement that was sent: `sent` is what libpq gave. */
+int pg_note_sent(struct pg *s, int sent) MUST_CHECK;
 /* Queues a statement without parameters. */
 int pg_send(struct pg *s, const char *text) MUST_CHECK;
 /* Waits for the answers of all that is queued. Those of the last n go to `last`, if all succeeded. */
 int pg_collect(struct pg *s, PGresult **last, size_t n) MUST_CHECK;
+
+/* depot_pg_ear.c */
+int pg_tell(struct depot *s, struct bytes words) MUST_CHECK;
 
 #endif

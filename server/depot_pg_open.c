@@ -227,20 +227,9 @@ static int note_boot(struct pg *s)
 
 /* --- the connection --- */
 
-/* One relay at a time has the database. The lock goes with the connection, which a killed process leaves for a moment. */
-static int lock_store(struct pg *s)
-{
-	char text[96];
-	int err;
-
-	snprintf(text, sizeof text, "SET lock_timeout = '3s'; SELECT pg_advisory_lock(%lld)", (long long)s->lock + 2);
-	err = exec(s, text);
-	return err < 0 ? err : exec(s, "SET lock_timeout = 0");
-}
-
 static bool locks(const struct pg *s, enum stmt st)
 {
-	return s->writer && (st == ST_SPACE_FIND || st == ST_PLAIN_FIND);
+	return s->d.writer && (st == ST_SPACE_FIND || st == ST_PLAIN_FIND || st == ST_FACT_GET);
 }
 
 static int prepare_all(struct pg *s)
@@ -272,7 +261,7 @@ static void say_nothing(void *ctx, const char *message)
 }
 
 /* What the URL says wins over what stands before it. */
-static PGconn *connect_to(const char *url)
+PGconn *pg_connect_to(const char *url)
 {
 	static const char *const words[] = { "fallback_application_name", "connect_timeout", "tcp_user_timeout",
 		"keepalives_idle", "client_encoding", "dbname", NULL };
@@ -301,7 +290,7 @@ int pg_connect(struct pg *s)
 	PQfinish(s->c);
 	s->queued = 0;
 	s->err = OK;
-	s->c = connect_to(s->url);
+	s->c = pg_connect_to(s->url);
 	if (!s->c)
 		return ERR_NOMEM;
 	if (PQstatus(s->c) != CONNECTION_OK)
@@ -309,10 +298,10 @@ int pg_connect(struct pg *s)
 	PQsetNoticeProcessor(s->c, say_nothing, NULL);
 	if ((err = read_lock(s)) < 0)
 		return err;
-	err = s->writer ? migrate_alone(s) : check_version(s);
+	err = s->d.writer ? migrate_alone(s) : check_version(s);
 	if (err == OK)
 		err = read_store(s);
-	if (err == OK && s->writer && (err = lock_store(s)) == OK)
+	if (err == OK && s->d.writer)
 		err = note_boot(s);
 	return err < 0 ? err : prepare_all(s);
 }
@@ -354,12 +343,16 @@ int pg_ready(struct pg *s)
 static int open_as(const struct env *env, const char *url, bool writer, struct depot **ret_s)
 {
 	struct pg *s = calloc(1, sizeof *s);
+	uint8_t tag[8];
 	int err;
 
 	if (!s)
 		return ERR_NOMEM;
 	depot_init(&s->d, &pg_engine, env);
-	s->writer = writer;
+	s->d.writer = writer;
+	env->random(env->ctx, tag, sizeof tag);
+	for (size_t i = 0; i < sizeof tag; i++)
+		snprintf(s->tag + 2 * i, 3, "%02x", tag[i]);
 	s->url = strdup(url);
 	err = s->url ? pg_connect(s) : ERR_NOMEM;
 	if (err < 0)

@@ -42,6 +42,20 @@ int depot_plain_find(struct depot *s, const struct id16 *id, struct depot_plain 
 	return key.len <= sizeof ret_sp->root_key ? OK : ERR_CORRUPT;
 }
 
+int depot_hold(struct depot *s, const struct id16 *space)
+{
+	static const enum stmt both[] = { ST_SPACE_FIND, ST_PLAIN_FIND };
+	int err = OK;
+
+	for (size_t i = 0; i < 2 && err == OK; i++) {
+		struct sql_stmt *q = sql_stmt(s, both[i]);
+
+		sql_bind_id(q, 1, space);
+		err = sql_run(q);
+	}
+	return err;
+}
+
 static void bind_plain(struct sql_stmt *q, const struct depot_plain *sp)
 {
 	sql_bind_id(q, 1, &sp->id);

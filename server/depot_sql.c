@@ -208,6 +208,16 @@ int depot_open_beside(const struct env *env, const char *where, struct depot **r
 				   : depot_sqlite_open_beside(env, where, ret_s);
 }
 
+bool depot_is_shared(const struct depot *s)
+{
+	return s->engine->shared;
+}
+
+bool depot_is_writer(const struct depot *s)
+{
+	return s->writer;
+}
+
 int depot_open_reader(struct depot *writer, struct depot **ret_s)
 {
 	return writer->engine->open_reader(writer, ret_s);
@@ -262,6 +272,11 @@ int depot_commit(struct depot *s)
 void depot_rollback(struct depot *s)
 {
 	s->engine->rollback(s);
+}
+
+int depot_tell(struct depot *s, struct bytes words)
+{
+	return s->engine->tell ? s->engine->tell(s, words) : OK;
 }
 
 int depot_begin_read(struct depot *s)

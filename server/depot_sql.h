@@ -107,6 +107,7 @@ struct sql_stmt {
 
 /* One way of keeping rows. Functions as in depot.h and below; `s` and `q` are always of that engine. */
 struct depot_engine {
+	bool shared;
 	int (*open_reader)(struct depot *writer, struct depot **ret_s);
 	void (*close)(struct depot *s);
 	int (*copy)(struct depot *s, const char *path);
@@ -121,6 +122,7 @@ struct depot_engine {
 	 * counted is to stand in the tables now. */
 	int (*grew)(struct depot *s, uint64_t space, uint64_t bytes);
 	int (*flush)(struct depot *s);
+	int (*tell)(struct depot *s, struct bytes words); /* NULL: nobody else uses the store */
 
 	int (*prepare)(struct sql_stmt *q); /* at first use; makes q->impl */
 	void (*reset)(struct sql_stmt *q);
@@ -138,7 +140,7 @@ struct depot {
 	const struct depot_engine *engine;
 	const struct env *env;
 	struct id16 id;
-	bool same_boot;
+	bool same_boot, writer;
 	struct sql_stmt stmts[ST_COUNT];
 };
 

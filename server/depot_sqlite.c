@@ -503,6 +503,7 @@ int depot_sqlite_open(const struct env *env, const char *dir, struct depot **ret
 
 	if (!s)
 		return ERR_NOMEM;
+	s->d.writer = true;
 	if ((err = lock_dir(s, dir)) == OK && (err = open_db(s)) == OK) {
 		err = read_meta(s, &format);
 		if (err == ERR_NOT_FOUND)

@@ -203,6 +203,18 @@ bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *
 	return may;
 }
 
+bool hub_has(struct hub *h, const struct id16 *id)
+{
+	return *find(h, id) != NULL;
+}
+
+void hub_each(struct hub *h, void (*each)(void *ctx, const struct id16 *id), void *ctx)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (const struct topic *t = h->buckets[i]; t; t = t->next)
+			each(ctx, &t->id);
+}
+
 size_t hub_publish(struct hub *h, const struct id16 *id, struct message *m, uint64_t except, int64_t now)
 {
 	struct topic *t = *find(h, id);

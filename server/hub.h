@@ -46,6 +46,9 @@ int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, st
 bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *id, int64_t now);
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);
+/* Whether anybody listens to it / all spaces that somebody listens to. */
+bool hub_has(struct hub *h, const struct id16 *id);
+void hub_each(struct hub *h, void (*each)(void *ctx, const struct id16 *id), void *ctx);
 /* m NULL: nothing is told, only rights are checked. `now`: unix s. Returns to how many it went. */
 size_t hub_publish(struct hub *h, const struct id16 *id, struct message *m, uint64_t except, int64_t now);
 /* Forgets those whom a UCAN of this cid let into a plain space. They are not told: the notice that goes to all does. */

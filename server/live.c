@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/live.h"
 
+#include "server/elsewhere.h"
 #include "server/rpc.h"
 
 /* {space, peer, data}; without data if `data` is NULL. */
@@ -43,6 +44,23 @@ static bool may_speak(const struct net *n, struct subscriber *from)
 	return true;
 }
 
+/* False: nothing came of it. */
+static bool act(struct net *n, char what, const struct id16 *space, uint64_t conn, struct bytes data)
+{
+	if (what == 'E') {
+		tell(n, "event", space, conn, &data);
+	} else if (what == 'P') {
+		if (presence_set(n->relay->presence, space, conn, data) < 0)
+			return false;
+		tell(n, "presence", space, conn, &data);
+	} else {
+		if (!presence_clear(n->relay->presence, space, conn))
+			return false;
+		tell(n, "presence.leave", space, conn, NULL);
+	}
+	return true;
+}
+
 void live_take(struct net *n, struct subscriber *from, struct bytes name, struct bytes params)
 {
 	const bool set = cbor_text_is(name, "presence.set"), clear = cbor_text_is(name, "presence.clear");
@@ -57,20 +75,19 @@ void live_take(struct net *n, struct subscriber *from, struct bytes name, struct
 		return;
 	if (!clear && !may_speak(n, from))
 		return;
-	if (event) {
-		tell(n, "event", &space, from->id, &data);
-	} else if (set) {
-		if (presence_set(n->relay->presence, &space, from->id, data) == OK)
-			tell(n, "presence", &space, from->id, &data);
-	} else if (presence_clear(n->relay->presence, &space, from->id)) {
-		tell(n, "presence.leave", &space, from->id, NULL);
-	}
+	if (act(n, event ? 'E' : set ? 'P' : 'Q', &space, from->id, data))
+		elsewhere_say(n, event ? 'E' : set ? 'P' : 'Q', &space, from->id, data);
+}
+
+void live_hear(struct net *n, char what, const struct id16 *space, uint64_t conn, struct bytes data)
+{
+	act(n, what, space, conn, data);
 }
 
 void live_unsubscribe(struct net *n, struct subscriber *from, const struct id16 *space)
 {
-	if (presence_clear(n->relay->presence, space, from->id))
-		tell(n, "presence.leave", space, from->id, NULL);
+	if (act(n, 'Q', space, from->id, bytes_of(NULL, 0)))
+		elsewhere_say(n, 'Q', space, from->id, bytes_of(NULL, 0));
 	hub_unsubscribe(n->hub, from, space);
 }
 
@@ -80,19 +97,25 @@ static void tell_left(void *ctx, const struct id16 *space, uint64_t conn, struct
 	tell(ctx, "presence.leave", space, conn, NULL);
 }
 
-static void tell_nobody(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
+/* While the relay stops, the others here are on their way out, too. */
+static void tell_elsewhere(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
 {
-	(void)ctx;
-	(void)space;
-	(void)conn;
+	struct net *n = ctx;
+
 	(void)data;
+	elsewhere_say(n, 'Q', space, conn, bytes_of(NULL, 0));
+}
+
+static void tell_all_left(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
+{
+	tell_left(ctx, space, conn, data);
+	tell_elsewhere(ctx, space, conn, data);
 }
 
 void live_leave(struct net *n, struct subscriber *from)
 {
 	hub_leave(n->hub, from);
-	/* while the relay stops, the others are on their way out, too */
-	presence_leave(n->relay->presence, from->id, n->draining ? tell_nobody : tell_left, n);
+	presence_leave(n->relay->presence, from->id, n->draining ? tell_elsewhere : tell_all_left, n);
 }
 
 void live_sweep(struct net *n)

@@ -16,6 +16,8 @@
 
 /* presence.set, presence.clear, event.send; other names are ignored. */
 void live_take(struct net *n, struct subscriber *from, struct bytes name, struct bytes params);
+/* The same from another relay: P (presence), Q (gone), E (event) of a connection there. */
+void live_hear(struct net *n, char what, const struct id16 *space, uint64_t conn, struct bytes data);
 /* Ends one subscription / all of them; the others are told that the presence is gone. */
 void live_unsubscribe(struct net *n, struct subscriber *from, const struct id16 *space);
 void live_leave(struct net *n, struct subscriber *from);

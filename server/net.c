@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include "base/log.h"
+#include "server/elsewhere.h"
 #include "server/http.h"
 #include "server/rpc.h"
 #include "server/service.h"
@@ -54,7 +55,7 @@ static bool is_late_due(const struct net *n, const struct id32 *mailbox)
 }
 
 /* A random 1 to 5 s from now. */
-static void tell_mailbox_late(struct net *n, const struct id32 *mailbox)
+void net_tell_mailbox(struct net *n, const struct id32 *mailbox)
 {
 	const struct env *env = n->relay->env;
 	struct late *l = calloc(1, sizeof *l);
@@ -93,7 +94,7 @@ static void tell_subscribers(struct net *n, struct job *j)
 
 	while ((notice = j->notices)) {
 		if (notice->to_mailbox)
-			tell_mailbox_late(n, &notice->mailbox);
+			net_tell_mailbox(n, &notice->mailbox);
 		else
 			metrics_add(&n->relay->metrics, notices,
 				hub_publish(
@@ -134,7 +135,9 @@ static void take_done(struct net *n)
 		tell_subscribers(n, j);
 		if (j->started && !j->more)
 			note_time(n, j);
-		if (j->method->name[0] == '/')
+		if (j->method == &method_elsewhere)
+			job_free(n->relay, j);
+		else if (j->method->name[0] == '/')
 			http_done(n, j);
 		else
 			ws_done(n, j);
@@ -175,6 +178,7 @@ static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void
 	switch (reason) {
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		take_done(n);
+		elsewhere_take(n);
 		if (atomic_exchange(&n->keys_changed, false))
 			ws_auth_again(n);
 		return 0;
@@ -328,6 +332,16 @@ int net_reload_tls(struct net *n)
 		       : OK;
 }
 
+/* Where several relays share a store they name connections to each other: numbers apart from each other's. */
+static uint64_t first_id(const struct relay *relay)
+{
+	uint32_t part = 0;
+
+	if (depot_is_shared(relay->store))
+		relay->env->random(relay->env->ctx, &part, sizeof part);
+	return ((uint64_t)part << 31) + 1;
+}
+
 int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 {
 	struct net *n = calloc(1, sizeof *n);
@@ -336,7 +350,7 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	if (!n)
 		return ERR_NOMEM;
 	n->relay = relay;
-	n->next_id = 1;
+	n->next_id = first_id(relay);
 	n->listener = *listener;
 	job_queue_init(&n->done);
 	if ((err = hub_new(relay->env, relay->spaces, &n->hub)) < 0 ||
@@ -347,7 +361,7 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 		(err = reader_start(
 			 relay, relay_config(relay)->storage.blob_threads, job_came_back, n, &n->blob_reader)) < 0 ||
 		(err = sweeper_start(relay, n->writer, &n->sweeper)) < 0 ||
-		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0) {
+		(err = issuers_start(relay->jwt.issuers, keys_changed, n)) < 0 || (err = elsewhere_start(n)) < 0) {
 		net_free(n);
 		*listener = (struct listener){ 0 };
 		return err;
@@ -439,6 +453,7 @@ void net_free(struct net *n)
 
 	if (!n)
 		return;
+	elsewhere_stop(n);
 	issuers_stop(n->relay->jwt.issuers);
 	blob_give_up(n->relay->blobs);
 	sweeper_stop(n->sweeper);

@@ -30,6 +30,7 @@
 struct conn;
 struct request;
 struct late;
+struct elsewhere;
 
 struct net {
 	struct relay *relay;
@@ -40,6 +41,7 @@ struct net {
 	struct sweeper *sweeper;
 	struct reader *reader, *blob_reader; /* LANE_READ, LANE_BLOB */
 	struct hub *hub;
+	struct elsewhere *elsewhere; /* NULL: nobody else uses the store */
 	struct job_queue done; /* jobs that come back */
 	struct late *late;     /* notices for mailboxes that wait for their time */
 	atomic_bool keys_changed; /* set by the issuers' threads */
@@ -74,6 +76,8 @@ void net_stop(struct net *n);
 void net_reload(struct net *n);
 void net_free(struct net *n);
 
+/* Tells the connections of a mailbox, some seconds later. Network thread. */
+void net_tell_mailbox(struct net *n, const struct id32 *mailbox);
 /* Hands a job to its lane. */
 void net_dispatch(struct net *n, struct job *j);
 

@@ -18,6 +18,8 @@
 struct presence;
 
 int presence_new(const struct env *env, struct presence **ret_p) MUST_CHECK;
+/* Takes another secret than its own, so that several relays give a connection one name. Before anybody is here. */
+void presence_share(struct presence *p, const uint8_t secret[32]);
 void presence_free(struct presence *p);
 
 /* What others call a connection in a space: HMAC-SHA256(secret, connection ‖ 00 ‖ space text), 16 bytes of it in hex. */

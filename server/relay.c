@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
 #include "server/relay.h"
 
 #include <errno.h>
@@ -37,6 +38,32 @@ static int set_auth(struct relay *r)
 	return err;
 }
 
+/* Of several relays on one store the first draws the secret that names who is present. */
+static int share_presence(struct relay *r)
+{
+	CLEANUP(buf_release) struct buf secret = BUF_INIT(32);
+	uint8_t fresh[32];
+	int err;
+
+	if (!depot_is_shared(r->store))
+		return OK;
+	if ((err = depot_begin_alone(r->store)) < 0)
+		return err;
+	err = depot_fact_get(r->store, "presence", &secret);
+	if (err == ERR_NOT_FOUND) {
+		r->env->random(r->env->ctx, fresh, sizeof fresh);
+		if ((err = buf_put(&secret, fresh, sizeof fresh)) == OK)
+			err = depot_fact_put(r->store, "presence", buf_bytes(&secret));
+	}
+	if (err == OK && secret.len != sizeof fresh)
+		err = ERR_CORRUPT;
+	if (err < 0)
+		depot_rollback(r->store);
+	else if ((err = depot_commit(r->store)) == OK)
+		presence_share(r->presence, secret.data);
+	return err;
+}
+
 static int open_parts(struct relay *r, const char *dir)
 {
 	const struct config *c = relay_config(r);
@@ -48,7 +75,8 @@ static int open_parts(struct relay *r, const char *dir)
 	if ((err = blob_config_read(&where, c)) < 0 || (err = depot_open(r->env, config_depot(c), &r->store)) < 0 ||
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
-		(err = presence_new(r->env, &r->presence)) < 0 || (err = seen_tokens_new(&r->seen_tokens)) < 0 ||
+		(err = presence_new(r->env, &r->presence)) < 0 || (err = share_presence(r)) < 0 ||
+		(err = seen_tokens_new(&r->seen_tokens)) < 0 ||
 		(err = set_auth(r)) < 0 || (err = admission_start(r)) < 0)
 		return err;
 	return housekeeping_start(r);

@@ -45,6 +45,10 @@ const struct method *rpc_find(struct bytes name)
 
 void rpc_prepare(struct relay *relay, struct job *j)
 {
+	struct id16 space;
+
+	if (depot_is_shared(relay->store) && j->method->name[0] != '/' && param_id(j->params, "space", &space) == OK)
+		j->space = space; /* batch_begin locks it */
 	if (j->method->prepare && j->method->prepare(relay, j) < 0)
 		j->state = NULL;
 }

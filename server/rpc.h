@@ -28,6 +28,7 @@ extern const struct method method_plain_push, method_plain_pull, method_space_cr
 	method_file_deks_rewrap, method_deks_rewrap_files, method_membership_append, method_membership_list,
 	method_membership_revoke, method_invitation_create, method_invitation_list, method_invitation_get,
 	method_invitation_delete;
+extern const struct method method_elsewhere; /* elsewhere.c; no client calls it */
 extern const struct method method_http_keep, method_http_put, method_http_get, method_http_status;
 
 /* Params by key, in any order. Absent: ERR_NOT_FOUND; of another type or over the cap: ERR_INVALID or ERR_RANGE. */

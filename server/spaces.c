@@ -116,24 +116,32 @@ static int apply_stored(void *ctx, uint64_t seq, struct bytes blob)
 	return log_apply(ctx, blob, LOG_TRUSTED);
 }
 
-static int load(struct depot *store, const struct id16 *id, struct space_state *ret_state)
+/* The log of a row, from the one that is at hand (NULL: none) or from the start. */
+static int load_log(
+	struct depot *store, const struct depot_space *row, const struct shared_log *from, struct shared_log **ret_log)
 {
+	uint64_t have = from ? log_count(from->log) : 0;
 	struct log *log = NULL;
-	int err = depot_space_find(store, id, &ret_state->row);
+	int err = have ? log_clone(from->log, &log) : log_new(NULL, &log);
 
 	if (err < 0)
 		return err;
-	if ((err = log_new(NULL, &log)) < 0)
-		return err;
-	err = depot_entries(store, ret_state->row.no, 0, ret_state->row.entries, apply_stored, log);
-	if (err == OK && log_count(log) != ret_state->row.entries)
+	err = depot_entries(store, row->no, have, row->entries - have, apply_stored, log);
+	if (err == OK && log_count(log) != row->entries)
 		err = ERR_CORRUPT;
 	if (err < 0) {
 		log_free(log);
 		return err;
 	}
-	ret_state->log = shared_log_new(log);
-	return ret_state->log ? OK : ERR_NOMEM;
+	*ret_log = shared_log_new(log);
+	return *ret_log ? OK : ERR_NOMEM;
+}
+
+static int load(struct depot *store, const struct id16 *id, struct space_state *ret_state)
+{
+	int err = depot_space_find(store, id, &ret_state->row);
+
+	return err < 0 ? err : load_log(store, &ret_state->row, NULL, &ret_state->log);
 }
 
 static int add(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
@@ -160,15 +168,22 @@ static int add(struct spaces *s, struct depot *store, const struct id16 *id, boo
 	return OK;
 }
 
-static int get(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
+static struct space *find(struct spaces *s, const struct id16 *id)
+{
+	struct space *sp = *bucket(s, id);
+
+	while (sp && !id16_equal(&sp->id, id))
+		sp = sp->next_hash;
+	return sp;
+}
+
+static int get_kept(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
 {
 	struct space *sp;
 	int err = OK;
 
 	pthread_mutex_lock(&s->lock);
-	for (sp = *bucket(s, id); sp && !id16_equal(&sp->id, id); sp = sp->next_hash)
-		;
-	if (!sp)
+	if (!(sp = find(s, id)))
 		err = add(s, store, id, create, &sp);
 	else if (!sp->users)
 		lru_remove(s, sp);
@@ -178,6 +193,81 @@ static int get(struct spaces *s, struct depot *store, const struct id16 *id, boo
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
+}
+
+/* --- other processes write, too --- */
+
+/* The writer's own state of a space: its row is locked since the writer first looked at it in this transaction. */
+static struct space *get_writing(struct spaces *s, const struct id16 *id)
+{
+	struct space *sp;
+
+	pthread_mutex_lock(&s->lock);
+	sp = find(s, id);
+	if (sp && sp->in_writing)
+		sp->users++;
+	else
+		sp = NULL;
+	pthread_mutex_unlock(&s->lock);
+	return sp;
+}
+
+/* Publishes what the store says, if that is newer. The writer holds the row: what it says is so, also if it is older, because
+ * the database was replaced by an older copy of itself. */
+static int follow(struct space *sp, struct depot *store, const struct depot_space *row)
+{
+	struct space_state now = { .row = *row }, was;
+	const bool exact = depot_is_writer(store);
+	int err = OK;
+
+	pthread_mutex_lock(&sp->lock);
+	was = sp->published;
+	shared_log_ref(was.log);
+	pthread_mutex_unlock(&sp->lock);
+	if (was.log && (row->cursor == was.row.cursor || (row->cursor < was.row.cursor && !exact))) {
+		shared_log_unref(was.log);
+		return OK;
+	}
+	if (was.log && row->entries == was.row.entries)
+		now.log = shared_log_ref(was.log);
+	else
+		err = load_log(store, row, row->entries > was.row.entries ? was.log : NULL, &now.log);
+	shared_log_unref(was.log);
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&sp->lock);
+	was = sp->published;
+	if (exact || !was.log || was.row.cursor < now.row.cursor)
+		sp->published = now;
+	else
+		was = now; /* another thread was faster */
+	pthread_mutex_unlock(&sp->lock);
+	shared_log_unref(was.log);
+	return OK;
+}
+
+static int get_shared(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
+{
+	struct depot_space row = { .no = 0 };
+	int err;
+
+	if (depot_is_writer(store) && (*ret_sp = get_writing(s, id)))
+		return OK;
+	/* Before the cache's lock: the writer may have to wait for another process here. */
+	err = depot_space_find(store, id, &row);
+	if (err < 0 && !(err == ERR_NOT_FOUND && create))
+		return err;
+	if ((err = get_kept(s, store, id, create, ret_sp)) < 0)
+		return err;
+	if (row.no && (err = follow(*ret_sp, store, &row)) < 0)
+		spaces_put(s, *ret_sp);
+	return err;
+}
+
+static int get(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
+{
+	return depot_is_shared(store) ? get_shared(s, store, id, create, ret_sp)
+				      : get_kept(s, store, id, create, ret_sp);
 }
 
 int spaces_get(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp)
@@ -270,8 +360,10 @@ struct space_state *space_writing(struct space *sp)
 {
 	if (!sp->in_writing) {
 		shared_log_unref(sp->writing.log);
-		sp->writing = sp->published; /* only the writer thread changes published, so no lock to read it here */
+		pthread_mutex_lock(&sp->lock);
+		sp->writing = sp->published;
 		shared_log_ref(sp->writing.log);
+		pthread_mutex_unlock(&sp->lock);
 		sp->in_writing = true;
 	}
 	return &sp->writing;
@@ -285,7 +377,12 @@ void space_publish(struct space *sp)
 		return;
 	pthread_mutex_lock(&sp->lock);
 	old = sp->published.log;
-	sp->published = sp->writing;
+	if (!old || sp->published.row.cursor <= sp->writing.row.cursor) {
+		sp->published = sp->writing;
+	} else {
+		/* Another process came after this commit, and a reader has seen it. */
+		old = sp->writing.log;
+	}
 	pthread_mutex_unlock(&sp->lock);
 	shared_log_unref(old);
 	sp->writing.log = NULL;

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "server/elsewhere.h"
 #include "server/housekeeping.h"
 #include "server/relay.h"
 #include "server/rpc.h"
@@ -13,6 +14,7 @@
 #define BATCH_MAX 512
 #define BATCH_BYTES (16u << 20)
 #define VERIFIERS_MAX 4
+#define TRIES_MAX 5
 #define HOUSEKEEPING_SECONDS 60
 
 struct writer {
@@ -31,25 +33,43 @@ struct writer {
 	bool closed;
 };
 
-static void answer_failure(struct relay *relay, struct job *j, int err)
+static void take_back(struct relay *relay, struct job *j)
 {
 	job_drop_results(relay, j);
 	batch_unaccept(j);
+}
+
+static void answer_failure(struct relay *relay, struct job *j, int err)
+{
+	take_back(relay, j);
 	if (rpc_failed(j, err) < 0)
 		job_drop_results(relay, j);
 }
 
 /* One job in a transaction of its own. */
+static int try_single(struct relay *relay, struct job *j)
+{
+	int err = batch_begin(relay, &j, 1);
+
+	if (err < 0)
+		return err;
+	err = j->method->run(relay, j, relay->store);
+	if (err >= 0)
+		err = elsewhere_tell(relay, &j, 1);
+	if (err >= 0)
+		return batch_commit(relay);
+	batch_rollback(relay);
+	return err;
+}
+
 static void run_single(struct relay *relay, struct job *j)
 {
-	int err = batch_begin(relay);
+	int err = try_single(relay, j);
 
-	if (err == OK) {
-		err = j->method->run(relay, j, relay->store);
-		if (err < 0)
-			batch_rollback(relay);
-		else
-			err = batch_commit(relay);
+	/* Another process was in the way. */
+	for (int i = 0; i < TRIES_MAX && err == ERR_AGAIN; i++) {
+		take_back(relay, j);
+		err = try_single(relay, j);
 	}
 	if (err < 0) {
 		log_warn("%s: %s", j->method->name, err_str(err));
@@ -59,12 +79,14 @@ static void run_single(struct relay *relay, struct job *j)
 
 static int try_batch(struct relay *relay, struct job **jobs, size_t n)
 {
-	int err = batch_begin(relay);
+	int err = batch_begin(relay, jobs, n);
 
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < n && err >= 0; i++)
 		err = jobs[i]->method->run(relay, jobs[i], relay->store);
+	if (err >= 0)
+		err = elsewhere_tell(relay, jobs, n);
 	if (err < 0) {
 		batch_rollback(relay);
 		return err;
@@ -82,10 +104,8 @@ static void run_batch(struct relay *relay, struct job **jobs, size_t n)
 	}
 	if (try_batch(relay, jobs, n) == OK)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		job_drop_results(relay, jobs[i]);
-		batch_unaccept(jobs[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		take_back(relay, jobs[i]);
 	for (size_t i = 0; i < n; i++)
 		run_single(relay, jobs[i]);
 }

@@ -43,7 +43,7 @@ echo "while it was away" > "$W/alice.mnt/Work/meanwhile"
 curl -s -o "$W/out" -w '%{http_code}' "$RELAY/health" | grep -q 503 || fail "/health does not tell: $(cat "$W/out")"
 postgres_start "$PG_DIR" fsync
 WORLD_PIDS="$WORLD_PIDS $(head -1 "$PG_DIR/data/postmaster.pid")"
-coffer alice wait --timeout 60s || fail "the relay did not find its database again"
+await 60 coffer alice wait --timeout 60s || fail "the relay did not find its database again"
 await 60 cmp "$W/alice.mnt/Work/meanwhile" "$W/alice2.mnt/Work/meanwhile" || fail "not synced after the restart"
 kill -0 "$RELAY_PID" || fail "the relay ended"
 "$BUILD/coffer-relay" --data "$W/relay" check | grep -q ' 0 damaged' || fail "the check fails after the restart"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
 # postgres.sh: a private PostgreSQL that listens on a socket in a directory of its own, run by an unprivileged user.

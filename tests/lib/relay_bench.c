@@ -38,6 +38,16 @@ void relay_bench_open(struct relay_bench *r)
 	open_relay(r);
 }
 
+void relay_bench_open_beside(struct relay_bench *r, const struct relay_bench *first)
+{
+	memset(r, 0, sizeof *r);
+	r->env = fake_env_new(FAKE_REAL, 8);
+	r->beside = true;
+	memcpy(r->dir, first->dir, sizeof r->dir);
+	memcpy(r->database, first->database, sizeof r->database);
+	open_relay(r);
+}
+
 static void shut(struct relay_bench *r)
 {
 	depot_close(r->reader);
@@ -55,8 +65,10 @@ void relay_bench_close(struct relay_bench *r)
 	char command[128];
 
 	shut(r);
-	test_database_drop(r->database);
 	fake_env_free(r->env);
+	if (r->beside)
+		return;
+	test_database_drop(r->database);
 	snprintf(command, sizeof command, "rm -rf '%s'", r->dir);
 	assert_int_equal(system(command), 0);
 }

@@ -26,9 +26,12 @@ struct relay_bench {
 	struct relay relay;
 	struct depot *reader;
 	uint64_t notices; /* seen so far */
+	bool beside;      /* another has the directory and the database */
 };
 
 void relay_bench_open(struct relay_bench *r);
+/* A second relay on the same database and chunk files: PostgreSQL only. */
+void relay_bench_open_beside(struct relay_bench *r, const struct relay_bench *first);
 /* Closes and opens again on the same directory. */
 void relay_bench_restart(struct relay_bench *r);
 void relay_bench_close(struct relay_bench *r);

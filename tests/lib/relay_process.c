@@ -76,6 +76,14 @@ void relay_process_start(struct relay_process *r)
 	fclose(f); /* what it says later gets EPIPE, which it ignores */
 }
 
+void relay_process_start_beside(struct relay_process *r, const struct relay_process *first)
+{
+	*r = *first;
+	r->pid = 0;
+	r->port = 0;
+	relay_process_start(r);
+}
+
 void relay_process_kill(struct relay_process *r, int signal)
 {
 	int status;

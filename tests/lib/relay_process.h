@@ -19,6 +19,8 @@ struct relay_process {
 	char origin[64]; /* --origin; empty: none */
 };
 
+/* A second one on the same directory and database (PostgreSQL only); end it with relay_process_kill. */
+void relay_process_start_beside(struct relay_process *r, const struct relay_process *first);
 /* Starts build/coffer-relay and waits until it listens. r->dir and r->port are made if they are zero. */
 void relay_process_start(struct relay_process *r);
 void relay_process_kill(struct relay_process *r, int signal); /* and waits for its end */

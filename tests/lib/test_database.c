@@ -13,7 +13,7 @@ static void run(const char *url, const char *text)
 	PGconn *c = PQconnectdb(url);
 	PGresult *res = PQexec(c, text);
 
-	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+	if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
 		fail_msg("%s: %s", text, PQerrorMessage(c));
 	PQclear(res);
 	PQfinish(c);
@@ -49,4 +49,11 @@ void test_database_drop(const char *url)
 	snprintf(text, sizeof text, "SET client_min_messages = warning; DROP SCHEMA %s CASCADE",
 		schema + strlen(PATH_OPTION));
 	run(getenv("TEST_DATABASE"), text);
+}
+
+void test_database_deafen(const char *url)
+{
+	run(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ="
+		 " 'LISTEN coffer_' || lpad(to_hex(hashtextextended('coffer ' || current_schema(), 0) / 8 * 8), 16, "
+		 "'0')");
 }

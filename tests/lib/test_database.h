@@ -14,5 +14,7 @@
 void test_database_new(char url[TEST_DATABASE_SIZE]);
 void test_database_drop(const char *url); /* "": nothing to do */
 bool test_database_is_sqlite(void);
+/* Ends the connections with which relays on `url` listen to each other. */
+void test_database_deafen(const char *url);
 
 #endif

@@ -313,17 +313,6 @@ static void test_seen_tokens(void **state)
 	seen_tokens_free(s);
 }
 
-static void test_directory_in_use(void **state)
-{
-	struct relay_bench r;
-	struct relay second;
-
-	(void)state;
-	relay_bench_open(&r);
-	assert_int_equal(relay_open(&second, fake_env_get(r.env), bench_config(r.dir, r.database)), ERR_BUSY);
-	relay_bench_close(&r);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,7 +324,6 @@ int main(void)
 		cmocka_unit_test(test_chunk_files),
 		cmocka_unit_test(test_mailboxes),
 		cmocka_unit_test(test_seen_tokens),
-		cmocka_unit_test(test_directory_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
