@@ -55,6 +55,16 @@ P
 
 gone() { [ ! -e "$T/store/reserve-aside" ]; }
 
+fits() { fallocate -l 10M "$MNT/other" 2> /dev/null; }
+
+await() { # until COMMAND is true, 20 s at most
+	for _ in $(seq 1000); do
+		"$@" && return 0
+		read -rt 0.02 <> <(:) || :
+	done
+	return 1
+}
+
 fs_start
 step "set aside"
 step fill
@@ -66,12 +76,8 @@ step "write the second half"
 fs_stop
 fs_start
 rm "$MNT/hog"
-fallocate -l 10M "$MNT/other" || fail "no room after the large file went"
+await fits || fail "no room after the large file went" # which takes some turns of housekeeping
 [ -e "$T/store/reserve-aside" ] || fail "nothing was set aside"
 rm "$MNT/other"
-for _ in $(seq 500); do
-	gone && break
-	read -rt 0.02 <> <(:) || :
-done
-gone || fail "what was set aside outlived its file"
+await gone || fail "what was set aside outlived its file"
 fs_stop
