@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "crypto/secret.h"
 #include "fusefs/chores.h"
+#include "fusefs/settle.h"
 
 int agent_new(const struct env *env, struct profile *profile, const char *syncd_path, struct agent **ret_a)
 {
@@ -303,7 +304,8 @@ static void await_flush(struct agent *a)
 }
 
 /* Not under the lock: the operations waited for may need it. */
-void agent_flush_mounts(struct agent *a)
+/* For each mount; none is taken off the list meanwhile. */
+static void each_mount(struct agent *a, void (*fn)(struct mount *m))
 {
 	struct mount *mounts[AGENT_MAX_MOUNTS];
 
@@ -314,11 +316,21 @@ void agent_flush_mounts(struct agent *a)
 	a->flushing++;
 	pthread_mutex_unlock(&a->lock);
 	for (size_t i = 0; i < n; i++)
-		mount_flush(mounts[i]);
+		fn(mounts[i]);
 	pthread_mutex_lock(&a->lock);
 	if (--a->flushing == 0)
 		pthread_cond_broadcast(&a->idle);
 	pthread_mutex_unlock(&a->lock);
+}
+
+void agent_flush_mounts(struct agent *a)
+{
+	each_mount(a, mount_flush);
+}
+
+void agent_settle_mounts(struct agent *a)
+{
+	each_mount(a, mount_settle);
 }
 
 int agent_hold_mount(struct agent *a, struct mount *m, const char *dir, uint64_t root_ino)

@@ -10,6 +10,7 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* A queued invalidation with a name of its true length. */
 struct item {
@@ -26,6 +27,8 @@ struct inval {
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t cond;
 	struct item *first, **last;
+	uint64_t added, told; /* items ever */
+	pthread_cond_t told_cond;
 	bool stopping;
 };
 
@@ -78,10 +81,13 @@ static void *run(void *arg)
 		struct item *batch = q->first;
 		q->first = NULL;
 		q->last = &q->first;
+		uint64_t all = q->added;
 		pthread_mutex_unlock(&q->lock);
 		tell(q, batch);
 		free_items(batch);
 		pthread_mutex_lock(&q->lock);
+		q->told = all;
+		pthread_cond_broadcast(&q->told_cond);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return NULL;
@@ -98,9 +104,11 @@ int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q
 	q->last = &q->first;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->cond, NULL);
+	pthread_cond_init(&q->told_cond, NULL);
 	if (pthread_create(&q->thread, NULL, run, q) != 0) {
 		pthread_mutex_destroy(&q->lock);
 		pthread_cond_destroy(&q->cond);
+		pthread_cond_destroy(&q->told_cond);
 		free(q);
 		return ERR_NOMEM;
 	}
@@ -123,8 +131,27 @@ void inval_add(struct inval *q, const struct invalidation *inv, size_t n)
 		it->name[inv[i].name_len] = '\0';
 		*q->last = it;
 		q->last = &it->next;
+		q->added++;
 	}
 	pthread_cond_signal(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+}
+
+void inval_drain(struct inval *q, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&q->lock);
+	for (uint64_t all = q->added; q->told < all && !q->stopping;)
+		if (pthread_cond_timedwait(&q->told_cond, &q->lock, &until) != 0)
+			break;
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -142,6 +169,7 @@ void inval_stop(struct inval **qp)
 	free_items(q->first);
 	pthread_mutex_destroy(&q->lock);
 	pthread_cond_destroy(&q->cond);
+	pthread_cond_destroy(&q->told_cond);
 	free(q);
 	*qp = NULL;
 }

@@ -20,6 +20,8 @@ int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q
 /* Copies. An invalidation for which there is no memory is lost: the kernel then keeps what it has for a day at most.
  *  */
 void inval_add(struct inval *q, const struct invalidation *inv, size_t n);
+/* Waits until all that was added before is told, `ms` at most. */
+void inval_drain(struct inval *q, unsigned ms);
 void inval_stop(struct inval **q);
 
 #endif

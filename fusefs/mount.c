@@ -15,6 +15,7 @@
 #include "fusefs/inval.h"
 #include "fusefs/mountpoint.h"
 #include "fusefs/ops.h"
+#include "fusefs/settle.h"
 
 struct mount {
 	struct ops ops;
@@ -242,4 +243,9 @@ uint64_t mount_root(const struct mount *m)
 void mount_invalidate(struct mount *m, const struct invalidation *inv, size_t n)
 {
 	inval_add(m->ops.inval, inv, n);
+}
+
+void mount_settle(struct mount *m)
+{
+	inval_drain(m->ops.inval, SETTLE_MS);
 }

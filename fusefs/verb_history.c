@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "fusefs/verb_history.h"
 #include "fusefs/path.h"
+#include "fusefs/settle.h"
 
 #define SECOND 1000000000ll
 #define ASK_NS (60 * SECOND)
@@ -149,6 +150,7 @@ static int put_beside(struct call *c, const struct history_copy *copy, const cha
 	struct invalidation inv = { .ino = dir, .name_len = (uint8_t)strlen(name) };
 	memcpy(inv.name, name, inv.name_len);
 	agent_invalidate(c->agent, &inv, 1);
+	agent_settle_mounts(c->agent);
 	return OK;
 }
 
@@ -164,6 +166,7 @@ static int put_back(
 		return call_fail_err(c, err, "the file cannot be changed");
 	struct invalidation inv = { .ino = ino };
 	agent_invalidate(c->agent, &inv, 1);
+	agent_settle_mounts(c->agent);
 	sync_poke(c->agent->sync, h->space->row.row);
 	return OK;
 }

@@ -14,6 +14,7 @@
 #include "fusefs/verb_history.h"
 #include "fusefs/path.h"
 #include "fusefs/rights.h"
+#include "fusefs/settle.h"
 
 #define TOMBSTONE_MAX 4096 /* bytes of a blob; a tombstone's is smaller */
 #define GONE_MAX 1000000
@@ -424,7 +425,9 @@ static int bring(struct gone_list *l, struct bytes path)
 			"nothing was deleted at '%.*s'", (int)(path.len < 300 ? path.len : 300), (const char *)path.p);
 	if ((err = store_may_change(c->agent->store, l->space->row.root_ino)) < 0)
 		return call_fail(c, err, EX_NOPERM, "ask an admin of the space", "this device may only read there");
-	if ((err = bring_wanted(l, &h)) < 0)
+	err = bring_wanted(l, &h);
+	agent_settle_mounts(c->agent);
+	if (err < 0)
 		return call_fail_history(c, &h, err);
 	map_uint(&c->result, "restored", l->restored);
 	map_uint(&c->result, "lost", l->lost);
