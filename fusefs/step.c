@@ -119,7 +119,8 @@ static int check(const struct history_step *s)
 
 int step_decode(struct bytes data, struct history_step *ret_s)
 {
-	struct history_step s = { .cursor = map_get_uint(data, "cursor", 0) };
+	struct history_step s = { .cursor = map_get_uint(data, "cursor", 0),
+		.healed = map_get_bool(data, "healed", false) };
 
 	s.lines_blob = map_get_bytes(data, "lines");
 	s.head = map_get_bytes(data, "head");

@@ -11,6 +11,7 @@
 
 struct history_step {
 	uint64_t cursor;
+	bool healed;             /* its records came back after a restore */
 	struct bytes lines_blob; /* encoded, as it is chained */
 	struct line *lines;
 	size_t n_lines;

@@ -14,6 +14,7 @@
 #include "crypto/open_chunk.h"
 #include "crypto/secret.h"
 #include "fusefs/step.h"
+#include "fusefs/sync_heal.h"
 #include "fusefs/sync_inner.h"
 
 #define OPEN_AT_ONCE 64 /* records; what lies behind one whose index chunk must be fetched is opened again */
@@ -336,8 +337,10 @@ static int apply_step(struct batch *b, struct apply *a, size_t i, struct id32 *c
 			err = confirm_line(b, &a->tree, &st->lines[k], st->cursor);
 	}
 	for (size_t k = b->from; b->remotes[i] && k < st->n_records && k < b->end && err == OK; k++) {
-		if (!b->remotes[i][k].refused)
-			err = apply_remote(a, &b->remotes[i][k], st->cursor);
+		if (b->remotes[i][k].refused)
+			continue;
+		int older = b->ss->heal.on ? sync_heal_is_older(b->ss, a->t, st, &b->remotes[i][k]) : 0;
+		err = older ? (older < 0 ? older : OK) : apply_remote(a, &b->remotes[i][k], st->cursor);
 	}
 	if (err == OK)
 		err = tree_settle(&a->tree);
@@ -537,6 +540,11 @@ static int apply_records(struct batch *b)
 	b->take = b->n;
 	b->end = SIZE_MAX;
 	(void)any_newly_refused(b, &refused);
+	if (b->ss->heal.on && b->remotes[0]) {
+		int err = sync_heal_note_edits(b->ss, &b->steps[0], b->remotes[0]);
+		if (err < 0)
+			return err;
+	}
 	for (size_t tries = 0; tries < TRIES_MAX; tries++) {
 		CLEANUP(table_release) struct table conflicts = { .n = 0 };
 		int err = transact(b, &conflicts);

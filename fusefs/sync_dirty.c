@@ -104,7 +104,7 @@ static int lane_before(struct sync_space *ss, struct store_txn *t, const struct 
 	uint64_t cursor;
 	int err = txn_record_get(t, ss->row, &d->id, &hash, &cursor, &blob);
 
-	if (err == ERR_NOT_FOUND)
+	if (err == ERR_NOT_FOUND || (err == OK && blob.len == 0)) /* sync_heal.c: it follows nothing */
 		return ERR_NOT_FOUND;
 	if (err == OK)
 		err = space_open_record(ss->space, buf_bytes(&blob), &o);

@@ -65,6 +65,18 @@ int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id
 	return OK;
 }
 
+int sync_head_drop(struct store_txn *t, uint32_t row, uint64_t cursor)
+{
+	struct id32 chain;
+	char key[64];
+	int err = sync_head_kept(t, row, cursor, &chain);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	chain_key(row, cursor, key);
+	return txn_meta_del(t, key);
+}
+
 static void fork_key(uint32_t row, char key[64])
 {
 	snprintf(key, 64, "forked/%" PRIu32, row);

@@ -6,6 +6,8 @@
 #include "cache/store.h"
 
 int sync_head_keep(struct store_txn *t, uint32_t row, uint64_t cursor, const struct id32 *chain) MUST_CHECK;
+/* Forgets it, if it is that cursor's. */
+int sync_head_drop(struct store_txn *t, uint32_t row, uint64_t cursor) MUST_CHECK;
 /* ERR_NOT_FOUND: too old, or not reached yet. */
 int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id32 *ret_chain) MUST_CHECK;
 

@@ -71,6 +71,7 @@ struct out_item {
 	bool barrier;        /* everything before it must be confirmed first, in all lanes */
 	bool sent_before;    /* by an earlier run or connection: the relay may have it */
 	struct push *push;   /* in flight in this one; NULL: queued */
+	bool alone;          /* goes in a push of its own */
 	bool dropped;        /* merged away or confirmed otherwise while in flight: the push only forgets it */
 	struct out_item *next;
 };
@@ -110,6 +111,21 @@ struct keep_list {
 	size_t at, n, alloc;
 	uint64_t bytes;         /* from `at` on */
 	int64_t retry_at, retry_delay;
+};
+
+/* A relay that went back in time (sync_heal.h). */
+struct sync_heal {
+	bool wanted;            /* found out, and `common` is being looked for */
+	bool on;                /* what it lost is being given back */
+	bool tried;             /* on this connection: the log, for a space that the relay does not know */
+	bool first, has_lines;
+	uint64_t cursor;        /* of the relay when it was found out */
+	uint64_t common, until; /* while on: the last step that both know; steps up to `until` count as older than what is here */
+	uint64_t low, high, probe; /* the last common step is one of low .. high */
+	uint64_t given_up;      /* records, in this run: neither here nor there is all of their content */
+	uint64_t entries, sent; /* of the log: the relay has; and is being sent */
+	struct id16 store;
+	struct buf lines;       /* of step `probe` */
 };
 
 struct sync_space {
@@ -155,6 +171,8 @@ struct sync_space {
 	struct put *put_list;   /* sync_upload.c */
 	size_t puts, put_bytes;
 	struct keep_list keep;
+	struct sync_heal heal;
+	struct table rewritten; /* ino -> when its hour began (s, 48 bits), and how many versions were sealed since (16 bits) */
 };
 
 struct fetch;

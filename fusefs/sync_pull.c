@@ -11,6 +11,7 @@
 #include "crypto/chain.h"
 #include "crypto/secret.h"
 #include "fusefs/sync_head.h"
+#include "fusefs/sync_heal.h"
 #include "fusefs/sync_inner.h"
 #include "wire/map.h"
 
@@ -80,7 +81,7 @@ void sync_pull_notified(struct sync_space *ss, struct bytes params)
 
 	if (ss->phase != PHASE_LIVE && ss->phase != PHASE_SUBSCRIBE)
 		return;
-	if (cursor > ss->relay_cursor)
+	if (cursor > ss->relay_cursor && !ss->heal.wanted)
 		ss->relay_cursor = cursor;
 	/* During a pull the pull brings it; afterwards a gap is noticed and pulled again. */
 	if (cursor == 0 || ss->pulling || !ss->caught_up)
@@ -95,18 +96,12 @@ static void on_begin(struct sync_space *ss, struct bytes data)
 {
 	struct bytes store = map_get_bytes(data, "store");
 	uint64_t cursor = map_get_uint(data, "cursor", 0);
-	const struct space_row *row = &ss->space->row;
 
-	if (cursor < row->cursor) {
-		sync_space_alarm(ss, ERR_ROLLBACK, "the relay shows an older state than it had confirmed");
-		ss->phase = PHASE_STOPPED;
+	if (sync_heal_begin(ss, cursor, map_get_uint(data, "entries", 0), store))
 		return;
-	}
 	ss->relay_cursor = cursor > ss->relay_cursor ? cursor : ss->relay_cursor;
-	if (store.len != sizeof row->store_id)
+	if (store.len != sizeof ss->space->row.store_id)
 		return;
-	if (!id16_is_zero(&row->store_id) && memcmp(row->store_id.b, store.p, store.len) != 0)
-		sync_space_alarm(ss, ERR_ROLLBACK, "the relay's store was restored from a copy");
 	pthread_mutex_lock(&ss->space->lock);
 	memcpy(ss->space->row.store_id.b, store.p, store.len);
 	pthread_mutex_unlock(&ss->space->lock);
@@ -120,7 +115,7 @@ static void on_part(void *ctx, struct bytes name, struct bytes data)
 		on_begin(ss, data);
 		return;
 	}
-	if (!cbor_text_is(name, "coffer.step") || ss->phase == PHASE_STOPPED)
+	if (!cbor_text_is(name, "coffer.step") || ss->phase == PHASE_STOPPED || ss->heal.wanted)
 		return;
 	uint64_t cursor = map_get_uint(data, "cursor", 0);
 	if (cursor != ss->pull_last + 1) {
@@ -147,6 +142,10 @@ static void on_pulled(void *ctx, int err, struct bytes code, struct bytes item)
 		(unsigned long long)ss->pull_last, err_name(err));
 	if (ss->phase == PHASE_STOPPED)
 		return;
+	if (err == OK && ss->heal.wanted) {
+		sync_heal_run(ss);
+		return;
+	}
 	if (err == OK) {
 		ss->pull_more = ss->pull_more || map_get_bool(item, "more", false);
 		if (!ss->pull_more)
@@ -218,7 +217,8 @@ static size_t batch_size(const struct sync_space *ss)
 	uint64_t cursor = ss->space->row.cursor;
 	size_t n = 0, bytes = 0;
 
-	for (const struct step *st = ss->steps; st && n < BATCH_STEPS && bytes < BATCH_BYTES; st = st->next) {
+	for (const struct step *st = ss->steps; st && n < (ss->heal.on ? 1 : BATCH_STEPS) && bytes < BATCH_BYTES;
+		st = st->next) {
 		if (st->prev != cursor || st->cursor != cursor + 1)
 			break;
 		cursor = st->cursor;

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "crypto/seal.h"
 #include "crypto/secret.h"
-#include "fusefs/sync_inner.h"
+#include "fusefs/sync_heal.h"
 #include "fusefs/sync_upload.h"
 #include "wire/map.h"
 
@@ -345,15 +345,21 @@ static int give_back(struct sync_space *ss, struct store_txn *t, const struct ou
 	struct node n;
 	uint64_t cursor;
 	uint32_t bits = 0;
-	int err = txn_node_get(t, item->o.ino, &n);
+	int err = txn_node_get(t, item->o.ino, &n), back = err == OK ? sync_heal_is_back(ss, t, item) : 0;
 
-	if (err == ERR_NOT_FOUND)
+	/* What is given back and met something newer: the pull sees to it (sync_heal_note_edits). */
+	if (err == ERR_NOT_FOUND || back > 0)
 		return txn_outbox_del(t, item->o.row);
+	err = back < 0 ? back : err;
 	if (err < 0)
 		return err;
 	n.version = 0;
 	memset(&n.base, 0, sizeof n.base);
 	err = txn_record_get(t, ss->row, &item->o.id, &n.base, &cursor, &blob);
+	if (err == OK && blob.len == 0) { /* sync_heal.c: it follows nothing */
+		memset(&n.base, 0, sizeof n.base);
+		err = ERR_NOT_FOUND;
+	}
 	if (err == OK && (err = record_decode(buf_bytes(&blob), &r)) == OK) {
 		n.version = r.h.version;
 		n.author = r.h.author;
@@ -414,6 +420,7 @@ struct refusal {
 	struct push *p;
 	struct out_item **items;
 	size_t n;
+	bool lacking;
 };
 
 static void note_conflict(void *ctx, const struct id16 *id)
@@ -431,7 +438,11 @@ static void note_conflict(void *ctx, const struct id16 *id)
 static void note_missing(void *ctx, const struct id16 *id)
 {
 	struct refusal *r = ctx;
-	sync_upload_missing(r->p->items, r->p->n, id);
+
+	if (sync_heal_lacks(r->p->ss, id))
+		r->lacking = true;
+	else
+		sync_upload_missing(r->p->items, r->p->n, id);
 }
 
 static int refused(struct push *p, struct bytes item)
@@ -450,6 +461,8 @@ static int refused(struct push *p, struct bytes item)
 		sync_pull_start(ss);
 	} else if (cbor_text_is(code, "missing")) {
 		each_id(item, "missing", note_missing, &r);
+		if (r.lacking)
+			err = sync_heal_give_up(ss, p->items, p->n);
 	} else if (cbor_text_is(code, "key_generation_stale")) {
 		for (size_t i = 0; i < p->n; i++) {
 			if (!p->items[i]->dropped)
@@ -532,6 +545,8 @@ static size_t pick(struct sync_space *ss, struct out_item **items, uint64_t *ret
 			continue;
 		if (n > 0 && item->o.lane != lane)
 			continue;
+		if (n > 0 && (item->alone || items[0]->alone))
+			break;
 		if (!ready(item)) {
 			if (n > 0)
 				break;
@@ -643,6 +658,8 @@ static int send_push(struct push *p)
 		return err;
 	map_uuid(&m, "space", &ss->space->row.id);
 	map_uint(&m, "number", p->number);
+	if (ss->heal.on)
+		map_uint(&m, "common", sync_heal_common(ss));
 	if (after)
 		map_uint(&m, "after", after);
 	if (head.len)
@@ -652,7 +669,7 @@ static int send_push(struct push *p)
 	if ((err = map_put(&m, &params)) < 0)
 		return err;
 	struct peer_answer a = { .ctx = p, .result = on_pushed };
-	return peer_call(ss->peer->peer, "coffer.push", buf_bytes(&params), &a, &p->num);
+	return peer_call(ss->peer->peer, ss->heal.on ? "coffer.heal" : "coffer.push", buf_bytes(&params), &a, &p->num);
 }
 
 static int start_push(struct sync_space *ss, struct out_item **items, size_t n, uint64_t lane)

@@ -16,7 +16,9 @@
 #include "fusefs/sync_inner.h"
 
 #define PLAIN_KEEP_MAX (16u << 20)
-#define TOMBSTONE_LINKS 4 /* last links that a tombstone keeps */
+#define KEPT_AN_HOUR 10     /* versions of one node */
+#define REWRITTEN_MAX 20000 /* nodes whose versions are counted */
+#define TOMBSTONE_LINKS 4   /* last links that a tombstone keeps */
 
 enum fate {
 	FATE_SEND,
@@ -197,6 +199,24 @@ static bool strips(const struct cut *cut, const struct node *n)
 	return id32_equal(&n->owner, identity_person(s->config.who)) && !sync_trusts(s, &n->owner, &n->author);
 }
 
+/* Whether history may do without the version once it is replaced: one more of a node that is rewritten again and again. What is not known of the
+ * past counts as nothing, so that rather a version too many is kept. */
+static bool is_passing(struct sync_space *ss, const struct sealed *x)
+{
+	uint64_t now = (uint64_t)(sync_now(ss->sync) / 1000000000), value, since = now, count = 0;
+
+	if (table_get(&ss->rewritten, x->img.node.ino, &value) && now - (value >> 16) < 3600) {
+		since = value >> 16;
+		count = value & 0xffff;
+	}
+	if (ss->rewritten.n >= REWRITTEN_MAX)
+		table_release(&ss->rewritten);
+	if (count < UINT16_MAX)
+		count++;
+	return table_put(&ss->rewritten, x->img.node.ino, since << 16 | count) == OK && count > KEPT_AN_HOUR &&
+	       !x->dead;
+}
+
 static int seal_node(struct cut *cut, struct sealed *x)
 {
 	struct sync_space *ss = cut->ss;
@@ -221,9 +241,10 @@ static int seal_node(struct cut *cut, struct sealed *x)
 	if (err < 0)
 		return err;
 	x->version = n->version + 1;
+	uint64_t flags = is_passing(ss, x) ? RECORD_PASSING : 0;
 	struct bytes prev = n->version ? bytes_of(n->base.b, sizeof n->base.b) : bytes_of(NULL, 0);
 	return space_seal_record(
-		ss->space, ss->sync->config.who, &n->id, x->version, prev, 0, &x->img.body, &x->blob, &x->hash);
+		ss->space, ss->sync->config.who, &n->id, x->version, prev, flags, &x->img.body, &x->blob, &x->hash);
 }
 
 static int note_chunks(struct store_txn *t, struct sealed *x)

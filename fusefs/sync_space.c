@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "crypto/secret.h"
-#include "fusefs/sync_inner.h"
+#include "fusefs/sync_heal.h"
 #include "wire/map.h"
 
 #define MS 1000000ll
@@ -33,6 +33,7 @@ int sync_space_new(struct sync *s, struct space *space, struct sync_space **ret_
 	ss->tree.space = ss->row;
 	ss->retry_delay = RETRY_MIN;
 	ss->poked = true;
+	ss->heal.lines = (struct buf)BUF_INIT(LINES_MAX * 64);
 	pthread_mutex_lock(&space->lock);
 	ss->may_not_write = !log_may_write(space->log, identity_device(s->config.who));
 	pthread_mutex_unlock(&space->lock);
@@ -45,6 +46,8 @@ int sync_space_new(struct sync *s, struct space *space, struct sync_space **ret_
 		sync_space_fork(ss);
 	if (err == OK)
 		err = forked < 0 ? forked : sync_push_load(ss);
+	if (err == OK)
+		err = sync_heal_load(ss);
 	if (err == OK && space->row.relay[0])
 		ss->peer = sync_peer_of(s, space->row.relay, true);
 	if (err == OK && space->row.relay[0] && !ss->peer)
@@ -66,9 +69,11 @@ void sync_space_free(struct sync_space *ss)
 		peer_cancel(ss->peer->peer, ss->call);
 	sync_push_free(ss);
 	sync_pull_clear(ss);
+	sync_heal_reset(ss);
 	tree_state_release(&ss->tree);
 	lanes_free(ss->lanes);
 	table_release(&ss->lane_of);
+	table_release(&ss->rewritten);
 	table_release(&ss->copies);
 	sync_keep_free(ss);
 	free(ss);
@@ -208,8 +213,11 @@ static void on_subscribed(void *ctx, int err, struct bytes code, struct bytes it
 		return;
 	}
 	ss->phase = PHASE_OFFLINE;
-	if (err == ERR_FORBIDDEN)
+	if (err == ERR_FORBIDDEN) {
 		sync_space_alarm(ss, err, "the relay does not give access to this space");
+		if (sync_heal_forbidden(ss))
+			return;
+	}
 	if (err != ERR_OFFLINE && err != ERR_CANCELLED)
 		sync_space_retry(ss, sync_now(ss->sync));
 }
@@ -252,6 +260,8 @@ void sync_space_connection(struct sync_space *ss)
 		ss->call = 0;
 	}
 	ss->caught_up = false;
+	if (connection != ss->connection)
+		sync_heal_reset(ss);
 	ss->connection = connection;
 	ss->retry_at = 0;
 	sync_pull_clear(ss);
@@ -275,6 +285,7 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 		err = subscribe(ss);
 	if (err == OK && ss->phase == PHASE_LIVE) {
 		sync_pull_run(ss, now);
+		sync_heal_step(ss);
 		if (sync_space_may_push(ss) && now >= ss->retry_at)
 			err = sync_seal_due(ss, now);
 		if (sync_space_may_push(ss) && now >= ss->retry_at)

@@ -25,7 +25,7 @@
 #define PUSH_MAX_RECORDS 1000
 #define PUSH_MAX_CHUNKS 1000
 #define MISSING_MAX 4096
-#define PASSING_S 3600 /* a passing version that stood so long is kept like any other */
+#define PASSING_S 600 /* a passing version that stood so long is kept like any other */
 #define PUSH_MAX_BYTES \
 	(FRAME_MAX - (512u << 10)) /* blobs of a push: the notification that carries them is a frame too */
 

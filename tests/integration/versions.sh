@@ -23,11 +23,11 @@ echo one > "$A/small"
 head -c 300000 /dev/urandom > "$W/big1"
 head -c 3000000 /dev/urandom > "$W/big2"
 cp "$W/big1" "$A/big"
-truncate -s 90M "$A/wide"
+truncate -s 90M "$W/wide1"
 for i in $(seq 0 80); do
-	head -c 70000 "$W/big2" | dd of="$A/wide" bs=1M seek="$i" conv=notrunc status=none
+	head -c 70000 "$W/big2" | dd of="$W/wide1" bs=1M seek="$i" conv=notrunc status=none
 done
-cp --sparse=never "$A/wide" "$W/wide1"
+cp --sparse=always "$W/wide1" "$A/wide"
 setfattr -n user.note -v here "$A/small"
 synced
 echo two > "$L/small"
