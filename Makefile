@@ -22,8 +22,8 @@ DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev 
 	libwebsockets-dev libwebsockets-evlib-ev libev-dev libexpat1-dev libxxhash-dev libzstd-dev libssl-dev libjansson-dev libqrencode-dev libsmartcols-dev \
 	libpq-dev postgresql \
 	libcmocka-dev libcbor-dev \
-	procps util-linux curl sqlite3 jq python3 openssl acl attr rsync git vim
-DEPS += $(if $(filter bench-relay,$(MAKECMDGOALS)),nginx-light) $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
+	nginx-light procps util-linux curl sqlite3 jq python3 openssl acl attr rsync git vim
+DEPS += $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
 	$(if $(filter lint,$(MAKECMDGOALS)),clang-tidy cppcheck) $(if $(filter cov,$(MAKECMDGOALS)),gcovr) \
 	$(if $(filter format format-check,$(MAKECMDGOALS)),clang-format-14)
 
