@@ -76,8 +76,8 @@ static int open_parts(struct relay *r, const char *dir)
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
 		(err = presence_new(r->env, &r->presence)) < 0 || (err = share_presence(r)) < 0 ||
-		(err = seen_tokens_new(&r->seen_tokens)) < 0 ||
-		(err = set_auth(r)) < 0 || (err = admission_start(r)) < 0)
+		(err = seen_tokens_new(&r->seen_tokens)) < 0 || (err = set_auth(r)) < 0 ||
+		(err = admission_start(r)) < 0)
 		return err;
 	return housekeeping_start(r);
 }
