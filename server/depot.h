@@ -131,9 +131,11 @@ int depot_versions(
 int depot_history(struct depot *s, uint64_t space, const struct id16 *id, uint64_t below, uint64_t n,
 	depot_version_each *each, void *ctx) MUST_CHECK;
 /* What was current before version number `below`: of the versions below it that are still there the newest of each id, by
- * number, from `from` on, at most n. each() may stop with a value != 0, which is returned. */
-int depot_versions_at(struct depot *s, uint64_t space, uint64_t from, uint64_t below, uint64_t n,
-	depot_version_each *each, void *ctx) MUST_CHECK;
+ * number, from *from on. One call looks at no more than DEPOT_AT_NUMBERS numbers and moves *from behind what it has looked at;
+ * 1: call again, OK: that was all. each() may stop with a value != 0, which is returned. */
+#define DEPOT_AT_NUMBERS 4096
+int depot_versions_at(struct depot *s, uint64_t space, uint64_t *from, uint64_t below, depot_version_each *each,
+	void *ctx) MUST_CHECK;
 /* Keeps a replaced version until `expires` (unix s) / removes one. */
 int depot_version_expire(struct depot *s, uint64_t space, uint64_t number, int64_t expires) MUST_CHECK;
 int depot_version_remove(struct depot *s, uint64_t space, uint64_t number) MUST_CHECK;

@@ -338,33 +338,56 @@ int depot_history(struct depot *s, uint64_t space, const struct id16 *id, uint64
 	return err;
 }
 
-int depot_versions_at(
-	struct depot *s, uint64_t space, uint64_t from, uint64_t below, uint64_t n, depot_version_each *each, void *ctx)
+/* *from: the first number there is; *ret_end: behind the last key of one look from there on. ERR_NOT_FOUND: there is none below `end`. */
+static int look_window(struct depot *s, uint64_t space, uint64_t *from, int64_t end, int64_t *ret_end)
 {
-	int64_t at = depot_key(space, from), end = key_end(space, 0, below);
-	uint64_t rows, page;
+	struct sql_stmt *q = sql_stmt(s, ST_VERSIONS);
 	int err;
 
-	if (from > KEY_MAX)
+	sql_bind_int(q, 1, depot_key(space, *from));
+	sql_bind_int(q, 2, end);
+	sql_bind_int(q, 3, 1);
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	int64_t at = sql_int(q, 0);
+	sql_done(q);
+	*from = key_low(at);
+	*ret_end = end - at > DEPOT_AT_NUMBERS ? at + DEPOT_AT_NUMBERS : end;
+	return OK;
+}
+
+int depot_versions_at(
+	struct depot *s, uint64_t space, uint64_t *from, uint64_t below, depot_version_each *each, void *ctx)
+{
+	int64_t limit = key_end(space, 0, below), end, at;
+	uint64_t rows;
+	int err;
+
+	if (*from > KEY_MAX || (err = look_window(s, space, from, limit, &end)) == ERR_NOT_FOUND)
 		return OK;
+	if (err < 0)
+		return err;
 	do {
 		struct sql_stmt *q = sql_stmt(s, ST_VERSIONS_AT);
 
-		page = n < SQL_PAGE ? n : SQL_PAGE;
+		at = depot_key(space, *from);
 		sql_bind_int(q, 1, at);
-		sql_bind_int(q, 2, end);
+		sql_bind_int(q, 2, limit);
 		sql_bind_uint(q, 3, space);
 		sql_bind_uint(q, 4, below < KEY_MAX ? below : KEY_MAX);
-		sql_bind_uint(q, 5, page);
+		sql_bind_uint(q, 5, SQL_PAGE);
+		sql_bind_int(q, 6, end);
 		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
-			at = sql_int(q, 0) + 1;
+			*from = key_low(sql_int(q, 0)) + 1;
 			if ((err = give_version(q, each, ctx)))
 				break;
 		}
 		sql_done(q);
-		n -= rows;
-	} while (err == OK && n && rows == page);
-	return err;
+	} while (err == OK && rows == SQL_PAGE);
+	if (err)
+		return err;
+	*from = key_low(end - 1) + 1;
+	return end < limit;
 }
 
 int depot_version_expire(struct depot *s, uint64_t space, uint64_t number, int64_t expires)

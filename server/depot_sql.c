@@ -28,9 +28,9 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_HISTORY] =
 		"SELECT key, cursor, id, passing, expires, blob FROM versions WHERE id = ?1 AND expires IS NOT NULL"
 		" AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT ?4",
-	/* A replaced version counts unless a newer one below the limit, replaced or current, is there. */
+	/* A replaced version counts unless a newer one below the limit ?2, replaced or current, is there. */
 	[ST_VERSIONS_AT] =
-		"SELECT key, cursor, id, passing, expires, blob FROM versions v WHERE key >= ?1 AND key < ?2"
+		"SELECT key, cursor, id, passing, expires, blob FROM versions v WHERE key >= ?1 AND key < ?6"
 		" AND (expires IS NULL OR (NOT EXISTS (SELECT 1 FROM versions w WHERE w.id = v.id"
 		" AND w.expires IS NOT NULL AND w.key > v.key AND w.key < ?2)"
 		" AND NOT EXISTS (SELECT 1 FROM records r WHERE r.space = ?3 AND r.id = v.id AND r.number < ?4)))"

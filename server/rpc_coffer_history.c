@@ -3,8 +3,9 @@
  * coffer.history {space, ids, before opt, limit opt}: what is left of the versions of some records, newest first.
  * coffer.at {space, cursor | time, from opt, limit opt}: the records that were current then, as far as they are kept.
  *
- * Both stream slices of about SLICE_BYTES, each from one snapshot, and ask before each whether the caller may still read. Versions that
- * are replaced or expire meanwhile stand in one slice or in none; what a caller needs whole it asks for again.
+ * Both stream slices of about SLICE_BYTES, each from one snapshot, and ask before each whether the caller may still read; a slice of
+ * coffer.at looks at DEPOT_AT_NUMBERS versions at most, so that a long history holds none of the few readers. Versions that are
+ * replaced or expire meanwhile stand in one slice or in none; what a caller needs whole it asks for again.
  */
 #include <stdlib.h>
 #include "base/cleanup.h"
@@ -325,7 +326,6 @@ static int send_then(void *ctx, uint64_t space, const struct depot_version *one)
 
 	if (err < 0)
 		return err;
-	v->from = one->number + 1;
 	return v->slice >= SLICE_BYTES || v->bytes >= v->limit;
 }
 
@@ -356,7 +356,7 @@ static int at_run(struct relay *relay, struct job *j, struct depot *store)
 	v = j->state;
 	err = first ? begin_at(v) : OK;
 	if (err == OK)
-		err = depot_versions_at(store, v->no, v->from, v->below, UINT64_MAX, send_then, v);
+		err = depot_versions_at(store, v->no, &v->from, v->below, send_then, v);
 	depot_end_read(store);
 	if (err < 0)
 		return err;

@@ -340,6 +340,71 @@ static void a_space_is_shown_as_it_was(void **state)
 	sealed_release(&late);
 }
 
+/* Versions numbered first .. first+n-1 of one record, each but the last replaced; all brought by step 1. */
+static void long_history(struct scene *x, uint64_t first, uint64_t n, const struct id16 *id)
+{
+	struct depot *store = x->r.relay.store;
+	struct depot_space sp;
+	struct id32 hash = { { 1 } };
+
+	assert_int_equal(depot_begin(store), OK);
+	assert_int_equal(depot_space_find(store, &x->space, &sp), OK);
+	for (uint64_t i = 0; i < n; i++) {
+		struct depot_version v = {
+			.number = first + i, .cursor = 1, .id = *id, .current = true, .blob = bytes_str("version")
+		};
+		assert_int_equal(depot_version_put(store, sp.no, &v, &hash), OK);
+		if (i + 1 < n)
+			assert_int_equal(depot_version_expire(store, sp.no, v.number, INT64_MAX), OK);
+	}
+	assert_int_equal(depot_commit(store), OK);
+}
+
+static int count_one(void *ctx, uint64_t space, const struct depot_version *v)
+{
+	(void)space;
+	(void)v;
+	++*(unsigned *)ctx;
+	return OK;
+}
+
+/* A reader goes over a long history in many short turns, and over numbers that are gone in none. */
+static void a_long_history_holds_no_reader(void **state)
+{
+	enum { LONG = DEPOT_AT_NUMBERS + 1000 };
+	struct scene *x = *state;
+	struct id16 one = { { 1 } }, two = { { 2 } };
+	const uint64_t far = 1ull << 36;
+	uint64_t from = 1, turns = 0, most = 0;
+	struct depot_space sp;
+	unsigned found = 0;
+	int err;
+
+	long_history(x, 1, LONG, &one);
+	long_history(x, far, 2, &two);
+	assert_int_equal(depot_space_find(x->r.reader, &x->space, &sp), OK);
+	do {
+		uint64_t before = from;
+
+		err = depot_versions_at(x->r.reader, sp.no, &from, UINT64_MAX, count_one, &found);
+		most = from < far && from - before > most ? from - before : most;
+		assert_true(err != 1 || from > before);
+		turns++;
+	} while (err == 1);
+	assert_int_equal(err, OK);
+	assert_int_equal(found, 2);
+	assert_true(most <= DEPOT_AT_NUMBERS && turns >= 3 && turns <= 4);
+	/* as of a version in the middle */
+	from = found = 0;
+	while ((err = depot_versions_at(x->r.reader, sp.no, &from, LONG / 2, count_one, &found)) == 1)
+		;
+	assert_int_equal(err, OK);
+	assert_int_equal(found, 1);
+	struct answer a = at(x, "cursor", UINT64_MAX, 0, 0);
+	assert_int_equal(a.chunks, 3); /* begin, and both */
+	answer_release(&a);
+}
+
 /* The relay knows a record as of version 1, at cursor 2; versions 2 to 4 were lost, as a restore loses them. */
 static void lose(struct scene *x, struct sealed *v)
 {
@@ -412,6 +477,7 @@ int main(void)
 		T(history_ends_with_the_retention),
 		T(a_passing_version_that_lasted_is_kept),
 		T(a_space_is_shown_as_it_was),
+		T(a_long_history_holds_no_reader),
 		T(what_was_lost_is_given_back),
 		T(what_was_written_since_is_not_replaced),
 		T(only_writers_give_back),
