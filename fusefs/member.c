@@ -21,15 +21,19 @@ void member_fingerprint(const struct id32 *key, char out[MEMBER_FINGERPRINT_SIZE
 			out + n, MEMBER_FINGERPRINT_SIZE - n, "%s%02x", i && i % 2 == 0 ? "-" : "", h.b[i]);
 }
 
-static bool names_key(const struct id32 *key, struct bytes name)
+/* What a member chooses must not stand for another's key: names count only if no key fits, parts of keys only if no whole one does. */
+enum way { BY_KEY, BY_PART, BY_NAME, N_WAYS };
+
+static bool names_key(const struct id32 *key, struct bytes name, enum way way)
 {
 	char did[DID_KEY_TEXT_SIZE], fingerprint[MEMBER_FINGERPRINT_SIZE];
 
 	id32_format_did(key, did);
 	member_fingerprint(key, fingerprint);
-	return bytes_equal(name, bytes_str(did)) || bytes_equal(name, bytes_str(fingerprint)) ||
-	       (name.len >= SHORT_MIN && strlen(did) >= DID_PREFIX + name.len &&
-		       memcmp(did + DID_PREFIX, name.p, name.len) == 0);
+	if (way == BY_PART)
+		return name.len >= SHORT_MIN && strlen(did) >= DID_PREFIX + name.len &&
+		       memcmp(did + DID_PREFIX, name.p, name.len) == 0;
+	return way == BY_KEY && (bytes_equal(name, bytes_str(did)) || bytes_equal(name, bytes_str(fingerprint)));
 }
 
 static bool names_label(struct space *s, const struct log_device *d, struct bytes name)
@@ -61,6 +65,11 @@ static int result(const struct found *f, struct id32 *ret_key)
 	return OK;
 }
 
+static bool names_device(struct space *s, const struct log_device *d, struct bytes name, enum way way)
+{
+	return way == BY_NAME ? d->live && names_label(s, d, name) : names_key(&d->ed, name, way);
+}
+
 int member_find_person(struct space *s, struct bytes name, struct id32 *ret_root)
 {
 	const struct log_person *p;
@@ -68,12 +77,14 @@ int member_find_person(struct space *s, struct bytes name, struct id32 *ret_root
 	struct found f = { 0 };
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; (p = log_person_at(s->log, i)); i++)
-		if (names_key(&p->root, name))
-			note(&f, &p->root);
-	for (size_t i = 0; (d = log_device_at(s->log, i)); i++)
-		if (d->live && (names_key(&d->ed, name) || names_label(s, d, name)))
-			note(&f, &d->person);
+	for (enum way way = BY_KEY; way < N_WAYS && !f.any; way++) {
+		for (size_t i = 0; (p = log_person_at(s->log, i)); i++)
+			if (names_key(&p->root, name, way))
+				note(&f, &p->root);
+		for (size_t i = 0; (d = log_device_at(s->log, i)); i++)
+			if (d->live && names_device(s, d, name, way))
+				note(&f, &d->person);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return result(&f, ret_root);
 }
@@ -84,9 +95,10 @@ int member_find_device(struct space *s, const struct id32 *person, struct bytes 
 	struct found f = { 0 };
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; (d = log_device_at(s->log, i)); i++)
-		if (id32_equal(&d->person, person) && (names_key(&d->ed, name) || (d->live && names_label(s, d, name))))
-			note(&f, &d->ed);
+	for (enum way way = BY_KEY; way < N_WAYS && !f.any; way++)
+		for (size_t i = 0; (d = log_device_at(s->log, i)); i++)
+			if (id32_equal(&d->person, person) && names_device(s, d, name, way))
+				note(&f, &d->ed);
 	pthread_mutex_unlock(&s->lock);
 	return result(&f, ret_ed);
 }

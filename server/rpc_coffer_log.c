@@ -24,7 +24,6 @@
 #define APPEND_MAX 256
 #define APPEND_MAX_BYTES (4u << 20)
 #define LOG_PAGE_BYTES (1u << 20)
-#define NS 1000000000ll
 
 struct append {
 	const char *refusal;
@@ -307,16 +306,13 @@ static int hold_overtaken(struct relay *relay, struct job *j, struct space *sp, 
 	const struct log *next)
 {
 	const struct space_state *st = batch_state(relay, sp);
-	struct log *copy = NULL;
-	int err = cut_overtaken(relay->store, &st->row, st->log->log, next, a->entries + first, a->n - first);
+	const struct log *log = st->log->log;
+	int err = cut_overtaken(relay->store, sp, &st->row, log, next, a->entries + first, a->n - first,
+		relay->env->mono_ns(relay->env->ctx));
 
-	if (err <= 0 || (err = log_clone(next, &copy)) < 0)
+	if (err <= 0)
 		return err;
-	struct shared_log *leaving = shared_log_new(copy);
-	if (!leaving)
-		return ERR_NOMEM;
-	space_hold(sp, leaving, relay->env->mono_ns(relay->env->ctx) + CUT_HOLD_S * NS);
-	return (err = answer_conflict(j, st->log->log)) < 0 ? err : 1;
+	return (err = answer_conflict(j, log)) < 0 ? err : 1;
 }
 
 static int append_to(struct relay *relay, struct job *j, struct space *sp, const struct append *a)

@@ -558,6 +558,16 @@ static int write_push(struct relay *relay, struct job *j, struct space *sp, stru
 	return answer_ok(j, p, step.cursor);
 }
 
+/* Whether the caller, or who wrote one of the records, is being removed. */
+static bool held_back(const struct space *sp, const struct id32 *caller, const struct push *p, int64_t now)
+{
+	bool held = space_held(sp, caller, now);
+
+	for (size_t i = 0; i < p->n_records && !held; i++)
+		held = space_held(sp, &p->records[i].rec.h.author, now);
+	return held;
+}
+
 /* The rules in their order. > 0: answered. */
 static int decide(struct relay *relay, struct job *j, struct space *sp, struct push *p)
 {
@@ -569,7 +579,7 @@ static int decide(struct relay *relay, struct job *j, struct space *sp, struct p
 
 	if (!log || !log_may_write(log, &j->caller->device))
 		no = "forbidden";
-	else if (space_held(sp, &j->caller->device, relay->env->mono_ns(relay->env->ctx)))
+	else if (held_back(sp, &j->caller->device, p, relay->env->mono_ns(relay->env->ctx)))
 		no = "rate_limited";
 	else if (p->has_after && !number_set_has(&j->caller->accepted, p->after))
 		no = "order";

@@ -64,7 +64,6 @@ static void space_free(struct space *sp)
 {
 	shared_log_unref(sp->published.log);
 	shared_log_unref(sp->writing.log);
-	shared_log_unref(sp->leaving);
 	pthread_mutex_destroy(&sp->lock);
 	free(sp);
 }
@@ -326,18 +325,23 @@ void space_view_release(struct space_view *v)
 	v->log = NULL;
 }
 
-void space_hold(struct space *sp, struct shared_log *leaving, int64_t until)
+const struct hold *space_held(const struct space *sp, const struct id32 *device, int64_t now)
 {
-	shared_log_unref(sp->leaving);
-	sp->leaving = leaving;
-	sp->held_until = until;
+	for (size_t i = 0; i < SPACE_HOLDS; i++)
+		if (sp->holds[i].until > now && id32_equal(&sp->holds[i].device, device))
+			return &sp->holds[i];
+	return NULL;
 }
 
-bool space_held(struct space *sp, const struct id32 *device, int64_t now)
+void space_hold(struct space *sp, const struct id32 *device, uint64_t since, int64_t now, int64_t until)
 {
-	if (sp->leaving && now >= sp->held_until)
-		space_hold(sp, NULL, 0);
-	return sp->leaving && log_find_device(sp->leaving->log, device) && !log_may_write(sp->leaving->log, device);
+	const struct hold *had = space_held(sp, device, now);
+	struct hold *at = &sp->holds[0];
+
+	for (size_t i = 0; i < SPACE_HOLDS && at != had; i++)
+		if (&sp->holds[i] == had || sp->holds[i].until < at->until)
+			at = &sp->holds[i];
+	*at = (struct hold){ .device = *device, .until = until, .since = had ? had->since : since };
 }
 
 int spaces_view_for(struct spaces *s, struct depot *store, const struct id16 *id, const struct id32 *device,

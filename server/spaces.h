@@ -36,6 +36,15 @@ struct space_state {
 	struct shared_log *log; /* NULL: the space is not there (a genesis under way) */
 };
 
+/* A device whose pushes wait, since it is being removed (cut.h). */
+struct hold {
+	struct id32 device;
+	int64_t until;  /* monotonic ns; 0: a free place */
+	uint64_t since; /* no version of this number or a later one is by it */
+};
+
+#define SPACE_HOLDS 64 /* at once; those that end first make room */
+
 struct space {
 	struct id16 id;
 	/* spaces.c alone */
@@ -49,8 +58,7 @@ struct space {
 	/* the writer thread's alone */
 	struct space_state writing;
 	bool in_writing; /* differs, or may differ, from published */
-	struct shared_log *leaving; /* who may write by `published` and not by this is held back (cut.h); NULL: nobody is */
-	int64_t held_until;         /* monotonic ns */
+	struct hold holds[SPACE_HOLDS];
 	struct space *next_writing;
 };
 
@@ -78,9 +86,9 @@ void space_view_release(struct space_view *v);
 int spaces_view_for(struct spaces *s, struct depot *store, const struct id16 *id, const struct id32 *device,
 	struct space_view *ret_v) MUST_CHECK;
 
-/* Writer thread: holds back who may not write by `leaving`, which it takes over, until then / whether this device is. */
-void space_hold(struct space *sp, struct shared_log *leaving, int64_t until);
-bool space_held(struct space *sp, const struct id32 *device, int64_t now);
+/* Writer thread: holds a device back, or longer / its hold, NULL if there is none now. */
+void space_hold(struct space *sp, const struct id32 *device, uint64_t since, int64_t now, int64_t until);
+const struct hold *space_held(const struct space *sp, const struct id32 *device, int64_t now);
 
 /* Writer thread: the state inside the transaction / take over / forget. */
 struct space_state *space_writing(struct space *sp);

@@ -11,6 +11,7 @@
 #include "crypto/hash.h"
 #include "crypto/secret.h"
 #include "crypto/sign.h"
+#include "server/cut.h"
 #include "server/reader.h"
 #include "server/rpc.h"
 #include "server/writer.h"
@@ -315,6 +316,51 @@ static void who_is_being_removed_is_held_back(void **state)
 	expect_refused(push_one(x, &x->bob, x->b), "forbidden");
 }
 
+/* A member's other device, another member who pushes for them, and a space that many write into do not undo the hold. */
+static void a_hold_is_not_walked_round(void **state)
+{
+	struct scene *x = *state;
+	CLEANUP(buf_release) struct buf entry = BUF_INIT(ENTRY_MAX_BLOB), device = BUF_INIT(ENTRY_MAX_BLOB);
+	CLEANUP(buf_release) struct buf leave = BUF_INIT(ENTRY_MAX_BLOB), stale = BUF_INIT(CUT_MAX);
+	struct party tablet;
+
+	join(x, &x->bob, ROLE_WRITER);
+	party_pair(&x->bob, "tablet", &tablet);
+	struct caller *t = bench_caller(&tablet);
+	struct entry_maker by_tablet = party_maker(&tablet, x->s.log), by_bob;
+	assert_int_equal(entry_make_device(&by_tablet, x->s.ring, &device), 0);
+	expect_ok(bench_append(&x->r, t, &x->space, &device));
+	party_apply(x->s.log, &device);
+	struct answer a = push_one(x, &x->bob, x->b);
+	uint64_t cut = answer_uint(&a, "cursor");
+	expect_ok(a);
+	expect_ok(push_one(x, &tablet, t));
+	expect_ok(push_one(x, &x->bob, x->b));
+	expect_refused(remove_bob_at(x, cut, &entry), "conflict");
+	by_bob = party_maker(&x->bob, x->s.log);
+	party_cut_at(&x->bob, x->s.log, cut, &stale);
+	assert_int_equal(entry_make_leave(&by_bob, identity_device(tablet.id), buf_bytes(&stale), &leave), 0);
+	expect_refused(bench_append(&x->r, x->b, &x->space, &leave), "conflict");
+	expect_refused(push_one(x, &x->bob, x->b), "rate_limited");
+	expect_refused(push_one(x, &x->bob, x->a), "rate_limited"); /* a record of his, by another's token */
+	a = push_one(x, &x->alice, x->a);
+	cut = answer_uint(&a, "cursor");
+	expect_ok(a);
+	/* Of several relays on one database another may have let him in, so there all that came is looked at, as far as the bound. */
+	for (int i = 0; i <= (depot_is_shared(x->r.relay.store) ? 1 : CUT_MAX_VERSIONS / 500); i++) {
+		struct sealed records[500];
+
+		for (size_t k = 0; k < COUNT(records); k++)
+			sealed_record(&x->alice, &x->s, (struct sealed_params){ 0 }, &records[k]);
+		expect_ok(push(x, x->a, records, COUNT(records), NULL, 0));
+		for (size_t k = 0; k < COUNT(records); k++)
+			sealed_release(&records[k]);
+	}
+	expect_ok(remove_bob_at(x, cut, &entry));
+	caller_unref(t);
+	party_release(&tablet);
+}
+
 static void a_removed_reader_pulls_no_further(void **state)
 {
 	struct scene *x = *state;
@@ -482,6 +528,7 @@ int main(void)
 		T(a_record_dated_before_its_authors_rights),
 		T(no_step_is_larger_than_a_frame),
 		T(who_is_being_removed_is_held_back),
+		T(a_hold_is_not_walked_round),
 		T(a_removed_reader_pulls_no_further),
 		T(append_tells_outsiders_nothing),
 		T(entries_are_counted_by_address),
