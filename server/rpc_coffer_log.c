@@ -287,18 +287,30 @@ static int write_append(
 	return answer_appended(j, log_count(log) - 1, step.cursor);
 }
 
-/* 1: one of the first entries is signed by somebody who may make spaces, or by a device of theirs: entries hold for their log
- * alone, so nobody else can have brought such a one. */
-static int may_make(struct relay *relay, const struct log *log, const struct append *a)
+/* The person that a device of the log speaks for; a root speaks for itself. */
+static const struct id32 *person_of(const struct log *log, const struct id32 *signer)
 {
-	int may = relay->strangers == STRANGERS_OPEN;
+	const struct log_device *device = log_find_device(log, signer);
 
-	for (size_t i = 0; i < a->n && !may; i++) {
-		const struct log_device *device = log_find_device(log, &a->entries[i].signer);
+	if (device)
+		return device->live ? &device->person : NULL;
+	return is_member(log, signer) ? signer : NULL;
+}
 
-		may = admission_has(relay, relay->store, device ? &device->person : &a->entries[i].signer);
-	}
-	return may;
+/* 1: who made the space may make spaces here, and so may the person whose device brings it. One of both is not enough: whoever
+ * was a member of a space has its log, and may bring it to any relay; and a member who may make spaces makes no space theirs. */
+static int may_make(struct relay *relay, const struct log *log, const struct caller *caller)
+{
+	const struct log_person *maker = log_person_at(log, 0);
+	const struct id32 *bringer = person_of(log, &caller->device);
+	int may;
+
+	if (relay->strangers == STRANGERS_OPEN)
+		return 1;
+	if (!maker || !bringer)
+		return 0;
+	may = admission_has(relay, relay->store, &maker->root);
+	return may > 0 ? admission_has(relay, relay->store, bringer) : may;
 }
 
 /* 1: answered with a conflict, since who is to lose rights pushed after the cut; they are held back until it is made anew. */
@@ -341,7 +353,7 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 	err = apply_entries(relay, j, a, log, first, &next);
 	if (err)
 		return err < 0 ? err : OK;
-	if (!log && (err = may_make(relay, next, a)) <= 0) {
+	if (!log && (err = may_make(relay, next, j->caller)) <= 0) {
 		log_free(next);
 		return err < 0 ? err
 			       : job_error(j, "forbidden", "only whom its owners let in makes spaces on this relay");

@@ -519,6 +519,56 @@ static void metrics_are_counted_once_a_minute(void **state)
 	sealed_release(&r);
 }
 
+static bool takes_space(
+	struct relay_bench *r, struct caller *c, const struct id16 *space, const struct buf *blobs, size_t n)
+{
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct answer a;
+	bool ok;
+
+	params_append(&params, space, blobs, n);
+	a = bench_call(r, c, "coffer.append", &params);
+	ok = answer_ok(&a);
+	assert_true(ok || answer_refused(&a, "forbidden"));
+	answer_release(&a);
+	return ok;
+}
+
+/* Bob may make spaces there. Neither alice, in whose space he once was, brings it there, nor one who was in his brings his. */
+static void spaces_of_another_relay_stay_there(void **state)
+{
+	struct scene *x = *state;
+	struct relay_bench y;
+	struct new_space s;
+	struct buf all[5];
+	struct invite_keys k;
+	const struct invite_params p = {
+		.role = ROLE_READER, .uses = 1, .expires = PARTY_NOW + 1000000000u, .relay = PARTY_RELAY, .name = "x"
+	};
+	CLEANUP(buf_release) struct buf invited = BUF_INIT(ENTRY_MAX_BLOB), joined = BUF_INIT(ENTRY_MAX_BLOB);
+	struct entry_maker m = party_maker(&x->alice, x->s.log);
+
+	relay_bench_open(&y);
+	y.relay.strangers = STRANGERS_OWNERS;
+	y.relay.owners[y.relay.n_owners++] = *identity_person(x->bob.id);
+	party_keys(&k);
+	assert_int_equal(entry_make_invite(&m, x->s.ring, &p, &k, &invited), 0);
+	party_apply(x->s.log, &invited);
+	party_join_blob(&x->bob, x->s.log, &k, &joined);
+	party_apply(x->s.log, &joined);
+	memcpy(all, x->s.blobs, 3 * sizeof *all);
+	all[3] = invited;
+	all[4] = joined;
+	assert_false(takes_space(&y, x->a, &x->space, all, 3));
+	assert_false(takes_space(&y, x->a, &x->space, all, 5));
+	assert_false(takes_space(&y, x->b, &x->space, all, 5));
+	party_space(&x->bob, &s);
+	assert_false(takes_space(&y, x->a, log_space(s.log), s.blobs, 3));
+	assert_true(takes_space(&y, x->b, log_space(s.log), s.blobs, 3));
+	new_space_release(&s);
+	relay_bench_close(&y);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -535,6 +585,7 @@ int main(void)
 		cmocka_unit_test(one_network_is_one_address),
 		cmocka_unit_test(numbers_are_taken_back_in_one_step),
 		T(metrics_are_counted_once_a_minute),
+		T(spaces_of_another_relay_stay_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
