@@ -299,22 +299,41 @@ static int read_index(void *ctx, const struct slice *entry, struct buf *plain)
 	return err < 0 ? err : store_read_chunk(h->store, row.row, plain);
 }
 
-/* Every byte once, so that all of it was here and checked. */
-static int read_all(struct history *h, uint64_t ino, uint64_t size)
+static int read_range(struct history *h, uint64_t ino, uint64_t at, uint64_t end, uint8_t *piece)
 {
-	FREE_AFTER uint8_t *piece = malloc(PIECE);
 	uint64_t chunk;
 	size_t got;
-	int err = piece ? OK : ERR_NOMEM;
+	int err = OK;
 
-	for (uint64_t at = 0; at < size && err == OK; at += got) {
-		err = store_read(h->store, ino, at, piece, PIECE, &got, &chunk);
+	for (; at < end && err == OK; at += got) {
+		size_t len = end - at < PIECE ? (size_t)(end - at) : PIECE;
+
+		if (h->env->mono_ns(h->env->ctx) > h->deadline)
+			return ERR_TIMEOUT;
+		err = store_read(h->store, ino, at, piece, len, &got, &chunk);
 		if (err == ERR_ABSENT) {
 			got = 0;
 			err = sync_fetch(h->sync, chunk, h->deadline, NULL, NULL);
 		} else if (err == OK && got == 0) {
 			err = ERR_CORRUPT;
 		}
+	}
+	return err;
+}
+
+/* Every byte that a slice gives once, so that all of it was here and checked. Holes are not walked: a record may say any size. */
+static int read_all(struct history *h, uint64_t ino, const struct content_flat *flat)
+{
+	FREE_AFTER uint8_t *piece = malloc(PIECE);
+	int err = piece ? OK : ERR_NOMEM;
+
+	for (size_t i = 0; i < flat->n_slices && err == OK; i++) {
+		const struct slice *s = &flat->slices[i];
+		uint64_t at = s->at, end = s->at + s->len;
+
+		while (i + 1 < flat->n_slices && flat->slices[i + 1].at == end)
+			end += flat->slices[++i].len;
+		err = read_range(h, ino, at, end, piece);
 	}
 	if (piece)
 		secret_wipe(piece, PIECE);
@@ -406,7 +425,7 @@ int history_bring(struct history *h, const struct past *p, uint64_t dir, struct 
 	if (err == OK)
 		err = fill(h, p, &c);
 	if (err == OK)
-		err = read_all(h, c.ino, p->o.body.size);
+		err = read_all(h, c.ino, &c.flat);
 	if (err == OK)
 		err = put_xattrs(h, p, c.ino);
 	if (err < 0) {

@@ -95,6 +95,20 @@ refused 66 "nothing was deleted" coffer alice undelete box never
 synced
 diff -r "$A" "$L" || fail "the devices differ"
 
+# A hole costs nothing, however large it is.
+echo begin > "$A/hole"
+truncate -s 1P "$A/hole"
+printf x | dd of="$A/hole" bs=1 seek=500T conv=notrunc status=none
+synced
+hole=$(versions_of laptop "$L/hole" | awk '{ print $1 }')
+echo small > "$L/hole"
+synced
+timeout 60 "$BUILD/coffer" --home "$W/laptop" restore "$L/hole" --version "$hole" || fail "restore of a sparse file"
+[ "$(stat -c %s "$L/hole")" = $((1 << 50)) ] && [ "$(head -c 5 "$L/hole")" = begin ] &&
+	[ "$(dd if="$L/hole" bs=1 skip=500T count=1 status=none)" = x ] || fail "the sparse file is not what it was"
+rm "$L/hole"
+synced
+
 # Off line it says so; nothing is changed.
 relay_stop
 refused 69 "cannot be reached" coffer laptop versions "$L/small"
