@@ -58,7 +58,7 @@ int chunk_keep(struct relay *r, struct depot *store, uint64_t no, struct chunk_n
 
 int chunk_drop(struct relay *r, const struct chunk_new *n)
 {
-	return n->kept ? depot_garbage_put(r->store, &n->space, &n->object, relay_now(r)) : OK;
+	return n->kept ? depot_garbage_put_vain(r->store, &n->space, &n->object, relay_now(r)) : OK;
 }
 
 int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *n)
@@ -67,6 +67,8 @@ int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *n)
 	struct depot_chunk c;
 	int err = depot_chunk_find(r->store, no, &n->id, &c);
 
+	if (err == OK && n->kept && !c.row && id16_equal(&c.object, &n->object))
+		return 1; /* by an earlier try, whose commit stood although its answer was lost */
 	if (err == OK) {
 		if ((err = is_same(r, r->store, n, &c)) < 0)
 			return err;

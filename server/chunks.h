@@ -26,11 +26,11 @@ struct chunk_new {
  * there; one that a crash cuts off from its row is found by sweep.h. */
 int chunk_keep(struct relay *r, struct depot *store, uint64_t no, struct chunk_new *c) MUST_CHECK;
 
-/* Stores a chunk, in the writer's transaction. 1: new; 0: these bytes were here; ERR_CONFLICT: others are; ERR_AGAIN: it is large and
+/* Stores a chunk, in the writer's transaction. 1: new, also when it is done again after a commit that seemed to fail; 0: these bytes were here; ERR_CONFLICT: others are; ERR_AGAIN: it is large and
  * was not kept, because the one that was here then is gone: keep it, and try again. */
 int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *c) MUST_CHECK;
 
-/* An object that was kept in vain: it goes later. In the writer's transaction. */
+/* An object that was kept in vain, unless its row is there: it goes later. In the writer's transaction. */
 int chunk_drop(struct relay *r, const struct chunk_new *c) MUST_CHECK;
 
 #endif

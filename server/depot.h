@@ -196,7 +196,9 @@ int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *a
 	void *ctx) MUST_CHECK;
 int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
 
-/* 1 if a chunk, a file of the plain protocol or the list of garbage names this object (blob.h), 0 if nothing does. */
+/* 1 if a chunk or a file of the plain protocol names this object (blob.h), 0 if none does. */
+int depot_object_owned(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
+/* The same, with the list of garbage. */
 int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
 
 /* Gives some of the space that was freed back to the file system, outside of transactions: 1 if there may be more, 0 if not. */

@@ -182,9 +182,9 @@ int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, v
 	return each_chunk(q, each, ctx);
 }
 
-int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object)
+static int has_object(struct depot *s, enum stmt no, const struct id16 *space, const struct id16 *object)
 {
-	struct sql_stmt *q = sql_stmt(s, ST_OBJECT_NAMED);
+	struct sql_stmt *q = sql_stmt(s, no);
 	int err;
 
 	sql_bind_id(q, 1, space);
@@ -192,6 +192,16 @@ int depot_object_named(struct depot *s, const struct id16 *space, const struct i
 	err = sql_row(q);
 	sql_done(q);
 	return err;
+}
+
+int depot_object_owned(struct depot *s, const struct id16 *space, const struct id16 *object)
+{
+	return has_object(s, ST_OBJECT_OWNED, space, object);
+}
+
+int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object)
+{
+	return has_object(s, ST_OBJECT_NAMED, space, object);
 }
 
 int depot_sizes(struct depot *s, struct depot_sizes *ret_z)

@@ -267,6 +267,13 @@ int depot_garbage_put(struct depot *s, const struct id16 *space, const struct id
 	return sql_run(q);
 }
 
+int depot_garbage_put_vain(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now)
+{
+	int err = depot_object_owned(s, space, object);
+
+	return err ? (err < 0 ? err : OK) : depot_garbage_put(s, space, object, now);
+}
+
 int depot_garbage(struct depot *s, int64_t before, uint64_t n, depot_garbage_each *each, void *ctx)
 {
 	struct sql_stmt *q = sql_stmt(s, ST_GARBAGE);

@@ -84,6 +84,9 @@ int depot_files_drop(struct depot *s, struct depot_plain *sp, const struct id16 
 typedef int depot_file_each(void *ctx, const struct id16 *space, const struct depot_item *it);
 int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx) MUST_CHECK;
 int depot_garbage_put(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
+/* What was brought for a row that it did not get. OK without doing anything if it has it after all: a commit whose answer was lost may have
+ * stood, and its work been done again. */
+int depot_garbage_put_vain(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
 /* Up to n objects that are garbage since before `before` / one of them was removed. */
 typedef int depot_garbage_each(void *ctx, const struct id16 *space, const struct id16 *object);
 int depot_garbage(struct depot *s, int64_t before, uint64_t n, depot_garbage_each *each, void *ctx) MUST_CHECK;

@@ -61,6 +61,10 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_CHUNKS_ALL] =
 		"SELECT c.space, c.id, c.size, c.refs, c.blob, c.flags, c.uploaded, c.sum, c.object, s.id FROM chunks c"
 		" JOIN spaces s ON s.no = c.space WHERE (c.space, c.id) > (?1, ?2) ORDER BY c.space, c.id LIMIT ?3",
+	[ST_OBJECT_OWNED] =
+		"SELECT 1 WHERE EXISTS(SELECT 1 FROM chunks c JOIN spaces s ON s.no = c.space WHERE s.id = ?1"
+		" AND c.object = ?2 AND c.blob = 0) OR EXISTS(SELECT 1 FROM items i JOIN plain p ON p.no = i.space"
+		" WHERE p.id = ?1 AND i.object = ?2 AND i.kind = 2)",
 	[ST_OBJECT_NAMED] =
 		"SELECT 1 WHERE EXISTS(SELECT 1 FROM chunks c JOIN spaces s ON s.no = c.space WHERE s.id = ?1"
 		" AND c.object = ?2 AND c.blob = 0) OR EXISTS(SELECT 1 FROM items i JOIN plain p ON p.no = i.space"

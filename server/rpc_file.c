@@ -147,6 +147,32 @@ static int notify_file(struct job *j, const struct file_job *f)
 	return OK;
 }
 
+/* The file that is there: 1 if an earlier try of this upload put it there, whose commit stood although its answer was lost. */
+static int is_ours(void *ctx, const struct depot_item *it)
+{
+	struct file_job *f = ctx;
+
+	if (!bytes_equal(it->object, bytes_of(f->object.b, sizeof f->object.b)))
+		return 0;
+	f->size = it->size;
+	f->sp.cursor = it->cursor;
+	return 1;
+}
+
+/* The upload was answered without a row for it: refused, or such a file is there. */
+static int drop_or_confirm(struct relay *relay, struct job *j, struct depot *store)
+{
+	struct file_job *f = j->state;
+	int err = j->status == 204 ? depot_item_get(store, f->sp.no, DEPOT_FILE, &j->chunk, is_ours, f) : 0;
+
+	if (err < 0)
+		return err;
+	if (!err)
+		return depot_garbage_put_vain(store, &j->space, &f->object, relay_now(relay));
+	j->status = 201;
+	return notify_file(j, f);
+}
+
 /* Looks again, because others may have been faster; what is kept in vain becomes garbage. */
 static int store_run(struct relay *relay, struct job *j, struct depot *store)
 {
@@ -162,7 +188,7 @@ static int store_run(struct relay *relay, struct job *j, struct depot *store)
 
 	it.blob = bytes_of(sum.b, sizeof sum.b);
 	if (err > 0)
-		return depot_garbage_put(store, &j->space, &f->object, relay_now(relay));
+		return drop_or_confirm(relay, j, store);
 	if (err < 0)
 		return err;
 	f->size = it.size;

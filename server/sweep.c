@@ -14,7 +14,8 @@ static int collect(void *ctx, const struct id16 *space, const struct id16 *objec
 	return OK;
 }
 
-/* The object first: a crash between leaves a row whose object is gone, which is removed again without harm. */
+/* The object first: a crash between leaves a row whose object is gone, which is removed again without harm. What a chunk or a file
+ * names is no garbage, whoever listed it: the row alone goes. */
 int sweep_garbage(struct relay *r, struct depot *store, struct sweep_list *ret_l)
 {
 	struct sweep_list found = { 0 };
@@ -22,7 +23,11 @@ int sweep_garbage(struct relay *r, struct depot *store, struct sweep_list *ret_l
 
 	*ret_l = (struct sweep_list){ 0 };
 	for (size_t i = 0; i < found.n && err == OK; i++) {
-		err = blob_remove(r->blobs, &found.items[i].space, &found.items[i].object);
+		err = depot_object_owned(store, &found.items[i].space, &found.items[i].object);
+		if (err == 0)
+			err = blob_remove(r->blobs, &found.items[i].space, &found.items[i].object);
+		else if (err > 0)
+			err = OK;
 		if (err == OK)
 			ret_l->items[ret_l->n++] = found.items[i];
 	}

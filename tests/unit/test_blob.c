@@ -9,7 +9,9 @@
 #include "crypto/hash.h"
 #include "server/chunks.h"
 #include "server/depot_plain.h"
+#include "server/file_job.h"
 #include "server/relay.h"
+#include "server/rpc.h"
 #include "server/scrub.h"
 #include "server/sweep.h"
 #include "tests/lib/fake_env.h"
@@ -630,6 +632,104 @@ static void uploads_of_one_chunk_never_lose_it(void **state)
 	free(data);
 }
 
+/* As the writer does after a commit that reports a failure and has stood all the same: all of it is done a second time. */
+static void a_chunk_stored_twice_by_one_upload_stays(void **state)
+{
+	struct scene *x = *state;
+	struct home h;
+	uint8_t *data = noise(100000);
+	struct depot_space sp = { .id = random_id(), .retention = 1 };
+	struct chunk_new one = { .space = sp.id, .id = random_id(), .blob = bytes_of(data, 100000) };
+	struct buf got = BUF_INIT(1 << 20);
+	struct depot_chunk c;
+
+	open_home(&h, x, "one", "again/");
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(depot_space_create(h.relay.store, &sp), 0);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	assert_int_equal(chunk_keep(&h.relay, h.reader, sp.no, &one), 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(depot_begin(h.relay.store), 0);
+		assert_int_equal(chunk_store(&h.relay, sp.no, &one), 1);
+		assert_int_equal(depot_commit(h.relay.store), 0);
+	}
+	/* refused the second time, for want of room or because the caller was removed after it */
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(chunk_drop(&h.relay, &one), 0);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	pass_hours(&h, 2);
+	assert_int_equal(garbage(&h), 0);
+	/* whoever lists it, an object with a row is no garbage; the list forgets it */
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(depot_garbage_put(h.relay.store, &sp.id, &one.object, 0), 0);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	assert_int_equal(garbage(&h), 1);
+	assert_int_equal(garbage(&h), 0);
+	assert_int_equal(depot_chunk_find(h.reader, sp.no, &one.id, &c), 0);
+	assert_int_equal(chunk_read(&h.relay, h.reader, &sp.id, &c, 0, c.size, &got), 0);
+	unit_assert_bytes(buf_bytes(&got), one.blob);
+	buf_release(&got);
+	close_home(&h);
+	free(data);
+}
+
+static int store_file(struct home *h, struct job *j)
+{
+	assert_int_equal(depot_begin(h->relay.store), 0);
+	assert_int_equal(method_file_store.run(&h->relay, j, h->relay.store), 0);
+	assert_int_equal(depot_commit(h->relay.store), 0);
+	return j->status;
+}
+
+/* An upload into a personal space that is up to its last step. */
+static struct job *upload(struct home *h, const struct id16 *space, const struct id16 *file, const struct id16 *record)
+{
+	struct job *j = job_new(&method_file_store, 0, NULL);
+	struct file_job *f = file_job_new();
+
+	assert_true(j && f);
+	j->state = f;
+	j->space = *space;
+	j->chunk = *file;
+	f->record = *record;
+	f->asked = f->right.personal = true;
+	f->object = random_id();
+	assert_int_equal(blob_spool_new(h->relay.blobs, &f->spool), 0);
+	assert_int_equal(blob_spool_write(f->spool, bytes_str("some file")), 0);
+	assert_int_equal(blob_spool_keep(f->spool, space, &f->object), 0);
+	return j;
+}
+
+static void a_file_stored_twice_by_one_upload_stays(void **state)
+{
+	struct scene *x = *state;
+	struct depot_plain plain = { .id = random_id(), .generation = 1, .min_generation = 1, .cursor = 1 };
+	struct depot_item record = { .kind = DEPOT_RECORD, .id = random_id(), .cursor = 1, .blob = bytes_str("sealed") };
+	const struct id16 file = random_id();
+	struct home h;
+	struct job *one, *two;
+
+	open_home(&h, x, "one", "again/");
+	assert_int_equal(depot_begin(h.relay.store), 0);
+	assert_int_equal(depot_plain_create(h.relay.store, &plain), 0);
+	assert_int_equal(depot_item_put(h.relay.store, plain.no, &record), 0);
+	assert_int_equal(depot_commit(h.relay.store), 0);
+	one = upload(&h, &plain.id, &file, &record.id);
+	two = upload(&h, &plain.id, &file, &record.id);
+	assert_int_equal(store_file(&h, one), 201);
+	job_drop_results(&h.relay, one);
+	assert_int_equal(store_file(&h, one), 201);
+	assert_non_null(one->notices);
+	assert_int_equal(store_file(&h, two), 204);
+	pass_hours(&h, 2);
+	assert_int_equal(garbage(&h), 1);
+	assert_int_equal(blob_size(h.relay.blobs, &plain.id, &((struct file_job *)one->state)->object), 9);
+	assert_int_equal(blob_size(h.relay.blobs, &plain.id, &((struct file_job *)two->state)->object), ERR_NOT_FOUND);
+	job_free(&h.relay, one);
+	job_free(&h.relay, two);
+	close_home(&h);
+}
+
 static void say_bad(void *ctx, const char *what, const struct id16 *id, const char *why)
 {
 	(void)id, (void)why;
@@ -833,6 +933,8 @@ int main(void)
 		BOTH(a_list_names_every_object_once_and_in_order),
 		BOTH(what_a_crash_left_without_a_row_goes_in_two_steps),
 		BOTH(uploads_of_one_chunk_never_lose_it),
+		BOTH(a_chunk_stored_twice_by_one_upload_stays),
+		BOTH(a_file_stored_twice_by_one_upload_stays),
 		BOTH(a_check_reads_files),
 		BUCKET(a_second_relay_takes_no_orphans_of_the_first),
 		cmocka_unit_test_setup_teardown(a_failing_disk_leaves_nothing_under_the_name, in_folder, close_scene),
