@@ -22,7 +22,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 		{ "NAME", "name", ROW_PLAIN },
 		{ "THIS", "self", ROW_PLAIN },
 		{ "LIVE", "live", ROW_PLAIN },
-		{ "FINGERPRINT", "fingerprint", ROW_PLAIN },
+		{ "DEVICE FINGERPRINT", "fingerprint", ROW_PLAIN },
 		{ "SINCE", "since", ROW_DATE },
 	};
 

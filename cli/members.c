@@ -14,7 +14,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 		{ "DEVICE", "device", ROW_PLAIN },
 		{ "ROLE", "role", ROW_PLAIN },
 		{ "YOU", "self", ROW_PLAIN },
-		{ "FINGERPRINT", "fingerprint", ROW_PLAIN },
+		{ "PERSON FINGERPRINT", "fingerprint", ROW_PLAIN },
 		{ "LAST SEEN", "seen", ROW_DATE },
 	};
 

@@ -210,8 +210,8 @@ struct join {
 static int fail_join(struct join *j, int err)
 {
 	if (err == ERR_NOT_FOUND || err == ERR_STALE || err == ERR_FORBIDDEN)
-		return call_fail(
-			j->c, err, EX_NOPERM, "ask for a new one", "that invite is wrong, used up, closed or expired");
+		return call_fail(j->c, err, EX_NOPERM, "ask for a new one, or name its relay with --relay URL",
+			"that invite is wrong, used up, closed, expired, or of another relay");
 	if (err == ERR_RATE_LIMITED)
 		return call_fail(j->c, err, EX_TEMPFAIL, "wait a minute and try again",
 			"the relay saw too many codes from here");

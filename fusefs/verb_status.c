@@ -211,6 +211,10 @@ int verb_wait(struct call *c)
 		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
 			(int)(name.len < 200 ? name.len : 200), (const char *)name.p);
 	int err = call_barrier(c, s, false, &what);
+	if (err == ERR_FORBIDDEN)
+		return call_fail(c, err, 0, "copy out what you need, or ask an admin for a new invite",
+			"this device or its person has no access to a space any more: %.*s", (int)what.len,
+			(const char *)what.data);
 	return err < 0 ? call_fail(c, err, EX_TEMPFAIL, "it is kept here and goes on by itself; run `coffer status`",
 				 "not everything is in step: %.*s", (int)what.len, (const char *)what.data)
 		       : OK;

@@ -201,6 +201,8 @@ static int take_pair(void *ctx, const char *table, const char *key, const struct
 	file->seen[s - config_table] = true;
 	if (s->kind == SETTING_NUMBER)
 		return put_number(file->c, s, v->kind == TOML_NUMBER, v->number, file->fault);
+	if (v->kind == TOML_FLAG && s->words && strcmp(s->words, "true|false") == 0)
+		return put_text(file->c, s, v->flag ? "true" : "false", file->fault);
 	if (v->kind != wants[s->kind])
 		return fault(file->fault, "%s.%s wants %s", table, key,
 			s->kind == SETTING_TEXT ? "text in quotes" : "a list: [\"...\", \"...\"]");
