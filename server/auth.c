@@ -22,13 +22,16 @@ static int self_of_device(const struct relay *r, const struct token *t, struct p
 	return OK;
 }
 
-static int verify(const struct relay *r, struct bytes text, struct token *ret_t)
+static int verify(const struct relay *r, struct bytes text, const char *addr, struct token *ret_t)
 {
 	const int64_t now = relay_now(r);
-	int err = ERR_CONTEXT;
+	int err;
 
 	if (seen_tokens_find(r->seen_tokens, text, now, ret_t))
 		return OK;
+	if (addr && (err = limits_take(r->limits, LIMIT_AUTH, addr, r->env->mono_ns(r->env->ctx))) < 0)
+		return err;
+	err = ERR_CONTEXT;
 	for (size_t i = 0; i < r->n_origins && err == ERR_CONTEXT; i++)
 		err = token_verify(text, r->origins[i], now, ret_t);
 	if (err == OK)
@@ -36,26 +39,26 @@ static int verify(const struct relay *r, struct bytes text, struct token *ret_t)
 	return err;
 }
 
-static int check_device(const struct relay *r, struct bytes text, struct auth *ret_a)
+static int check_device(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a)
 {
 	struct token t;
 	int err;
 
 	if (r->strangers == STRANGERS_OFF)
 		return ERR_NOT_FOUND;
-	if ((err = verify(r, text, &t)) < 0)
+	if ((err = verify(r, text, addr, &t)) < 0)
 		return err;
 	ret_a->person = t.person;
 	ret_a->device = t.device;
 	return self_of_device(r, &t, &ret_a->plain);
 }
 
-int auth_check(const struct relay *r, struct bytes text, struct auth *ret_a)
+int auth_check(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a)
 {
 	*ret_a = (struct auth){ 0 };
 	if (jwt_is(text))
 		return jwt_verify(text, &r->jwt, relay_now(r), &ret_a->plain);
-	return check_device(r, text, ret_a);
+	return check_device(r, text, addr, ret_a);
 }
 
 const char *auth_reason(int err)
@@ -75,7 +78,8 @@ const char *auth_reason(int err)
 	}
 }
 
-const char *auth_check_bearer(const struct relay *r, struct bytes header, struct auth *ret_a, int *ret_status)
+const char *auth_check_bearer(
+	const struct relay *r, struct bytes header, const char *addr, struct auth *ret_a, int *ret_status)
 {
 	*ret_status = 401;
 	if (!header.len)
@@ -85,7 +89,7 @@ const char *auth_check_bearer(const struct relay *r, struct bytes header, struct
 	header = bytes_of(header.p + 7, header.len - 7);
 	if (!header.len)
 		return "missing authorization token";
-	switch (auth_check(r, header, ret_a)) {
+	switch (auth_check(r, header, addr, ret_a)) {
 	case OK:
 		return NULL;
 	case ERR_STALE:
@@ -94,6 +98,9 @@ const char *auth_check_bearer(const struct relay *r, struct bytes header, struct
 		return "untrusted token issuer";
 	case ERR_CONTEXT:
 		return "token is for another relay";
+	case ERR_RATE_LIMITED:
+		*ret_status = 429;
+		return "too many auth tokens";
 	case ERR_AGAIN:
 	case ERR_OFFLINE:
 		*ret_status = 503;

@@ -17,10 +17,12 @@ struct auth {
 };
 
 /* ERR_STALE: expired; ERR_NOT_FOUND: of no trusted issuer; ERR_CONTEXT: for another relay; ERR_AGAIN: ask again when the
- * issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; anything else: not a good token. */
-int auth_check(const struct relay *r, struct bytes text, struct auth *ret_a) MUST_CHECK;
+ * issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; ERR_RATE_LIMITED: a device's token that was not seen yet is
+ * one too many for `addr` (NULL: the caller counts, or nobody does); anything else: not a good token. */
+int auth_check(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a) MUST_CHECK;
 /* The same for an HTTP Authorization header's value: NULL, or the reason and *ret_status. */
-const char *auth_check_bearer(const struct relay *r, struct bytes header, struct auth *ret_a, int *ret_status);
+const char *auth_check_bearer(
+	const struct relay *r, struct bytes header, const char *addr, struct auth *ret_a, int *ret_status);
 
 /* What the WebSocket's close and token.refresh say of such an error. */
 const char *auth_reason(int err);

@@ -133,8 +133,8 @@ const struct setting config_table[] = {
 		"Letters into mailboxes (the plain protocol's invitations) by one address: at once, and after that."),
 	NUMBER(limits, letters_per_minute, 60, 1, 1000000),
 	NUMBER(limits, auths_burst, 2000, 1, 1000000, .about =
-		"Tokens that connections of one address bring: at once, and after that; beyond it they are closed (4007). It is\n"
-		"as many clients as may come back at once after a restart."),
+		"Tokens that connections of one address bring, and new ones of its HTTP requests: at once, and after that; beyond\n"
+		"it they are closed (4007, or 429). It is as many clients as may come back at once after a restart."),
 	NUMBER(limits, auths_per_minute, 3000, 1, 1000000),
 };
 /* clang-format on */

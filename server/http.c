@@ -391,11 +391,16 @@ const char *request_authenticate(struct request *r, int *ret_status)
 	char text[AUTH_TOKEN_MAX + 16], addr[CALLER_ADDR];
 	int n = lws_hdr_copy(r->wsi, text, sizeof text, WSI_TOKEN_HTTP_AUTHORIZATION);
 	struct auth a;
-	const char *no = auth_check_bearer(r->net->relay, bytes_of(text, n > 0 ? (size_t)n : 0), &a, ret_status);
+	const char *no;
 
-	if (no)
-		return no;
 	r->counted = net_address(r->wsi, addr, sizeof addr);
+	no = auth_check_bearer(
+		r->net->relay, bytes_of(text, n > 0 ? (size_t)n : 0), r->counted ? addr : NULL, &a, ret_status);
+	if (no) {
+		r->counted = false;
+		r->close |= *ret_status == 429;
+		return no;
+	}
 	r->caller = caller_new(&a.person, &a.device, addr);
 	*ret_status = 503;
 	if (!r->caller)

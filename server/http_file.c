@@ -63,7 +63,7 @@ static int refuse(struct request *r, int status, const char *message)
 		request_begin_draining(r);
 		return buf_printf(&r->upload->answer, "{\"error\":\"%s\"}", message) < 0 ? ERR_NOMEM : 1;
 	}
-	r->close = r->verb == VERB_PUT;
+	r->close |= r->verb == VERB_PUT;
 	request_respond_error(r, status, message);
 	return 1;
 }

@@ -318,7 +318,7 @@ static const char *refresh(struct conn *c, struct bytes text)
 		return "missing auth token";
 	if (!may_bring_token(c))
 		return "too many auth tokens";
-	if ((err = auth_check(c->net->relay, text, &a)) < 0)
+	if ((err = auth_check(c->net->relay, text, NULL, &a)) < 0)
 		return auth_reason(err);
 	if (!a.plain.sync)
 		return "sync scope required";
@@ -466,7 +466,7 @@ static void take_caller(struct conn *c, const struct auth *a)
 static void check_token(struct conn *c, struct bytes text)
 {
 	struct auth a;
-	int err = auth_check(c->net->relay, text, &a);
+	int err = auth_check(c->net->relay, text, NULL, &a);
 
 	c->auth_waits = err == ERR_AGAIN;
 	if (err == ERR_OFFLINE)

@@ -254,6 +254,53 @@ static void uploads_of_one_address_are_bounded(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+static int get_with(const struct victim *v, struct bytes token)
+{
+	struct buf b = BUF_INIT(65536), all = BUF_INIT(1u << 20);
+	int fd, status = 0;
+
+	assert_int_equal(buf_printf(&b,
+				 "GET /api/v1/coffer/spaces/" SPACE "/chunks/" CHUNK " HTTP/1.1\r\nHost: x\r\n"
+				 "Connection: close\r\n"
+				 "Authorization: Bearer %.*s\r\n\r\n",
+				 (int)token.len, (const char *)token.p),
+		0);
+	fd = send_new(v, buf_bytes(&b));
+	read_to_end(fd, &all);
+	for (int s = 400; s < 500; s++) {
+		char line[32];
+
+		snprintf(line, sizeof line, "HTTP/1.1 %d ", s);
+		status = count_in(&all, line) ? s : status;
+	}
+	close(fd);
+	buf_release(&all);
+	buf_release(&b);
+	return status;
+}
+
+/* Each new token costs the relay signatures; one that it knows costs nothing. */
+static void new_tokens_of_one_address_are_counted(void **state)
+{
+	struct buf known = BUF_INIT(65536), other = BUF_INIT(65536);
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_AUTHS_BURST=3", "LIMITS_AUTHS_PER_MINUTE=1", NULL });
+	rpc_token(&v.mallory, v.relay.url, &known);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(get_with(&v, buf_bytes(&known)), 404);
+	for (int i = 0; i < 5; i++) {
+		buf_clear(&other);
+		rpc_token(i % 2 ? &v.mallory : &v.alice, "https://elsewhere.example", &other);
+		assert_int_equal(get_with(&v, buf_bytes(&other)), i < 2 ? 401 : 429);
+	}
+	assert_int_equal(get_with(&v, buf_bytes(&known)), 404);
+	buf_release(&known);
+	buf_release(&other);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 static void sockets_of_one_address_are_bounded(void **state)
 {
 	struct victim v;
@@ -333,6 +380,7 @@ int main(void)
 		cmocka_unit_test(headers_byte_by_byte),
 		cmocka_unit_test(bodies_byte_by_byte),
 		cmocka_unit_test(uploads_of_one_address_are_bounded),
+		cmocka_unit_test(new_tokens_of_one_address_are_counted),
 		cmocka_unit_test(sockets_of_one_address_are_bounded),
 		cmocka_unit_test(endless_headers_are_not_kept),
 		cmocka_unit_test(who_has_said_all_is_answered_and_forgotten),
