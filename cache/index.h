@@ -88,9 +88,6 @@ int index_link_new(struct index *ix, const struct link *l) MUST_CHECK; /* its id
 /* Walks the shown links of parent; *cookie is the one before on entry, the found one's on return. */
 int index_link_next(struct index *ix, uint64_t parent, uint64_t *cookie, struct link *ret) MUST_CHECK;
 /* Walks the links of a node in no particular order; *at = {0,0} to begin. */
-struct link_at {
-	uint64_t parent, hash;
-};
 int index_link_of_next(struct index *ix, uint64_t ino, struct link_at *at, struct link *ret) MUST_CHECK;
 /* Walks the links whose register is (parent, name) or, with name.len 0, in parent, but which are shown elsewhere or not. */
 int index_claim_next(struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id,

@@ -335,10 +335,29 @@ int txn_chunk_add(struct store_txn *t, struct chunk_row *c /* row is set; here i
 int txn_chunk_confirm(struct store_txn *t, uint64_t row) MUST_CHECK;
 /* The chunk's plaintext, exactly c.len bytes, arrives / was made here from bytes that are not local extents. */
 int txn_chunk_fill(struct store_txn *t, uint64_t row, struct bytes plain) MUST_CHECK;
+/* Where a walk over a node's links stands. */
+struct link_at {
+	uint64_t parent, hash;
+};
+#define PIN_KNOWN 512
+/* A look for what pinned files lack; all zero: at its beginning. It goes over several transactions, and misses what changes behind it. */
+struct pin_look {
+	uint64_t row;   /* the chunk, */
+	uint64_t owner; /* a file that names it, */
+	struct link_at link;
+	uint64_t folder, above; /* a folder that shows the file, and the one of those above it, at which the look stands; 0: none */
+	struct link_at link_above;
+	unsigned depth;
+	bool in_chunk, in_owner; /* not done with these */
+	struct {
+		uint64_t folder;
+		bool pinned;
+	} known[PIN_KNOWN]; /* answers, until the look ends */
+};
 /* The next chunk, in the order of their rows, that is not here though a pinned file needs it and the relay has it; its key is left out.
- * *row: the one to go on after (0: begin), *left: how many may be looked at; both move on. ERR_AGAIN: none among those; ERR_NOT_FOUND: none
- * any more, but chunks that come later have higher rows. */
-int txn_pinned_absent(struct store_txn *t, uint64_t *row, size_t *left, struct chunk_row *ret) MUST_CHECK;
+ * *left: how many chunks, files that name them and folders above those may be looked at; goes down. ERR_AGAIN: none among those;
+ * ERR_NOT_FOUND: none any more, but chunks that come later have higher rows: the look may go on then. */
+int txn_pinned_absent(struct store_txn *t, struct pin_look *look, size_t *left, struct chunk_row *ret) MUST_CHECK;
 /* Turns local extents of ino within [off, off+len) into the chunk (its plaintext: those bytes in file order, holes as zeros): the
  * chunk takes over their place in the store, nothing is copied. Only if each extent is still the one in `seen` (as returned
  * by txn_extents); else ERR_CONFLICT and nothing changes. */

@@ -198,7 +198,7 @@ struct sync {
 	bool repinned;           /* under lock: what is pinned has changed */
 	bool keep_looking, keep_full; /* a look goes on; it began with the first chunk */
 	bool keep_again;         /* a full one is due */
-	uint64_t keep_row;       /* looked at last */
+	struct pin_look keep_at; /* how far it came */
 	uint64_t looks_begun, looks_done; /* full ones */
 	int64_t keep_full_at;    /* when the next full one is due; 0: none */
 	double up_rate, down_rate;

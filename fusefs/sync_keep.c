@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Brings what is pinned here, behind whatever somebody waits for. Nothing of it is kept: a look goes over the chunks in the store, some
- * at each turn of the loop, and lists those that pinned files lack, by space. A full look is made at the start, with each connection,
+ * steps at each turn of the loop, and lists those that pinned files lack, by space. A full look is made at the start, with each connection,
  * when pins change, for barriers, and FULL_NS after changes (a file may have been moved into a pinned folder); after steps of others
  * the look goes on from where it ended, because new chunks have higher rows. What fails goes to the end of its list, with back-off.
  */
@@ -13,7 +13,7 @@
 #define SECOND 1000000000ll
 #define FULL_NS (60 * SECOND)
 #define RETRY_MAX (60 * SECOND)
-#define LOOK_TURN 512 /* chunks looked at in one turn, under the store's lock */
+#define LOOK_TURN 1024 /* chunks, files and folders looked at in one turn, under the store's lock */
 
 static int add(struct keep_list *l, uint64_t row, uint32_t len)
 {
@@ -60,7 +60,7 @@ static void begin_full(struct sync *s)
 {
 	for (struct sync_space *ss = s->spaces; ss; ss = ss->next)
 		ss->keep.n = ss->keep.at = ss->keep.bytes = 0;
-	s->keep_row = 0;
+	s->keep_at = (struct pin_look){ .row = 0 };
 	s->keep_again = false;
 	s->keep_full_at = 0;
 	s->keep_looking = s->keep_full = true;
@@ -76,14 +76,10 @@ static int look(struct sync *s)
 	while (err == OK) {
 		struct chunk_row c;
 
-		err = txn_pinned_absent(t, &s->keep_row, &left, &c);
+		err = txn_pinned_absent(t, &s->keep_at, &left, &c);
 		struct sync_space *ss = err == OK ? sync_space_of(s, c.space) : NULL;
 		if (ss)
 			err = add(&ss->keep, c.row, c.len);
-		if (err == OK)
-			left--;
-		if (err == OK && left == 0)
-			err = ERR_AGAIN;
 	}
 	store_abort(&t);
 	return err;
