@@ -143,6 +143,54 @@ static int check_order(const struct past_list *l)
 	return OK;
 }
 
+static bool is_writer(struct history *h, const struct id32 *device)
+{
+	pthread_mutex_lock(&h->space->lock);
+	bool may = log_may_write(h->space->log, device);
+	pthread_mutex_unlock(&h->space->lock);
+	return may;
+}
+
+static bool is_known(struct history *h, const struct id16 *id, const struct id32 *hash)
+{
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
+	struct store_txn *t = NULL;
+	struct id32 known;
+	uint64_t cursor;
+	int err = store_begin(h->store, &t);
+
+	if (err == OK)
+		err = txn_record_get(t, h->space->row.row, id, &known, &cursor, &blob);
+	store_abort(&t);
+	return err == OK && id32_equal(&known, hash);
+}
+
+static bool stands_on(const struct past *newer, const struct id32 *hash)
+{
+	struct bytes prev = newer->o.r.h.prev;
+
+	for (size_t i = 0; i < prev.len / 32; i++)
+		if (memcmp(prev.p + i * 32, hash->b, 32) == 0)
+			return true;
+	return false;
+}
+
+/* Somebody who was removed can still sign with what was valid then: only others, or the place of its line, tell that it is old. */
+static void mark_believed(struct history *h, struct past_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct past *p = &l->v[i];
+		const struct past *newer = i && id16_equal(&p[-1].id, &p->id) ? &p[-1] : NULL;
+		struct id32 hash;
+
+		p->believed = is_writer(h, &p->o.r.h.author);
+		if (p->believed)
+			continue;
+		hash_sha256(buf_bytes(&p->blob), &hash);
+		p->believed = newer ? newer->believed && stands_on(newer, &hash) : is_known(h, &p->id, &hash);
+	}
+}
+
 static int ask(struct history *h, const struct id16 *ids, size_t n, uint64_t limit, struct past_list *l)
 {
 	CLEANUP(map_release) struct map m = MAP_INIT;
@@ -179,6 +227,7 @@ int history_ask(struct history *h, const struct id16 *ids, size_t n, uint64_t li
 		past_list_release(&l);
 		return err;
 	}
+	mark_believed(h, &l);
 	*ret_l = l;
 	return OK;
 }
@@ -216,7 +265,7 @@ static bool has_line(struct bytes encoded, const struct past *p)
 	return false;
 }
 
-/* OK also if it is too old to tell. */
+/* ERR_NOT_FOUND: it is too old to tell. */
 static int check_chain(struct history *h, uint64_t cursor, struct bytes lines)
 {
 	struct id32 before = { { 0 } }, after;
@@ -229,9 +278,20 @@ static int check_chain(struct history *h, uint64_t cursor, struct bytes lines)
 		err = sync_head_kept(t, h->space->row.row, cursor, &after);
 	store_abort(&t);
 	if (err < 0)
-		return err == ERR_NOT_FOUND ? OK : err;
+		return err;
 	chain_next(&before, cursor, lines);
 	return id32_equal(&before, &after) ? OK : ERR_FORK;
+}
+
+/* What check_chain said, in words; too old is enough for what is believed anyhow. */
+static int settle_age(struct history *h, const struct past *p, int err)
+{
+	if (err == ERR_FORK)
+		return refuse(h, err, "the relay shows another history than before");
+	if (err != ERR_NOT_FOUND)
+		return err;
+	return p->believed ? OK
+			   : refuse(h, ERR_GAP, "who wrote that version was removed since, and it is too old to be proven");
 }
 
 int history_prove(struct history *h, const struct past *p)
@@ -251,8 +311,8 @@ int history_prove(struct history *h, const struct past *p)
 			&s, NULL, NULL);
 	if (err == OK && (!s.here || !has_line(buf_bytes(&s.lines), p)))
 		err = refuse(h, ERR_TAMPERED, "the relay does not show when this version was there");
-	if (err == OK && (err = check_chain(h, p->cursor, buf_bytes(&s.lines))) == ERR_FORK)
-		h->why = "the relay shows another history than before";
+	if (err == OK)
+		err = settle_age(h, p, check_chain(h, p->cursor, buf_bytes(&s.lines)));
 	buf_release(&s.lines);
 	return err;
 }

@@ -12,7 +12,8 @@
  *	history_copy_release(&h, &copy); past_list_release(&l);
  *
  * What is believed of an answer: each record's own signature, that its author might write then, that it is of the node asked for, and that
- * numbers and cursors descend together. A relay can still leave versions out; it cannot pass one off as another.
+ * numbers and cursors descend together. A relay can still leave versions out; it cannot pass one off as another. That it was there before its
+ * author was removed is the relay's word until history_prove, which whoever shows or uses a version that is not `believed` must ask.
  */
 #ifndef COFFER_FUSEFS_HISTORY_H
 #define COFFER_FUSEFS_HISTORY_H
@@ -38,6 +39,7 @@ struct past {
 	uint64_t time, expires; /* unix s by the relay's clock; expires 0: the current one */
 	struct buf blob;
 	struct opened_record o; /* views into blob */
+	bool believed; /* by who may write now, known here, or signed as what stood before one that is believed */
 };
 
 struct past_list {
@@ -55,7 +57,7 @@ void past_list_release(struct past_list *l);
 int history_ask(struct history *h, const struct id16 *ids, size_t n, uint64_t limit, struct past_list *ret_l) MUST_CHECK;
 
 /* Asks for the step that is said to have brought the version, and checks that its line is there, and the step against the chain as far as
- * that is kept (sync_head.h). ERR_TAMPERED, ERR_FORK. */
+ * that is kept (sync_head.h). ERR_TAMPERED, ERR_FORK. ERR_GAP: it is not kept so far back, and the version is not believed without. */
 int history_prove(struct history *h, const struct past *p) MUST_CHECK;
 
 struct history_copy {

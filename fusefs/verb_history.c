@@ -94,9 +94,10 @@ static int put_version(struct space *s, const struct past *p, struct buf *out)
 int verb_versions(struct call *c)
 {
 	CLEANUP(past_list_release) struct past_list l = PAST_LIST_INIT;
-	CLEANUP(buf_release) struct buf list = BUF_INIT(4u << 20);
+	CLEANUP(buf_release) struct buf rows = BUF_INIT(4u << 20), list = BUF_INIT(4u << 20);
 	struct cbor_enc e = cbor_enc_init(&list);
 	struct space *s;
+	size_t shown = 0;
 	struct node n;
 	int err = find_file(c, &n, &s);
 
@@ -105,10 +106,19 @@ int verb_versions(struct call *c)
 	struct history h = call_history(c, s);
 	if ((err = history_ask(&h, &n.id, 1, SHOWN_MAX, &l)) < 0)
 		return call_fail_history(c, &h, err);
-	cbor_put_array(&e, l.n);
-	err = cbor_enc_end(&e);
-	for (size_t i = 0; i < l.n && err == OK; i++)
-		err = put_version(s, &l.v[i], &list);
+	for (size_t i = 0; i < l.n && err == OK; i++) {
+		if (!l.v[i].believed && (err = history_prove(&h, &l.v[i])) < 0 && err != ERR_GAP)
+			return call_fail_history(c, &h, err);
+		if (err == OK && (err = put_version(s, &l.v[i], &rows)) == OK)
+			shown++;
+		if (err == ERR_GAP)
+			err = OK;
+	}
+	cbor_put_array(&e, shown);
+	if (err == OK)
+		err = cbor_enc_end(&e);
+	if (err == OK)
+		err = buf_put(&list, rows.data, rows.len);
 	if (err < 0)
 		return call_fail_err(c, err, "the versions cannot be shown");
 	map_raw(&c->result, "versions", buf_bytes(&list));

@@ -270,10 +270,8 @@ static int make_file(struct gone_list *l, struct history *h, const struct past *
 {
 	struct history_copy copy = { .ino = 0 };
 	struct node n;
-	int err = history_prove(h, p);
+	int err = history_bring(h, p, dir, &copy);
 
-	if (err == OK)
-		err = history_bring(h, p, dir, &copy);
 	if (err == OK)
 		err = store_link(l->c->agent->store, copy.ino, dir, bytes_of(g->name, g->name_len), &n);
 	history_copy_release(h, &copy);
@@ -289,7 +287,9 @@ static int bring_one(struct gone_list *l, struct history *h, const struct gone *
 
 		if (!id16_equal(&p->id, &g->id) || p->o.body.deleted || p->o.r.h.version >= g->version)
 			continue;
-		int err = dir_of(l, &g->parent, 0, &dir);
+		int err = history_prove(h, p);
+		if (err == OK)
+			err = dir_of(l, &g->parent, 0, &dir);
 		if (err == OK)
 			err = p->o.body.kind == NODE_FILE ? make_file(l, h, p, dir, g) : make_other(l, p, dir, g);
 		if (err == ERR_EXISTS) {

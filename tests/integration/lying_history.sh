@@ -20,6 +20,10 @@ for i in 1 2 3; do
 	coffer alice wait --timeout 60s
 done
 cp "$A/big" "$W/big3"
+ln -s one "$A/link"
+coffer alice wait --timeout 60s
+rm "$A/link"
+coffer alice wait --timeout 60s
 new_device laptop alice # it has read nothing yet
 await 20 test -e "$W/laptop.mnt/box/big" || fail "the space did not arrive"
 coffer laptop wait --timeout 60s
@@ -93,6 +97,13 @@ for i, v in h:
 said "does not show when" coffer laptop restore "$W/laptop.mnt/box/one" --version "$one"
 intact
 
+# The same for a link that was deleted: it has one version, and no content that could be missed.
+tampered '
+db.execute("""UPDATE versions SET cursor = cursor - 1 WHERE expires IS NOT NULL
+    AND id IN (SELECT id FROM versions WHERE expires IS NOT NULL GROUP BY id HAVING count(*) = 1)""")'
+said "does not show when" coffer laptop undelete box link
+[ ! -L "$W/laptop.mnt/box/link" ] || fail "a link came back without proof"
+
 # Chunks of the first version of the large file are gone.
 tampered 'pass'
 relay_stop
@@ -107,3 +118,5 @@ await 30 coffer laptop restore "$W/laptop.mnt/box/big" --version "$big" || fail 
 cmp "$W/laptop.mnt/box/big" "$W/big1" || fail "other bytes"
 coffer laptop restore "$W/laptop.mnt/box/one" --version "$one"
 [ "$(cat "$W/laptop.mnt/box/one")" = "one 1" ] || fail "one: $(cat "$W/laptop.mnt/box/one")"
+coffer laptop undelete box link
+[ "$(readlink "$W/laptop.mnt/box/link")" = one ] || fail "the link did not come back"
