@@ -285,6 +285,14 @@ static int find_code(void *ctx, const char *name, const char *text)
 	return OK;
 }
 
+/* Only the bucket's own word says that an object is not there: a proxy's 404, or that of a bucket that is gone, says nothing about it.
+ * HEAD has no words, so nothing may be given up for its answer alone. */
+static bool is_not_there(const struct s3_call *call, const char *code)
+{
+	return strcmp(call->method, "HEAD") == 0 || strcmp(code, "NoSuchKey") == 0 ||
+	       strcmp(code, "NoSuchUpload") == 0 || (!call->key && strcmp(code, "NoSuchBucket") == 0);
+}
+
 /* What the answer means. ERR_AGAIN: try again. */
 static int judge(struct try *t, CURLcode rc)
 {
@@ -305,7 +313,7 @@ static int judge(struct try *t, CURLcode rc)
 		return t->call->has_range && status != 206 && t->call->from ? ERR_CORRUPT : OK;
 	if (t->refusal.len && s3_xml_read(buf_bytes(&t->refusal), find_code, code) < 0)
 		code[0] = '\0';
-	if (status == 404)
+	if (status == 404 && is_not_there(t->call, code))
 		return ERR_NOT_FOUND;
 	if (status == 416)
 		return ERR_CORRUPT;
@@ -314,7 +322,7 @@ static int judge(struct try *t, CURLcode rc)
 		return ERR_AGAIN;
 	}
 	log_warn("S3 refuses %s: %ld %s", method, status, code);
-	return status == 401 || status == 403 ? ERR_PERMISSION : ERR_IO;
+	return status == 401 || status == 403 ? ERR_PERMISSION : status == 404 ? ERR_OFFLINE : ERR_IO;
 }
 
 static int try_once(

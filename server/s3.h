@@ -53,7 +53,8 @@ struct s3_answer {
 	int64_t length; /* Content-Length; -1: not told */
 };
 
-/* ERR_NOT_FOUND (404), ERR_PERMISSION (401, 403), ERR_CORRUPT (416, or another range than asked for), ERR_OFFLINE (no answer),
+/* ERR_NOT_FOUND (404 with the word for what was asked for: NoSuchKey, NoSuchUpload, or NoSuchBucket without a key; HEAD: any 404),
+ * ERR_PERMISSION (401, 403), ERR_CORRUPT (416, or another range than asked for), ERR_OFFLINE (no answer, or any other 404),
  * ERR_CANCELLED, ERR_RANGE (more than ret takes), ERR_NOMEM, ERR_IO (anything else; the log says what). ret_a may be NULL. */
 int s3_do(struct s3 *s, const struct s3_call *call, struct s3_answer *ret_a) MUST_CHECK;
 const char *s3_prefix(const struct s3 *s);

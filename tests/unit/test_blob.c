@@ -847,6 +847,31 @@ static void what_is_refused_is_not_asked_again(void **state)
 	assert_int_equal(served, 1);
 }
 
+#define ABSENT(words) "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n" words
+#define ABSENT_CODE(code) ABSENT("<Error><Code>" code "</Code></Error>")
+
+static void only_the_bucket_says_that_an_object_is_not_there(void **state)
+{
+	static const char *const key[] = { ABSENT_CODE("NoSuchKey") }, *const part[] = { ABSENT_CODE("NoSuchUpload") },
+				 *const bucket[] = { ABSENT_CODE("NoSuchBucket") },
+				 *const proxy[] = { ABSENT("<html><body>no such page</body></html>") },
+				 *const silent[] = { ABSENT("") };
+	struct buf got = BUF_INIT(100);
+	size_t served;
+
+	(void)state;
+	assert_int_equal(CALL(key, "GET", &got, &served), ERR_NOT_FOUND);
+	assert_int_equal(CALL(key, "DELETE", NULL, &served), ERR_NOT_FOUND);
+	assert_int_equal(CALL(part, "DELETE", NULL, &served), ERR_NOT_FOUND);
+	assert_int_equal(CALL(silent, "HEAD", NULL, &served), ERR_NOT_FOUND);
+	assert_int_equal(CALL(bucket, "GET", &got, &served), ERR_OFFLINE);
+	assert_int_equal(CALL(bucket, "DELETE", NULL, &served), ERR_OFFLINE);
+	assert_int_equal(CALL(proxy, "GET", &got, &served), ERR_OFFLINE);
+	assert_int_equal(CALL(proxy, "DELETE", NULL, &served), ERR_OFFLINE);
+	assert_int_equal(CALL(silent, "DELETE", NULL, &served), ERR_OFFLINE);
+	buf_release(&got);
+}
+
 static void an_answer_of_another_length_is_none(void **state)
 {
 	static const char *const shorter[] = { "HTTP/1.1 206 P\r\nContent-Length: 3\r\n\r\nabc" }, *const longer[] = {
@@ -946,6 +971,7 @@ int main(void)
 		cmocka_unit_test(what_is_busy_or_cut_is_asked_again),
 		cmocka_unit_test(what_stays_busy_hangs_or_is_away_is_offline),
 		cmocka_unit_test(what_is_refused_is_not_asked_again),
+		cmocka_unit_test(only_the_bucket_says_that_an_object_is_not_there),
 		cmocka_unit_test(an_answer_of_another_length_is_none),
 		cmocka_unit_test(who_gives_up_does_not_wait),
 		cmocka_unit_test(hostile_xml_is_refused),
