@@ -256,6 +256,9 @@ static void both_say_one_set_up_code(void **state)
 		x->r[i].relay.strangers = STRANGERS_OWNERS;
 	assert_int_equal(depot_begin(x->r[0].relay.store), 0);
 	assert_int_equal(depot_fact_put(x->r[0].relay.store, "admission/key", bytes_of(first, sizeof first)), 0);
+	assert_int_equal(
+		depot_fact_get(x->r[0].relay.store, "admission/key", &key), 0); /* it is there, to be committed */
+	buf_clear(&key);
 	assert_int_equal(pthread_create(&thread, NULL, start_admission, &x->r[1]), 0);
 	usleep(100000); /* more than it takes; if it is later yet, this proves nothing and holds nevertheless */
 	assert_int_equal(depot_commit(x->r[0].relay.store), 0);
