@@ -35,10 +35,11 @@ static int claim_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "forbidden", "an account server speaks for this caller");
 	if (relay->strangers == STRANGERS_OPEN)
 		return answer_ok(j);
-	if ((err = admission_has(relay, store, &j->caller->person)))
-		return err < 0 ? err : answer_ok(j);
+	/* before anything else: a token merely claims its person, so that whoever asks may ask for another */
 	if (limits_take(relay->limits, LIMIT_INVITE, addr, now) < 0)
 		return job_error(j, "rate_limited", "too many codes");
+	if ((err = admission_has(relay, store, &j->caller->person)))
+		return err < 0 ? err : answer_ok(j);
 	err = admission_claim(relay, store, &j->caller->person, code);
 	if (err == ERR_NOT_FOUND) {
 		limits_miss(relay->limits, LIMIT_INVITE, addr, now);

@@ -116,6 +116,26 @@ static void the_first_to_bring_the_code_owns_the_relay(void **state)
 	party_release(&mallory);
 }
 
+/* A token claims its person, so whoever has a DID could ask. */
+static void who_may_make_spaces_is_not_asked_without_end(void **state)
+{
+	struct relay_bench *r = *state;
+	const size_t most = r->relay.config->limits.invite_lookups_per_minute;
+	struct party alice;
+	struct answer a;
+
+	party_init(&alice, "laptop");
+	r->relay.strangers = STRANGERS_OWNERS;
+	r->relay.owners[r->relay.n_owners++] = *identity_person(alice.id);
+	assert_int_equal(admission_start(&r->relay), 0);
+	for (size_t i = 0; i < most; i++)
+		claimed(r, &alice, "");
+	a = claim(r, &alice, "");
+	assert_true(answer_refused(&a, "rate_limited"));
+	answer_release(&a);
+	party_release(&alice);
+}
+
 static void named_owners_leave_nothing_to_claim(void **state)
 {
 	struct relay_bench *r = *state;
@@ -171,6 +191,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(the_first_to_bring_the_code_owns_the_relay),
+		T(who_may_make_spaces_is_not_asked_without_end),
 		T(named_owners_leave_nothing_to_claim),
 		T(a_guests_code_lets_one_in_and_only_in_time),
 	};
