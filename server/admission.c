@@ -9,8 +9,8 @@
 #include "server/relay.h"
 
 #define KEY_FACT "admission/key"
-#define OWNER_FACT "admission/owner" /* there once the relay was claimed */
-#define MAKER_FACT "admission/maker/"
+#define OWNER_FACT "admission/owner"  /* the person who brought the set-up code */
+#define GUEST_FACT "admission/maker/" /* and a person: came in by a guest's code */
 #define USED_FACT "admission/used/"
 
 #define SETUP_SIZE 10
@@ -85,12 +85,12 @@ static int has(struct depot *store, const char *name)
 	return err == ERR_NOT_FOUND ? 0 : err < 0 ? err : 1;
 }
 
-static void maker_name(const struct id32 *person, char out[128])
+static void guest_name(const struct id32 *person, char out[128])
 {
 	char text[ID32_TEXT_SIZE];
 
 	id32_format(person, text);
-	snprintf(out, 128, MAKER_FACT "%s", text);
+	snprintf(out, 128, GUEST_FACT "%s", text);
 }
 
 /* --- start --- */
@@ -139,18 +139,35 @@ int admission_start(struct relay *r)
 
 /* --- letting in --- */
 
+/* 1: the person owns the relay by its set-up code, if the settings name nobody. */
+static int brought_setup(struct depot *store, const struct id32 *person)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
+	int err = depot_fact_get(store, OWNER_FACT, &b);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? 0 : err;
+	return b.len == sizeof person->b && memcmp(b.data, person->b, b.len) == 0;
+}
+
 int admission_has(const struct relay *r, struct depot *store, const struct id32 *person)
 {
 	char name[128];
+	int err = OK;
 
 	for (size_t k = 0; k < r->n_owners; k++)
 		if (id32_equal(&r->owners[k], person))
 			return 1;
-	maker_name(person, name);
+	if (!r->n_owners && (err = brought_setup(store, person)))
+		return err;
+	if (r->strangers != STRANGERS_INVITED)
+		return 0;
+	guest_name(person, name);
 	return has(store, name);
 }
 
-static int claim_setup(struct relay *r, struct depot *store, const struct id32 *key, const uint8_t *code)
+static int claim_setup(
+	struct relay *r, struct depot *store, const struct id32 *key, const struct id32 *person, const uint8_t *code)
 {
 	struct id32 m;
 	int err = is_claimable(r, store);
@@ -158,13 +175,14 @@ static int claim_setup(struct relay *r, struct depot *store, const struct id32 *
 	mac(key, "coffer/set-up", bytes_of(NULL, 0), &m);
 	if (err <= 0 || !is_same(m.b, code, SETUP_SIZE))
 		return err < 0 ? err : ERR_NOT_FOUND;
-	return depot_fact_put(store, OWNER_FACT, bytes_of("", 0));
+	return depot_fact_put(store, OWNER_FACT, bytes_of(person->b, sizeof person->b));
 }
 
-static int claim_guest(struct relay *r, struct depot *store, const struct id32 *key, const uint8_t *code)
+static int claim_guest(
+	struct relay *r, struct depot *store, const struct id32 *key, const struct id32 *person, const uint8_t *code)
 {
 	const int64_t hours = (int64_t)code[0] << 16 | code[1] << 8 | code[2];
-	char nonce[ADMISSION_CODE], name[sizeof USED_FACT + ADMISSION_CODE];
+	char nonce[ADMISSION_CODE], name[sizeof USED_FACT + ADMISSION_CODE], guest[128];
 	struct id32 m;
 	int err;
 
@@ -176,27 +194,24 @@ static int claim_guest(struct relay *r, struct depot *store, const struct id32 *
 	snprintf(name, sizeof name, USED_FACT "%s", nonce);
 	if ((err = has(store, name)))
 		return err < 0 ? err : ERR_NOT_FOUND;
-	return depot_fact_put(store, name, bytes_of("", 0));
+	if ((err = depot_fact_put(store, name, bytes_of("", 0))) < 0)
+		return err;
+	guest_name(person, guest);
+	return depot_fact_put(store, guest, bytes_of("", 0));
 }
 
 int admission_claim(struct relay *r, struct depot *store, const struct id32 *person, struct bytes text)
 {
 	uint8_t code[CODE_MAX];
 	const size_t n = parse(text, code);
-	char name[128];
 	struct id32 key;
 	int err = get_key(store, &key);
 
 	if (err < 0)
 		return err;
 	if (n == SETUP_SIZE)
-		err = claim_setup(r, store, &key, code);
-	else
-		err = n == GUEST_SIZE ? claim_guest(r, store, &key, code) : ERR_NOT_FOUND;
-	if (err < 0)
-		return err;
-	maker_name(person, name);
-	return depot_fact_put(store, name, bytes_of("", 0));
+		return claim_setup(r, store, &key, person, code);
+	return n == GUEST_SIZE ? claim_guest(r, store, &key, person, code) : ERR_NOT_FOUND;
 }
 
 int admission_invite(const struct env *env, struct depot *store, unsigned hours, char ret_code[ADMISSION_CODE])

@@ -186,6 +186,33 @@ static void a_guests_code_lets_one_in_and_only_in_time(void **state)
 	party_release(&carol);
 }
 
+/* Who was let in, and by what, counts as the settings are now. */
+static void other_settings_let_others_in(void **state)
+{
+	struct relay_bench *r = *state;
+	struct party alice, bob;
+	char code[ADMISSION_CODE];
+
+	party_init(&alice, "laptop");
+	party_init(&bob, "phone");
+	r->relay.strangers = STRANGERS_INVITED;
+	assert_int_equal(admission_start(&r->relay), 0);
+	setup_code(r, code);
+	claimed(r, &alice, code);
+	assert_int_equal(admission_invite(r->relay.env, r->relay.store, 100, code), 0);
+	claimed(r, &bob, code);
+	assert_true(makes_space(r, &alice));
+	assert_true(makes_space(r, &bob));
+	r->relay.strangers = STRANGERS_OWNERS;
+	assert_true(makes_space(r, &alice));
+	assert_false(makes_space(r, &bob));
+	r->relay.owners[r->relay.n_owners++] = *identity_person(bob.id);
+	assert_false(makes_space(r, &alice));
+	assert_true(makes_space(r, &bob));
+	party_release(&alice);
+	party_release(&bob);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -194,6 +221,7 @@ int main(void)
 		T(who_may_make_spaces_is_not_asked_without_end),
 		T(named_owners_leave_nothing_to_claim),
 		T(a_guests_code_lets_one_in_and_only_in_time),
+		T(other_settings_let_others_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
