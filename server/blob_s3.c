@@ -13,6 +13,7 @@
 #define ANSWER_MAX (8u << 20) /* 1,000 keys are 400 KiB */
 #define LIST_MANY 1000
 #define UPLOAD_ID_MAX 1024
+#define FOREIGN_KEY_SIZE 1025 /* S3 allows keys of 1,024 bytes */
 
 struct s3_blobs {
 	struct blobs base;
@@ -233,6 +234,7 @@ struct listing {
 	blob_each *each;
 	void *ctx;
 	int n, stopped;
+	char last[FOREIGN_KEY_SIZE]; /* key of the page, also of what is not ours; "": it has none */
 };
 
 /* PREFIX SPACE/OBJECT */
@@ -251,6 +253,7 @@ static int list_one(void *ctx, const char *name, const char *text)
 
 	if (text && strcmp(name, "Key") == 0) {
 		l->named = parse_key(text, l->prefix, &l->seen);
+		snprintf(l->last, sizeof l->last, "%s", text);
 	} else if (text && strcmp(name, "LastModified") == 0) {
 		l->seen.modified = s3_time(text);
 	} else if (!text && strcmp(name, "Contents") == 0) {
@@ -264,22 +267,37 @@ static int list_one(void *ctx, const char *name, const char *text)
 	return OK;
 }
 
-static int s3_list(struct blobs *b, const struct blob_seen *after, blob_each *each, void *ctx)
+/* The keys behind `after`, as the bucket orders them. */
+static int list_page(struct blobs *b, const char *after, struct listing *l)
 {
-	CLEANUP(buf_release) struct buf xml = BUF_INIT(ANSWER_MAX), query = BUF_INIT(2048);
-	const struct key k = key_of(&after->space, &after->object);
-	struct listing l = { .prefix = s3_prefix(s3_of(b)), .each = each, .ctx = ctx };
+	CLEANUP(buf_release) struct buf xml = BUF_INIT(ANSWER_MAX), query = BUF_INIT(8192);
 	int err;
 
+	l->last[0] = '\0';
 	if ((err = buf_printf(&query, "list-type=2&max-keys=%d&prefix=", LIST_MANY)) < 0 ||
-		(err = s3_put_encoded(&query, l.prefix)) < 0 || (err = buf_printf(&query, "&start-after=")) < 0 ||
-		(err = s3_put_encoded(&query, l.prefix)) < 0 || (err = s3_put_encoded(&query, k.text)) < 0 ||
-		(err = buf_put_u8(&query, 0)) < 0)
+		(err = s3_put_encoded(&query, l->prefix)) < 0 || (err = buf_printf(&query, "&start-after=")) < 0 ||
+		(err = s3_put_encoded(&query, after)) < 0 || (err = buf_put_u8(&query, 0)) < 0)
 		return err;
 	err = s3_do(
 		s3_of(b), &(struct s3_call){ .method = "GET", .query = (const char *)query.data, .ret = &xml }, NULL);
-	if (err == OK)
-		err = s3_xml_read(buf_bytes(&xml), list_one, &l);
+	return err < 0 ? err : s3_xml_read(buf_bytes(&xml), list_one, l);
+}
+
+/* Others may keep objects under the same prefix: a page that has only theirs is not the end. */
+static int s3_list(struct blobs *b, const struct blob_seen *after, blob_each *each, void *ctx)
+{
+	const struct key k = key_of(&after->space, &after->object);
+	struct listing l = { .prefix = s3_prefix(s3_of(b)), .each = each, .ctx = ctx };
+	char from[FOREIGN_KEY_SIZE];
+	int err, n = snprintf(from, sizeof from, "%s%s", l.prefix, k.text);
+
+	if (n < 0 || (size_t)n >= sizeof from)
+		return ERR_RANGE;
+	while ((err = list_page(b, from, &l)) == OK && !l.n && *l.last) {
+		if (strcmp(l.last, from) <= 0)
+			return ERR_IO; /* it does not move on */
+		memcpy(from, l.last, sizeof from);
+	}
 	if (l.stopped)
 		return l.stopped < 0 ? l.stopped : l.n;
 	return err < 0 ? err : l.n;

@@ -63,14 +63,20 @@ static int in_bucket(void **state)
 	return open_scene(state, &endpoint.options);
 }
 
-static int close_scene(void **state)
+static void remove_scene(struct scene *x)
 {
-	struct scene *x = *state;
 	char command[160];
 
 	blob_close(x->b);
 	snprintf(command, sizeof command, "rm -rf '%s'", x->dir);
 	assert_int_equal(system(command), 0);
+}
+
+static int close_scene(void **state)
+{
+	struct scene *x = *state;
+
+	remove_scene(x);
 	free(x);
 	return 0;
 }
@@ -872,6 +878,47 @@ static void only_the_bucket_says_that_an_object_is_not_there(void **state)
 	buf_release(&got);
 }
 
+#define PAGE(keys) "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult>" keys "</ListBucketResult>"
+#define ENTRY(key) \
+	"<Contents><Key>" key "</Key><LastModified>2026-11-21T08:30:52.000Z</LastModified></Contents>"
+#define OURS "30000000-0000-0000-0000-000000000000/40000000-0000-0000-0000-000000000000"
+
+static int list_script(const char *const *script, size_t n, size_t *ret_n)
+{
+	const struct id16 spaces[2] = { { { 0x30 } }, { { 0x31 } } };
+	struct seen s = { .spaces = spaces };
+	struct scene x = { .env = env_system() };
+	struct s3_script e;
+	int got;
+
+	s3_script_start(&e, script, n);
+	snprintf(x.dir, sizeof x.dir, "%.80s/blob.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	assert_non_null(mkdtemp(x.dir));
+	x.place = (struct blob_place){ .dir = x.dir, .s3 = &e.options };
+	assert_int_equal(blob_open(x.env, &x.place, &x.b), 0);
+	got = blob_list(x.b, &(struct blob_seen){ 0 }, see, &s);
+	remove_scene(&x);
+	s3_script_stop(&e);
+	*ret_n = s.n[0];
+	return got;
+}
+
+static void keys_of_others_do_not_end_a_list(void **state)
+{
+	static const char *const others[] = { PAGE(""), PAGE(ENTRY("1") ENTRY("2")), PAGE(ENTRY("2.5")),
+					PAGE(ENTRY("3") ENTRY(OURS)), PAGE("") },
+				 *const alone[] = { PAGE(""), PAGE(ENTRY("1")), PAGE("") },
+				 *const stuck[] = { PAGE(""), PAGE(ENTRY("1") ENTRY("2")) };
+	size_t n;
+
+	(void)state;
+	assert_int_equal(list_script(others, COUNT(others), &n), 1);
+	assert_int_equal(n, 1);
+	assert_int_equal(list_script(alone, COUNT(alone), &n), 0);
+	assert_int_equal(list_script(stuck, COUNT(stuck), &n), ERR_IO);
+	assert_int_equal(n, 0);
+}
+
 static void an_answer_of_another_length_is_none(void **state)
 {
 	static const char *const shorter[] = { "HTTP/1.1 206 P\r\nContent-Length: 3\r\n\r\nabc" }, *const longer[] = {
@@ -972,6 +1019,7 @@ int main(void)
 		cmocka_unit_test(what_stays_busy_hangs_or_is_away_is_offline),
 		cmocka_unit_test(what_is_refused_is_not_asked_again),
 		cmocka_unit_test(only_the_bucket_says_that_an_object_is_not_there),
+		cmocka_unit_test(keys_of_others_do_not_end_a_list),
 		cmocka_unit_test(an_answer_of_another_length_is_none),
 		cmocka_unit_test(who_gives_up_does_not_wait),
 		cmocka_unit_test(hostile_xml_is_refused),
