@@ -57,3 +57,13 @@ void test_database_deafen(const char *url)
 		 " 'LISTEN coffer_' || lpad(to_hex(hashtextextended('coffer ' || current_schema(), 0) / 8 * 8), 16, "
 		 "'0')");
 }
+
+void test_database_await_waiter(const char *url)
+{
+	/* One statement that asks again and again: as the server's own loop, it ends as soon as there is one. */
+	static const char text[] = "DO $$ BEGIN FOR i IN 1..500 LOOP"
+				   " EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted);"
+				   " PERFORM pg_sleep(0.01); END LOOP; END $$";
+
+	run(url, text);
+}

@@ -14,6 +14,8 @@
 void test_database_new(char url[TEST_DATABASE_SIZE]);
 void test_database_drop(const char *url); /* "": nothing to do */
 bool test_database_is_sqlite(void);
+/* Until some connection waits for a lock there, 5 s at most. */
+void test_database_await_waiter(const char *url);
 /* Ends the connections with which relays on `url` listen to each other. */
 void test_database_deafen(const char *url);
 

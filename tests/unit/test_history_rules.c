@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the relay keeps of replaced records, how it shows it, and how devices give back what a restored store lost. */
-#include "tests/lib/relay_bench.h"
+#include "tests/lib/push_scene.h"
 
 #include "server/housekeeping.h"
 #include "wire/map.h"
@@ -9,52 +9,12 @@
 #define HOUR 3600ll
 #define DAY (24 * HOUR)
 
-struct scene {
-	struct relay_bench r;
-	struct party alice, bob;
-	struct new_space s;
-	struct id16 space;
-	struct caller *a, *b;
-	uint64_t number;
-};
-
-static int setup(void **state)
-{
-	struct scene *x = calloc(1, sizeof *x);
-
-	assert_non_null(x);
-	relay_bench_open(&x->r);
-	party_init(&x->alice, "laptop");
-	party_init(&x->bob, "phone");
-	party_space(&x->alice, &x->s);
-	x->space = *log_space(x->s.log);
-	x->a = bench_caller(&x->alice);
-	x->b = bench_caller(&x->bob);
-	bench_space(&x->r, x->a, &x->s);
-	*state = x;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct scene *x = *state;
-
-	caller_unref(x->a);
-	caller_unref(x->b);
-	new_space_release(&x->s);
-	party_release(&x->alice);
-	party_release(&x->bob);
-	relay_bench_close(&x->r);
-	free(x);
-	return 0;
-}
-
-static void later(struct scene *x, int64_t seconds)
+static void later(struct push_scene *x, int64_t seconds)
 {
 	fake_env_advance(x->r.env, seconds * 1000000000ll);
 }
 
-static struct answer push(struct scene *x, const struct sealed *record)
+static struct answer push(struct push_scene *x, const struct sealed *record)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 
@@ -63,7 +23,7 @@ static struct answer push(struct scene *x, const struct sealed *record)
 }
 
 /* With one key more. */
-static struct answer heal(struct scene *x, const struct sealed *record, uint64_t common)
+static struct answer heal(struct push_scene *x, const struct sealed *record, uint64_t common)
 {
 	struct buf params = BUF_INIT(FRAME_MAX), list = BUF_INIT(FRAME_MAX);
 	struct map m = MAP_INIT;
@@ -104,7 +64,7 @@ static void expect_refused(struct answer a, const char *code)
 }
 
 /* n versions of one record, each a step of its own, `apart` seconds apart. */
-static void versions(struct scene *x, struct sealed *v, size_t n, int64_t apart, unsigned flags)
+static void versions(struct push_scene *x, struct sealed *v, size_t n, int64_t apart, unsigned flags)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct sealed_params p = { .version = i + 1, .flags = flags };
@@ -140,7 +100,7 @@ static void put_ids(struct map *m, struct buf *list, const struct id16 *ids, siz
 }
 
 static struct answer history(
-	struct scene *x, struct caller *c, const struct id16 *ids, size_t n, uint64_t before, uint64_t limit)
+	struct push_scene *x, struct caller *c, const struct id16 *ids, size_t n, uint64_t before, uint64_t limit)
 {
 	struct buf params = BUF_INIT(FRAME_MAX), list = BUF_INIT(FRAME_MAX);
 	struct map m = MAP_INIT;
@@ -157,7 +117,7 @@ static struct answer history(
 	return bench_call(&x->r, c, "coffer.history", &params);
 }
 
-static struct answer at(struct scene *x, const char *key, uint64_t value, uint64_t from, uint64_t limit)
+static struct answer at(struct push_scene *x, const char *key, uint64_t value, uint64_t from, uint64_t limit)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 	struct map m = MAP_INIT;
@@ -186,7 +146,7 @@ static void is_version(const struct answer *a, size_t i, const struct sealed *v,
 
 static void versions_come_newest_first(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[4], other;
 	struct answer a;
 
@@ -219,7 +179,7 @@ static void versions_come_newest_first(void **state)
 
 static void strangers_see_no_history(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[2];
 	struct buf params = BUF_INIT(FRAME_MAX);
 
@@ -236,7 +196,7 @@ static void strangers_see_no_history(void **state)
 
 static void history_ends_with_the_retention(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[3];
 	struct answer a;
 
@@ -270,7 +230,7 @@ static void history_ends_with_the_retention(void **state)
 
 static void a_passing_version_that_lasted_is_kept(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[3], w;
 	struct answer a;
 
@@ -292,7 +252,7 @@ static void a_passing_version_that_lasted_is_kept(void **state)
 
 static void a_space_is_shown_as_it_was(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[3], late;
 	struct bytes name, data;
 	struct answer a;
@@ -341,7 +301,7 @@ static void a_space_is_shown_as_it_was(void **state)
 }
 
 /* Versions numbered first .. first+n-1 of one record, each but the last replaced; all brought by step 1. */
-static void long_history(struct scene *x, uint64_t first, uint64_t n, const struct id16 *id)
+static void long_history(struct push_scene *x, uint64_t first, uint64_t n, const struct id16 *id)
 {
 	struct depot *store = x->r.relay.store;
 	struct depot_space sp;
@@ -372,7 +332,7 @@ static int count_one(void *ctx, uint64_t space, const struct depot_version *v)
 static void a_long_history_holds_no_reader(void **state)
 {
 	enum { LONG = DEPOT_AT_NUMBERS + 1000 };
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct id16 one = { { 1 } }, two = { { 2 } };
 	const uint64_t far = 1ull << 36;
 	uint64_t from = 1, turns = 0, most = 0;
@@ -406,7 +366,7 @@ static void a_long_history_holds_no_reader(void **state)
 }
 
 /* The relay knows a record as of version 1, at cursor 2; versions 2 to 4 were lost, as a restore loses them. */
-static void lose(struct scene *x, struct sealed *v)
+static void lose(struct push_scene *x, struct sealed *v)
 {
 	versions(x, v, 1, 0, 0);
 	for (size_t i = 1; i < 4; i++)
@@ -416,7 +376,7 @@ static void lose(struct scene *x, struct sealed *v)
 
 static void what_was_lost_is_given_back(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[4], fresh;
 	struct answer a;
 
@@ -442,7 +402,7 @@ static void what_was_lost_is_given_back(void **state)
 
 static void what_was_written_since_is_not_replaced(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed v[4], mine;
 
 	lose(x, v);
@@ -456,7 +416,7 @@ static void what_was_written_since_is_not_replaced(void **state)
 
 static void only_writers_give_back(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct caller *a = x->a;
 	struct sealed v[4];
 
@@ -467,7 +427,7 @@ static void only_writers_give_back(void **state)
 	release(v, 4);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, push_scene_setup, push_scene_teardown)
 
 int main(void)
 {

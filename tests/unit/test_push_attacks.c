@@ -3,7 +3,7 @@
  * What a malicious member, or a stranger with a token, tries against the relay's methods: to keep its one writer busy, to
  * store what no reader can take or believes, to go on reading after a removal, to learn which spaces exist.
  */
-#include "tests/lib/relay_bench.h"
+#include "tests/lib/push_scene.h"
 
 #include <unistd.h>
 
@@ -18,47 +18,7 @@
 #include "wire/chunk.h"
 #include "wire/record.h"
 
-struct scene {
-	struct relay_bench r;
-	struct party alice, bob;
-	struct new_space s;
-	struct id16 space;
-	struct caller *a, *b;
-	uint64_t number;
-};
-
-static int setup(void **state)
-{
-	struct scene *x = calloc(1, sizeof *x);
-
-	assert_non_null(x);
-	relay_bench_open(&x->r);
-	party_init(&x->alice, "laptop");
-	party_init(&x->bob, "phone");
-	party_space(&x->alice, &x->s);
-	x->space = *log_space(x->s.log);
-	x->a = bench_caller(&x->alice);
-	x->b = bench_caller(&x->bob);
-	bench_space(&x->r, x->a, &x->s);
-	*state = x;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct scene *x = *state;
-
-	caller_unref(x->a);
-	caller_unref(x->b);
-	new_space_release(&x->s);
-	party_release(&x->alice);
-	party_release(&x->bob);
-	relay_bench_close(&x->r);
-	free(x);
-	return 0;
-}
-
-static struct answer push(struct scene *x, struct caller *c, const struct sealed *records, size_t n,
+static struct answer push(struct push_scene *x, struct caller *c, const struct sealed *records, size_t n,
 	const struct sealed *chunks, size_t n_chunks)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
@@ -80,13 +40,13 @@ static void expect_refused(struct answer a, const char *code)
 	answer_release(&a);
 }
 
-static void apply(struct scene *x, struct caller *c, const struct buf *entry)
+static void apply(struct push_scene *x, struct caller *c, const struct buf *entry)
 {
 	expect_ok(bench_append(&x->r, c, &x->space, entry));
 	assert_int_equal(log_apply(x->s.log, buf_bytes(entry), LOG_VERIFY), 0);
 }
 
-static void join(struct scene *x, const struct party *who, enum role role)
+static void join(struct push_scene *x, const struct party *who, enum role role)
 {
 	struct invite_params p = { .role = role, .uses = 1, .relay = PARTY_RELAY, .name = "x" };
 	struct entry_maker m = party_maker(&x->alice, x->s.log);
@@ -125,7 +85,7 @@ static int compare_ids(const void *a, const void *b)
 /* 320 small index chunks, each naming all of the level below: a thousand million ways through them. */
 static void index_chunks_that_name_each_other(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct id16 below[WIDTH];
 	struct sealed level[WIDTH], file;
 
@@ -155,7 +115,7 @@ static void index_chunks_that_name_each_other(void **state)
 /* Deeper than a file can be: refused as such, without undoing the batch it stands in. */
 static void index_chunks_without_end(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed chain[7], file, good;
 	struct buf params[2] = { BUF_INIT(FRAME_MAX), BUF_INIT(FRAME_MAX) };
 	struct answer a[2];
@@ -183,7 +143,7 @@ static void index_chunks_without_end(void **state)
 /* Named under a head at which bob was nobody: readers refuse it, so it would only stand in the way. */
 static void a_record_dated_before_its_authors_rights(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct new_space before = x->s;
 	struct sealed early, now;
 
@@ -200,7 +160,7 @@ static void a_record_dated_before_its_authors_rights(void **state)
 }
 
 /* A record of `size` random sealed bytes: the relay cannot tell. */
-static void big_record(const struct scene *x, size_t size, const struct id16 *chunk, struct sealed *ret)
+static void big_record(const struct push_scene *x, size_t size, const struct id16 *chunk, struct sealed *ret)
 {
 	CLEANUP(buf_release) struct buf header = BUF_INIT(RECORD_MAX_BLOB);
 	struct record_header h = { .space = x->space,
@@ -228,7 +188,7 @@ static void big_record(const struct scene *x, size_t size, const struct id16 *ch
 /* A step, its records and the small chunks that they name must fit into one frame, or nobody pulls past it. */
 static void no_step_is_larger_than_a_frame(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed records[BIG + 3], chunks[BIG];
 	struct buf params = BUF_INIT(FRAME_MAX);
 	struct answer a;
@@ -254,7 +214,7 @@ static void no_step_is_larger_than_a_frame(void **state)
 		sealed_release(&records[i]);
 }
 
-static void remove_bob(struct scene *x)
+static void remove_bob(struct push_scene *x)
 {
 	struct entry_maker m = party_maker(&x->alice, x->s.log);
 	CLEANUP(buf_release) struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
@@ -269,7 +229,7 @@ static void remove_bob(struct scene *x)
 }
 
 /* A stream that its reader lets wait does not outlive the right to read. */
-static struct answer push_one(struct scene *x, const struct party *p, struct caller *c)
+static struct answer push_one(struct push_scene *x, const struct party *p, struct caller *c)
 {
 	struct sealed record;
 
@@ -279,7 +239,7 @@ static struct answer push_one(struct scene *x, const struct party *p, struct cal
 	return a;
 }
 
-static struct answer remove_bob_at(struct scene *x, uint64_t cursor, struct buf *ret_entry)
+static struct answer remove_bob_at(struct push_scene *x, uint64_t cursor, struct buf *ret_entry)
 {
 	CLEANUP(buf_release) struct buf cut = BUF_INIT(CUT_MAX);
 	CLEANUP(secret_freep) struct secret *key = NULL;
@@ -296,7 +256,7 @@ static struct answer remove_bob_at(struct scene *x, uint64_t cursor, struct buf 
 /* Who pushes without pause stays no member: what came after the cut has the removal made anew, and holds its maker back. */
 static void who_is_being_removed_is_held_back(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	CLEANUP(buf_release) struct buf entry = BUF_INIT(ENTRY_MAX_BLOB);
 
 	join(x, &x->bob, ROLE_WRITER);
@@ -319,7 +279,7 @@ static void who_is_being_removed_is_held_back(void **state)
 /* A member's other device, another member who pushes for them, and a space that many write into do not undo the hold. */
 static void a_hold_is_not_walked_round(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	CLEANUP(buf_release) struct buf entry = BUF_INIT(ENTRY_MAX_BLOB), device = BUF_INIT(ENTRY_MAX_BLOB);
 	CLEANUP(buf_release) struct buf leave = BUF_INIT(ENTRY_MAX_BLOB), stale = BUF_INIT(CUT_MAX);
 	struct party tablet;
@@ -363,7 +323,7 @@ static void a_hold_is_not_walked_round(void **state)
 
 static void a_removed_reader_pulls_no_further(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed records[8], chunk;
 	struct buf params = BUF_INIT(FRAME_MAX);
 	struct job *j;
@@ -399,7 +359,7 @@ static void a_removed_reader_pulls_no_further(void **state)
 /* Sending what they still hold tells those who left nothing of what came after, and strangers nothing at all. */
 static void append_tells_outsiders_nothing(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct entry_maker m = party_maker(&x->bob, x->s.log);
 	CLEANUP(buf_release) struct buf foreign = BUF_INIT(ENTRY_MAX_BLOB);
 	CLEANUP(buf_release) struct buf own = BUF_INIT(ENTRY_MAX_BLOB);
@@ -435,7 +395,7 @@ static void append_tells_outsiders_nothing(void **state)
 /* Each entry costs the writer signatures, so entries are counted, good or bad. */
 static void entries_are_counted_by_address(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	CLEANUP(buf_release) struct buf bad = BUF_INIT(ENTRY_MAX_BLOB);
 	struct entry_maker m = party_maker(&x->bob, x->s.log);
 	struct answer a;
@@ -503,7 +463,7 @@ static void numbers_are_taken_back_in_one_step(void **state)
 /* Counting reads whole tables and anybody may ask, so it is done once a minute. */
 static void metrics_are_counted_once_a_minute(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct depot_sizes z;
 	struct sealed r;
 	int64_t now = relay_now(&x->r.relay);
@@ -537,7 +497,7 @@ static bool takes_space(
 /* Bob may make spaces there. Neither alice, in whose space he once was, brings it there, nor one who was in his brings his. */
 static void spaces_of_another_relay_stay_there(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct relay_bench y;
 	struct new_space s;
 	struct buf all[5];
@@ -571,7 +531,7 @@ static void spaces_of_another_relay_stay_there(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, push_scene_setup, push_scene_teardown)
 	const struct CMUnitTest tests[] = {
 		T(index_chunks_that_name_each_other),
 		T(index_chunks_without_end),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the relay accepts into a Coffer space, and what it answers, without its network. */
-#include "tests/lib/relay_bench.h"
+#include "tests/lib/push_scene.h"
 
 #include "crypto/chain.h"
 #include "server/housekeeping.h"
@@ -8,48 +8,8 @@
 #include "wire/head.h"
 #include "wire/record.h"
 
-struct scene {
-	struct relay_bench r;
-	struct party alice, bob;
-	struct new_space s;
-	struct id16 space;
-	struct caller *a, *b;
-	uint64_t number;
-};
-
-static int setup(void **state)
-{
-	struct scene *x = calloc(1, sizeof *x);
-
-	assert_non_null(x);
-	relay_bench_open(&x->r);
-	party_init(&x->alice, "laptop");
-	party_init(&x->bob, "phone");
-	party_space(&x->alice, &x->s);
-	x->space = *log_space(x->s.log);
-	x->a = bench_caller(&x->alice);
-	x->b = bench_caller(&x->bob);
-	bench_space(&x->r, x->a, &x->s);
-	*state = x;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct scene *x = *state;
-
-	caller_unref(x->a);
-	caller_unref(x->b);
-	new_space_release(&x->s);
-	party_release(&x->alice);
-	party_release(&x->bob);
-	relay_bench_close(&x->r);
-	free(x);
-	return 0;
-}
-
-static struct answer push_all(struct scene *x, struct caller *c, int64_t after, const struct sealed *records, size_t n,
-	const struct sealed *chunks, size_t n_chunks)
+static struct answer push_all(struct push_scene *x, struct caller *c, int64_t after, const struct sealed *records,
+	size_t n, const struct sealed *chunks, size_t n_chunks)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 
@@ -57,7 +17,7 @@ static struct answer push_all(struct scene *x, struct caller *c, int64_t after, 
 	return bench_call(&x->r, c, "coffer.push", &params);
 }
 
-static struct answer push(struct scene *x, const struct sealed *record)
+static struct answer push(struct push_scene *x, const struct sealed *record)
 {
 	return push_all(x, x->a, -1, record, 1, NULL, 0);
 }
@@ -77,7 +37,7 @@ static void expect_refused(struct answer a, const char *code)
 	answer_release(&a);
 }
 
-static struct sealed record_of(struct scene *x, struct sealed_params params)
+static struct sealed record_of(struct push_scene *x, struct sealed_params params)
 {
 	struct sealed r;
 
@@ -87,7 +47,7 @@ static struct sealed record_of(struct scene *x, struct sealed_params params)
 
 static void test_cursors_and_swap(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed one = record_of(x, (struct sealed_params){ 0 });
 	struct sealed two = record_of(x, (struct sealed_params){ .id = &one.id, .version = 2, .prev = &one.hash });
 	struct sealed other = record_of(x, (struct sealed_params){ .id = &one.id, .version = 2 });
@@ -113,7 +73,7 @@ static void test_cursors_and_swap(void **state)
 
 static void test_conflict_names_ids(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed r[2] = { record_of(x, (struct sealed_params){ 0 }), record_of(x, (struct sealed_params){ 0 }) };
 	struct sealed late[2] = { record_of(x, (struct sealed_params){ .id = &r[0].id }),
 		record_of(x, (struct sealed_params){ 0 }) };
@@ -145,7 +105,7 @@ static void test_conflict_names_ids(void **state)
 
 static void test_order(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed one = record_of(x, (struct sealed_params){ 0 }),
 		      clash = record_of(x, (struct sealed_params){ .id = &one.id });
 	struct sealed next = record_of(x, (struct sealed_params){ 0 });
@@ -163,7 +123,7 @@ static void test_order(void **state)
 
 static void test_batch_is_one_commit_with_order(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed r[8];
 	struct buf params[8];
 	struct answer a[8];
@@ -186,7 +146,7 @@ static void test_batch_is_one_commit_with_order(void **state)
 
 static void test_bad_records(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed one = record_of(x, (struct sealed_params){ 0 });
 	struct sealed twice[2] = { one, one };
 	struct new_space other;
@@ -210,7 +170,7 @@ static void test_bad_records(void **state)
 
 static void test_strangers(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed mine = record_of(x, (struct sealed_params){ 0 }), bobs;
 	struct buf params = BUF_INIT(FRAME_MAX);
 	struct id16 nowhere = sealed_id();
@@ -245,7 +205,7 @@ static void test_strangers(void **state)
 	sealed_release(&bobs);
 }
 
-static void append_last(struct scene *x, struct caller *c, const struct buf *entry)
+static void append_last(struct push_scene *x, struct caller *c, const struct buf *entry)
 {
 	struct answer a = bench_append(&x->r, c, &x->space, entry);
 
@@ -256,7 +216,7 @@ static void append_last(struct scene *x, struct caller *c, const struct buf *ent
 }
 
 /* An invite that is open by the relay's clock. */
-static void invite(struct scene *x, enum role role, struct invite_keys *k)
+static void invite(struct push_scene *x, enum role role, struct invite_keys *k)
 {
 	struct invite_params p = { .role = role,
 		.uses = 1,
@@ -272,7 +232,7 @@ static void invite(struct scene *x, enum role role, struct invite_keys *k)
 	buf_release(&b);
 }
 
-static void join(struct scene *x, const struct party *who, struct caller *c, enum role role)
+static void join(struct push_scene *x, const struct party *who, struct caller *c, enum role role)
 {
 	struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
 	struct invite_keys k;
@@ -286,7 +246,7 @@ static void join(struct scene *x, const struct party *who, struct caller *c, enu
 
 static void test_reader_and_writer(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed r;
 
 	join(x, &x->bob, x->b, ROLE_READER);
@@ -297,7 +257,7 @@ static void test_reader_and_writer(void **state)
 
 static void test_writer_writes_and_heals(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed r;
 
 	join(x, &x->bob, x->b, ROLE_WRITER);
@@ -309,7 +269,7 @@ static void test_writer_writes_and_heals(void **state)
 
 static void test_epochs(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed old = record_of(x, (struct sealed_params){ 0 }), fresh;
 	struct entry_maker m = party_maker(&x->alice, x->s.log);
 	struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
@@ -329,7 +289,7 @@ static void test_epochs(void **state)
 
 static void test_missing_chunks(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct id16 ids[3] = { sealed_id(), sealed_id(), sealed_id() };
 	struct sealed chunks[3], index, file;
 	struct cbor_dec d;
@@ -363,7 +323,7 @@ static void test_missing_chunks(void **state)
 	sealed_release(&file);
 }
 
-static struct answer pull(struct scene *x, uint64_t since, const char *with, int64_t limit)
+static struct answer pull(struct push_scene *x, uint64_t since, const char *with, int64_t limit)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 
@@ -382,7 +342,7 @@ static size_t count_of(struct bytes step, const char *key)
 
 static void test_pull(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed one, two, chunk, big;
 	struct bytes name, step, lines;
 	struct id32 chain = { { 0 } };
@@ -440,7 +400,7 @@ static void test_pull(void **state)
 
 static void test_pull_in_slices(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed chunks[60];
 	struct answer a;
 	size_t steps = 0;
@@ -467,7 +427,7 @@ static void test_pull_in_slices(void **state)
 
 static void test_get(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct buf params = BUF_INIT(FRAME_MAX);
 	struct sealed chunk;
 	struct id16 ids[2];
@@ -492,7 +452,7 @@ static void test_get(void **state)
 
 static void test_append_again_and_conflict(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct buf params = BUF_INIT(FRAME_MAX), b = BUF_INIT(ENTRY_MAX_BLOB), late = BUF_INIT(ENTRY_MAX_BLOB);
 	struct entry_maker m = party_maker(&x->alice, x->s.log);
 	struct answer a;
@@ -516,7 +476,7 @@ static void test_append_again_and_conflict(void **state)
 
 static void test_survives_restart(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed one = record_of(x, (struct sealed_params){ 0 });
 	struct id16 store = *depot_id(x->r.relay.store);
 	struct sealed two;
@@ -531,7 +491,7 @@ static void test_survives_restart(void **state)
 	sealed_release(&two);
 }
 
-static uint64_t chunks_left(struct scene *x)
+static uint64_t chunks_left(struct push_scene *x)
 {
 	struct depot_sizes z;
 
@@ -539,7 +499,7 @@ static uint64_t chunks_left(struct scene *x)
 	return z.chunks;
 }
 
-static void housekeeping(struct scene *x, int64_t days)
+static void housekeeping(struct push_scene *x, int64_t days)
 {
 	fake_env_advance(x->r.env, days * 86400 * 1000000000ll);
 	assert_int_equal(housekeeping_step(&x->r.relay), 0);
@@ -547,7 +507,7 @@ static void housekeeping(struct scene *x, int64_t days)
 
 static void test_unnamed_chunks_go(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct id16 ids[2] = { sealed_id(), sealed_id() };
 	struct sealed chunks[3], file, gone;
 
@@ -580,7 +540,7 @@ static void test_unnamed_chunks_go(void **state)
 
 static void test_passing_versions_go_at_once(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed chunk, one, two;
 
 	sealed_chunk(&x->s, NULL, 100, &chunk);
@@ -595,7 +555,7 @@ static void test_passing_versions_go_at_once(void **state)
 	sealed_release(&two);
 }
 
-static struct answer look_up(struct scene *x, const struct id16 *invite_id)
+static struct answer look_up(struct push_scene *x, const struct id16 *invite_id)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 
@@ -605,7 +565,7 @@ static struct answer look_up(struct scene *x, const struct id16 *invite_id)
 
 static void test_invites(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct id16 wrong = sealed_id();
 	struct invite_keys k;
 	struct answer a;
@@ -630,7 +590,7 @@ static void test_invites(void **state)
 
 static void test_expired_join(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
 	struct invite_keys k;
 
@@ -644,7 +604,7 @@ static void test_expired_join(void **state)
 
 static void test_heads(void **state)
 {
-	struct scene *x = *state;
+	struct push_scene *x = *state;
 	struct sealed one = record_of(x, (struct sealed_params){ 0 });
 	struct buf head = BUF_INIT(HEAD_MAX_BLOB), params = BUF_INIT(FRAME_MAX);
 	struct bytes name, step, got;
@@ -669,7 +629,7 @@ static void test_heads(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, push_scene_setup, push_scene_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_cursors_and_swap),
 		T(test_conflict_names_ids),

@@ -11,6 +11,7 @@
 #include "server/rpc.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
+#include "tests/lib/test_database.h"
 
 #define SPACES 4
 #define ROUNDS 12
@@ -260,7 +261,7 @@ static void both_say_one_set_up_code(void **state)
 		depot_fact_get(x->r[0].relay.store, "admission/key", &key), 0); /* it is there, to be committed */
 	buf_clear(&key);
 	assert_int_equal(pthread_create(&thread, NULL, start_admission, &x->r[1]), 0);
-	usleep(100000); /* more than it takes; if it is later yet, this proves nothing and holds nevertheless */
+	test_database_await_waiter(x->r[0].database);
 	assert_int_equal(depot_commit(x->r[0].relay.store), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(depot_fact_get(x->r[1].relay.store, "admission/key", &key), 0);
