@@ -173,51 +173,75 @@ static int compare_ids(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct id16));
 }
 
-/* Every record once, one step for each operation, every file. */
-static void check_all(struct world *w)
+/* What one pull found: steps one after the other, and the ids of their records. */
+struct found {
+	struct id16 *ids;
+	size_t n, max;
+	uint64_t cursor;
+};
+
+static void find_step(const struct world *w, const struct frame *f, struct found *found)
+{
+	struct cbor_dec d;
+	uint64_t cursor;
+	size_t records;
+
+	assert_int_equal(param_uint(f->value, "cursor", &cursor), 0);
+	assert_int_equal(cursor, ++found->cursor); /* none is left out, none is there twice */
+	assert_int_equal(param_array_opt(f->value, "records", 1000, &d, &records), 0);
+	for (size_t i = 0; i < records; i++) {
+		struct record rec;
+
+		assert_int_equal(
+			verify_record(cbor_get_bytes(&d, RECORD_MAX_BLOB), log_space(w->s.log), NULL, &rec), 0);
+		assert_true(found->n < found->max);
+		found->ids[found->n++] = rec.h.id;
+	}
+}
+
+/* One pull from the cursor on: a part of the space. Whether there is more. */
+static bool find_part(const struct world *w, struct rpc_client *c, struct found *found)
 {
 	struct buf params = BUF_INIT(256);
-	struct id16 *got = calloc(w->n_ids + 1, sizeof *got);
-	struct rpc_client c;
 	struct reply r;
-	size_t n = 0, steps = 0;
-	uint64_t cursor;
+	struct bytes more;
 
-	rpc_open(&c, w->relay.port);
-	rpc_auth(&c, &w->me, w->relay.url);
-	params_pull(&params, log_space(w->s.log), 0, "records", -1);
-	r = rpc_call(&c, "coffer.pull", &params);
+	params_pull(&params, log_space(w->s.log), found->cursor, "records", 4 << 20);
+	r = rpc_call(c, "coffer.pull", &params);
+	assert_false(r.f.is_error);
 	for (size_t at = 0; at < r.frames.len;) {
 		const uint8_t *p = r.frames.data + at;
-		size_t len = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3], records;
+		size_t len = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
 		struct frame f;
-		struct cbor_dec d;
 
 		at += 4 + len;
 		assert_int_equal(frame_decode(bytes_of(p + 4, len), &f), 0);
-		if (!cbor_text_is(f.name, "coffer.step"))
-			continue;
-		steps++;
-		assert_int_equal(param_uint(f.value, "cursor", &cursor), 0);
-		assert_int_equal(cursor, steps); /* none is left out, none is there twice */
-		assert_int_equal(param_array_opt(f.value, "records", 1000, &d, &records), 0);
-		for (size_t i = 0; i < records; i++) {
-			struct record rec;
-
-			assert_int_equal(
-				verify_record(cbor_get_bytes(&d, RECORD_MAX_BLOB), log_space(w->s.log), NULL, &rec), 0);
-			assert_true(n < w->n_ids);
-			got[n++] = rec.h.id;
-		}
+		if (cbor_text_is(f.name, "coffer.step"))
+			find_step(w, &f, found);
 	}
+	assert_int_equal(cbor_map_find(r.f.value, CBOR_RPC, "more", &more), 0);
+	bool is_more = more.p[0] == 0xf5;
 	reply_release(&r);
+	return is_more;
+}
+
+/* Every record once, one step for each operation, every file. */
+static void check_all(struct world *w)
+{
+	struct found found = { .ids = calloc(w->n_ids + 1, sizeof *found.ids), .max = w->n_ids };
+	struct rpc_client c;
+
+	rpc_open(&c, w->relay.port);
+	rpc_auth(&c, &w->me, w->relay.url);
+	while (find_part(w, &c, &found))
+		;
 	rpc_close(&c);
-	assert_int_equal(n, w->n_ids);
-	assert_int_equal(steps, w->ops + 1); /* the space's first entries were one more */
-	qsort(got, n, sizeof *got, compare_ids);
-	qsort(w->ids, n, sizeof *w->ids, compare_ids);
-	assert_memory_equal(got, w->ids, n * sizeof *got);
-	free(got);
+	assert_int_equal(found.n, w->n_ids);
+	assert_int_equal(found.cursor, w->ops + 1); /* the space's first entries were one more */
+	qsort(found.ids, found.n, sizeof *found.ids, compare_ids);
+	qsort(w->ids, found.n, sizeof *w->ids, compare_ids);
+	assert_memory_equal(found.ids, w->ids, found.n * sizeof *found.ids);
+	free(found.ids);
 	for (size_t i = 0; i < w->n_files; i++) {
 		struct buf answer = BUF_INIT(1u << 20);
 
