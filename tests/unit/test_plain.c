@@ -248,32 +248,6 @@ static void a_subscription_tells_where_the_space_stands(void **state)
 	answer_release(&a);
 }
 
-static void an_unused_subscription_is_known_bytes(void **state)
-{
-	struct scene *x = *state;
-	struct params p;
-	struct answer a;
-
-	assert_int_equal(id16_parse("da29e793-3f05-51c3-9f72-63cc953f9c05", 36, &x->a->plain.personal), 0);
-	params_begin(&p, 1);
-	params_array(&p, "spaces", 1);
-	cbor_put_map(&p.e, 4);
-	params_text(&p, "id", "da29e793-3f05-51c3-9f72-63cc953f9c05");
-	params_undefined(&p, "ucan");
-	params_uint(&p, "since", 0);
-	cbor_put_text(&p.e, "presence");
-	cbor_put_bool(&p.e, true);
-	a = scene_call(x, x->a, "subscribe", &p);
-	/* known answer 3, with the bench's id */
-	scene_expect_bytes(a.message,
-		"a36474797065016269646131"
-		"66726573756c74a16673706163657381a3626964782464613239653739332d336630352d353163332d3966"
-		"37322d363363633935"
-		"336639633035"
-		"66637572736f72006e6b65795f67656e65726174696f6e01");
-	answer_release(&a);
-}
-
 /* --- presence --- */
 
 static void count_left(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
@@ -329,7 +303,6 @@ int main(void)
 		TEST(a_long_pull_comes_in_slices),
 		TEST(a_files_bytes_go_an_hour_after_its_record),
 		TEST(a_subscription_tells_where_the_space_stands),
-		TEST(an_unused_subscription_is_known_bytes),
 		TEST(presence_is_bounded_and_fades),
 	};
 
