@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A space is loaded under the cache's lock, so that two threads never load one twice. It cannot be loaded while the
- * writer has uncommitted changes of it: then it is in the cache, because the writer holds it from its first change to
- * the commit.
+ * A space is loaded by who first wants it, without the cache's lock, which the network thread takes too: loading reads the
+ * store, for long if the log is long or the database hangs. Others who want the same space wait; if it could not be loaded, the
+ * next of them tries for itself. It cannot be loaded while the writer has uncommitted changes of it: then it is in the cache,
+ * because the writer holds it from its first change to the commit.
  */
 #include "server/spaces.h"
 
@@ -13,6 +14,7 @@
 
 struct spaces {
 	pthread_mutex_t lock;
+	pthread_cond_t loaded; /* some space is, or could not be */
 	struct space *buckets[BUCKETS];
 	uint8_t seed[HASH_SEED]; /* fixed */
 	struct space lru;        /* unused ones; head of the ring, newest first */
@@ -54,6 +56,7 @@ int spaces_new(const struct env *env, struct spaces **ret_s)
 	if (!s)
 		return ERR_NOMEM;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->loaded, NULL);
 	env->random(env->ctx, s->seed, sizeof s->seed);
 	s->lru.lru_prev = s->lru.lru_next = &s->lru;
 	*ret_s = s;
@@ -62,6 +65,8 @@ int spaces_new(const struct env *env, struct spaces **ret_s)
 
 static void space_free(struct space *sp)
 {
+	if (!sp)
+		return;
 	shared_log_unref(sp->published.log);
 	shared_log_unref(sp->writing.log);
 	pthread_mutex_destroy(&sp->lock);
@@ -82,6 +87,7 @@ void spaces_free(struct spaces *s)
 			sp = next;
 		}
 	}
+	pthread_cond_destroy(&s->loaded);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -99,14 +105,13 @@ static void lru_remove(struct spaces *s, struct space *sp)
 	s->unused--;
 }
 
-static void drop(struct spaces *s, struct space *sp)
+static void unlink_space(struct spaces *s, struct space *sp)
 {
 	struct space **p = bucket(s, &sp->id);
 
 	while (*p != sp)
 		p = &(*p)->next_hash;
 	*p = sp->next_hash;
-	space_free(sp);
 }
 
 static int apply_stored(void *ctx, uint64_t seq, struct bytes blob)
@@ -143,30 +148,6 @@ static int load(struct depot *store, const struct id16 *id, struct space_state *
 	return err < 0 ? err : load_log(store, &ret_state->row, NULL, &ret_state->log);
 }
 
-static int add(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
-{
-	struct space_state state = { 0 };
-	struct space *sp;
-	int err = load(store, id, &state);
-
-	if (err < 0 && !(err == ERR_NOT_FOUND && create))
-		return err;
-	if (err < 0)
-		state = (struct space_state){ .row = { .id = *id } };
-	sp = calloc(1, sizeof *sp);
-	if (!sp) {
-		shared_log_unref(state.log);
-		return ERR_NOMEM;
-	}
-	sp->id = *id;
-	sp->published = state;
-	pthread_mutex_init(&sp->lock, NULL);
-	sp->next_hash = *bucket(s, id);
-	*bucket(s, id) = sp;
-	*ret_sp = sp;
-	return OK;
-}
-
 static struct space *find(struct spaces *s, const struct id16 *id)
 {
 	struct space *sp = *bucket(s, id);
@@ -176,21 +157,82 @@ static struct space *find(struct spaces *s, const struct id16 *id)
 	return sp;
 }
 
+/* The place of a space in the cache, one user more. NULL: out of memory. Under the lock. */
+static struct space *hold(struct spaces *s, const struct id16 *id)
+{
+	struct space *sp = find(s, id);
+
+	if (!sp) {
+		if (!(sp = calloc(1, sizeof *sp)))
+			return NULL;
+		sp->id = *id;
+		pthread_mutex_init(&sp->lock, NULL);
+		sp->next_hash = *bucket(s, id);
+		*bucket(s, id) = sp;
+	} else if (!sp->users) {
+		lru_remove(s, sp);
+	}
+	sp->users++;
+	return sp;
+}
+
+/* One user less; what has to be freed, without the lock, or NULL. Under the lock. */
+static struct space *let_go(struct spaces *s, struct space *sp)
+{
+	if (--sp->users)
+		return NULL;
+	if (sp->published.log) {
+		sp->lru_next = s->lru.lru_next;
+		sp->lru_prev = &s->lru;
+		sp->lru_next->lru_prev = sp->lru_prev->lru_next = sp;
+		if (++s->unused <= SPACES_KEEP)
+			return NULL;
+		sp = s->lru.lru_prev;
+		lru_remove(s, sp);
+	}
+	unlink_space(s, sp);
+	return sp;
+}
+
+/* Loads a space that nobody has loaded. Called and returns with the lock held. */
+static int load_place(struct spaces *s, struct depot *store, struct space *sp, bool create)
+{
+	struct space_state state = { 0 };
+	int err;
+
+	sp->phase = SPACE_LOADING;
+	pthread_mutex_unlock(&s->lock);
+	err = load(store, &sp->id, &state);
+	if (err == ERR_NOT_FOUND && create) {
+		state = (struct space_state){ .row = { .id = sp->id } };
+		err = OK;
+	}
+	pthread_mutex_lock(&s->lock);
+	if (err == OK)
+		sp->published = state; /* nobody looks before the phase says so */
+	sp->phase = err == OK ? SPACE_LOADED : SPACE_EMPTY;
+	pthread_cond_broadcast(&s->loaded);
+	return err;
+}
+
 static int get_kept(struct spaces *s, struct depot *store, const struct id16 *id, bool create, struct space **ret_sp)
 {
-	struct space *sp;
+	struct space *sp, *gone = NULL;
 	int err = OK;
 
 	pthread_mutex_lock(&s->lock);
-	if (!(sp = find(s, id)))
-		err = add(s, store, id, create, &sp);
-	else if (!sp->users)
-		lru_remove(s, sp);
-	if (err == OK) {
-		sp->users++;
+	if (!(sp = hold(s, id)))
+		err = ERR_NOMEM;
+	while (err == OK && sp->phase == SPACE_LOADING)
+		pthread_cond_wait(&s->loaded, &s->lock);
+	if (err == OK && sp->phase == SPACE_EMPTY)
+		err = load_place(s, store, sp, create);
+	if (err == OK)
 		*ret_sp = sp;
-	}
+	else if (sp)
+		gone = let_go(s, sp);
 	pthread_mutex_unlock(&s->lock);
+	space_free(gone);
 	return err;
 }
 
@@ -289,24 +331,14 @@ struct space *spaces_ref(struct spaces *s, struct space *sp)
 
 void spaces_put(struct spaces *s, struct space *sp)
 {
+	struct space *gone;
+
 	if (!sp)
 		return;
 	pthread_mutex_lock(&s->lock);
-	if (--sp->users == 0) {
-		if (!sp->published.log) {
-			drop(s, sp);
-		} else {
-			sp->lru_next = s->lru.lru_next;
-			sp->lru_prev = &s->lru;
-			sp->lru_next->lru_prev = sp->lru_prev->lru_next = sp;
-			if (++s->unused > SPACES_KEEP) {
-				sp = s->lru.lru_prev;
-				lru_remove(s, sp);
-				drop(s, sp);
-			}
-		}
-	}
+	gone = let_go(s, sp);
 	pthread_mutex_unlock(&s->lock);
+	space_free(gone);
 }
 
 struct space_view space_view(struct space *sp)
