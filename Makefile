@@ -167,9 +167,10 @@ bench: all $(BENCHES) $(LOADS) ## tests/bench/*: machine-readable rows on standa
 	@for b in $(BENCHES); do $(ENV) $$b || exit 1; done
 	@for b in $(wildcard tests/bench/*.sh); do $(ENV) $$b || exit 1; done
 
-bench-relay: deps ## what one relay carries: connections, pushes, fan-out, files beside nginx (B="idle push plain pull fan files")
-	+@$(MAKE) --no-print-directory $(JOBS) all $(BUILD)/tests/load_relay
+bench-relay: deps ## what one relay carries: connections, pushes, fan-out, files beside nginx (B="idle push plain pull fan" for some)
+	+@$(MAKE) --no-print-directory $(JOBS) all $(LOADS)
 	@$(ENV) $(BUILD)/tests/load_relay $(B)
+	@$(if $(B),,$(ENV) $(BUILD)/tests/load_files)
 
 FUZZ_SECONDS ?= 10
 fuzz: deps ## libFuzzer with clang: each fuzzer for FUZZ_SECONDS=10

@@ -2,13 +2,11 @@
 /*
  * load_relay: what one relay on this machine carries, with every client in this process. `make bench-relay` runs it.
  *
- *	load_relay [idle|push|plain|pull|fan|files ...]      rows: name, figure, unit, what must hold
+ *	load_relay [idle|push|plain|pull|fan ...]      rows: name, figure, unit, what must hold
  *
  * Idle connections are of as many devices, each with its own token. Pushes are of 50 real records each (`plain`: of the protocol
  * without signatures), made before the clock starts, on one connection with 64 under way; a record counts when its push is
  * answered, which is after its fsync. The store lies in $TMPDIR. Medians of the rounds.
- * Files are chunks of 1 MiB over 4 connections, against nginx with its DAV module if there is one ($NGINX_PROGRAM or in PATH), both
- * with their data in /dev/shm.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,9 +38,6 @@
 #define PUSHES_A_ROUND 400
 #define PLAIN_A_ROUND 1600
 #define PLAIN_BLOB 400
-#define FILES 128
-#define FILE_BYTES (1u << 20)
-#define UPLOADERS 4
 
 static double now(void)
 {
@@ -537,222 +532,17 @@ static void bench_fan(struct relay_process *relay)
 	party_release(&l.me);
 }
 
-/* --- files --- */
-
-struct transfer {
-	pthread_t thread;
-	uint16_t port;
-	const char *token;
-	const char *prefix; /* of the path */
-	const struct sealed *files;
-	size_t from, to;
-	bool put;
-	int bad;
-};
-
-static int dial(uint16_t port)
-{
-	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
-	};
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
-		return -1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	return fd;
-}
-
-/* Reads one answer; its status. */
-static int answer(int fd, char *buffer, size_t size)
-{
-	size_t have = 0, want = SIZE_MAX;
-	int status = 0;
-	char *end, *length;
-
-	while (have < want) {
-		ssize_t n = recv(fd, buffer + have, size - have, 0);
-
-		if (n <= 0)
-			return -1;
-		have += (size_t)n;
-		buffer[have] = '\0';
-		if (want != SIZE_MAX || !(end = strstr(buffer, "\r\n\r\n")))
-			continue;
-		length = strcasestr(buffer, "content-length:");
-		want = (size_t)(end + 4 - buffer) + (length && length < end ? strtoul(length + 15, NULL, 10) : 0);
-		status = atoi(buffer + 9);
-	}
-	return status;
-}
-
-static void *transfer_main(void *arg)
-{
-	struct transfer *t = arg;
-	size_t size = FILE_BYTES + 65536;
-	char *buffer = malloc(size + 1), head[4096], id[ID16_TEXT_SIZE];
-	int fd = dial(t->port);
-
-	for (size_t i = t->from; fd >= 0 && buffer && i < t->to; i++) {
-		const struct sealed *f = &t->files[i];
-		int n, status;
-
-		id16_format(&f->id, id);
-		n = snprintf(head, sizeof head,
-			"%s %s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%sContent-Length: %zu\r\n\r\n",
-			t->put ? "PUT" : "GET", t->prefix, id, t->token ? "Authorization: Bearer " : "",
-			t->token ? t->token : "", t->token ? "\r\n" : "", t->put ? f->blob.len : 0);
-		if (send(fd, head, (size_t)n, MSG_NOSIGNAL | (t->put ? MSG_MORE : 0)) != n)
-			break;
-		for (size_t at = 0; t->put && at < f->blob.len;) {
-			ssize_t sent = send(fd, f->blob.data + at, f->blob.len - at, MSG_NOSIGNAL);
-
-			if (sent <= 0)
-				break;
-			at += (size_t)sent;
-		}
-		status = answer(fd, buffer, size);
-		t->bad += status != (t->put ? 201 : 200);
-		if (status < 0)
-			break;
-	}
-	if (fd >= 0)
-		close(fd);
-	else
-		t->bad++;
-	free(buffer);
-	return NULL;
-}
-
-/* MiB a second. */
-static double transfer(uint16_t port, const char *prefix, const char *token, const struct sealed *files, bool put)
-{
-	struct transfer t[UPLOADERS];
-	double start = now();
-
-	for (size_t i = 0; i < UPLOADERS; i++) {
-		t[i] = (struct transfer){ .port = port,
-			.token = token,
-			.prefix = prefix,
-			.files = files,
-			.from = FILES * i / UPLOADERS,
-			.to = FILES * (i + 1) / UPLOADERS,
-			.put = put };
-		assert_int_equal(pthread_create(&t[i].thread, NULL, transfer_main, &t[i]), 0);
-	}
-	for (size_t i = 0; i < UPLOADERS; i++) {
-		pthread_join(t[i].thread, NULL);
-		assert_int_equal(t[i].bad, 0);
-	}
-	return (double)FILES * FILE_BYTES / (1 << 20) / (now() - start);
-}
-
-/* One that nobody uses now. */
-static uint16_t free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
-
-static pid_t nginx_start(const char *dir, uint16_t port)
-{
-	char path[PATH_MAX], command[PATH_MAX + 128];
-	const char *nginx = getenv("NGINX_PROGRAM") ? getenv("NGINX_PROGRAM") : "nginx";
-	FILE *f;
-	pid_t pid;
-	int fd = -1;
-
-	snprintf(path, sizeof path, "%s/nginx.conf", dir);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fprintf(f,
-		"daemon off; master_process off; pid %s/pid; error_log %s/error.log;\n"
-		"events { worker_connections 64; }\n"
-		"http { access_log off; client_max_body_size 4m; client_body_temp_path %s/tmp; client_body_buffer_size "
-		"2m;\n"
-		" proxy_temp_path %s/p; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;\n"
-		" server { listen 127.0.0.1:%u; location / { root %s/www; dav_methods PUT; create_full_put_path on; } "
-		"} }\n",
-		dir, dir, dir, dir, dir, dir, dir, port, dir);
-	fclose(f);
-	snprintf(command, sizeof command, "%s/www", dir);
-	mkdir(command, 0777);
-	pid = fork();
-	if (pid == 0) {
-		execlp(nginx, "nginx", "-c", path, "-p", dir, (char *)NULL);
-		_exit(127);
-	}
-	for (int i = 0; i < 200 && (fd = dial(port)) < 0 && waitpid(pid, NULL, WNOHANG) == 0; i++)
-		usleep(20000);
-	if (fd >= 0)
-		close(fd);
-	return fd < 0 ? 0 : pid;
-}
-
-static void bench_files(struct relay_process *relay)
-{
-	enum { ROUNDS = 4 };
-	struct sealed *files = calloc(FILES, sizeof *files);
-	CLEANUP(buf_release) struct buf token = BUF_INIT(TOKEN_MAX + 1);
-	char prefix[128], space[ID16_TEXT_SIZE];
-	double put = 0, get = 0, other_put = 0, other_get = 0;
-	struct push_load l = { 0 };
-	uint16_t port;
-	pid_t nginx;
-
-	open_space(&l, relay);
-	rpc_token(&l.me, relay->url, &token);
-	assert_int_equal(buf_put_u8(&token, 0), 0);
-	id16_format(log_space(l.space.log), space);
-	snprintf(prefix, sizeof prefix, "/api/v1/coffer/spaces/%s/chunks/", space);
-	port = free_port();
-	nginx = nginx_start(relay->dir, port);
-	/* The best of a few, in turns: a machine with other work slows down both. */
-	for (size_t i = 0; i < ROUNDS; i++) {
-		for (size_t k = 0; k < FILES; k++)
-			sealed_chunk(&l.space, NULL, FILE_BYTES, &files[k]);
-		put = best(put, transfer(relay->port, prefix, (const char *)token.data, files, true));
-		if (nginx)
-			other_put = best(other_put, transfer(port, "/", NULL, files, true));
-		get = best(get, transfer(relay->port, prefix, (const char *)token.data, files, false));
-		if (nginx)
-			other_get = best(other_get, transfer(port, "/", NULL, files, false));
-		for (size_t k = 0; k < FILES; k++)
-			sealed_release(&files[k]);
-	}
-	row("files.put", put, "MiB/s", "");
-	row("files.get", get, "MiB/s", "");
-	if (nginx) {
-		kill(nginx, SIGTERM);
-		waitpid(nginx, NULL, 0);
-		row("files.put_to_nginx", put / other_put, "x nginx", "0.7");
-		row("files.get_to_nginx", get / other_get, "x nginx", "0.7");
-	} else {
-		fputs("no nginx: not compared\n", stderr);
-	}
-	free(files);
-	party_release(&l.me);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*run)(struct relay_process *relay);
-		const char *dir;
 	} benches[] = {
-		{ "idle", bench_idle, NULL },
-		{ "push", bench_push, NULL },
-		{ "plain", bench_plain, NULL },
-		{ "pull", bench_pull, NULL },
-		{ "fan", bench_fan, NULL },
-		{ "files", bench_files, "/dev/shm/coffer-relay.XXXXXX" },
+		{ "idle", bench_idle },
+		{ "push", bench_push },
+		{ "plain", bench_plain },
+		{ "pull", bench_pull },
+		{ "fan", bench_fan },
 	};
 	struct rlimit files = { 0 };
 
@@ -771,10 +561,6 @@ int main(int argc, char **argv)
 			wanted |= strcmp(argv[k], benches[i].name) == 0;
 		if (!wanted)
 			continue;
-		if (benches[i].dir) {
-			snprintf(relay.dir, sizeof relay.dir, "%s", benches[i].dir);
-			assert_non_null(mkdtemp(relay.dir));
-		}
 		relay_process_start(&relay);
 		benches[i].run(&relay);
 		relay_process_remove(&relay);
