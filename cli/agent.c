@@ -211,7 +211,7 @@ static int call_once(const struct context *ctx, const char *verb, struct bytes a
 {
 	CLOSE_AFTER int fd = connect_agent(ctx->home);
 
-	if (fd < 0 && strcmp(verb, "init") != 0 && !has_profile(ctx->home))
+	if (fd < 0 && strncmp(verb, "init", 4) != 0 && !has_profile(ctx->home))
 		return agent_fail(EX_CONFIG, "there is no profile here yet", "make one with `coffer init --relay URL`");
 	if (fd < 0) {
 		int code = start_agent(ctx);

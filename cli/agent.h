@@ -25,7 +25,7 @@ void reply_release(struct reply *r);
 typedef void (*agent_event_fn)(void *arg, struct bytes event, struct bytes data);
 
 /* Starts the agent if needed, unlocks it if the verb needs keys and it is locked (asks for the passphrase on the terminal), sends the
- * verb and waits. args may be NULL (none); it is consumed by encoding. event may be NULL. Returns a sysexits code; an error has been
+ * verb and waits. args may be NULL (none); they stay the caller's. event may be NULL. Returns a sysexits code; an error has been
  * printed as "coffer: MESSAGE; NEXT". */
 int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r);
 

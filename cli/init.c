@@ -91,8 +91,11 @@ static int show(const struct context *ctx, struct bytes result)
 	if (map_get_item(result, "words").len)
 		print_words(result);
 	struct bytes device = map_get_text(result, "device");
-	if (!ctx->quiet)
-		printf("This device: %.*s\nNext: coffer mount DIR\n", (int)device.len, (const char *)device.p);
+	if (ctx->quiet)
+		return EX_OK;
+	printf("This device: %.*s\nNext: coffer mount DIR\n", (int)device.len, (const char *)device.p);
+	if (!map_get_bool(result, "ready", true))
+		puts("The spaces are still coming: `coffer wait` ends when they are here.");
 	return EX_OK;
 }
 
@@ -113,18 +116,20 @@ static int run(const struct context *ctx, int argc, char **argv)
 			return code;
 		map_text_n(&args, "words", (const char *)words.data, words.len);
 	}
-	if (!o.no_passphrase) {
-		code = prompt_passphrase(o.passphrase_file, true, &passphrase);
-		if (code)
-			return code;
-		map_bytes(&args, "passphrase", passphrase.data, passphrase.len);
-	}
 	gethostname(host, sizeof host - 1);
 	map_text(&args, "name", o.name ? o.name : host);
 	map_text(&args, "relay", o.relay);
 	map_text(&args, "pair", o.pair);
 	map_text(&args, "setup", o.setup);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
+	if (!o.no_passphrase) {
+		code = agent_call_locked(ctx, "init.check", &args, NULL, NULL, &r); /* before a person types */
+		if (!code)
+			code = prompt_passphrase(o.passphrase_file, true, &passphrase);
+		if (code)
+			return code;
+		map_bytes(&args, "passphrase", passphrase.data, passphrase.len);
+	}
 	code = agent_call_locked(ctx, "init", &args, NULL, NULL, &r);
 	return code ? code : show(ctx, r.result);
 }

@@ -63,6 +63,8 @@ static int create(const struct context *ctx, int argc, char **argv)
 	if (expires == 0 || uses == 0 || uses > 1000)
 		return agent_fail(EX_USAGE, "these are no bounds of an invite",
 			"--expires takes a span like 10m, 2h or 7d, --uses a number from 1 to 1000");
+	if (strcmp(role, "reader") != 0 && strcmp(role, "writer") != 0)
+		return agent_fail(EX_USAGE, "an invite cannot give that role", "choose reader or writer");
 	CLEANUP(map_release) struct map args = MAP_INIT;
 	map_text(&args, "space", argv[optind]);
 	map_text(&args, "role", role);
@@ -75,10 +77,10 @@ static int create(const struct context *ctx, int argc, char **argv)
 
 static int run(const struct context *ctx, int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "list") == 0)
-		return list(ctx);
-	if (argc == 3 && strcmp(argv[1], "cancel") == 0)
-		return cancel(ctx, argv[2]);
+	if (argc > 1 && strcmp(argv[1], "list") == 0)
+		return argc == 2 ? list(ctx) : verb_usage(&verb_invite);
+	if (argc > 1 && strcmp(argv[1], "cancel") == 0)
+		return argc == 3 ? cancel(ctx, argv[2]) : verb_usage(&verb_invite);
 	return create(ctx, argc, argv);
 }
 

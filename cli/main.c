@@ -52,7 +52,7 @@ static void print_help(FILE *out)
 		out);
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
-	fputs("\n`coffer VERB --help` shows the arguments and an example.\n"
+	fputs("\n`coffer help VERB` shows the arguments and an example.\n"
 	      "--home (or COFFER_HOME) names the profile; the default is $XDG_DATA_HOME/coffer.\n",
 		out);
 }
@@ -164,6 +164,15 @@ int main(int argc, char **argv)
 	}
 	argc = take_common(&ctx, argc - optind, argv + optind, &help);
 	argv += optind;
+	if (strcmp(argv[0], "help") == 0) { /* of a verb: as VERB --help */
+		if (argc == 1) {
+			print_help(stdout);
+			return check_output();
+		}
+		argv++;
+		argc--;
+		help = true;
+	}
 	const struct verb *v = find_verb(argv[0]);
 	if (!v) {
 		fprintf(stderr, "coffer: there is no command '%s'; `coffer --help` lists them\n", argv[0]);

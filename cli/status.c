@@ -15,7 +15,6 @@
 static void print_work(struct bytes s)
 {
 	uint64_t pending = map_get_uint(s, "pending", 0), outbox = map_get_uint(s, "outbox", 0);
-	uint64_t up = map_get_uint(s, "up_rate", 0), down = map_get_uint(s, "down_rate", 0);
 	uint64_t behind = map_get_uint(s, "behind", 0), conflicts = map_get_uint(s, "conflicts", 0);
 	uint64_t absent = map_get_uint(s, "absent_bytes", 0);
 
@@ -28,10 +27,6 @@ static void print_work(struct bytes s)
 		printf("%s%" PRIu64 " steps to fetch", pending + outbox ? ", " : "", behind);
 	if (absent)
 		printf("%s%s of what is pinned to fetch", pending + outbox + behind ? ", " : "", print_size(absent).s);
-	if (up)
-		printf(", up %s", print_rate((double)up).s);
-	if (down)
-		printf(", down %s", print_rate((double)down).s);
 	if (conflicts)
 		printf(", %" PRIu64 " conflict%s", conflicts, conflicts == 1 ? "" : "s");
 	putchar('\n');
@@ -79,6 +74,23 @@ static void print_mount(struct bytes m)
 	putchar('\n');
 }
 
+/* They are those of the profile, in every space's row. */
+static void print_rates(struct bytes result)
+{
+	struct cbor_dec d = cbor_dec_init_rpc(map_get_item(result, "spaces"));
+	uint64_t up = 0, down = 0;
+
+	for (size_t i = cbor_get_array(&d, 100000); i > 0; i--) {
+		struct bytes s = cbor_get_raw(&d);
+		up = map_get_uint(s, "up_rate", up);
+		down = map_get_uint(s, "down_rate", down);
+	}
+	if (up)
+		printf("up %s%s", print_rate((double)up).s, down ? ", " : "\n");
+	if (down)
+		printf("down %s\n", print_rate((double)down).s);
+}
+
 static int print_status(const struct context *ctx, struct bytes result)
 {
 	if (ctx->json)
@@ -94,6 +106,7 @@ static int print_status(const struct context *ctx, struct bytes result)
 		return EX_OK;
 	}
 	print_list(result, "spaces", print_space);
+	print_rates(result);
 	print_list(result, "mounts", print_mount);
 	printf("cache: %s on disk, %s live\n", print_size(map_get_uint(result, "disk_bytes", 0)).s,
 		print_size(map_get_uint(result, "live_bytes", 0)).s);

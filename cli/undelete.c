@@ -20,6 +20,17 @@ static int say(const struct reply *r)
 	return EX_OK;
 }
 
+/* Most of them were brought back. On standard error: the list is for programs, too. */
+static void say_taken(const struct reply *r)
+{
+	unsigned long long taken = map_get_uint(r->result, "taken", 0);
+
+	if (taken)
+		fprintf(stderr,
+			"%llu more not shown: they are back, or something else has their name (rename it to get one)\n",
+			taken);
+}
+
 static int run(const struct context *ctx, int argc, char **argv)
 {
 	static const struct row_column columns[] = {
@@ -41,7 +52,10 @@ static int run(const struct context *ctx, int argc, char **argv)
 		return print_json(r.result);
 	if (argc == 3)
 		return ctx->quiet ? EX_OK : say(&r);
-	return rows_print(r.result, "deleted", columns, 2);
+	code = rows_print(r.result, "deleted", columns, 2);
+	if (code == EX_OK && !ctx->quiet)
+		say_taken(&r);
+	return code;
 }
 
 const struct verb verb_undelete = {

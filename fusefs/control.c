@@ -148,7 +148,8 @@ static int encode_answer(struct call *call, struct buf *out)
 	return ctl_put_result(out, buf_bytes(&result));
 }
 
-static bool serve_request(struct connection *k)
+/* Wakes before the answer goes, when this one is to end: who connects after the answer does not reach an agent that is ending. */
+static void serve_request(struct connection *k)
 {
 	CLEANUP(buf_release) struct buf in = BUF_INIT_SECRET(CTL_MAX);
 	CLEANUP(buf_release) struct buf out = BUF_INIT_SECRET(CTL_MAX + 64);
@@ -156,20 +157,21 @@ static bool serve_request(struct connection *k)
 	struct bytes item;
 
 	if (read_request(k->fd, &in, &item) < 0)
-		return false;
+		return;
 	if (cbor_check(item, CBOR_STRICT, 10000) < 0 || ctl_decode_request(item, &request) < 0) {
 		log_warn("a request on the control socket is malformed");
-		return false;
+		return;
 	}
 	struct call call = { .agent = k->c->agent, .args = request.args, .result = MAP_INIT_SECRET };
 	map_uint(&call.result, "v", 1);
 	int err = verb_run(&call, request.verb);
 	if (err < 0 && call.err == OK)
 		call_fail_err(&call, err, "the request failed");
+	if (call.stop && write(k->c->wake, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0)
+		log_error("cannot wake the control loop");
 	if (encode_answer(&call, &out) >= 0)
 		send_answer(k->fd, &out);
 	map_release(&call.result);
-	return call.stop;
 }
 
 /* A free place for a connection; NULL: there is none. */
@@ -205,10 +207,8 @@ static void release(struct connection *k)
 static void *connection_main(void *arg)
 {
 	struct connection *k = arg;
-	struct control *c = k->c;
 
-	if (serve_request(k) && write(c->wake, &(uint64_t){ 1 }, sizeof(uint64_t)) < 0)
-		log_error("cannot wake the control loop");
+	serve_request(k);
 	release(k);
 	return NULL;
 }

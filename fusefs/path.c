@@ -24,30 +24,34 @@ static int find_mount(struct agent *a, struct bytes path, uint64_t *ret_root, st
 		*ret_rest = bytes_of(path.p + n, path.len - n);
 	}
 	pthread_mutex_unlock(&a->lock);
-	return best ? OK : ERR_NOT_FOUND;
+	return best ? OK : ERR_CONTEXT;
+}
+
+int path_below(struct store *s, uint64_t ino, struct bytes path, struct node *ret_node)
+{
+	struct node node;
+
+	int err = store_getattr(s, ino, &node);
+	while (err == OK && path.len > 0) {
+		const uint8_t *slash = memchr(path.p, '/', path.len);
+		size_t n = slash ? (size_t)(slash - path.p) : path.len;
+		struct bytes name = bytes_of(path.p, n);
+		path = bytes_of(path.p + n + (slash ? 1 : 0), path.len - n - (slash ? 1 : 0));
+		if (n > 0)
+			err = store_lookup(s, node.ino, name, &node);
+	}
+	if (err == OK)
+		*ret_node = node;
+	return err;
 }
 
 int path_find(struct agent *a, struct bytes path, struct node *ret_node)
 {
 	struct bytes rest;
-	struct node node;
 	uint64_t root;
 
 	int err = find_mount(a, path, &root, &rest);
-	if (err < 0 || (err = store_getattr(a->store, root, &node)) < 0)
-		return err;
-	while (rest.len > 0) {
-		const uint8_t *slash = memchr(rest.p, '/', rest.len);
-		size_t n = slash ? (size_t)(slash - rest.p) : rest.len;
-		struct bytes name = bytes_of(rest.p, n);
-		rest = bytes_of(rest.p + n + (slash ? 1 : 0), rest.len - n - (slash ? 1 : 0));
-		if (n == 0)
-			continue;
-		if ((err = store_lookup(a->store, node.ino, name, &node)) < 0)
-			return err;
-	}
-	*ret_node = node;
-	return OK;
+	return err < 0 ? err : path_below(a->store, root, rest, ret_node);
 }
 
 /* One link that shows the node. */

@@ -7,8 +7,11 @@
 
 #include "fusefs/agent.h"
 
-/* The node at an absolute path below one of the agent's mounts. ERR_NOT_FOUND: below none, or no such entry. */
+/* The node at an absolute path below one of the agent's mounts. ERR_CONTEXT: it is below none. ERR_NOT_FOUND: there is no such entry. */
 int path_find(struct agent *a, struct bytes path, struct node *ret_node) MUST_CHECK;
+
+/* The node at a path below a folder; that of an empty path is the folder. ERR_NOT_FOUND; ERR_NOT_DIR. */
+int path_below(struct store *s, uint64_t ino, struct bytes path, struct node *ret_node) MUST_CHECK;
 
 /* Appends the path of a node below the list of spaces, without a slash before: "Photos/2026/a.jpg"; of several names the first.
  * ERR_NOT_FOUND: nothing shows it. */

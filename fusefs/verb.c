@@ -7,12 +7,14 @@
 #include <sysexits.h>
 
 #include "fusefs/chores.h"
+#include "fusefs/path.h"
 
 #define MAX_TIMEOUT_MS (100ull * 86400 * 1000)
 
 static const struct verb verbs[] = {
 	{ "hello", false, verb_hello },
 	{ "init", false, verb_init },
+	{ "init.check", false, verb_init_check },
 	{ "unlock", false, verb_unlock },
 	{ "lock", false, verb_lock },
 	{ "stop", false, verb_stop },
@@ -136,6 +138,21 @@ int call_space(struct call *c, struct space **ret_s)
 	return *ret_s ? OK
 		      : call_fail(c, ERR_NOT_FOUND, 0, "`coffer space list` shows them", "there is no space '%.*s'",
 				(int)(name.len < 200 ? name.len : 200), name.p ? (const char *)name.p : "");
+}
+
+int call_path(struct call *c, struct bytes path, struct node *ret_n)
+{
+	int err = path_find(c->agent, path, ret_n);
+	int shown = (int)(path.len < 300 ? path.len : 300);
+	const char *text = path.p ? (const char *)path.p : "";
+
+	if (err == ERR_CONTEXT)
+		return call_fail(c, err, EX_NOINPUT, "`coffer status` shows what is mounted where",
+			"'%.*s' is in no mount of this profile", shown, text);
+	if (err == ERR_NOT_FOUND || err == ERR_NOT_DIR)
+		return call_fail(c, err, EX_NOINPUT, "what was deleted: `coffer undelete SPACE`",
+			"there is nothing at '%.*s'", shown, text);
+	return err < 0 ? call_fail_err(c, err, "the path cannot be looked up") : OK;
 }
 
 int64_t call_deadline(const struct call *c)

@@ -33,6 +33,8 @@ int call_fail(struct call *c, int err, int exit_code, const char *next, const ch
 int call_fail_err(struct call *c, int err, const char *what);
 /* The space that the argument "space" names; else the call has failed. */
 int call_space(struct call *c, struct space **ret_s) MUST_CHECK;
+/* The node at a path of a person's; else the call has failed with what they are to read. */
+int call_path(struct call *c, struct bytes path, struct node *ret_n) MUST_CHECK;
 /* Monotonic time at which "timeout_ms" of the arguments ends (60 s if there is none; 100 days at most). */
 int64_t call_deadline(const struct call *c);
 /* The barrier of wait and umount, for one space or all (NULL), until call_deadline. sent_only: what the relay has need not be here. On
@@ -43,6 +45,7 @@ int verb_run(struct call *c, struct bytes name);
 
 int verb_hello(struct call *c);
 int verb_init(struct call *c);
+int verb_init_check(struct call *c);
 int verb_unlock(struct call *c);
 int verb_lock(struct call *c);
 int verb_stop(struct call *c);

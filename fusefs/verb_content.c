@@ -62,11 +62,9 @@ static int each_path(struct call *c, int (*fn)(void *ctx, const struct node *nod
 	for (size_t i = 0; i < n; i++) {
 		struct bytes path = cbor_get_bytes(&d, 65536);
 		struct node node;
-		int err = path_find(c->agent, path, &node);
+		int err = call_path(c, path, &node);
 		if (err < 0)
-			return call_fail(c, err, EX_NOINPUT, "name a file or folder in a mount of this profile",
-				"there is nothing at '%.*s'", (int)(path.len < 300 ? path.len : 300),
-				path.p ? (const char *)path.p : "");
+			return err;
 		k->top = node.ino;
 		if ((err = path_walk(k->store, &node, fn, k)) < 0)
 			return call_fail_err(c, err, "the content cannot be kept or dropped");

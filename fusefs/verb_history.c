@@ -48,17 +48,11 @@ int call_fail_history(struct call *c, const struct history *h, int err)
 /* The file that a path names, and its space. */
 static int find_file(struct call *c, struct node *ret_n, struct space **ret_s)
 {
-	struct bytes path = map_get_bytes(c->args, "path");
-	int err = path_find(c->agent, path, ret_n);
+	int err = call_path(c, map_get_bytes(c->args, "path"), ret_n);
 
-	if (err == OK && !(*ret_s = agent_space_of_row(c->agent, ret_n->space)))
-		err = ERR_NOT_FOUND;
 	if (err < 0)
-		return call_fail(c, err, EX_NOINPUT,
-			"name a file in a mount of this profile; what was deleted: `coffer undelete SPACE`",
-			"there is nothing at '%.*s'", (int)(path.len < 300 ? path.len : 300),
-			path.p ? (const char *)path.p : "");
-	if (ret_n->kind != NODE_FILE)
+		return err;
+	if (ret_n->kind != NODE_FILE || !(*ret_s = agent_space_of_row(c->agent, ret_n->space)))
 		return call_fail(c, ERR_IS_DIR, EX_USAGE, "name a file", "only files have versions to be shown");
 	return OK;
 }

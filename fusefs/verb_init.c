@@ -107,12 +107,16 @@ struct init {
 	struct secret *passphrase;
 	char relay[RELAY_URL_MAX];
 	char *label;
+	struct invite_secret *pair; /* a further device; else NULL */
+	struct person *person;      /* one to be recovered; else NULL */
 };
 
 static void init_release(struct init *i)
 {
 	secret_free(i->passphrase);
 	free(i->label);
+	invite_secret_free(i->pair);
+	person_free(i->person);
 }
 
 static int parse_relay(struct call *c, const char *text, char out[RELAY_URL_MAX])
@@ -343,22 +347,11 @@ static int pair_with(struct init *i, const struct invite_keys *keys)
 	return enter(i, who, &entries, buf_bytes(&own), log, ring);
 }
 
-static int init_pair(struct init *i, const char *text)
+static int init_pair(struct init *i)
 {
-	CLEANUP(invite_secret_freep) struct invite_secret *secret = NULL;
 	struct invite_keys keys = { 0 };
+	int err = invite_derive(i->pair, &keys);
 
-	if (invite_secret_parse(text, &secret) < 0)
-		return call_fail(i->c, ERR_INVALID, EX_USAGE,
-			"a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
-			"that is neither a code nor a link");
-	const char *named = invite_secret_relay(secret);
-	if (!i->relay[0] && !named)
-		return call_fail(i->c, ERR_INVALID, EX_USAGE, "give --relay URL with it",
-			"a code does not say which relay to ask");
-	if (!i->relay[0] && parse_relay(i->c, named, i->relay) < 0)
-		return i->c->err;
-	int err = invite_derive(secret, &keys);
 	if (err < 0)
 		return call_fail_err(i->c, err, "the code cannot be stretched");
 	err = pair_with(i, &keys);
@@ -366,27 +359,16 @@ static int init_pair(struct init *i, const char *text)
 	return err;
 }
 
-static int init_recover(struct init *i, struct bytes words)
+static int init_recover(struct init *i)
 {
 	CLEANUP(entry_list_release) struct entry_list entries = ENTRY_LIST_INIT;
 	CLEANUP(epoch_ring_freep) struct epoch_ring *ring = NULL;
 	CLEANUP(buf_release) struct buf own = BUF_INIT(ENTRY_MAX_BLOB);
-	CLEANUP(person_freep) struct person *person = NULL;
 	CLEANUP(log_freep) struct log *log = NULL;
 	struct identity *who = NULL;
-	unsigned bad = 0;
+	const struct person *person = i->person;
 
-	int err = person_from_words((const char *)words.p, words.len, &person, &bad);
-	if (err == ERR_NOT_FOUND)
-		return call_fail(i->c, err, EX_DATAERR, "check its spelling", "word %u is not one of the list", bad);
-	if (err == ERR_INVALID)
-		return call_fail(i->c, err, EX_DATAERR, "24 are needed, in their order", "these are %u words", bad);
-	if (err == ERR_TAMPERED)
-		return call_fail(i->c, err, EX_DATAERR, "compare each with what was written down",
-			"the words are not in their order, or one is another word of the list");
-	if (err < 0)
-		return call_fail_err(i->c, err, "the words cannot be used");
-	err = ask_with_scratch(i, NULL, person_space(person), person, &entries);
+	int err = ask_with_scratch(i, NULL, person_space(person), person, &entries);
 	if (err == ERR_NOT_FOUND || err == ERR_FORBIDDEN)
 		return call_fail(i->c, err, EX_NOINPUT, "is it the relay that the profile was made with?",
 			"the relay %s does not know the person of these words", i->relay);
@@ -399,13 +381,46 @@ static int init_recover(struct init *i, struct bytes words)
 	return enter(i, who, &entries, buf_bytes(&own), log, ring);
 }
 
-static int run_init(struct init *i)
+/* ---- what was asked for ---- */
+
+static int parse_pair(struct init *i, const char *text)
+{
+	if (invite_secret_parse(text, &i->pair) < 0)
+		return call_fail(i->c, ERR_INVALID, EX_USAGE,
+			"a code looks like XXXX-XXXX-XXXX-XXXX, a link like coffer://join/...",
+			"that is neither a code nor a link");
+	const char *named = invite_secret_relay(i->pair);
+	if (!i->relay[0] && !named)
+		return call_fail(i->c, ERR_INVALID, EX_USAGE, "give --relay URL with it",
+			"a code does not say which relay to ask");
+	return i->relay[0] ? OK : parse_relay(i->c, named, i->relay);
+}
+
+static int parse_words(struct init *i, struct bytes words)
+{
+	unsigned bad = 0;
+	int err = person_from_words((const char *)words.p, words.len, &i->person, &bad);
+
+	if (err == ERR_NOT_FOUND)
+		return call_fail(i->c, err, EX_DATAERR, "check its spelling", "word %u is not one of the list", bad);
+	if (err == ERR_INVALID)
+		return call_fail(i->c, err, EX_DATAERR, "24 are needed, in their order", "these are %u words", bad);
+	if (err == ERR_TAMPERED)
+		return call_fail(i->c, err, EX_DATAERR, "compare each with what was written down",
+			"the words are not in their order, or one is another word of the list");
+	return err < 0 ? call_fail_err(i->c, err, "the words cannot be used") : OK;
+}
+
+static int parse(struct init *i)
 {
 	struct call *c = i->c;
 	FREE_AFTER char *relay = map_get_string(c->args, "relay", RELAY_URL_MAX - 1);
 	WIPE_AFTER char *pair = map_get_string(c->args, "pair", INVITE_MAX_TEXT);
 	bool recover = map_get_item(c->args, "words").len > 0; /* also if no word stands in it */
 
+	if (profile_has_key(c->agent->profile))
+		return call_fail(c, ERR_EXISTS, EX_CANTCREAT, "use another one with --home DIR",
+			"there is a profile at %s already", profile_home(c->agent->profile));
 	i->label = map_get_string(c->args, "name", 4096);
 	if (!i->label || !i->label[0] || strlen(i->label) > IDENTITY_MAX_LABEL)
 		return call_fail(
@@ -413,33 +428,68 @@ static int run_init(struct init *i)
 	if (relay && parse_relay(c, relay, i->relay) < 0)
 		return c->err;
 	if (pair)
-		return init_pair(i, pair);
+		return parse_pair(i, pair);
 	if (!relay)
 		return call_fail(c, ERR_INVALID, EX_USAGE, "give --relay URL", "a relay is needed");
-	return recover ? init_recover(i, map_get_text(c->args, "words")) : init_new(i);
+	return recover ? parse_words(i, map_get_text(c->args, "words")) : OK;
 }
 
 static int init_alone(struct init *i)
 {
 	struct call *c = i->c;
+	int err = parse(i);
 
-	if (profile_has_key(c->agent->profile))
-		return call_fail(c, ERR_EXISTS, EX_CANTCREAT, "use another one with --home DIR",
-			"there is a profile at %s already", profile_home(c->agent->profile));
+	if (err < 0)
+		return err;
 	/* A cache without a key file was left by an init that did not finish. */
 	(void)profile_remove_subdir(c->agent->profile, AGENT_CACHE_DIR);
 	(void)profile_remove_subdir(c->agent->profile, SCRATCH_DIR);
-	int err = get_passphrase(c, &i->passphrase);
-	return err < 0 ? call_fail_err(c, err, "the passphrase cannot be held") : run_init(i);
+	if ((err = get_passphrase(c, &i->passphrase)) < 0)
+		return call_fail_err(c, err, "the passphrase cannot be held");
+	return i->pair ? init_pair(i) : i->person ? init_recover(i) : init_new(i);
 }
 
-int verb_init(struct call *c)
+/* One at a time. An agent that holds no profile after it has nothing to do: it ends. */
+static int run_init(struct call *c, int (*fn)(struct init *i))
 {
 	struct init i = { .c = c };
 
 	agent_life_begin(c->agent);
-	int err = init_alone(&i);
+	int err = fn(&i);
+	c->stop = !profile_has_key(c->agent->profile);
 	agent_life_end(c->agent);
 	init_release(&i);
 	return err;
+}
+
+/* A further or recovered device has the spaces of its person when init returns, if the relay is quick: their list is read, and what
+ * it names is taken up. */
+static void await_spaces(struct call *c)
+{
+	CLEANUP(buf_release) struct buf what = BUF_INIT(8192);
+	struct agent *a = c->agent;
+
+	if (agent_use(a) < 0)
+		return;
+	int64_t end = deadline(c);
+	int err = sync_wait(a->sync, agent_personal(a), false, end, &what);
+	if (err >= 0)
+		err = chores_wait(a->chores, end, &what);
+	map_bool(&c->result, "ready", err >= 0);
+	agent_unuse(a);
+}
+
+int verb_init(struct call *c)
+{
+	int err = run_init(c, init_alone);
+
+	if (err >= 0 && (map_get_item(c->args, "pair").len || map_get_item(c->args, "words").len))
+		await_spaces(c);
+	return err;
+}
+
+/* Looks at what is asked for, no further: so a person types a passphrase when all else is right. */
+int verb_init_check(struct call *c)
+{
+	return run_init(c, parse);
 }

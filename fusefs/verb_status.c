@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "fusefs/chores.h"
-#include "fusefs/path.h"
 #include "fusefs/verb.h"
 #include "wire/cbor.h"
 
@@ -141,11 +140,8 @@ static int status_of_path(struct call *c, struct bytes path)
 	char state[16];
 	bool pinned;
 
-	int err = path_find(c->agent, path, &node);
-	if (err < 0)
-		return call_fail(c, err, EX_NOINPUT, "name a space, or a file in a mount of this profile",
-			"that path is in no mount of this profile");
-	if ((err = sync_node_state(c->agent->sync, &node, state)) < 0 ||
+	int err = call_path(c, path, &node);
+	if (err < 0 || (err = sync_node_state(c->agent->sync, &node, state)) < 0 ||
 		(err = store_pinned(c->agent->store, node.ino, &pinned)) < 0)
 		return err;
 	map_text(&c->result, "state", state);

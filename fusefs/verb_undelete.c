@@ -368,6 +368,26 @@ static int put_row(const struct gone *g, struct bytes path, struct buf *out)
 	return map_put(&m, out);
 }
 
+/* One row, unless what it stood in is not known, or something stands there now: what was brought back, or a new one. */
+static int list_one(struct gone_list *l, const struct gone *g, struct buf *rows, size_t *n)
+{
+	CLEANUP(buf_release) struct buf path = BUF_INIT(2 * PATH_BYTES);
+	struct node there;
+	int err = gone_path(l, g, &path);
+
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? OK : err;
+	err = path_below(l->c->agent->store, l->space->row.root_ino, buf_bytes(&path), &there);
+	if (err == OK) {
+		l->taken++;
+		return OK;
+	}
+	if (err != ERR_NOT_FOUND && err != ERR_NOT_DIR)
+		return err;
+	++*n;
+	return put_row(g, buf_bytes(&path), rows);
+}
+
 static int list_gone(struct gone_list *l)
 {
 	CLEANUP(buf_release) struct buf rows = BUF_INIT(4u << 20), list = BUF_INIT(4u << 20);
@@ -375,15 +395,9 @@ static int list_gone(struct gone_list *l)
 	size_t n = 0;
 	int err = OK;
 
-	for (size_t i = 0; i < l->n && n < LISTED_MAX && err == OK; i++) {
-		CLEANUP(buf_release) struct buf path = BUF_INIT(2 * PATH_BYTES);
-
-		err = gone_path(l, &l->v[i], &path);
-		if (err == OK && (err = put_row(&l->v[i], buf_bytes(&path), &rows)) == OK)
-			n++;
-		if (err == ERR_NOT_FOUND)
-			err = OK;
-	}
+	for (size_t i = 0; i < l->n && n < LISTED_MAX && err == OK; i++)
+		err = list_one(l, &l->v[i], &rows, &n);
+	map_uint(&l->c->result, "taken", l->taken);
 	cbor_put_array(&e, n);
 	if (err == OK)
 		err = cbor_enc_end(&e);

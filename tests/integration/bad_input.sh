@@ -11,7 +11,23 @@ world_start
 refused 78 "no profile" coffer nobody status
 refused 69 "does not answer" coffer x init --relay http://127.0.0.1:1 --no-passphrase
 [ ! -e "$W/x/key" ] && [ ! -e "$W/x/cache" ] || fail "a failed init left something"
+no_agent() { ! agent_pid "$1" > /dev/null; }
+await 20 no_agent x || fail "a failed init left its agent"
 refused 64 "address of a relay" coffer x init --relay ftp://x --no-passphrase
+
+# Nobody types a passphrase for what cannot be done (there is no terminal to type on, which would be said).
+refused 64 "address of a relay" setsid -w "$BUILD/coffer" --home "$W/x" init --relay ftp://x
+refused 64 "neither a code" setsid -w "$BUILD/coffer" --home "$W/x" init --pair nonsense --relay "$RELAY"
+refused 66 "no terminal" setsid -w "$BUILD/coffer" --home "$W/x" init --relay "$RELAY"
+await 20 no_agent x || fail "an init that was not gone through with left its agent"
+
+# Help, however it is asked for.
+for how in "help invite" "invite --help"; do
+	# shellcheck disable=SC2086
+	coffer x $how | grep -q '^usage: coffer invite SPACE' || fail "no help from: $how"
+done
+coffer x help | grep -q '^  invite ' || fail "no list of verbs"
+refused 64 "no command" coffer x help nonsense
 
 # Something else than a relay listens there.
 python3 -m http.server --bind 127.0.0.1 0 --directory "$W/relay" > "$W/http.out" 2>&1 &
@@ -25,6 +41,7 @@ echo "correct horse" > "$W/pass"
 echo "wrong horse" > "$W/wrong"
 coffer alice init --relay "$RELAY" --name a --passphrase-file "$W/pass" --quiet > /dev/null || fail init
 refused 73 "profile at" coffer alice init --relay "$RELAY" --no-passphrase
+refused 73 "profile at" setsid -w "$BUILD/coffer" --home "$W/alice" init --relay "$RELAY"
 coffer alice lock || fail lock
 refused 77 "passphrase" coffer alice unlock --passphrase-file "$W/wrong"
 coffer alice unlock --passphrase-file "$W/pass" || fail "unlock"
@@ -39,6 +56,12 @@ refused 66 "does not exist" coffer alice mount "$W/none"
 refused 64 "not a directory" coffer alice mount "$W/full/file"
 coffer alice mount "$W/m" || fail mount
 refused 75 "already" coffer alice mount "$W/m"
+refused 66 "in no mount of this profile" coffer alice versions /etc/passwd
+refused 66 "in no mount of this profile" coffer alice pin "$W/full"
+refused 66 "nothing at" coffer alice pin "$W/m/Work/none"
+refused 64 "arguments of invite" coffer alice invite cancel
+refused 64 "cannot give that role" coffer alice invite Work --role king
+refused 64 "no such role" coffer alice role Work someone king
 
 # The name of a space goes into invites, which are text.
 LC_ALL=C mkdir "$W/m/"$'caf\xe9' 2> "$W/err" && fail "a space whose name is no text"

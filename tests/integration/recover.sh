@@ -70,6 +70,10 @@ refused 66 "does not know the person" recover "$W/words" "http://127.0.0.1:$PORT
 
 # As it was printed, from standard input.
 recover - < "$W/words" || fail "recovery"
+coffer new space list > "$W/list"
+for s in Work Photos Theirs; do
+	grep -q "^$s " "$W/list" || fail "$s is not there when init returns: $(cat "$W/list")"
+done
 mount_of new
 for s in Work Photos Theirs; do
 	await 20 test -d "$W/new.mnt/$s" || fail "$s did not come back: $(coffer new space list)"

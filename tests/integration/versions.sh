@@ -85,12 +85,16 @@ synced
 [ ! -e "$L/tree" ] || fail "the folder is still there"
 coffer laptop undelete box | grep -q tree/deep/er/big || fail "not listed: $(coffer laptop undelete box)"
 coffer laptop undelete box tree/deep/x
+coffer laptop undelete box > "$W/gone" 2> "$W/err"
+! grep -q tree/deep/x "$W/gone" && grep -q tree/deep/link "$W/gone" || fail "listed after one is back: $(cat "$W/gone")"
+grep -q 'more not shown' "$W/err" || fail "not said that some are back"
 [ "$(cat "$L/tree/deep/x")" = x ] && [ "$(stat -c %a "$L/tree/deep/x")" = 640 ] || fail "one file"
 coffer laptop undelete box tree
 synced
 (cd "$A" && find tree | sort | cmp - "$W/before") || fail "the folder is not what it was"
 cmp "$A/tree/deep/er/big" "$W/big2" && [ "$(readlink "$A/tree/deep/link")" = x ] || fail "the folder's content"
 coffer alice undelete box big && cmp "$A/big" "$W/big1" || fail "a file that was restored and deleted"
+! coffer alice undelete box 2> "$W/err" | grep 'tree\|big$' || fail "what is back is listed"
 refused 66 "nothing was deleted" coffer alice undelete box never
 synced
 diff -r "$A" "$L" || fail "the devices differ"
