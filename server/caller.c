@@ -83,7 +83,7 @@ void number_set_remove(struct number_set *s, uint64_t number)
 	}
 }
 
-struct caller *caller_new(const struct id32 *person, const struct id32 *device, const char *addr)
+struct caller *caller_new(const struct id32 *person, const struct id32 *device, const char *addr, bool counted)
 {
 	struct caller *s = calloc(1, sizeof *s);
 
@@ -92,6 +92,7 @@ struct caller *caller_new(const struct id32 *person, const struct id32 *device, 
 	atomic_init(&s->refs, 1);
 	s->person = *person;
 	s->device = *device;
+	s->counted = counted;
 	snprintf(s->addr, sizeof s->addr, "%s", addr);
 	return s;
 }
@@ -106,4 +107,21 @@ void caller_unref(struct caller *s)
 {
 	if (s && atomic_fetch_sub(&s->refs, 1) == 1)
 		free(s);
+}
+
+int caller_take(const struct caller *s, struct limits *l, enum limit what, int64_t now)
+{
+	return s->counted ? limits_take(l, what, s->addr, now) : OK;
+}
+
+void caller_miss(const struct caller *s, struct limits *l, enum limit what, int64_t now)
+{
+	if (s->counted)
+		limits_miss(l, what, s->addr, now);
+}
+
+void caller_hit(const struct caller *s, struct limits *l, enum limit what)
+{
+	if (s->counted)
+		limits_hit(l, what, s->addr);
 }

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include "base/id.h"
+#include "server/limits.h"
 
 #define CALLER_ADDR 64
 #define CALLER_DID 264
@@ -47,13 +48,19 @@ struct caller {
 	atomic_uint refs;
 	struct id32 person, device; /* zero for an issuer's token */
 	struct plain_self plain;
-	char addr[CALLER_ADDR];     /* of the client, for limits */
+	char addr[CALLER_ADDR];     /* of the client, for limits, */
+	bool counted;               /* unless it is a proxy's own (net.h) */
 	struct number_set accepted; /* pushes; writer thread only */
 };
 
 /* The caller's reference; NULL if out of memory. */
-struct caller *caller_new(const struct id32 *person, const struct id32 *device, const char *addr);
+struct caller *caller_new(const struct id32 *person, const struct id32 *device, const char *addr, bool counted);
 struct caller *caller_ref(struct caller *s);
 void caller_unref(struct caller *s);
+
+/* limits.h by the caller's address, if that is counted. What a job does once goes by job_take and its like (job.h). */
+int caller_take(const struct caller *s, struct limits *l, enum limit what, int64_t now) MUST_CHECK;
+void caller_miss(const struct caller *s, struct limits *l, enum limit what, int64_t now);
+void caller_hit(const struct caller *s, struct limits *l, enum limit what);
 
 #endif

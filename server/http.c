@@ -401,7 +401,7 @@ const char *request_authenticate(struct request *r, int *ret_status)
 		r->close |= *ret_status == 429;
 		return no;
 	}
-	r->caller = caller_new(&a.person, &a.device, addr);
+	r->caller = caller_new(&a.person, &a.device, addr, r->counted);
 	*ret_status = 503;
 	if (!r->caller)
 		return "out of memory";

@@ -146,6 +146,47 @@ int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct 
 	return OK;
 }
 
+static int64_t mono(const struct relay *relay)
+{
+	return relay->env->mono_ns(relay->env->ctx);
+}
+
+static bool is_first(unsigned *set, enum limit what)
+{
+	const unsigned had = *set;
+
+	*set |= 1u << what;
+	return *set != had;
+}
+
+int job_take(struct relay *relay, struct job *j, enum limit what, size_t n)
+{
+	int err = OK;
+
+	if (is_first(&j->limits.taken, what))
+		for (size_t i = 0; i < n && err == OK; i++)
+			err = caller_take(j->caller, relay->limits, what, mono(relay));
+	if (err < 0)
+		j->limits.refused |= 1u << what;
+	return j->limits.refused & 1u << what ? ERR_RATE_LIMITED : OK;
+}
+
+bool job_miss(struct relay *relay, struct job *j, enum limit what)
+{
+	if (!is_first(&j->limits.missed, what))
+		return false;
+	caller_miss(j->caller, relay->limits, what, mono(relay));
+	return true;
+}
+
+bool job_hit(struct relay *relay, struct job *j, enum limit what)
+{
+	if (!is_first(&j->limits.hit, what))
+		return false;
+	caller_hit(j->caller, relay->limits, what);
+	return true;
+}
+
 void job_queue_init(struct job_queue *q)
 {
 	*q = (struct job_queue){ 0 };

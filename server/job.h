@@ -77,6 +77,9 @@ struct job {
 	struct message_list out;
 	struct notice *notices;
 	struct watch *watches;
+	struct {
+		unsigned taken, refused, missed, hit; /* sets of enum limit, as 1 << limit */
+	} limits;
 	bool more;    /* run again */
 	bool accepts; /* `accepted` was added to the caller's set by batch_accept */
 	uint64_t accepted;
@@ -111,6 +114,12 @@ int job_notify(struct job *j, const struct id16 *space, struct message *m, struc
 /* sp NULL: a plain space, by the right of `grant` or (NULL) one's own. */
 int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct space *sp,
 	const struct grant *grant) MUST_CHECK;
+
+/* caller_take for n of them, caller_miss and caller_hit, each once for a job: a transaction that failed runs it again, which then
+ * finds what the first run found. The last two say whether it is the first time. */
+int job_take(struct relay *relay, struct job *j, enum limit what, size_t n) MUST_CHECK;
+bool job_miss(struct relay *relay, struct job *j, enum limit what);
+bool job_hit(struct relay *relay, struct job *j, enum limit what);
 
 /* A first-in first-out queue between threads. */
 struct job_queue {

@@ -82,7 +82,7 @@ void net_tell_mailbox(struct net *n, const struct id32 *mailbox);
 void net_dispatch(struct net *n, struct job *j);
 
 /* The address of the client, as limits_address makes it: of the socket, or as a trusted proxy says. False: it is such a
- * proxy's own, to which caps by address do not apply. */
+ * proxy's own, to which nothing that is counted by address applies: else one stranger behind it used it up for all. */
 bool net_address(struct lws *wsi, char *out, size_t size);
 
 #endif

@@ -24,8 +24,6 @@ static int answer_ok(struct job *j)
 
 static int claim_run(struct relay *relay, struct job *j, struct depot *store)
 {
-	const int64_t now = relay->env->mono_ns(relay->env->ctx);
-	const char *addr = j->caller->addr;
 	struct bytes code;
 	int err;
 
@@ -36,20 +34,20 @@ static int claim_run(struct relay *relay, struct job *j, struct depot *store)
 	if (relay->strangers == STRANGERS_OPEN)
 		return answer_ok(j);
 	/* before anything else: a token merely claims its person, so that whoever asks may ask for another */
-	if (limits_take(relay->limits, LIMIT_INVITE, addr, now) < 0)
+	if (job_take(relay, j, LIMIT_INVITE, 1) < 0)
 		return job_error(j, "rate_limited", "too many codes");
 	if ((err = admission_has(relay, store, &j->caller->person)))
 		return err < 0 ? err : answer_ok(j);
 	err = admission_claim(relay, store, &j->caller->person, code);
 	if (err == ERR_NOT_FOUND) {
-		limits_miss(relay->limits, LIMIT_INVITE, addr, now);
-		log_info("a set-up or guest's code that is not good, from %s", addr);
+		if (job_miss(relay, j, LIMIT_INVITE))
+			log_info("a set-up or guest's code that is not good, from %s", j->caller->addr);
 		return job_error(j, "not_found", "that code is wrong, used up or expired");
 	}
 	if (err < 0)
 		return err;
-	limits_hit(relay->limits, LIMIT_INVITE, addr);
-	log_info("person %s may make spaces now", log_id32(&j->caller->person).s);
+	if (job_hit(relay, j, LIMIT_INVITE))
+		log_info("person %s may make spaces now", log_id32(&j->caller->person).s);
 	return answer_ok(j);
 }
 

@@ -331,14 +331,13 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 {
 	const struct space_state *st = batch_state(relay, sp);
 	const struct log *log = st->log ? st->log->log : NULL;
-	const int64_t now = relay->env->mono_ns(relay->env->ctx);
 	struct log *next = NULL;
 	size_t first = 0;
 	int err;
 
 	if (!log && a->entries[0].seq != 0)
 		return job_error(j, "forbidden", "forbidden");
-	if (!log && limits_take(relay->limits, LIMIT_GENESIS, j->caller->addr, now) < 0)
+	if (!log && job_take(relay, j, LIMIT_GENESIS, 1) < 0)
 		return job_error(j, "rate_limited", "too many new spaces");
 	while (log && first < a->n && log_hash_at(log, a->entries[first].seq) &&
 		id32_equal(log_hash_at(log, a->entries[first].seq), &a->hashes[first]))
@@ -347,9 +346,8 @@ static int append_to(struct relay *relay, struct job *j, struct space *sp, const
 		return answer_appended(j, log_count(log) - 1, st->row.cursor);
 	if (first == a->n) /* who is no member, or not any more, learns of no more than what they hold */
 		return answer_appended(j, a->entries[a->n - 1].seq, 0);
-	for (size_t i = first; i < a->n; i++)
-		if (limits_take(relay->limits, LIMIT_ENTRY, j->caller->addr, now) < 0)
-			return job_error(j, "rate_limited", "too many entries");
+	if (job_take(relay, j, LIMIT_ENTRY, a->n - first) < 0)
+		return job_error(j, "rate_limited", "too many entries");
 	err = apply_entries(relay, j, a, log, first, &next);
 	if (err)
 		return err < 0 ? err : OK;
@@ -516,23 +514,22 @@ static int start_log(struct relay *relay, struct job *j, struct depot *store, co
 static int start_by_invite(
 	struct relay *relay, struct job *j, struct depot *store, const struct id16 *invite, uint64_t since)
 {
-	int64_t now = relay->env->mono_ns(relay->env->ctx);
 	struct id16 space;
 	int err;
 
-	if ((err = limits_take(relay->limits, LIMIT_INVITE, j->caller->addr, now)) < 0)
+	if ((err = job_take(relay, j, LIMIT_INVITE, 1)) < 0)
 		return err;
 	err = depot_invite_find(store, invite, &space);
 	if (err == OK)
 		err = start_log(relay, j, store, &space, invite, since);
 	if (err == ERR_NOT_FOUND || err == ERR_FORBIDDEN) {
-		limits_miss(relay->limits, LIMIT_INVITE, j->caller->addr, now);
+		job_miss(relay, j, LIMIT_INVITE);
 		metrics_add(&relay->metrics, invite_misses, 1);
 		log_info("invite look-up missed, from %s", j->caller->addr);
 		return ERR_NOT_FOUND;
 	}
 	if (err == OK)
-		limits_hit(relay->limits, LIMIT_INVITE, j->caller->addr);
+		job_hit(relay, j, LIMIT_INVITE);
 	return err;
 }
 

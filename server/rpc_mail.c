@@ -127,7 +127,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "bad_request", "federation is not enabled on this server");
 	if (relay->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
 		return job_error(j, "forbidden", "strangers write no letters on this relay");
-	if (limits_take(relay->limits, LIMIT_MAIL, j->caller->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
+	if (job_take(relay, j, LIMIT_MAIL, 1) < 0)
 		return job_error(j, "rate_limited", "too many letters");
 	if ((err = plain_check_room(relay, NULL, m.payload.len)) < 0)
 		return plain_refuse(j, err);

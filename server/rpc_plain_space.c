@@ -44,7 +44,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "bad_request", "invalid root public key");
 	if (relay->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
 		return job_error(j, "forbidden", "only the owners of this relay make spaces on it");
-	if (limits_take(relay->limits, LIMIT_GENESIS, j->caller->addr, relay->env->mono_ns(relay->env->ctx)) < 0)
+	if (job_take(relay, j, LIMIT_GENESIS, 1) < 0)
 		return job_error(j, "rate_limited", "too many new spaces");
 	memcpy(sp.root_key, key.p, key.len);
 	err = depot_plain_find(store, &sp.id, &(struct depot_plain){ 0 });

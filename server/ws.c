@@ -327,7 +327,7 @@ static const char *refresh(struct conn *c, struct bytes text)
 		return "token identity mismatch";
 	if (!a.plain.trusted)
 		return NULL; /* it says nothing new */
-	if (!(fresh = caller_new(&a.person, &a.device, c->addr)))
+	if (!(fresh = caller_new(&a.person, &a.device, c->addr, c->counted)))
 		return "out of memory";
 	fresh->plain = a.plain;
 	caller_unref(c->caller);
@@ -448,7 +448,7 @@ static void take_caller(struct conn *c, const struct auth *a)
 		refuse_auth(c, "sync scope required");
 		return;
 	}
-	c->caller = caller_new(&a->person, &a->device, c->addr);
+	c->caller = caller_new(&a->person, &a->device, c->addr, c->counted);
 	if (!c->caller) {
 		conn_close(c, CLOSE_TRY_LATER, "out of memory");
 		return;

@@ -47,8 +47,8 @@ static struct world *open_world(void)
 		depot_open_reader(w.relay.store, &w.reader) < 0)
 		abort();
 	atexit(remove_dir);
-	w.caller = caller_new(&device, &device, "192.0.2.7");
-	w.owner = caller_new(&device, &device, "192.0.2.8");
+	w.caller = caller_new(&device, &device, "192.0.2.7", true);
+	w.owner = caller_new(&device, &device, "192.0.2.8", true);
 	if (!w.caller || !w.owner ||
 		id16_parse("da29e793-3f05-51c3-9f72-63cc953f9c05", 36, &w.owner->plain.personal) < 0)
 		abort();

@@ -138,7 +138,7 @@ char *plain_party_ucan(const struct plain_party *p, const char *aud, const struc
 struct caller *plain_party_caller(const struct plain_party *p, const char *name)
 {
 	const struct id32 nobody = { { 0 } };
-	struct caller *c = caller_new(&nobody, &nobody, "192.0.2.9");
+	struct caller *c = caller_new(&nobody, &nobody, "192.0.2.9", true);
 
 	assert_non_null(c);
 	c->plain = (struct plain_self){

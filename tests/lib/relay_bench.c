@@ -113,7 +113,7 @@ size_t bench_sweep_orphans(struct relay_bench *r)
 
 struct caller *bench_caller(const struct party *p)
 {
-	struct caller *c = caller_new(identity_person(p->id), identity_device(p->id), "192.0.2.1");
+	struct caller *c = caller_new(identity_person(p->id), identity_device(p->id), "192.0.2.1", true);
 
 	assert_non_null(c);
 	return c;

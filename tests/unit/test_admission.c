@@ -3,6 +3,7 @@
 #include "server/admission.h"
 #include "base/cleanup.h"
 #include "crypto/hash.h"
+#include "server/depot_sql.h"
 #include "tests/lib/relay_bench.h"
 
 static int setup(void **state)
@@ -136,6 +137,51 @@ static void who_may_make_spaces_is_not_asked_without_end(void **state)
 	party_release(&alice);
 }
 
+/* A store whose transactions fail, as when another relay came first. */
+struct failing {
+	struct depot_engine engine; /* first: what the connection points to */
+	const struct depot_engine *real;
+	int left; /* commits that fail */
+};
+
+static int failing_commit(struct depot *s)
+{
+	struct failing *f = (struct failing *)(uintptr_t)s->engine;
+
+	if (!f->left)
+		return f->real->commit(s);
+	f->left--;
+	f->real->rollback(s);
+	return ERR_AGAIN;
+}
+
+/* However often its transaction fails, one guess is one. */
+static void a_guess_counts_once(void **state)
+{
+	struct relay_bench *r = *state;
+	struct depot *store = r->relay.store;
+	struct failing f = { .engine = *store->engine, .real = store->engine };
+	struct party alice;
+	struct answer a;
+
+	party_init(&alice, "laptop");
+	r->relay.strangers = STRANGERS_OWNERS;
+	assert_int_equal(admission_start(&r->relay), 0);
+	f.engine.commit = failing_commit;
+	store->engine = &f.engine;
+	for (int i = 0; i < 3; i++) {
+		f.left = 4;
+		a = claim(r, &alice, "0000-0000-0000-0000-0000");
+		assert_true(answer_refused(&a, "not_found"));
+		answer_release(&a);
+	}
+	store->engine = f.real;
+	a = claim(r, &alice, "0000-0000-0000-0000-0000");
+	assert_true(answer_refused(&a, "rate_limited"));
+	answer_release(&a);
+	party_release(&alice);
+}
+
 static void named_owners_leave_nothing_to_claim(void **state)
 {
 	struct relay_bench *r = *state;
@@ -219,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_first_to_bring_the_code_owns_the_relay),
 		T(who_may_make_spaces_is_not_asked_without_end),
+		T(a_guess_counts_once),
 		T(named_owners_leave_nothing_to_claim),
 		T(a_guests_code_lets_one_in_and_only_in_time),
 		T(other_settings_let_others_in),

@@ -313,6 +313,24 @@ static void guesses_and_spaces_are_counted_by_address(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+/* All who come through a proxy that does not say from where have one address: one of them uses nothing up for the others. */
+static void a_proxys_own_address_is_not_counted(void **state)
+{
+	struct rpc_client c;
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "SERVER_TRUSTED_PROXIES=" MALLORY, "LIMITS_SPACES_BURST=2",
+				 "LIMITS_SPACES_PER_MINUTE=1", NULL });
+	victim_enter(&v, &c);
+	for (int i = 0; i < 12; i++)
+		assert_true(asks_for_an_invite(&c, "not_found"));
+	for (int i = 0; i < 4; i++)
+		makes_space(&c, &v.mallory, NULL);
+	rpc_close(&c);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 /* Pushes of 1 MiB go to a subscriber that reads nothing. */
 static void who_reads_nothing_is_cut(void **state)
 {
@@ -366,6 +384,7 @@ int main(void)
 		cmocka_unit_test(connections_of_one_address_are_bounded),
 		cmocka_unit_test(tokens_of_one_address_are_counted),
 		cmocka_unit_test(guesses_and_spaces_are_counted_by_address),
+		cmocka_unit_test(a_proxys_own_address_is_not_counted),
 		cmocka_unit_test(who_reads_nothing_is_cut),
 	};
 
