@@ -15,7 +15,8 @@
 
 #define CAP (64u << 20)
 
-int rpc_dial(const char *from, uint16_t port)
+/* -1 if nobody listens there. */
+static int dial(const char *from, uint16_t port)
 {
 	struct sockaddr_in a = {
 		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
@@ -28,10 +29,21 @@ int rpc_dial(const char *from, uint16_t port)
 	assert_int_equal(inet_pton(AF_INET, from, &own.sin_addr), 1);
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one); /* else ports run out */
 	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+		close(fd);
+		return -1;
+	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	return fd;
+}
+
+int rpc_dial(const char *from, uint16_t port)
+{
+	int fd = dial(from, port);
+
+	assert_true(fd >= 0);
 	return fd;
 }
 
@@ -71,7 +83,8 @@ void rpc_open(struct rpc_client *c, uint16_t port)
 	rpc_open_from(c, "127.0.0.1", port);
 }
 
-void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port)
+/* False if the relay ends before it has answered. */
+static bool upgrade(struct rpc_client *c)
 {
 	static const char hello[] = "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
 				    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -79,15 +92,40 @@ void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port)
 				    "Sec-WebSocket-Protocol: betterbase-rpc-v1\r\n\r\n";
 	uint8_t *end;
 
-	*c = (struct rpc_client){ .in = BUF_INIT(CAP), .message = BUF_INIT(CAP), .notices = BUF_INIT(CAP) };
-	c->fd = rpc_dial(from, port);
-	assert_true(write_all(c->fd, hello, sizeof hello - 1));
+	if (!write_all(c->fd, hello, sizeof hello - 1))
+		return false;
 	while (!(end = c->in.len ? memmem(c->in.data, c->in.len, "\r\n\r\n", 4) : NULL))
 		if (!read_more(c->fd, &c->in))
-			fail_msg("no answer to the upgrade");
+			return false;
 	assert_non_null(memmem(c->in.data, c->in.len, " 101 ", 5));
 	assert_non_null(memmem(c->in.data, c->in.len, "betterbase-rpc-v1", 17));
 	buf_consume(&c->in, (size_t)(end + 4 - c->in.data));
+	return true;
+}
+
+static struct rpc_client client_of(int fd)
+{
+	return (struct rpc_client){ .fd = fd, .in = BUF_INIT(CAP), .message = BUF_INIT(CAP), .notices = BUF_INIT(CAP) };
+}
+
+void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port)
+{
+	*c = client_of(rpc_dial(from, port));
+	if (!upgrade(c))
+		fail_msg("no answer to the upgrade");
+}
+
+bool rpc_try_open(struct rpc_client *c, uint16_t port)
+{
+	int fd = dial("127.0.0.1", port);
+
+	if (fd < 0)
+		return false;
+	*c = client_of(fd);
+	if (upgrade(c))
+		return true;
+	rpc_close(c);
+	return false;
 }
 
 void rpc_close(struct rpc_client *c)
