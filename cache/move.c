@@ -115,7 +115,7 @@ int batch_read(struct store *s, struct batch *b, size_t *ret_damaged)
 		int err = buf_grow(&b->data, (size_t)r->len, &p);
 		if (err == 0)
 			err = segments_read(s->segments, &r->at, p, (size_t)r->len);
-		r->damaged = err == ERR_TAMPERED || err == ERR_CORRUPT;
+		r->damaged = err == ERR_TAMPERED || err == ERR_CORRUPT || err == ERR_IO; /* a bad sector, too */
 		if (r->damaged)
 			b->data.len = r->data;
 		else if (err < 0)

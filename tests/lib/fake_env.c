@@ -306,6 +306,13 @@ void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int
 	leave(f);
 }
 
+void fake_env_break(struct fake_env *f, const char *path, off_t from, size_t n)
+{
+	enter(f);
+	memdisk_break(f->disk, path, from, n);
+	leave(f);
+}
+
 unsigned long fake_env_calls(struct fake_env *f, enum fake_call call)
 {
 	enter(f);

@@ -55,6 +55,8 @@ void fake_env_set_wall(struct fake_env *f, int64_t ns);
 /* From now the n-th call (1 is the next) of this kind returns err without effect; with `onward` all later ones too.
  * n = 0 ends it. Resets fake_env_calls and fake_env_failed. A failing pwrite has no effect at all; a failing close has. */
 void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int err, bool onward);
+/* A bad sector: reads of these n bytes of the file fail with ERR_IO for good (disk in memory only). */
+void fake_env_break(struct fake_env *f, const char *path, off_t from, size_t n);
 /* Calls of this kind since new or the last fake_env_fail. */
 unsigned long fake_env_calls(struct fake_env *f, enum fake_call call);
 /* Bytes of pwrite since new. */

@@ -21,7 +21,8 @@ struct change {
 struct file {
 	struct content now, durable;
 	struct change *first, **last;
-	unsigned refs; /* names in both directories, descriptors */
+	size_t bad_from, bad_to; /* bytes that cannot be read */
+	unsigned refs;           /* names in both directories, descriptors */
 };
 
 /* A name of the directory; file NULL in a change means that the name goes. */
@@ -225,8 +226,19 @@ ssize_t memdisk_pread(struct memdisk *d, int fd, void *p, size_t n, off_t off)
 		return 0;
 	if (n > f->now.size - (size_t)off)
 		n = f->now.size - (size_t)off;
+	if ((size_t)off < f->bad_to && (size_t)off + n > f->bad_from)
+		return ERR_IO;
 	memcpy(p, f->now.p + off, n);
 	return (ssize_t)n;
+}
+
+void memdisk_break(struct memdisk *d, const char *path, off_t from, size_t n)
+{
+	struct name *name = find(&d->now, path);
+	if (!name)
+		abort();
+	name->file->bad_from = (size_t)from;
+	name->file->bad_to = (size_t)from + n;
 }
 
 int memdisk_pwrite(struct memdisk *d, int fd, const void *p, size_t n, off_t off)

@@ -25,6 +25,8 @@ int64_t memdisk_fsize(struct memdisk *d, int fd);
 int memdisk_rename(struct memdisk *d, const char *from, const char *to);
 int memdisk_unlink(struct memdisk *d, const char *path);
 
+/* From now no byte of these can be read, whatever becomes of the file. */
+void memdisk_break(struct memdisk *d, const char *path, off_t from, size_t n);
 /* In blocks of 4 KiB that are not all zeros, of all files. */
 uint64_t memdisk_bytes(const struct memdisk *d);
 unsigned memdisk_open_files(const struct memdisk *d);

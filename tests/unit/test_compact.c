@@ -323,22 +323,50 @@ static void tiny_files_come_to_rest(void **state)
 	big_free(b);
 }
 
+static void name_of_segment(struct big *b, uint64_t off, struct piece *ret_p, char name[32])
+{
+	assert_int_equal(index_extent_next(b->f->store->index, b->ino[0], off, ret_p), 0);
+	snprintf(name, 32, "seg-%016llx", (unsigned long long)ret_p->at.segment);
+}
+
+/* Around the piece at block 16, which is damaged, so much that its segment is the first to be emptied. */
+static void kill_much(struct big *b)
+{
+	write_big(b, 0, 0, 16 * BLOCK);
+	write_big(b, 0, 20 * BLOCK, 44 * BLOCK);
+	for (size_t at = 64 * BLOCK; at < BIG; at += 2 * BLOCK)
+		write_big(b, 0, at, BLOCK);
+}
+
 /* A block that does not open keeps its segment, and nothing else. */
 static void damaged_bytes_do_not_stop_it(void **state)
 {
 	struct big *b = big_new();
 	struct piece p;
-	(void)state;
-	assert_int_equal(index_extent_next(b->f->store->index, b->ino[0], 16 * BLOCK, &p), 0);
 	char name[32];
-	snprintf(name, sizeof name, "seg-%016llx", (unsigned long long)p.at.segment);
+	(void)state;
+	name_of_segment(b, 16 * BLOCK, &p, name);
 	const struct env *env = fake_env_get(b->f->env);
 	int fd = env->open(env->ctx, FAKE_DIR, name, 2 /* O_RDWR */, 0);
 	assert_true(fd >= 0);
 	assert_int_equal(env->pwrite(env->ctx, fd, "damage", 6, (off_t)p.at.pos + 100), 0);
 	env->close(env->ctx, fd);
-	for (size_t at = 64 * BLOCK; at < BIG; at += 2 * BLOCK)
-		write_big(b, 0, at, BLOCK);
+	kill_much(b);
+	come_to_rest(b);
+	assert_true(big_bytes(b) < (uint64_t)BIG * 13 / 10);
+	big_free(b);
+}
+
+/* Neither does one that the disk cannot read any more. */
+static void a_bad_sector_does_not_stop_it(void **state)
+{
+	struct big *b = big_new();
+	struct piece p;
+	char name[32];
+	(void)state;
+	name_of_segment(b, 16 * BLOCK, &p, name);
+	fake_env_break(b->f->env, name, (off_t)p.at.pos + 100, 512);
+	kill_much(b);
 	come_to_rest(b);
 	assert_true(big_bytes(b) < (uint64_t)BIG * 13 / 10);
 	big_free(b);
@@ -378,6 +406,7 @@ int main(void)
 		cmocka_unit_test(overwriting_everything_ten_times_stays_under_1_3),
 		cmocka_unit_test(overwriting_blocks_at_random_stays_under_1_3),
 		cmocka_unit_test(bytes_that_files_share_are_moved_once), cmocka_unit_test(tiny_files_come_to_rest),
-		cmocka_unit_test(damaged_bytes_do_not_stop_it), cmocka_unit_test(a_long_file_is_walked_in_steps) };
+		cmocka_unit_test(damaged_bytes_do_not_stop_it), cmocka_unit_test(a_bad_sector_does_not_stop_it),
+		cmocka_unit_test(a_long_file_is_walked_in_steps) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
