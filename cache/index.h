@@ -76,7 +76,9 @@ int index_target_get(struct index *ix, uint64_t ino, struct buf *out) MUST_CHECK
 int index_target_put(struct index *ix, uint64_t ino, struct bytes target) MUST_CHECK;
 int index_dirty_next(
 	struct index *ix, uint32_t space, uint64_t *change, uint64_t *ino) MUST_CHECK; /* the one after (both) */
+/* Nodes without a name of which something may have to be given back at the next start: unseen ones, tombstones with content. */
 int index_orphan_next(struct index *ix, uint64_t *ino) MUST_CHECK;
+int index_orphan_del(struct index *ix, uint64_t ino) MUST_CHECK; /* bookkeeping only: not journaled */
 int index_dirty_count(struct index *ix, uint64_t *ret) MUST_CHECK;
 
 int index_link_shown(struct index *ix, uint64_t parent, struct bytes name, struct link *ret) MUST_CHECK;

@@ -62,6 +62,23 @@ static struct held_node *find(struct index *ix, uint64_t ino)
 	return h->state != HELD_NONE && h->node.ino == ino ? h : NULL;
 }
 
+/* The list of orphans is walked at each start, so it has those alone of which something is left to be given back: of a tombstone that
+ * is its content. */
+static int orphan_put(struct index *ix, const struct node *n, uint32_t was_flags)
+{
+	struct piece p;
+	bool listed = (n->flags & NODE_ORPHAN) && n->version == 0;
+	if ((n->flags & NODE_ORPHAN) && n->version > 0) {
+		int err = index_extent_next(ix, n->ino, 0, &p);
+		if (err < 0 && err != ERR_NOT_FOUND)
+			return err;
+		listed = err == 0;
+	}
+	if (listed)
+		return query_run(ix, Q_ORPHAN_PUT, "i", n->ino);
+	return was_flags & NODE_ORPHAN ? query_run(ix, Q_ORPHAN_DEL, "i", n->ino) : 0;
+}
+
 static int lists_put(struct index *ix, const struct node *n, uint64_t was_change, uint32_t was_flags)
 {
 	int err = 0;
@@ -71,9 +88,7 @@ static int lists_put(struct index *ix, const struct node *n, uint64_t was_change
 		if (err == 0 && n->change != 0)
 			err = query_run(ix, Q_DIRTY_PUT, "iii", (uint64_t)n->space, n->change, n->ino);
 	}
-	if (err == 0 && ((was_flags ^ n->flags) & NODE_ORPHAN))
-		err = query_run(ix, n->flags & NODE_ORPHAN ? Q_ORPHAN_PUT : Q_ORPHAN_DEL, "i", n->ino);
-	return err;
+	return err < 0 ? err : orphan_put(ix, n, was_flags);
 }
 
 /* Every step may be done twice: after an error the slot is as it was. */
@@ -255,6 +270,11 @@ int index_orphan_next(struct index *ix, uint64_t *ino)
 	*ino = query_u64(ix, Q_ORPHAN_NEXT, 0);
 	query_done(ix, Q_ORPHAN_NEXT);
 	return 0;
+}
+
+int index_orphan_del(struct index *ix, uint64_t ino)
+{
+	return query_run(ix, Q_ORPHAN_DEL, "i", ino);
 }
 
 int index_dirty_count(struct index *ix, uint64_t *ret)

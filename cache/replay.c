@@ -61,7 +61,19 @@ static int purge_one(struct store *s, uint64_t ino)
 		err = txn_stage(t, &(struct op){ .type = OP_NODE_DEL, .ino = ino });
 	else if (err == 0 && index_extent_next(s->index, ino, 0, &p) == 0)
 		err = txn_stage(t, &(struct op){ .type = OP_EXTENT_CLEAR, .ino = ino, .off = 0, .len = INT64_MAX });
-	return txn_end(t, err);
+	return txn_end(t, err == ERR_NOT_FOUND ? 0 : err);
+}
+
+/* So that no start looks at it again. */
+static int strike(struct store *s, uint64_t ino)
+{
+	int err = store_lock(s);
+	if (err < 0)
+		return err;
+	err = index_orphan_del(s->index, ino);
+	s->uncommitted += s->uncommitted == 0; /* so that it goes with a commit */
+	store_unlock(s);
+	return err;
 }
 
 static int purge(struct store *s)
@@ -69,6 +81,8 @@ static int purge(struct store *s)
 	int err;
 	for (uint64_t ino = 0; (err = index_orphan_next(s->index, &ino)) == 0;) {
 		err = purge_one(s, ino);
+		if (err == 0)
+			err = strike(s, ino);
 		if (err < 0)
 			return err;
 	}

@@ -3,8 +3,8 @@
 # timeout: 3600
 #
 # A space of a million nodes (NODES): how long the mount takes, `ls` of a folder of 1,000, the memory after it and after `find` over everything,
-# and how long a start takes after kill -9 amid changes. Prints the figures and fails where they pass the limits, which TIMES stretches for
-# slow or loaded machines.
+# and how long a start takes after kill -9 amid changes, and when all files were deleted (tombstones). Prints
+# the figures and fails where they pass the limits, which TIMES stretches for slow or loaded machines.
 set -euo pipefail
 . "$(dirname "$0")/../lib/fs.sh"
 NODES=${NODES:-1000000}
@@ -42,4 +42,11 @@ sleep 5 # so that there is something to replay
 fs_kill
 wait "$writer" 2> /dev/null || :
 timed_start start_after_kill_ms 3000
+fs_stop
+
+rm -rf "$T/store" && mkdir "$T/store"
+"$BUILD/tests/many_nodes" "$T/store" "$NODES" 1000 deleted
+timed_start start_with_tombstones_ms 2000
+fs_stop
+timed_start second_start_ms 2000
 fs_stop

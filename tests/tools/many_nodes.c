@@ -3,7 +3,9 @@
  * many_nodes: fills a store of mount_driver's (the same key and space) with folders of files, each with a little content and a record as
  * synced nodes have one.
  *
- *	many_nodes STORE_DIR NODES [PER_FOLDER]
+ *	many_nodes STORE_DIR NODES [PER_FOLDER [deleted]]
+ *
+ * deleted: all files are removed again, so that a tombstone of each is left.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -60,11 +62,30 @@ static void synced(struct store *s, const struct node *n, size_t count)
 	must(store_commit(&t), "commit");
 }
 
+/* Others have seen the files; then they go. */
+static void delete (struct store *s, const struct node *n, size_t count)
+{
+	struct store_txn *t;
+	must(store_begin(s, &t), "begin");
+	for (size_t i = 1; i < count; i++) {
+		struct node seen = n[i];
+		seen.version = 1;
+		must(txn_node_put(t, &seen), "version");
+	}
+	must(store_commit(&t), "commit");
+	for (size_t i = 1; i < count; i++) {
+		char name[32];
+		uint64_t ino;
+		snprintf(name, sizeof name, "f%07zu", i - 1);
+		must(store_unlink(s, n[0].ino, bytes_str(name), false, &ino), "unlink");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	long nodes = argc > 2 ? atol(argv[2]) : 0, per = argc > 3 ? atol(argv[3]) : 1000, made = 0;
 	if (nodes <= 0 || per <= 0) {
-		fprintf(stderr, "usage: many_nodes STORE_DIR NODES [PER_FOLDER]\n");
+		fprintf(stderr, "usage: many_nodes STORE_DIR NODES [PER_FOLDER [deleted]]\n");
 		return 64;
 	}
 	struct store_config config = {
@@ -82,6 +103,8 @@ int main(int argc, char **argv)
 		for (long i = 0; i < per && made + (long)n < nodes; i++, n++)
 			batch[n] = make(s, batch[0].ino, 'f', i);
 		synced(s, batch, n);
+		if (argc > 4)
+			delete (s, batch, n);
 		made += (long)n;
 	}
 	store_close(s);

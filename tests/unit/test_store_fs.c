@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/xattr.h>
 #include "base/cleanup.h"
+#include "cache/txn.h"
 #include "tests/lib/heap.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/unit.h"
@@ -281,6 +282,65 @@ static void an_open_file_outlives_its_name(void **state)
 	assert_int_equal(store_unlink(f->store, f->root, bytes_str("b"), false, &got), 0);
 	store_fixture_crash(f, FAKE_KEEP_ALL);
 	assert_int_equal(count_nodes(f), before - 1); /* the start purges it */
+	store_fixture_free(f);
+}
+
+/* A file that others have seen. */
+static uint64_t make_seen(struct store_fixture *f, const char *name)
+{
+	uint64_t ino = store_fixture_make(f, f->root, name, NODE_FILE);
+	struct store_txn *t;
+	struct node n;
+	assert_int_equal(store_getattr(f->store, ino, &n), 0);
+	n.version = 1;
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_node_put(t, &n), 0);
+	assert_int_equal(store_commit(&t), 0);
+	return ino;
+}
+
+static int listed_orphans(struct store_fixture *f)
+{
+	int n = 0;
+	assert_int_equal(store_lock(f->store), 0);
+	for (uint64_t ino = 0; index_orphan_next(f->store->index, &ino) == 0;)
+		n++;
+	store_unlock(f->store);
+	return n;
+}
+
+static void a_start_looks_only_at_what_has_something_to_give_back(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	struct store_stat st;
+	uint64_t got, held[2];
+	char name[16];
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof name, "t%d", i);
+		uint64_t ino = make_seen(f, name);
+		if (i % 2 == 0)
+			store_fixture_write(f, ino, 0, "hello", 5);
+		assert_int_equal(store_unlink(f->store, f->root, bytes_str(name), false, &got), 0);
+	}
+	assert_int_equal(listed_orphans(f), 0);
+	for (int i = 0; i < 2; i++) { /* one has content when its name goes, the other later */
+		held[i] = make_seen(f, "open");
+		store_hold_open(f->store, held[i]);
+		if (i == 0)
+			store_fixture_write(f, held[i], 0, "hello", 5);
+		assert_int_equal(store_unlink(f->store, f->root, bytes_str("open"), false, &got), 0);
+		assert_int_equal(listed_orphans(f), 1);
+	}
+	store_fixture_write(f, held[1], 0, "jello", 5);
+	assert_int_equal(listed_orphans(f), 2);
+	store_fixture_crash(f, FAKE_KEEP_ALL);
+	assert_int_equal(listed_orphans(f), 0);
+	assert_int_equal(store_stat(f->store, &st), 0);
+	assert_int_equal(st.live_bytes, 0);
+	assert_int_equal(store_tend(f->store), 0);
+	store_fixture_crash(f, FAKE_KEEP_ALL);
+	assert_int_equal(listed_orphans(f), 0);
 	store_fixture_free(f);
 }
 
@@ -607,6 +667,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(names_equal_the_model),
 		cmocka_unit_test(what_comes_right_after_a_call_sees_it),
 		cmocka_unit_test(an_open_file_outlives_its_name),
+		cmocka_unit_test(a_start_looks_only_at_what_has_something_to_give_back),
 		cmocka_unit_test(a_removed_directory_lives_until_it_is_forgotten),
 		cmocka_unit_test(a_file_without_a_name_can_get_one),
 		cmocka_unit_test(what_was_born_and_died_leaves_no_trace),
