@@ -135,12 +135,24 @@ int sync_call(struct sync *s, const char *relay, const char *method, struct byte
 
 /* ---- coffer.append ---- */
 
+/* The job's own: the poster may leave while the sync thread is in the middle of it. */
 struct append_job {
 	struct space *space;
-	const struct bytes *blobs;
+	struct bytes *blobs; /* views of `bytes` */
 	size_t n;
+	struct buf bytes;
 	uint64_t cursor;
+	bool asked;
 };
+
+static void release_append(void *ctx)
+{
+	struct append_job *a = ctx;
+
+	free(a->blobs);
+	buf_release(&a->bytes);
+	free(a);
+}
 
 /* On the sync thread, after the relay accepted. */
 static int run_appended(struct sync *s, struct sync_job *job)
@@ -174,8 +186,8 @@ static int run_catch_up(struct sync *s, struct sync_job *job)
 		return OK;
 	if (ss->alarm == ERR_FORK)
 		return ERR_FORK;
-	if (a->n) {
-		a->n = 0;
+	if (!a->asked) {
+		a->asked = true;
 		ss->caught_up = false;
 	}
 	return ss->caught_up && !ss->steps ? OK : ERR_AGAIN;
@@ -190,18 +202,40 @@ static int run_may_append(struct sync *s, struct sync_job *job)
 	return ss && ss->alarm == ERR_FORK ? ERR_FORK : OK;
 }
 
+static struct append_job *new_append(struct space *space, const struct bytes *blobs, size_t n, uint64_t cursor)
+{
+	struct append_job *a = calloc(1, sizeof *a);
+
+	if (!a)
+		return NULL;
+	*a = (struct append_job){ .space = space, .bytes = BUF_INIT(RESULT_MAX), .cursor = cursor };
+	int err = n > 0 && !(a->blobs = calloc(n, sizeof *a->blobs)) ? ERR_NOMEM : OK;
+	for (size_t i = 0; i < n && err == OK; i++)
+		err = buf_put(&a->bytes, blobs[i].p, blobs[i].len);
+	if (err < 0) {
+		release_append(a);
+		return NULL;
+	}
+	const uint8_t *at = a->bytes.data;
+	for (; a->n < n; a->n++) {
+		a->blobs[a->n] = bytes_of(at, blobs[a->n].len);
+		at += blobs[a->n].len;
+	}
+	return a;
+}
+
+/* Takes the job over; NULL: there was no memory for it. */
 static int post(
 	struct sync *s, int (*run)(struct sync *s, struct sync_job *job), struct append_job *a, int64_t deadline)
 {
-	struct append_job *copy = malloc(sizeof *copy);
-	struct sync_job *job = copy ? sync_job_new(run, copy) : NULL;
+	struct sync_job *job = a ? sync_job_new(run, a) : NULL;
 
 	if (!job) {
-		free(copy);
+		if (a)
+			release_append(a);
 		return ERR_NOMEM;
 	}
-	*copy = *a;
-	job->release = free;
+	job->release = release_append;
 	int err = sync_job_post(s, job, deadline, NULL, NULL);
 	sync_job_let_go(s, job);
 	return err;
@@ -214,8 +248,7 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 	struct buf params = BUF_INIT(RESULT_MAX), list = BUF_INIT(RESULT_MAX), result = BUF_INIT(RESULT_MAX);
 	struct cbor_enc e = cbor_enc_init(&list);
 
-	struct append_job a = { .space = space, .blobs = blobs, .n = n };
-	int err = post(s, run_may_append, &a, deadline_mono_ns);
+	int err = post(s, run_may_append, new_append(space, NULL, 0, 0), deadline_mono_ns);
 	if (err < 0)
 		return err;
 	cbor_put_array(&e, n);
@@ -232,12 +265,13 @@ int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, 
 	if (err < 0)
 		return err;
 	if (map_get_bool(buf_bytes(&result), "ok", false)) {
-		a.cursor = map_get_uint(buf_bytes(&result), "cursor", 0);
-		return post(s, run_appended, &a, deadline_mono_ns);
+		uint64_t cursor = map_get_uint(buf_bytes(&result), "cursor", 0);
+
+		return post(s, run_appended, new_append(space, blobs, n, cursor), deadline_mono_ns);
 	}
 	if (!cbor_text_is(map_get_text(buf_bytes(&result), "error"), "conflict"))
 		return peer_error(map_get_text(buf_bytes(&result), "error"));
-	err = post(s, run_catch_up, &a, deadline_mono_ns);
+	err = post(s, run_catch_up, new_append(space, NULL, 0, 0), deadline_mono_ns);
 	return err < 0 ? err : ERR_CONFLICT;
 }
 
