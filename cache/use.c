@@ -20,16 +20,28 @@ void use_note(struct store *s, uint64_t row)
 	u->waiting[u->n_waiting++] = row;
 }
 
+/* The newest stamp stands in the row of no chunk or file. Stamps of former versions were sequence numbers of the journal. */
+static int newest_stamp(struct store *s, uint64_t *ret)
+{
+	int err = index_used_get(s->index, 0, ret);
+	if (err == ERR_NOT_FOUND)
+		*ret = s->at.seq + 1;
+	return err == ERR_NOT_FOUND ? 0 : err;
+}
+
 int use_save(struct store *s)
 {
 	struct uses *u = s->uses;
-	int err = 0;
+	uint64_t stamp;
 	if (!u || u->n_waiting == 0)
 		return 0;
 	size_t n = u->n_waiting;
 	u->n_waiting = 0;
+	int err = newest_stamp(s, &stamp);
 	for (size_t i = 0; err == 0 && i < n; i++)
-		err = index_used_put(s->index, u->waiting[i], s->at.seq + 1);
+		err = index_used_put(s->index, u->waiting[i], ++stamp);
+	if (err == 0)
+		err = index_used_put(s->index, 0, stamp);
 	s->uncommitted += s->uncommitted == 0; /* so that a commit takes them */
 	return err;
 }
