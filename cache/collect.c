@@ -33,14 +33,20 @@ int store_collect(struct store *s)
 {
 	struct store_txn *t;
 	uint64_t row = 0;
+	int damaged = 0;
 	if (journal_broken(s->journal))
 		return 0;
 	int err = txn_call_inside(s, &t);
 	if (err < 0)
 		return err == ERR_NO_SPACE ? 0 : err;
-	for (int i = 0; i < COLLECT && !keep_snapshots(s) && (err = index_loose_next(s->index, &row)) == 0; i++)
-		if ((err = look_at(t, row)) < 0)
-			break;
+	for (int i = 0; err == 0 && i < COLLECT && !keep_snapshots(s); i++) {
+		err = index_loose_next(s->index, &row);
+		int looked = err == 0 ? look_at(t, row) : 0;
+		if (looked == ERR_CORRUPT)
+			damaged = looked; /* it stays; the others need not */
+		else if (looked < 0)
+			err = looked;
+	}
 	err = txn_end(t, err == ERR_NOT_FOUND ? 0 : err);
-	return err == ERR_NO_SPACE ? 0 : err;
+	return err < 0 && err != ERR_NO_SPACE ? err : damaged;
 }

@@ -108,7 +108,7 @@ int store_recover(struct store *s)
 	struct index_state want = s->at;
 	s->behind = true;
 	atomic_store(&s->is_late, false);
-	buf_clear(&s->late);
+	txn_wipe_body(&s->late);
 	int err = index_rollback(s->index);
 	if (err == 0)
 		err = load_segments(s);

@@ -213,8 +213,10 @@ int store_open(const struct store_config *config, struct store **ret_store)
 		return ERR_NOMEM;
 	s->config = *config;
 	s->lock_fd = -1;
-	s->call = (struct store_txn){ .s = s, .body = BUF_INIT(JOURNAL_MAX_BODY), .data = BUF_INIT(JOURNAL_MAX_DATA) };
-	s->late = (struct buf)BUF_INIT(JOURNAL_MAX_BODY);
+	s->call = (struct store_txn){
+		.s = s, .body = BUF_INIT_SECRET(JOURNAL_MAX_BODY), .data = BUF_INIT(JOURNAL_MAX_DATA)
+	};
+	s->late = (struct buf)BUF_INIT_SECRET(JOURNAL_MAX_BODY);
 	s->keeps.next = s->keeps.prev = &s->keeps;
 	pthread_condattr_t clock;
 	pthread_condattr_init(&clock);
@@ -252,8 +254,7 @@ static void apply_late(struct store *s)
 {
 	atomic_store(&s->is_late, false);
 	s->behind = op_apply_all(s->index, buf_bytes(&s->late), &s->late_data) < 0;
-	secret_wipe(s->late.data, s->late.len);
-	buf_clear(&s->late);
+	txn_wipe_body(&s->late);
 	if (!s->behind && s->uncommitted >= COMMIT_OPS)
 		(void)!tend_commit(s); /* the rows stay in the open transaction; housekeeping tries again */
 }
@@ -361,9 +362,16 @@ void store_random(struct store *s, void *p, size_t n)
 
 /* ---- transactions ---- */
 
+void txn_wipe_body(struct buf *body)
+{
+	secret_wipe(body->data,
+		body->len); /* all that was ever written in it; buf_clear() would go over all that was allocated */
+	body->len = 0;
+}
+
 static void reset(struct store_txn *t)
 {
-	buf_clear(&t->body);
+	txn_wipe_body(&t->body);
 	buf_clear(&t->data);
 	t->data_view = bytes_of(NULL, 0);
 	t->live = t->failed = t->frees = t->local = t->refused = t->keeps_house = t->tight = false;
@@ -490,8 +498,7 @@ int txn_end(struct store_txn *t, int err)
 	if (err == 0 && t->body.len > 0)
 		err = write_entry(t);
 	uint32_t changed = err == 0 ? t->changed : 0;
-	secret_wipe(t->body.data, t->body.len);
-	buf_clear(&t->body);
+	txn_wipe_body(&t->body);
 	if (t->data.alloc > 1u << 20)
 		buf_release(&t->data);
 	store_unlock(s);
@@ -542,7 +549,7 @@ int store_commit(struct store_txn **pt)
 		int undone = undo(t);
 		err = err < 0 ? err : undone;
 	}
-	buf_clear(&t->body); /* appended, or not to be */
+	txn_wipe_body(&t->body); /* appended, or not to be */
 	return txn_end(t, err);
 }
 
@@ -656,7 +663,9 @@ int store_sync(struct store *s)
 
 int store_stat(struct store *s, struct store_stat *ret)
 {
-	*ret = (struct store_stat){ .limit = atomic_load(&s->limit), .read_only = journal_broken(s->journal) };
+	*ret = (struct store_stat){ .limit = atomic_load(&s->limit),
+		.read_only = journal_broken(s->journal),
+		.tend_err = atomic_load(&s->tend_err) };
 	struct statvfs below;
 	if (fstatvfs(s->config.dirfd, &below) == 0) {
 		ret->free_bytes = (uint64_t)below.f_bavail * below.f_frsize;

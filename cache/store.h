@@ -121,6 +121,7 @@ struct store_stat {
 	uint64_t nodes, disk_bytes, segment_bytes /* of disk_bytes: the journal */, live_bytes, limit,
 		free_bytes /* of the file system below */, total_bytes;
 	uint64_t dirty_nodes, outbox_records, read_only;
+	int tend_err; /* what went wrong in the last turn of housekeeping, which is tried again; 0: nothing */
 };
 int store_stat(struct store *s, struct store_stat *ret) MUST_CHECK;
 
@@ -217,7 +218,8 @@ int store_mark_fsynced(struct store *s, uint64_t ino) MUST_CHECK;
  * marks NODE_PINNED and NODE_UNPINNED stand only where a node differs from its folder: store_pinned() says what holds. */
 int store_pinned(struct store *s, uint64_t ino, bool *ret) MUST_CHECK;
 int store_pin(struct store *s, uint64_t ino, bool pinned) MUST_CHECK;
-/* Drops local content that a confirmed chunk holds; ERR_BUSY if pinned, open, changed or not yet confirmed. */
+/* Drops local content that a confirmed chunk holds, some at a time; ERR_BUSY if pinned, open, changed or not yet confirmed, or if all of
+ * it is in chunks that more than 1,000 files name. */
 int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed) MUST_CHECK;
 
 /* Bytes of content to keep here at most, what files share counted once; 0: no limit. What is pinned, open, changed or not at the relay yet counts and stays all

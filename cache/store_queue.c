@@ -2,12 +2,14 @@
 /*
  * Transactions of sync on content, chunks, the outbox and the list of local changes.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "cache/txn.h"
 
-enum { BLOB_MAX = 2 << 20 };
+enum { BLOB_MAX = 2 << 20, MARKS_A_TURN = 64 };
 
 /* ---- content ---- */
 
@@ -201,15 +203,79 @@ static int refresh_partial(struct store_txn *t, uint64_t ino)
 	return err < 0 || absent ? err : set_partial(t, ino, false);
 }
 
-static int refresh_owners(struct store_txn *t, uint64_t chunk)
+#define MARKS_KEY "marks/" /* docs/FORMAT.md */
+
+static void marks_key(uint64_t chunk, char key[32])
 {
+	snprintf(key, 32, MARKS_KEY "%016" PRIx64, chunk);
+}
+
+/* Of the files that name the chunk, those after `owner`; if they are very many the rest waits for housekeeping. */
+static int refresh_owners(struct store_txn *t, uint64_t chunk, uint64_t owner, bool *ret_all)
+{
+	uint64_t next = owner;
+	size_t n = 0;
 	int err;
-	for (uint64_t owner = 0; (err = index_chunk_used(t->s->index, chunk, &owner)) == 0;) {
+	while ((err = index_chunk_used(t->s->index, chunk, &next)) == 0 && n++ < CHUNK_OWNERS) {
+		owner = next;
 		err = refresh_partial(t, owner);
 		if (err < 0)
 			return err;
 	}
-	return err == ERR_NOT_FOUND ? 0 : err;
+	*ret_all = err == ERR_NOT_FOUND;
+	if (err < 0)
+		return *ret_all ? 0 : err;
+	char key[32];
+	uint8_t value[sizeof owner];
+	marks_key(chunk, key);
+	bytes_put_le(value, owner, sizeof value);
+	return txn_meta_put(t, key, bytes_of(value, sizeof value));
+}
+
+struct marks {
+	uint64_t chunk, owner;
+	int err;
+};
+
+static int take_marks(void *ctx, const char *key, struct bytes value)
+{
+	struct marks *m = ctx;
+	m->err = value.len == sizeof m->owner && sscanf(key, MARKS_KEY "%16" SCNx64, &m->chunk) == 1 ? 0 : ERR_CORRUPT;
+	if (m->err == 0)
+		m->owner = bytes_get_le(value.p, sizeof m->owner);
+	return 0;
+}
+
+/* Some files of the first chunk that is on the list. */
+static int refresh_more(struct store_txn *t)
+{
+	struct marks m = { .err = ERR_NOT_FOUND };
+	bool all;
+	char key[32];
+	int err = txn_meta_each(t, MARKS_KEY, take_marks, &m);
+	if (err == 0)
+		err = m.err;
+	if (err == 0)
+		err = refresh_owners(t, m.chunk, m.owner, &all);
+	if (err < 0 || !all)
+		return err;
+	marks_key(m.chunk, key);
+	return txn_meta_del(t, key);
+}
+
+int store_refresh_marks(struct store *s)
+{
+	int err = journal_broken(s->journal) ? ERR_NOT_FOUND : 0;
+	for (int i = 0; err == 0 && i < MARKS_A_TURN; i++) {
+		struct store_txn *t;
+		err = txn_call_inside(s, &t);
+		if (err < 0)
+			return err;
+		t->frees = false;
+		t->keeps_house = true;
+		err = txn_end(t, refresh_more(t));
+	}
+	return err == ERR_NOT_FOUND || err == ERR_NO_SPACE ? 0 : err;
 }
 
 static int now_here(struct store_txn *t, struct chunk_row *c)
@@ -217,8 +283,9 @@ static int now_here(struct store_txn *t, struct chunk_row *c)
 	uint64_t row = c->row;
 	c->here = true;
 	use_note(t->s, row);
+	bool all;
 	int err = chunk_put(t, c);
-	return err < 0 ? err : refresh_owners(t, row);
+	return err < 0 ? err : refresh_owners(t, row, 0, &all);
 }
 
 int txn_chunk_fill(struct store_txn *t, uint64_t row, struct bytes plain)

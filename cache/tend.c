@@ -263,6 +263,7 @@ static int settle(struct store *s)
 	return err == 0 ? free_segments(s) : err;
 }
 
+/* What goes wrong in one part keeps no other up. */
 static int give_back(struct store *s)
 {
 	bool punched = false;
@@ -271,14 +272,14 @@ static int give_back(struct store *s)
 		err = store_punch(s, &punched);
 	else
 		punch_forget(s);
-	if (err == 0)
-		err = store_coalesce(s);
-	if (err == 0)
-		err = store_collect(s);
-	if (err == 0)
-		err = store_evict_some(s);
-	if (err == 0 && !punched) /* it takes space before it gives any */
-		err = store_compact(s);
+	int (*const parts[])(struct store *) = { store_coalesce, store_collect, store_refresh_marks, store_evict_some,
+		store_compact };
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		if (parts[i] == store_compact && punched) /* it takes space before it gives any */
+			continue;
+		int one = parts[i](s);
+		err = err == 0 ? one : err;
+	}
 	return err;
 }
 
@@ -314,6 +315,7 @@ static int take_turn(struct store *s)
 	} else if (s->quiet) {
 		segments_drop_spares(s->segments);
 	}
+	atomic_store(&s->tend_err, err);
 	end_turn(s);
 	return err;
 }
@@ -416,7 +418,7 @@ static bool stopping(struct store *s)
 	return stop;
 }
 
-/* Errors are not lost: a broken journal refuses changes, a failed commit is tried again, and both show in store_stat. */
+/* Errors are not lost: each turn tries again what failed, and store_stat has what went wrong in the last. */
 static void *keeper(void *ctx)
 {
 	struct store *s = ctx;

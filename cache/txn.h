@@ -65,6 +65,9 @@ struct punch_plan {
 	uint64_t lost, db_segment, left; /* when it was made; left: dead bytes that had to wait */
 };
 
+/* Files of one chunk that a single transaction goes through: what it marks must fit an entry, and others wait for the lock. */
+#define CHUNK_OWNERS 1000
+
 #define RANDOM_POOL 4096
 #define TAILS 16
 #define ABSENT 64
@@ -82,6 +85,7 @@ struct store {
 	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
 	_Atomic unsigned snapshots; /* keeps of store_keep(); changed under `lock` */
 	_Atomic bool readers_wait; /* holes could be punched but for them */
+	_Atomic int tend_err; /* of the last turn */
 
 	pthread_mutex_t lock; /* everything below */
 	struct index *index;
@@ -143,6 +147,8 @@ int txn_call_freeing(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 int txn_call_inside(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 /* Appends and applies if err is 0, unlocks, calls back. Returns err or what went wrong. */
 int txn_end(struct store_txn *t, int err) MUST_CHECK;
+/* Empties a body, which may hold keys of chunks. */
+void txn_wipe_body(struct buf *body);
 /* Makes the index say what the journal says; lock held. */
 int txn_refresh(struct store *s) MUST_CHECK;
 /* The lock for reading rows, with the index as the journal is. */
@@ -187,11 +193,12 @@ bool keep_before(const struct store *s, uint64_t number); /* one of the first `n
 /* replay.c */
 int store_replay(struct store *s) MUST_CHECK;  /* at the start: registers segments, replays, opens a new one, purges */
 int store_recover(struct store *s) MUST_CHECK; /* see above; lock held */
-/* compact.c, collect.c, punch.c, evict.c: parts of store_tend; no lock held */
+/* compact.c, collect.c, punch.c, evict.c, store_queue.c: parts of store_tend; no lock held */
 int store_compact(struct store *s) MUST_CHECK;
 void compact_stop(struct store *s); /* forgets how far it came */
 int store_coalesce(struct store *s) MUST_CHECK; /* small appends */
 int store_collect(struct store *s) MUST_CHECK;  /* chunks that nothing names */
+int store_refresh_marks(struct store *s) MUST_CHECK; /* NODE_PARTIAL of the files of a chunk that came and has very many */
 int store_punch(struct store *s, bool *ret_some) MUST_CHECK; /* on a full disk: gives dead bytes back where they lie */
 void punch_forget(struct store *s);
 int store_evict_some(struct store *s) MUST_CHECK;

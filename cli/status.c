@@ -91,6 +91,15 @@ static void print_rates(struct bytes result)
 		printf("down %s\n", print_rate((double)down).s);
 }
 
+static void print_housekeeping(struct bytes err)
+{
+	if (err.len == 0)
+		return;
+	fputs("  NOT ALL SPACE IS GIVEN BACK: ", stdout);
+	print_clean(err);
+	puts("; it is tried again each second, `coffer verify` looks for damage");
+}
+
 static int print_status(const struct context *ctx, struct bytes result)
 {
 	if (ctx->json)
@@ -112,6 +121,8 @@ static int print_status(const struct context *ctx, struct bytes result)
 		print_size(map_get_uint(result, "live_bytes", 0)).s);
 	if (map_get_bool(result, "read_only", false))
 		puts("  READ-ONLY: a write to the disk failed; after `coffer stop` the next command opens it anew");
+	else
+		print_housekeeping(map_get_text(result, "housekeeping"));
 	return EX_OK;
 }
 

@@ -168,6 +168,8 @@ static int status_unlocked(struct call *c)
 	map_uint(&c->result, "live_bytes", st.live_bytes);
 	map_uint(&c->result, "nodes", st.nodes);
 	map_bool(&c->result, "read_only", st.read_only);
+	if (st.tend_err < 0)
+		map_text(&c->result, "housekeeping", err_str(st.tend_err));
 	return OK;
 }
 
