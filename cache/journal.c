@@ -18,7 +18,8 @@ enum {
 	ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE,
 	OUT_KEEP = 4 << 20,
 	UNSYNCED_MAX = 64,
-	SMALLER = 16
+	SMALLER = 16,
+	AGAIN = 1 << 20
 };
 
 struct journal {
@@ -29,8 +30,8 @@ struct journal {
 	uint64_t size;
 	bool cut; /* a write failed: begin a new segment */
 	_Atomic uint64_t next_number;
-	_Atomic bool spare; /* small segments alone */
-	uint64_t replayed;  /* the first segment of the replay: what is before was on disk already */
+	_Atomic bool spare;              /* small segments alone */
+	uint64_t replayed, replayed_pos; /* where the replay began: what is before was on disk already */
 
 	pthread_mutex_t lock; /* the fields below */
 	pthread_cond_t done;
@@ -203,6 +204,7 @@ int journal_replay(
 {
 	struct cursor c = { .pos = state->pos, .seq = state->seq };
 	j->replayed = state->segment;
+	j->replayed_pos = state->pos;
 	if (state->segment != 0) {
 		struct segment_info info = { .size = 0 };
 		int err = segments_probe(j->set, state->segment, &info);
@@ -296,15 +298,64 @@ static int any_segment(struct journal *j, struct index_state *state, size_t need
 	return err;
 }
 
-static int sync_replayed(struct journal *j, uint64_t number)
+/* The same bytes in the same place. */
+static int write_again(struct journal *j, const struct segment_ref *ref, uint64_t from, uint64_t end)
+{
+	CLEANUP(buf_release) struct buf some = BUF_INIT(AGAIN);
+	int err = 0;
+	while (err == 0 && from < end) {
+		size_t n = end - from < AGAIN ? (size_t)(end - from) : AGAIN;
+		uint8_t *p;
+		buf_clear(&some);
+		err = buf_grow(&some, n, &p);
+		if (err < 0)
+			return err;
+		ssize_t got = j->env->pread(j->env->ctx, ref->fd, p, n, (off_t)from);
+		if (got < 0 || (size_t)got != n)
+			return got < 0 ? (int)got : ERR_CORRUPT;
+		err = j->env->pwrite(j->env->ctx, ref->fd, p, n, (off_t)from);
+		from += n;
+	}
+	return err;
+}
+
+/* A sync of the run before may have failed: the kernel counts pages that it could not write as clean, so that the next sync says
+ * nothing of them. Written again they are on disk after it, or it fails. A file system that writes in other places may have no
+ * room for that. */
+static int sync_replayed(struct journal *j, uint64_t number, uint64_t from, uint64_t end)
 {
 	struct segment_ref ref;
 	int err = segments_get(j->set, number, &ref);
 	if (err < 0)
 		return err;
-	err = j->env->fdatasync(j->env->ctx, ref.fd);
+	err = write_again(j, &ref, from, end);
+	if (err == 0 || err == ERR_NO_SPACE)
+		err = j->env->fdatasync(j->env->ctx, ref.fd);
 	segments_put(j->set, &ref);
 	return err;
+}
+
+/* Of each segment from where the replay began to where the next one says it follows. */
+static int sync_all_replayed(struct journal *j, const struct index_state *state)
+{
+	struct segment_row row, next;
+	bool more = segments_next(j->set, j->replayed > 0 ? j->replayed - 1 : 0, &row);
+	while (more) {
+		uint64_t from = row.number == j->replayed ? j->replayed_pos : 0, end = state->pos;
+		more = segments_next(j->set, row.number, &next);
+		if (more) {
+			struct segment_info info;
+			int err = segments_probe(j->set, next.number, &info);
+			if (err < 0)
+				return err;
+			end = info.prev_pos;
+		}
+		int err = sync_replayed(j, row.number, from, end);
+		if (err < 0)
+			return err;
+		row = next;
+	}
+	return 0;
 }
 
 int journal_start(struct journal *j, struct index_state *state)
@@ -319,13 +370,9 @@ int journal_start(struct journal *j, struct index_state *state)
 	}
 	if (err != ERR_NOT_FOUND)
 		return err;
-	struct segment_row row = { .number = j->replayed > 0 ? j->replayed - 1 : 0 };
-	while (segments_next(j->set, row.number, &row)) {
-		err = sync_replayed(j, row.number);
-		if (err < 0)
-			return err;
-	}
-	err = segments_sync_names(j->set);
+	err = sync_all_replayed(j, state);
+	if (err == 0)
+		err = segments_sync_names(j->set);
 	if (err < 0)
 		return err;
 	j->written_seq = j->synced_seq = state->seq;

@@ -36,7 +36,8 @@ void journal_close(struct journal *j);
 int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e),
 	void *ctx) MUST_CHECK;
 
-/* Removes segments that nothing follows, makes what was replayed durable, opens a new segment. */
+/* Removes segments that nothing follows, makes what was replayed durable (a failed sync before this start included), opens a new
+ * segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 
 /* What an entry may use on a disk that is full. */

@@ -101,6 +101,7 @@ int segments_open(const struct env *env, int dirfd, const struct secret *key, ui
 	set->dirfd = dirfd;
 	set->key = key;
 	set->size = size;
+	set->names = 1; /* those of a run that was killed may not be on disk */
 	pthread_mutex_init(&set->lock, NULL);
 	for (int i = 0; i < SPARES; i++) {
 		char name[NAME_SIZE];

@@ -136,14 +136,35 @@ uint64_t fake_env_written(struct fake_env *f)
 	return n;
 }
 
+/* A failed one has written nothing, and no later one will. */
+static int sync_file(struct fake_env *f, enum fake_call call, int fd)
+{
+	const struct env *sys = env_system();
+	int err;
+	enter(f);
+	if (count_call(f, call)) {
+		if (f->disk)
+			memdisk_lose(f->disk, fd);
+		err = f->fail_err;
+	} else if (f->disk) {
+		err = memdisk_sync(f->disk, fd);
+	} else {
+		err = call == FAKE_FSYNC ? sys->fsync(sys->ctx, fd) : sys->fdatasync(sys->ctx, fd);
+	}
+	leave(f);
+	if (f->after)
+		f->after(f->after_ctx);
+	return err;
+}
+
 static int fake_fdatasync(void *ctx, int fd)
 {
-	DISK_CALL(int, FAKE_FDATASYNC, memdisk_sync(f->disk, fd), sys->fdatasync(sys->ctx, fd));
+	return sync_file(ctx, FAKE_FDATASYNC, fd);
 }
 
 static int fake_fsync(void *ctx, int fd)
 {
-	DISK_CALL(int, FAKE_FSYNC, memdisk_sync(f->disk, fd), sys->fsync(sys->ctx, fd));
+	return sync_file(ctx, FAKE_FSYNC, fd);
 }
 
 static int fake_ftruncate(void *ctx, int fd, off_t size)

@@ -33,7 +33,7 @@ enum fake_call {
 /* What a power cut does to unsynced writes, in their order. */
 enum fake_crash {
 	FAKE_LOSE_ALL,  /* gone */
-	FAKE_KEEP_ALL,  /* the process was killed, the machine lives */
+	FAKE_KEEP_ALL,  /* the process was killed, the machine lives: a later cut may lose it */
 	FAKE_RANDOM     /* each write stays, is lost, or leaves some of its sectors; names stay up to a random one */
 };
 
@@ -53,7 +53,8 @@ void fake_env_advance(struct fake_env *f, int64_t ns);
 void fake_env_set_wall(struct fake_env *f, int64_t ns);
 
 /* From now the n-th call (1 is the next) of this kind returns err without effect; with `onward` all later ones too.
- * n = 0 ends it. Resets fake_env_calls and fake_env_failed. A failing pwrite has no effect at all; a failing close has. */
+ * n = 0 ends it. Resets fake_env_calls and fake_env_failed. A failing pwrite has no effect at all; a failing close has;
+ * what a failing sync should have written can be read on, but no later sync writes it, as the kernel does it. */
 void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int err, bool onward);
 /* A bad sector: reads of these n bytes of the file fail with ERR_IO for good (disk in memory only). */
 void fake_env_break(struct fake_env *f, const char *path, off_t from, size_t n);

@@ -264,6 +264,13 @@ int memdisk_sync(struct memdisk *d, int fd)
 	return 0;
 }
 
+void memdisk_lose(struct memdisk *d, int fd)
+{
+	struct file *f = file_of(d, fd);
+	if (f)
+		drop_changes(f);
+}
+
 int memdisk_ftruncate(struct memdisk *d, int fd, off_t size)
 {
 	struct file *f = file_of(d, fd);
@@ -357,10 +364,11 @@ static void apply_sectors(
 	}
 }
 
+/* After LOSE_ALL or RANDOM the file is what was durable, or became it. */
 static void crash_file(struct file *f, enum fake_crash how, unsigned (*random)(void *ctx, unsigned n), void *ctx)
 {
 	for (const struct change *ch = f->first; ch && how != FAKE_LOSE_ALL; ch = ch->next) {
-		unsigned fate = how == FAKE_KEEP_ALL ? 0 : random(ctx, 4);
+		unsigned fate = random(ctx, 4);
 		if (fate == 0)
 			content_apply(&f->durable, ch, ch->n);
 		else if (fate == 1 && ch->data)
@@ -376,13 +384,13 @@ static void crash_file(struct file *f, enum fake_crash how, unsigned (*random)(v
 
 void memdisk_crash(struct memdisk *d, enum fake_crash how, unsigned (*random)(void *ctx, unsigned n), void *ctx)
 {
-	size_t keep = how == FAKE_LOSE_ALL ? 0 : d->changes_n;
-	if (how == FAKE_RANDOM)
-		keep = random(ctx, (unsigned)d->changes_n + 1);
+	size_t keep = how == FAKE_RANDOM ? random(ctx, (unsigned)d->changes_n + 1) : 0;
 	for (int i = 0; i < FDS; i++) {
 		unref(d->fds[i]);
 		d->fds[i] = NULL;
 	}
+	if (how == FAKE_KEEP_ALL)
+		return; /* a later power cut may lose it all the same */
 	/* A rename is two changes but one step: never keep only its first half. */
 	if (keep > 0 && keep < d->changes_n && d->changes[keep - 1].file && !d->changes[keep].file)
 		keep++;

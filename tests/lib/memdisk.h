@@ -19,6 +19,8 @@ int memdisk_close(struct memdisk *d, int fd);
 ssize_t memdisk_pread(struct memdisk *d, int fd, void *p, size_t n, off_t off);
 int memdisk_pwrite(struct memdisk *d, int fd, const void *p, size_t n, off_t off);
 int memdisk_sync(struct memdisk *d, int fd); /* any unknown fd is the directory */
+/* What a failed sync does: reads go on to give what was written, no later sync brings it to the disk. */
+void memdisk_lose(struct memdisk *d, int fd);
 int memdisk_ftruncate(struct memdisk *d, int fd, off_t size);
 int memdisk_fallocate(struct memdisk *d, int fd, int mode, off_t off, off_t len);
 int64_t memdisk_fsize(struct memdisk *d, int fd);

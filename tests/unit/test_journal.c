@@ -266,6 +266,30 @@ static void after_a_failed_sync_nothing_is_acknowledged(void **state)
 	free_world(&w);
 }
 
+/* The pages that a failed sync did not write count as written: only the next start's writing them again brings them to the disk. */
+static void what_a_failed_sync_left_is_on_disk_after_the_next_start(void **state)
+{
+	(void)state;
+	for (int entries = 1; entries <= 40; entries += 13) { /* of one segment, and of several */
+		struct world w = new_world();
+		uint64_t seq;
+		append(&w, 5);
+		assert_int_equal(journal_sync(w.j, &seq), 0);
+		append(&w, entries);
+		fake_env_fail(w.env, FAKE_FDATASYNC, 1, ERR_IO, true);
+		assert_int_equal(journal_sync(w.j, &seq), ERR_READ_ONLY);
+		fake_env_fail(w.env, FAKE_FDATASYNC, 0, 0, false);
+		detach(&w);
+		assert_int_equal(start(&w), 0);
+		assert_int_equal(w.seen, 5 + entries);
+		detach(&w);
+		fake_env_crash(w.env, FAKE_LOSE_ALL);
+		assert_int_equal(start(&w), 0);
+		assert_int_equal(w.seen, 5 + entries);
+		free_world(&w);
+	}
+}
+
 static void too_much_for_one_entry_is_refused(void **state)
 {
 	struct world w = new_world();
@@ -322,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_segment_under_another_name_is_not_believed),
 		cmocka_unit_test(after_a_failed_write_a_new_segment_follows),
 		cmocka_unit_test(after_a_failed_sync_nothing_is_acknowledged),
+		cmocka_unit_test(what_a_failed_sync_left_is_on_disk_after_the_next_start),
 		cmocka_unit_test(too_much_for_one_entry_is_refused),
 		cmocka_unit_test(loading_the_numbers_again_lets_readers_be) };
 	return cmocka_run_group_tests(tests, NULL, NULL);

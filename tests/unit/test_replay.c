@@ -265,6 +265,8 @@ static bool fail_once(enum fake_call call, unsigned long n, int error)
 	bool failed = fake_env_failed(r->f->env);
 	store_fixture_crash(r->f, FAKE_KEEP_ALL);
 	check_prefix(r, true);
+	store_fixture_crash(r->f, FAKE_LOSE_ALL); /* what a start found is on disk, even after a failed sync */
+	check_prefix(r, true);
 	run_free(r);
 	return failed;
 }
