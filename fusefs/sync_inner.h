@@ -2,7 +2,7 @@
 /*
  * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases), sync_dirty.c (what
  * changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what comes), sync_fetch.c (content on
- * demand), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone,
+ * demand), sync_room.c (what the relay has no room for), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone,
  * unless it says otherwise.
  */
 #ifndef COFFER_FUSEFS_SYNC_INNER_H
@@ -72,6 +72,11 @@ struct out_item {
 	bool sent_before;    /* by an earlier run or connection: the relay may have it */
 	struct push *push;   /* in flight in this one; NULL: queued */
 	bool alone;          /* goes in a push of its own */
+	bool dead;           /* a deletion */
+	bool aside, doubtful; /* sync_room.h */
+	uint64_t refusal, tried; /* number of its first and its last refusal */
+	uint64_t known;      /* how many there had been when it was queued */
+	uint64_t judged;     /* found to wait for what is aside, in which turn */
 	bool dropped;        /* merged away or confirmed otherwise while in flight: the push only forgets it */
 	struct out_item *next;
 };
@@ -128,6 +133,14 @@ struct sync_heal {
 	struct buf lines;       /* of step `probe` */
 };
 
+/* What the relay has no room for (sync_room.h). */
+struct sync_room {
+	size_t aside, doubtful;  /* items */
+	uint64_t refusals, turn; /* counted: of both, what changes whether a deletion may go */
+	struct table taken_back; /* ino -> 1: nodes of which a newer version is about to be queued */
+	int64_t at, delay;       /* when the next one is tried again */
+};
+
 struct sync_space {
 	struct sync *sync;
 	struct space *space;
@@ -172,6 +185,7 @@ struct sync_space {
 	size_t puts, put_bytes;
 	struct keep_list keep;
 	struct sync_heal heal;
+	struct sync_room room;
 	struct table rewritten; /* ino -> when its hour began (s, 48 bits), and how many versions were sealed since (16 bits) */
 };
 
@@ -255,6 +269,8 @@ struct out_item *sync_push_find(const struct sync_space *ss, uint64_t ino);
 /* Takes an item out of memory (its row is the caller's to delete): merged away, or confirmed by a line. */
 void sync_push_drop(struct sync_space *ss, struct out_item *item);
 void sync_push_free(struct sync_space *ss);
+/* Takes versions back that the relay does not have: what they changed counts as changed again, on the last version that it has. */
+int sync_push_give_back(struct sync_space *ss, struct out_item **items, size_t n) MUST_CHECK;
 /* Reads the sealed blob of an item's row. */
 int sync_push_blob(struct store_txn *t, const struct out_item *item, struct buf *ret_blob) MUST_CHECK;
 

@@ -13,6 +13,7 @@
 #include "crypto/seal.h"
 #include "crypto/secret.h"
 #include "fusefs/sync_heal.h"
+#include "fusefs/sync_room.h"
 #include "fusefs/sync_upload.h"
 #include "wire/map.h"
 
@@ -45,6 +46,7 @@ struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o
 	*ss->items_tail = item;
 	ss->items_tail = &item->next;
 	ss->n_items++;
+	sync_room_queued(ss, item);
 	return item;
 }
 
@@ -72,6 +74,7 @@ static void free_item(struct out_item *item)
 void sync_push_drop(struct sync_space *ss, struct out_item *item)
 {
 	unlist(ss, item);
+	sync_room_left(ss, item);
 	lanes_done(ss->lanes, item->o.ino);
 	out_chunk_drop_all(item); /* their rows may go, and be others then */
 	if (item->push)
@@ -117,6 +120,13 @@ static int load_chunks(struct loading *l, const struct outbox_row *o, struct out
 	return err;
 }
 
+static bool is_deletion(const struct loading *l, const struct outbox_row *o)
+{
+	struct node n;
+
+	return txn_node_get(l->t, o->ino, &n) == OK && (n.flags & NODE_TOMBSTONE);
+}
+
 static int load_row(void *ctx, const struct outbox_row *o, struct bytes blob)
 {
 	struct loading *l = ctx;
@@ -130,6 +140,7 @@ static int load_row(void *ctx, const struct outbox_row *o, struct bytes blob)
 	}
 	item->bytes = blob.len;
 	item->sent_before = true;
+	item->dead = is_deletion(l, o);
 	/* What was joined then is not known any more: lanes wait for each other. */
 	item->barrier = before && before->o.lane != o->lane;
 	l->err = load_chunks(l, o, item);
@@ -167,6 +178,7 @@ void sync_push_reset(struct sync_space *ss)
 	}
 	ss->pushes_tail = &ss->pushes;
 	sync_upload_reset(ss);
+	sync_room_try_all(ss);
 }
 
 void sync_push_free(struct sync_space *ss)
@@ -181,6 +193,7 @@ void sync_push_free(struct sync_space *ss)
 	}
 	ss->items_tail = &ss->items;
 	ss->n_items = 0;
+	sync_room_clear(ss);
 	table_release(&ss->item_of);
 	table_release(&ss->chunk_of);
 }
@@ -299,7 +312,7 @@ static void accepted(struct push *p, struct bytes item)
 		return;
 	}
 	ss->retry_delay = 0;
-	if (ss->alarm == ERR_RELAY_FULL || ss->alarm == ERR_FORBIDDEN)
+	if (ss->alarm == ERR_FORBIDDEN)
 		ss->alarm = OK;
 	if (cursor > ss->relay_cursor)
 		ss->relay_cursor = cursor;
@@ -309,6 +322,7 @@ static void accepted(struct push *p, struct bytes item)
 		if (it->dropped)
 			continue;
 		sync_wait_confirmed(ss->sync, it);
+		sync_room_taken(ss, it);
 		sync_push_drop(ss, it);
 	}
 }
@@ -374,7 +388,7 @@ static int give_back(struct sync_space *ss, struct store_txn *t, const struct ou
 	return err < 0 ? err : txn_outbox_del(t, item->o.row);
 }
 
-static int give_back_all(struct sync_space *ss, struct out_item **items, size_t n)
+int sync_push_give_back(struct sync_space *ss, struct out_item **items, size_t n)
 {
 	struct store_txn *t = NULL;
 	int err = store_begin(ss->sync->config.store, &t);
@@ -456,7 +470,7 @@ static int refused(struct push *p, struct bytes item)
 		return ERR_NOMEM;
 	if (cbor_text_is(code, "conflict")) {
 		each_id(item, "conflicts", note_conflict, &r);
-		err = give_back_all(ss, r.items, r.n);
+		err = sync_push_give_back(ss, r.items, r.n);
 		ss->caught_up = false; /* nothing more until the pull brought what it conflicts with */
 		sync_pull_start(ss);
 	} else if (cbor_text_is(code, "missing")) {
@@ -468,7 +482,7 @@ static int refused(struct push *p, struct bytes item)
 			if (!p->items[i]->dropped)
 				r.items[r.n++] = p->items[i];
 		}
-		err = give_back_all(ss, r.items, r.n);
+		err = sync_push_give_back(ss, r.items, r.n);
 		ss->caught_up = false;
 		sync_pull_start(ss);
 	} else if (!cbor_text_is(code, "order")) {
@@ -476,8 +490,9 @@ static int refused(struct push *p, struct bytes item)
 		if (err == ERR_FORBIDDEN)
 			sync_space_alarm(ss, err, "the relay refuses changes: this device may not write here");
 		else if (err == ERR_RELAY_FULL)
-			sync_space_alarm(ss, err, err_str(err));
-		sync_space_retry(ss, sync_now(ss->sync));
+			sync_room_refused(ss, p->items, p->n);
+		if (err != ERR_RELAY_FULL || ss->heal.on)
+			sync_space_retry(ss, sync_now(ss->sync));
 	}
 	free(r.items);
 	return err;
@@ -531,13 +546,17 @@ static size_t weight(const struct out_item *item)
 static size_t pick(struct sync_space *ss, struct out_item **items, uint64_t *ret_lane)
 {
 	struct table blocked = { .n = 0 };
-	size_t n = 0, bytes = 0;
+	struct sync_room_look look = { .ss = ss };
+	size_t n = 0, bytes = 0, before = 0;
 	uint64_t lane = 0;
 
 	for (struct out_item *item = ss->items; item; item = item->next) {
 		uint64_t key = item->o.lane + 1;
 
-		if (item->barrier && item != ss->items && (n == 0 || items[0]->o.group != item->o.group))
+		if (sync_room_waits(&look, item))
+			continue;
+		bool first = before++ == 0;
+		if (item->barrier && !first && (n == 0 || items[0]->o.group != item->o.group))
 			break;
 		if (item->push && item->barrier)
 			break;
@@ -561,6 +580,7 @@ static size_t pick(struct sync_space *ss, struct out_item **items, uint64_t *ret
 		items[n++] = item;
 	}
 	table_release(&blocked);
+	table_release(&look.lanes);
 	*ret_lane = lane;
 	return n;
 }

@@ -414,6 +414,7 @@ static int hand_over(struct cut *cut, const struct outbox_row *rows, size_t firs
 			return err;
 		}
 		item->bytes = x->blob.len;
+		item->dead = x->dead;
 		/* Lanes that were joined go after everything that any of them has under way; and what follows, after them. */
 		item->barrier = cut->joined;
 	}

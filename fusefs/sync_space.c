@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "crypto/secret.h"
 #include "fusefs/sync_heal.h"
+#include "fusefs/sync_room.h"
 #include "wire/map.h"
 
 #define MS 1000000ll
@@ -286,9 +287,11 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 	if (err == OK && ss->phase == PHASE_LIVE) {
 		sync_pull_run(ss, now);
 		sync_heal_step(ss);
-		if (sync_space_may_push(ss) && now >= ss->retry_at)
+		if (err == OK && sync_space_may_push(ss))
+			err = sync_room_step(ss, now);
+		if (err == OK && sync_space_may_push(ss) && now >= ss->retry_at)
 			err = sync_seal_due(ss, now);
-		if (sync_space_may_push(ss) && now >= ss->retry_at)
+		if (err == OK && sync_space_may_push(ss) && now >= ss->retry_at)
 			sync_push_pump(ss, now);
 	}
 	if (err < 0 && err != ERR_AGAIN) {
@@ -311,6 +314,8 @@ int64_t sync_space_due(const struct sync_space *ss, int64_t now)
 
 		at = at < ss->retry_at ? ss->retry_at : at;
 		due = at < due ? at : due;
+		if (ss->room.aside > 0)
+			due = ss->room.at < due ? ss->room.at : due;
 		if (ss->retry_at > now)
 			due = ss->retry_at < due ? ss->retry_at : due;
 	}

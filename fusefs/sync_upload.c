@@ -5,6 +5,7 @@
  * those of the first PUT, refuses with `conflict`. Then its bytes are fetched and opened: if they are this chunk, it is there.
  */
 #include "fusefs/sync_upload.h"
+#include "fusefs/sync_room.h"
 
 #include <stdlib.h>
 
@@ -198,12 +199,12 @@ static void finish_put(struct put *p, int err, struct bytes code)
 	if (err == OK)
 		sync_space_stored(ss, err = confirm(ss, p->sealing.row));
 	out_chunk_set(ss, p->sealing.row, err == OK ? OUT_THERE : OUT_WAITING);
-	if (err == OK && ss->alarm == ERR_RELAY_FULL)
-		ss->alarm = OK;
-	if (err < 0 && err != ERR_OFFLINE && err != ERR_CANCELLED) {
+	if (err == OK)
+		sync_room_chunk_taken(ss, p->sealing.row);
+	if (err == ERR_RELAY_FULL)
+		sync_room_chunk_refused(ss, p->sealing.row);
+	if (err < 0 && err != ERR_RELAY_FULL && err != ERR_OFFLINE && err != ERR_CANCELLED) {
 		log_warn("sync: a chunk was not taken: %s (%.*s)", err_str(err), (int)code.len, (const char *)code.p);
-		if (err == ERR_RELAY_FULL)
-			sync_space_alarm(ss, err, err_str(err));
 		sync_space_retry(ss, sync_now(ss->sync));
 	}
 	free_put(p);
@@ -309,10 +310,10 @@ static size_t being_sealed(const struct sync_space *ss)
 
 void sync_upload_pump(struct sync_space *ss)
 {
-	size_t ahead = 0, most = ss->alarm == ERR_RELAY_FULL ? 1 : PUTS_MAX; /* one asks whether there is room again */
+	size_t ahead = 0;
 
 	for (struct out_item *item = ss->items; item && ahead < ITEMS_AHEAD; item = item->next) {
-		if (item->push)
+		if (item->push || item->aside)
 			continue;
 		ahead++;
 		for (size_t i = 0; i < item->n_chunks; i++) {
@@ -320,7 +321,9 @@ void sync_upload_pump(struct sync_space *ss)
 
 			if (!c->by_put || c->state != OUT_WAITING)
 				continue;
-			if (ss->puts >= most || ss->put_bytes > PUT_BYTES_MAX - CHUNK_MAX_BLOB ||
+			if (item->doubtful && ss->puts > 0)
+				break; /* one asks whether there is room */
+			if (ss->puts >= PUTS_MAX || ss->put_bytes > PUT_BYTES_MAX - CHUNK_MAX_BLOB ||
 				peer_room(ss->peer->peer) < being_sealed(ss) + 2u * CHUNK_MAX_BLOB)
 				return;
 			if (start_put(ss, c) == OK)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "fusefs/sync_inner.h"
+#include "fusefs/sync_room.h"
 #include "wire/map.h"
 
 #define NODES_A_TURN 1000 /* read in one transaction, while programs wait for the store */
@@ -161,6 +161,7 @@ static int wait_space(struct sync *s, struct space_wait *w)
 			return err;
 		lanes_force(ss->lanes);
 		ss->retry_at = 0;
+		sync_room_try_all(ss);
 	}
 	if (!peer_online(ss->peer->peer))
 		peer_hurry(ss->peer->peer);

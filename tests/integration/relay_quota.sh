@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120
+# timeout: 180
 #
-# A relay that refuses for quota: no call on the mount fails for it (the disk here has room), `wait` and `status` name the cause, and with a
-# larger quota everything goes on by itself.
+# A relay that refuses for quota: no call on the mount fails for it (the disk here has room), `wait` and `status` name the cause, what
+# fits goes on, deletions among it, what does not fit is left behind when it is deleted or made smaller, and with a larger quota
+# everything goes on by itself.
 set -euo pipefail
 . "$(dirname "$0")/../lib/world.sh"
 need_fuse
@@ -15,13 +16,64 @@ m=$W/alice.mnt/Work
 mkdir "$W/kept"
 head -c 1000000 /dev/urandom > "$W/kept/fits"
 cp "$W/kept/fits" "$m/"
+echo old > "$m/old" && echo doc > "$m/doc"
 coffer alice wait --timeout 60s || fail "what fits is not taken"
+new_device desktop alice
+d=$W/desktop.mnt/Work
+await 20 test -d "$d" || fail "the space did not reach the second device"
+coffer desktop wait --timeout 60s
+
+absent() { [ ! -e "$1" ]; }
+state() { getfattr --absolute-names --only-values -n user.coffer.state "$1"; }
+is_synced() { [ "$(state "$1")" = synced ]; }
+is_uploading() { [ "$(state "$1")" = uploading ]; }
+is_full() { coffer alice status | grep -q "relay's storage.* is full"; }
 
 head -c 3000000 /dev/urandom > "$W/kept/large"
 cp "$W/kept/large" "$m/" || fail "a write heard of the relay's quota"
 refused 75 "relay's storage.* is full" coffer alice wait --timeout 3s
-coffer alice status | grep -q "relay's storage.* is full" || fail "status says: $(coffer alice status)"
-[ "$(getfattr --only-values -n user.coffer.state "$m/large")" != synced ] || fail "it calls itself synced"
+is_full || fail "status says: $(coffer alice status)"
+! is_synced "$m/large" || fail "it calls itself synced"
+
+# What fits goes past it, also in its folder.
+rm "$m/old"
+echo new > "$m/new" && echo new > "$W/kept/new"
+await 20 test -e "$d/new" || fail "a small file waits behind a large one"
+await 20 absent "$d/old" || fail "a deletion waits behind what does not fit"
+await 20 is_synced "$m/new" || fail "the small file does not call itself synced"
+absent "$d/large" || fail "the large file is there"
+is_full || fail "the alarm went: $(coffer alice status)"
+
+# What it takes the place of stays elsewhere.
+head -c 2500000 /dev/urandom > "$m/other"
+mv "$m/other" "$m/doc"
+echo after > "$m/after"
+await 20 test -e "$d/after" || fail "a small file waits behind a large one that was renamed"
+[ "$(cat "$d/doc")" = doc ] || fail "the second device has neither the old nor the new"
+
+mkdir "$m/dir" && echo report > "$m/dir/report"
+await 20 grep -q report "$d/dir/report" || fail "another folder waits"
+head -c 2500000 /dev/urandom > "$m/dir/draft"
+await 20 is_uploading "$m/dir/draft" || fail "it was not sealed"
+refused 75 "relay's storage.* is full" coffer alice wait --timeout 2s
+mv "$m/dir/draft" "$m/dir/report"
+echo after > "$m/dir/after"
+await 20 test -e "$d/dir/after" || fail "a small file waits behind a large one that took a name"
+[ "$(cat "$d/dir/report")" = report ] || fail "the second device has neither the old report nor the new"
+rm -r "$m/dir"
+await 20 absent "$d/dir" || fail "a folder that was deleted is still there"
+
+# Smaller, or deleted, it does not wait for room any more.
+rm "$m/after"
+echo smaller > "$m/doc" && echo smaller > "$W/kept/doc"
+await 20 grep -q smaller "$d/doc" || fail "a smaller version waits"
+mv "$m/large" "$W/large"
+coffer alice wait --timeout 60s || fail "it waits for what is not there any more: $(coffer alice status)"
+! coffer alice status | grep -q ALARM || fail "the alarm stays: $(coffer alice status)"
+coffer desktop wait --timeout 60s
+absent "$d/after" && absent "$d/large" || fail "deleted, but there: $(ls "$d")"
+cp "$W/large" "$m/large"
+await 20 is_full || fail "status says: $(coffer alice status)"
 
 # The mount goes on meanwhile, and after kill -9.
 echo small > "$m/small" && echo small > "$W/kept/small"
@@ -32,13 +84,12 @@ kill -9 "$agent"
 await 10 gone "$agent"
 mount_of alice
 diff -r "$W/kept" "$m" || fail "another content after kill -9"
+await 20 test -e "$d/small" || fail "after a restart a small file waits"
 
 relay_stop
 export COFFER_RELAY_STORAGE_SPACE_BYTES=50000000
 relay_start
 coffer alice wait --timeout 60s || fail "it does not go on by itself: $(coffer alice status)"
 ! coffer alice status | grep -q ALARM || fail "the alarm stays: $(coffer alice status)"
-new_device desktop alice
-await 20 test -d "$W/desktop.mnt/Work" || fail "the space did not reach the second device"
 coffer desktop wait --timeout 60s
-diff -r "$W/kept" "$W/desktop.mnt/Work" || fail "another content on the second device"
+diff -r "$W/kept" "$d" || fail "another content on the second device"
