@@ -2,6 +2,7 @@
 #include "server/auth.h"
 
 #include <strings.h>
+#include "crypto/hash.h"
 
 /* In the plain protocol a device that speaks for itself is its own issuer's subject: nothing that it merely claims counts,
  * because everything below holds the device's key. */
@@ -22,43 +23,49 @@ static int self_of_device(const struct relay *r, const struct token *t, struct p
 	return OK;
 }
 
-static int verify(const struct relay *r, struct bytes text, const char *addr, struct token *ret_t)
-{
-	const int64_t now = relay_now(r);
-	int err;
-
-	if (seen_tokens_find(r->seen_tokens, text, now, ret_t))
-		return OK;
-	if (addr && (err = limits_take(r->limits, LIMIT_AUTH, addr, r->env->mono_ns(r->env->ctx))) < 0)
-		return err;
-	err = ERR_CONTEXT;
-	for (size_t i = 0; i < r->n_origins && err == ERR_CONTEXT; i++)
-		err = token_verify(text, r->origins[i], now, ret_t);
-	if (err == OK)
-		seen_tokens_keep(r->seen_tokens, text, ret_t);
-	return err;
-}
-
-static int check_device(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a)
+static int check_device(const struct relay *r, struct bytes text, int64_t now, struct auth *ret_a, int64_t *ret_until)
 {
 	struct token t;
-	int err;
+	int err = ERR_CONTEXT;
 
 	if (r->strangers == STRANGERS_OFF)
 		return ERR_NOT_FOUND;
-	if ((err = verify(r, text, addr, &t)) < 0)
+	for (size_t i = 0; i < r->n_origins && err == ERR_CONTEXT; i++)
+		err = token_verify(text, r->origins[i], now, &t);
+	if (err < 0)
 		return err;
 	ret_a->person = t.person;
 	ret_a->device = t.device;
+	*ret_until = t.exp;
 	return self_of_device(r, &t, &ret_a->plain);
+}
+
+static int check_issued(const struct relay *r, struct bytes text, int64_t now, struct auth *ret_a, int64_t *ret_until)
+{
+	int err = jwt_verify(text, &r->jwt, now, &ret_a->plain, ret_until);
+
+	if (err == OK && *ret_until > now + AUTH_KEPT_SECONDS)
+		*ret_until = now + AUTH_KEPT_SECONDS;
+	return err;
 }
 
 int auth_check(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a)
 {
+	const int64_t now = relay_now(r);
+	struct id32 key;
+	int64_t until;
+	int err;
+
+	hash_sha256(text, &key);
+	if (seen_find(r->tokens, &key, now, ret_a))
+		return OK;
 	*ret_a = (struct auth){ 0 };
-	if (jwt_is(text))
-		return jwt_verify(text, &r->jwt, relay_now(r), &ret_a->plain);
-	return check_device(r, text, addr, ret_a);
+	if (addr && (err = limits_take(r->limits, LIMIT_AUTH, addr, r->env->mono_ns(r->env->ctx))) < 0)
+		return err;
+	err = jwt_is(text) ? check_issued(r, text, now, ret_a, &until) : check_device(r, text, now, ret_a, &until);
+	if (err == OK)
+		seen_keep(r->tokens, &key, now, until, ret_a);
+	return err;
 }
 
 const char *auth_reason(int err)

@@ -16,9 +16,11 @@ struct auth {
 	struct plain_self plain;
 };
 
-/* ERR_STALE: expired; ERR_NOT_FOUND: of no trusted issuer; ERR_CONTEXT: for another relay; ERR_AGAIN: ask again when the
- * issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; ERR_RATE_LIMITED: a device's token that was not seen yet is
- * one too many for `addr` (NULL: the caller counts, or nobody does); anything else: not a good token. */
+/* Tokens that were found good are known (seen.h): a device's until it ends, an issuer's for AUTH_KEPT_SECONDS, since its keys may be
+ * withdrawn. ERR_STALE: expired; ERR_NOT_FOUND: of no trusted issuer; ERR_CONTEXT: for another relay; ERR_AGAIN: ask again when the
+ * issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; ERR_RATE_LIMITED: one that is not known is one too many for
+ * `addr` (NULL: the caller counts, or nobody does); anything else: not a good token. Network thread. */
+#define AUTH_KEPT_SECONDS 60
 int auth_check(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a) MUST_CHECK;
 /* The same for an HTTP Authorization header's value: NULL, or the reason and *ret_status. */
 const char *auth_check_bearer(

@@ -62,7 +62,7 @@ struct config {
 		uint64_t http_idle_seconds, http_header_seconds, http_body_seconds;
 		uint64_t invite_lookups_per_minute, invite_misses_per_minute;
 		uint64_t spaces_burst, spaces_per_minute, entries_burst, entries_per_minute, letters_burst, letters_per_minute;
-		uint64_t auths_burst, auths_per_minute;
+		uint64_t auths_burst, auths_per_minute, chains_burst, chains_per_minute;
 	} limits;
 
 	/* made of the above by config_finish */

@@ -136,6 +136,10 @@ const struct setting config_table[] = {
 		"Tokens that connections of one address bring, and new ones of its HTTP requests: at once, and after that; beyond\n"
 		"it they are closed (4007, or 429). It is as many clients as may come back at once after a restart."),
 	NUMBER(limits, auths_per_minute, 3000, 1, 1000000),
+	NUMBER(limits, chains_burst, 2000, 1, 1000000, .about =
+		"UCANs of the plain protocol that one address brings and that were not verified lately, each with up to 8 signatures:\n"
+		"at once, and after that. One subscribe or pull may bring 1,000."),
+	NUMBER(limits, chains_per_minute, 3000, 1, 1000000),
 };
 /* clang-format on */
 

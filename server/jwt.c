@@ -149,7 +149,8 @@ static int read_self(const json_t *claims, const struct jwt_rules *rules, struct
 	return read_mailbox(claims, s);
 }
 
-static int check_claims(const json_t *claims, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self)
+static int check_claims(
+	const json_t *claims, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self, int64_t *ret_exp)
 {
 	struct plain_self s = { 0 };
 	int64_t exp = INT64_MAX;
@@ -164,10 +165,12 @@ static int check_claims(const json_t *claims, const struct jwt_rules *rules, int
 	if ((err = read_self(claims, rules, &s)) < 0)
 		return err;
 	*ret_self = s;
+	*ret_exp = exp;
 	return OK;
 }
 
-int jwt_verify(struct bytes text, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self)
+int jwt_verify(
+	struct bytes text, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self, int64_t *ret_exp)
 {
 	CLEANUP(json_release) json_t *claims = NULL;
 	struct header h = { 0 };
@@ -188,5 +191,5 @@ int jwt_verify(struct bytes text, const struct jwt_rules *rules, int64_t now, st
 	if (err == OK)
 		err = jws_alg_is(bytes_str(h.alg), key.kind) ? jws_verify(&j, &key) : ERR_INVALID;
 	json_decref(h.json);
-	return err < 0 ? err : check_claims(claims, rules, now, ret_self);
+	return err < 0 ? err : check_claims(claims, rules, now, ret_self, ret_exp);
 }

@@ -23,7 +23,8 @@ enum limit {
 	LIMIT_GENESIS, /* new spaces */
 	LIMIT_ENTRY,   /* log entries, good or bad, which cost the writer signatures */
 	LIMIT_MAIL,    /* letters into mailboxes */
-	LIMIT_AUTH     /* tokens to be checked, which cost the network thread signatures */
+	LIMIT_AUTH,    /* tokens to be checked, which cost the network thread signatures */
+	LIMIT_CHAIN    /* UCAN chains to be verified, which cost readers and verify threads up to UCAN_DEPTH signatures each */
 };
 
 struct limits;

@@ -1,14 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/plain.h"
 
+#include "crypto/hash.h"
 #include "server/rpc.h"
 
 #define ROW_BYTES 128 /* of a row beside its content, about */
 
+/* What a verified chain depends on. */
+static struct id32 chain_key(
+	const struct caller *who, const struct id16 *space, struct bytes ucan, enum ucan_command need)
+{
+	uint8_t said[sizeof *space + 1 + CALLER_DID] = { 0 };
+	struct id32 text, key;
+
+	hash_sha256(ucan, &text);
+	memcpy(said, space->b, sizeof space->b);
+	said[sizeof *space] = (uint8_t)need;
+	memcpy(said + sizeof *space + 1, who->plain.did, strlen(who->plain.did));
+	hash_hmac(bytes_of(text.b, sizeof text.b), bytes_of(said, sizeof said), bytes_of(NULL, 0), &key);
+	return key;
+}
+
+static int verify_chain(const struct relay *relay, const struct caller *who, const struct id16 *space,
+	struct bytes ucan, enum ucan_command need, struct plain_right *ret_right)
+{
+	const int64_t now = relay_now(relay);
+	struct ucan u;
+	int err = caller_take(who, relay->limits, LIMIT_CHAIN, relay->env->mono_ns(relay->env->ctx));
+
+	if (err < 0 || (err = ucan_verify(ucan, who->plain.did, space, need, now, &u)) < 0)
+		return err;
+	if (u.root.kind != JWS_P256)
+		return ERR_FORBIDDEN; /* no space has such a root */
+	memcpy(ret_right->root, u.root.b, sizeof ret_right->root);
+	ret_right->grant = (struct grant){ .exp = u.exp, .n = u.n };
+	memcpy(ret_right->grant.cids, u.cids, u.n * sizeof u.cids[0]);
+	return OK;
+}
+
 void plain_ask(const struct relay *relay, const struct caller *who, const struct id16 *space, struct bytes ucan,
 	enum ucan_command need, struct plain_right *ret_right)
 {
-	struct ucan u;
+	struct id32 key;
 
 	*ret_right = (struct plain_right){ .err = ERR_FORBIDDEN };
 	if (who->plain.has_personal && id16_equal(space, &who->plain.personal)) {
@@ -18,12 +51,12 @@ void plain_ask(const struct relay *relay, const struct caller *who, const struct
 	}
 	if (!ucan.len || !who->plain.did[0])
 		return;
-	ret_right->err = ucan_verify(ucan, who->plain.did, space, need, relay_now(relay), &u);
-	if (ret_right->err < 0)
+	key = chain_key(who, space, ucan, need);
+	if (seen_find(relay->chains, &key, relay_now(relay), ret_right))
 		return;
-	ret_right->root = u.root;
-	ret_right->grant = (struct grant){ .exp = u.exp, .n = u.n };
-	memcpy(ret_right->grant.cids, u.cids, u.n * sizeof u.cids[0]);
+	ret_right->err = verify_chain(relay, who, space, ucan, need, ret_right);
+	if (ret_right->err == OK)
+		seen_keep(relay->chains, &key, relay_now(relay), ret_right->grant.exp, ret_right);
 }
 
 const struct grant *plain_grant(const struct plain_right *right)
@@ -33,8 +66,7 @@ const struct grant *plain_grant(const struct plain_right *right)
 
 static int check_chain(struct depot *store, const struct plain_right *right, const struct depot_plain *sp)
 {
-	if (right->root.kind != JWS_P256 || sp->root_key_len != right->root.len ||
-		memcmp(sp->root_key, right->root.b, sp->root_key_len) != 0)
+	if (sp->root_key_len != sizeof right->root || memcmp(sp->root_key, right->root, sizeof right->root) != 0)
 		return ERR_FORBIDDEN;
 	for (size_t i = 0; i < right->grant.n; i++) {
 		int revoked = depot_is_revoked(store, sp->no, &right->grant.cids[i]);
@@ -51,7 +83,7 @@ int plain_open(const struct relay *relay, struct depot *store, const struct id16
 	int err;
 
 	if (right->err < 0)
-		return right->err == ERR_NOMEM ? ERR_NOMEM : ERR_FORBIDDEN;
+		return right->err == ERR_NOMEM || right->err == ERR_RATE_LIMITED ? right->err : ERR_FORBIDDEN;
 	err = depot_plain_find(store, space, ret_sp);
 	if (err == ERR_NOT_FOUND && right->personal) {
 		*ret_sp = (struct depot_plain){ .id = *space, .generation = 1, .min_generation = 1 };
@@ -102,6 +134,8 @@ int plain_refuse(struct job *j, int err)
 		return job_error(j, "not_found", "not found");
 	case ERR_NO_SPACE:
 		return job_error(j, "storage_full", "no room");
+	case ERR_RATE_LIMITED:
+		return job_error(j, "rate_limited", "too many UCANs");
 	default:
 		return err;
 	}

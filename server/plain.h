@@ -22,15 +22,17 @@
 struct plain_right {
 	bool personal;
 	int err; /* of the chain; OK: it is good if its root is the space's */
-	struct jws_key root;
+	uint8_t root[JWS_P256_SIZE];
 	struct grant grant;
 };
 
-/* What the caller and a UCAN (may be empty) say about a space, from their words and signatures alone. */
+/* What the caller and a UCAN (may be empty) say about a space, from their words and signatures alone. Chains that are not known
+ * (seen.h) are charged to LIMIT_CHAIN (right->err is ERR_RATE_LIMITED then), whether the space is there or not: a space that is
+ * not there would be told by its answer coming sooner. */
 void plain_ask(const struct relay *relay, const struct caller *who, const struct id16 *space, struct bytes ucan,
 	enum ucan_command need, struct plain_right *ret_right);
 
-/* The space as `store` has it, if the right is one there: its root, its end still to come, and nothing revoked. ERR_FORBIDDEN also if it is not there. A
+/* The space as `store` has it, if the right is one there: its root, its end still to come, and nothing revoked. ERR_FORBIDDEN also if it is not there; ERR_RATE_LIMITED. A
  * personal space that is not there yet: no = 0, otherwise as it will begin. */
 int plain_open(const struct relay *relay, struct depot *store, const struct id16 *space, const struct plain_right *right,
 	struct depot_plain *ret_sp) MUST_CHECK;

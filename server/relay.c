@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "server/auth.h"
 #include "server/blob_config.h"
 #include "server/admission.h"
 #include "server/housekeeping.h"
+#include "server/plain.h"
+
+#define SEEN_TOKENS 1024
+#define SEEN_CHAINS 2048
 
 /* What the config says of tokens; config_finish has checked it. */
 static int set_auth(struct relay *r)
@@ -76,8 +81,9 @@ static int open_parts(struct relay *r, const char *dir)
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
 		(err = presence_new(r->env, &r->presence)) < 0 || (err = share_presence(r)) < 0 ||
-		(err = seen_tokens_new(&r->seen_tokens)) < 0 || (err = set_auth(r)) < 0 ||
-		(err = admission_start(r)) < 0)
+		(err = seen_new(r->env, SEEN_TOKENS, sizeof(struct auth), &r->tokens)) < 0 ||
+		(err = seen_new(r->env, SEEN_CHAINS, sizeof(struct plain_right), &r->chains)) < 0 ||
+		(err = set_auth(r)) < 0 || (err = admission_start(r)) < 0)
 		return err;
 	return housekeeping_start(r);
 }
@@ -104,7 +110,8 @@ void relay_close(struct relay *r)
 {
 	issuers_free(r->jwt.issuers);
 	presence_free(r->presence);
-	seen_tokens_free(r->seen_tokens);
+	seen_free(r->tokens);
+	seen_free(r->chains);
 	spaces_free(r->spaces);
 	limits_free(r->limits);
 	blob_close(r->blobs);

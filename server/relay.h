@@ -19,7 +19,7 @@
 #include "server/metrics.h"
 #include "server/quota.h"
 #include "server/presence.h"
-#include "server/seen_token.h"
+#include "server/seen.h"
 #include "server/spaces.h"
 #include "server/depot.h"
 
@@ -45,7 +45,8 @@ struct relay {
 	struct metrics metrics;
 	struct quota quota;
 	struct presence *presence;
-	struct seen_tokens *seen_tokens;
+	struct seen *tokens; /* struct auth (auth.c) */
+	struct seen *chains; /* struct plain_right (plain.c) */
 	struct jwt_rules jwt;
 	enum relay_strangers strangers;
 	struct id32 owners[RELAY_MAX_OWNERS];

@@ -38,7 +38,9 @@ static void subscribe_free(void *state)
 
 static int refuse(struct subscribed *s, int err)
 {
-	s->error = err == ERR_FORBIDDEN || err == ERR_NOT_FOUND ? "forbidden" : "internal";
+	s->error = err == ERR_FORBIDDEN || err == ERR_NOT_FOUND ? "forbidden"
+		   : err == ERR_RATE_LIMITED                    ? "rate_limited"
+								: "internal";
 	return err == ERR_NOMEM ? err : OK;
 }
 

@@ -57,6 +57,8 @@ static int open_space(struct relay *relay, struct job *j, struct depot *store, b
 	err = plain_open(relay, store, &j->space, &f->right, &f->sp);
 	if (err == ERR_FORBIDDEN)
 		return (err = refuse_space(j, store, f, upload)) < 0 ? err : 1;
+	if (err == ERR_RATE_LIMITED)
+		return (err = fail(j, 429, "too many UCANs")) < 0 ? err : 1;
 	return err;
 }
 

@@ -54,7 +54,7 @@ static int read_space(
 		return OK;
 	plain_ask(relay, j->caller, &w->id, ucan, UCAN_READ, &w->right);
 	*ret_good = w->right.err == OK;
-	return OK;
+	return w->right.err == ERR_RATE_LIMITED ? ERR_RATE_LIMITED : OK;
 }
 
 static int read_spaces(const struct relay *relay, const struct job *j, struct pull *p)
@@ -71,8 +71,10 @@ static int read_spaces(const struct relay *relay, const struct job *j, struct pu
 		struct bytes item = cbor_get_raw(&d);
 		bool good;
 
-		if (cbor_dec_error(&d) < 0 || read_space(relay, j, item, &p->spaces[p->n], &good) < 0)
+		if (cbor_dec_error(&d) < 0)
 			return ERR_INVALID;
+		if ((err = read_space(relay, j, item, &p->spaces[p->n], &good)) < 0)
+			return err;
 		p->n += good;
 	}
 	return OK;
@@ -255,6 +257,8 @@ static int pull_run(struct relay *relay, struct job *j, struct depot *store)
 		err = read_spaces(relay, j, p);
 		if (err == ERR_RANGE)
 			return job_error(j, "bad_request", "too many spaces in pull request");
+		if (err == ERR_RATE_LIMITED)
+			return plain_refuse(j, err);
 		if (err < 0)
 			return err == ERR_NOMEM ? err : job_error(j, "invalid_params", "invalid params");
 	}

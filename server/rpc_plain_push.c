@@ -278,7 +278,9 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 	err = p->n ? plain_open_to_write(relay, store, j->caller, &p->space, &p->right, &sp)
 		   : plain_open(relay, store, &p->space, &p->right, &sp);
 	if (err < 0)
-		return err == ERR_FORBIDDEN ? job_refuse(j, "forbidden") : err;
+		return err == ERR_FORBIDDEN      ? job_refuse(j, "forbidden")
+		       : err == ERR_RATE_LIMITED ? job_refuse(j, "rate_limited")
+						 : err;
 	if (!p->n)
 		return answer_pushed(j, sp.cursor);
 	if (is_stale(&sp, p))

@@ -7,10 +7,12 @@
 #include <time.h>
 #include "crypto/hash.h"
 #include "crypto/jws.h"
+#include "server/auth.h"
 #include "server/jwt.h"
 #include "server/presence.h"
 #include "server/ucan.h"
 #include "tests/lib/plain_party.h"
+#include "tests/lib/relay_bench.h"
 
 #define NOW 1900000000
 #define SPACE "11111111-1111-1111-1111-111111111111"
@@ -320,7 +322,7 @@ static int check(
 		NOW + 10, more);
 	text = plain_party_sign(p, header, claims);
 	assert_true(jwt_is(bytes_str(text)));
-	err = jwt_verify(bytes_str(text), &x->rules, NOW, self);
+	err = jwt_verify(bytes_str(text), &x->rules, NOW, self, &(int64_t){ 0 });
 	free(text);
 	return err;
 }
@@ -368,11 +370,11 @@ static void tokens_end_and_strangers_are_refused(void **state)
 	wait_changes(x, 1);
 	text = plain_party_sign(&x->key, "{\"alg\":\"ES256\",\"kid\":\"k\"}",
 		"{\"iss\":\"https://evil.example\",\"sub\":\"u\",\"client_id\":\"c\"}");
-	assert_int_equal(jwt_verify(bytes_str(text), &x->rules, NOW, &self), ERR_NOT_FOUND);
+	assert_int_equal(jwt_verify(bytes_str(text), &x->rules, NOW, &self, &(int64_t){ 0 }), ERR_NOT_FOUND);
 	free(text);
 	assert_int_equal(check(x, &x->key, "k", ",\"nbf\":1", &self), 0);
 	text = plain_party_sign(&x->key, "{\"alg\":\"none\",\"kid\":\"k\"}", "{}");
-	assert_int_equal(jwt_verify(bytes_str(text), &x->rules, NOW, &self), ERR_INVALID);
+	assert_int_equal(jwt_verify(bytes_str(text), &x->rules, NOW, &self, &(int64_t){ 0 }), ERR_INVALID);
 	free(text);
 	text = plain_party_sign(&x->key, "{\"alg\":\"EdDSA\",\"kid\":\"k\"}", "{}");
 	assert_false(jwt_is(bytes_str(text))); /* a device's own, if anything */
@@ -411,6 +413,45 @@ static void an_issuer_that_fails_is_offline_not_wrong(void **state)
 
 #define SCENE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Each costs the network thread a signature; one that it knows costs nothing, for a minute. */
+static void issued_tokens_are_counted_unless_they_are_known(void **state)
+{
+	struct scene *x = *state;
+	struct relay_bench r;
+	struct auth a = { 0 }, again;
+	char claims[256], *good, *bad;
+
+	relay_bench_open(&r);
+	r.relay.config->limits.auths_burst = 2;
+	r.relay.config->limits.auths_per_minute = 1;
+	limits_configure(r.relay.limits, r.relay.config);
+	assert_int_equal(issuers_add(r.relay.jwt.issuers, x->iss), 0);
+	say_keys(x, "k", &x->key);
+	assert_int_equal(issuers_start(r.relay.jwt.issuers, changed, x), 0);
+	wait_changes(x, 1);
+	snprintf(
+		claims, sizeof claims, "{\"iss\":\"%s\",\"sub\":\"u\",\"client_id\":\"c\",\"scope\":\"sync\"}", x->iss);
+	good = plain_party_sign(&x->key, "{\"alg\":\"ES256\",\"kid\":\"k\"}", claims);
+	bad = plain_party_sign(&x->other, "{\"alg\":\"ES256\",\"kid\":\"k\"}", claims);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(auth_check(&r.relay, bytes_str(good), "192.0.2.1", &again), 0);
+		if (!i)
+			a = again;
+		assert_memory_equal(&again, &a, sizeof a);
+	}
+	assert_int_equal(auth_check(&r.relay, bytes_str(bad), "192.0.2.1", &a), ERR_SIGNATURE);
+	assert_int_equal(auth_check(&r.relay, bytes_str(bad), "192.0.2.1", &a), ERR_RATE_LIMITED);
+	assert_int_equal(auth_check(&r.relay, bytes_str(bad), "192.0.2.2", &a), ERR_SIGNATURE);
+	assert_int_equal(auth_check(&r.relay, bytes_str(bad), NULL, &a), ERR_SIGNATURE);
+	assert_int_equal(auth_check(&r.relay, bytes_str(good), "192.0.2.1", &a), 0);
+	fake_env_advance(r.env, 60 * 1000000000ll);
+	assert_int_equal(auth_check(&r.relay, bytes_str(good), "192.0.2.1", &a), 0);
+	assert_int_equal(auth_check(&r.relay, bytes_str(bad), "192.0.2.1", &a), ERR_RATE_LIMITED);
+	free(good);
+	free(bad);
+	relay_bench_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +466,7 @@ int main(void)
 		SCENE(tokens_end_and_strangers_are_refused),
 		SCENE(a_new_key_is_fetched_once),
 		SCENE(an_issuer_that_fails_is_offline_not_wrong),
+		SCENE(issued_tokens_are_counted_unless_they_are_known),
 	};
 
 	if (crypto_init() < 0)

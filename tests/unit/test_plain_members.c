@@ -213,6 +213,53 @@ static void a_right_asked_for_in_time_ends_too(void **state)
 	assert_int_equal(plain_open(&x->r.relay, x->r.reader, &x->space, &right, &sp), ERR_FORBIDDEN);
 }
 
+static struct answer subscribe(struct scene *x, struct caller *c, const char *ucan)
+{
+	struct params p;
+
+	params_begin(&p, 1);
+	params_array(&p, "spaces", 1);
+	cbor_put_map(&p.e, 2);
+	params_text(&p, "id", SCENE_SPACE);
+	params_text(&p, "ucan", ucan);
+	return scene_call(x, c, "subscribe", &p);
+}
+
+/* Verifying one costs up to eight signatures; one that was verified lately costs nothing. */
+static void chains_are_counted_unless_they_are_known(void **state)
+{
+	struct scene *x = *state;
+	struct config *c = x->r.relay.config;
+	const int64_t exp = relay_now(&x->r.relay) + 1000;
+	char *wrong = plain_party_ucan(&x->bob, x->bob.did, &x->space, "/space/write", exp, NULL);
+	struct answer a;
+
+	c->limits.chains_burst = 2;
+	c->limits.chains_per_minute = 1;
+	limits_configure(x->r.relay.limits, c);
+	for (int i = 0; i < 5; i++) {
+		a = scene_pull(x, x->b, SCENE_SPACE, x->ub, 0);
+		assert_int_equal(a.chunks, 2);
+		answer_release(&a);
+	}
+	wrong[strlen(wrong) - 8] ^= 1; /* its signature */
+	scene_not_refused(scene_pull(x, x->b, SCENE_SPACE, wrong, 0));
+	scene_refused(scene_pull(x, x->b, SCENE_SPACE, wrong, 0), "rate_limited", "too many UCANs");
+	scene_refused(scene_ask(x, x->b, "deks.get", wrong, "since", 0), "rate_limited", NULL);
+	scene_push_refused(x, x->b, SCENE_SPACE, wrong, SCENE_R1, 0, "rate_limited");
+	a = subscribe(x, x->b, wrong);
+	assert_non_null(memmem(a.message->data + MESSAGE_HEADROOM, a.message->len, "rate_limited", 12));
+	answer_release(&a);
+	scene_push_ok(x, x->a, x->personal, NULL, SCENE_R1, "own", 0, 1); /* one's own space needs none */
+	a = scene_pull(x, x->b, SCENE_SPACE, x->ub, 0);
+	assert_int_equal(a.chunks, 2);
+	answer_release(&a);
+	fake_env_advance(x->r.env, 60 * 1000000000ll);
+	scene_push_ok(x, x->b, SCENE_SPACE, x->ub, SCENE_R1, "one", 0, 1); /* to write is another thing to ask */
+	scene_push_refused(x, x->a, SCENE_SPACE, x->ua, SCENE_R2, 0, "rate_limited"); /* of the same address */
+	free(wrong);
+}
+
 /* --- epochs --- */
 
 static struct answer rewrap(struct scene *x, const char *id, uint8_t epoch)
@@ -501,6 +548,7 @@ int main(void)
 		TEST(a_revoked_ucan_does_not_come_back_under_its_other_signature),
 		TEST(rights_end_with_their_time),
 		TEST(a_right_asked_for_in_time_ends_too),
+		TEST(chains_are_counted_unless_they_are_known),
 		TEST(a_key_turns_once),
 		TEST(file_keys_need_their_scope),
 		TEST(a_space_is_made_once_and_not_of_anybodys_id),

@@ -5,7 +5,7 @@
 #include "server/hub.h"
 #include "server/limits.h"
 #include "server/mailbox.h"
-#include "server/seen_token.h"
+#include "server/seen.h"
 #include "tests/lib/relay_bench.h"
 
 #define SECOND 1000000000ll
@@ -286,31 +286,42 @@ static void test_mailboxes(void **state)
 	mailboxes_free(m);
 }
 
-static void test_seen_tokens(void **state)
+static struct id32 key_of(uint32_t i)
 {
-	const struct token good = { .person = { { 1 } }, .device = { { 2 } }, .exp = 5000 };
-	struct seen_tokens *s;
-	struct token t;
+	struct id32 key = { { 1 } };
+
+	memcpy(key.b + 8, &i, sizeof i);
+	return key;
+}
+
+static void test_seen(void **state)
+{
+	const struct id32 good = key_of(7), other = key_of(8);
+	struct seen *s;
+	uint32_t what = 0;
 
 	(void)state;
-	assert_int_equal(seen_tokens_new(&s), 0);
-	assert_false(seen_tokens_find(s, bytes_str("token"), 4000, &t));
-	seen_tokens_keep(s, bytes_str("token"), &good);
-	assert_true(seen_tokens_find(s, bytes_str("token"), 4999, &t));
-	assert_memory_equal(&t, &good, sizeof t);
-	assert_false(seen_tokens_find(s, bytes_str("token"), 5000, &t)); /* over */
-	assert_false(seen_tokens_find(s, bytes_str("token"), 5000 - TOKEN_MAX_LIFE - TOKEN_SKEW - 1, &t));
-	assert_false(seen_tokens_find(s, bytes_str("toke"), 4000, &t));
-	assert_false(seen_tokens_find(s, bytes_str("tokem"), 4000, &t));
+	assert_int_equal(seen_new(env_system(), 1024, sizeof what, &s), 0);
+	assert_false(seen_find(s, &(struct id32){ { 0 } }, 4000, &what));
+	assert_false(seen_find(s, &good, 4000, &what));
+	seen_keep(s, &good, 4000, 5000, &(uint32_t){ 77 });
+	assert_true(seen_find(s, &good, 4999, &what));
+	assert_int_equal(what, 77);
+	assert_false(seen_find(s, &good, 5000, &what)); /* over */
+	assert_false(seen_find(s, &good, 3999, &what)); /* another clock */
+	assert_false(seen_find(s, &other, 4000, &what));
 	/* however many come, each is found by its own text alone */
 	for (uint32_t i = 0; i < 5000; i++) {
-		struct token other = { .person = { { 1 } }, .exp = 5000 + (int64_t)i };
+		const struct id32 key = key_of(i);
 
-		seen_tokens_keep(s, bytes_of(&i, sizeof i), &other);
+		seen_keep(s, &key, 4000, 5000, &i);
 	}
-	for (uint32_t i = 0; i < 5000; i++)
-		assert_true(!seen_tokens_find(s, bytes_of(&i, sizeof i), 4000, &t) || t.exp == 5000 + (int64_t)i);
-	seen_tokens_free(s);
+	for (uint32_t i = 0; i < 5000; i++) {
+		const struct id32 key = key_of(i);
+
+		assert_true(!seen_find(s, &key, 4000, &what) || what == i);
+	}
+	seen_free(s);
 }
 
 int main(void)
@@ -323,7 +334,7 @@ int main(void)
 		cmocka_unit_test(test_hub),
 		cmocka_unit_test(test_chunk_files),
 		cmocka_unit_test(test_mailboxes),
-		cmocka_unit_test(test_seen_tokens),
+		cmocka_unit_test(test_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
