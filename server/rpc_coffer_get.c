@@ -167,45 +167,71 @@ static int answer_heads(struct job *j, struct depot *store, const struct space_s
 	return err;
 }
 
-static int head_in(struct relay *relay, struct job *j, struct depot *store, struct space *sp, struct bytes blob,
-	const struct head *head)
+struct asked_heads {
+	int err;
+	struct id16 space;
+	struct bytes blob; /* empty: the caller brings none */
+	struct head head;
+};
+
+static int read_head(struct asked_heads *a, const struct job *j)
+{
+	int err;
+
+	if (param_id(j->params, "space", &a->space) < 0)
+		return ERR_INVALID;
+	err = param_bytes(j->params, "head", HEAD_MAX_BLOB, &a->blob);
+	if (err == ERR_NOT_FOUND)
+		return OK;
+	if (err < 0 || (err = verify_head(a->blob, &a->space, &a->head)) < 0)
+		return err;
+	return id32_equal(&a->head.device, &j->caller->device) ? OK : ERR_CONTEXT;
+}
+
+/* The signature is verified before the writer's turn; whether the caller may bring it is for the writer to say. */
+static int head_prepare(struct relay *relay, struct job *j)
+{
+	struct asked_heads *a = calloc(1, sizeof *a);
+
+	(void)relay;
+	if (!a)
+		return ERR_NOMEM;
+	j->state = a;
+	a->err = read_head(a, j);
+	return OK;
+}
+
+static int head_in(
+	struct relay *relay, struct job *j, struct depot *store, struct space *sp, const struct asked_heads *a)
 {
 	const struct space_state *st = batch_state(relay, sp);
 	int err;
 
 	if (!st->log || !log_may_read(st->log->log, &j->caller->device))
 		return job_error(j, "forbidden", "forbidden");
-	if (blob.len && (err = depot_head_put(store, st->row.no, &head->device, 0, blob)) < 0)
+	if (a->blob.len && (err = depot_head_put(store, st->row.no, &a->head.device, 0, a->blob)) < 0)
 		return err;
 	return answer_heads(j, store, st);
 }
 
 static int head_run(struct relay *relay, struct job *j, struct depot *store)
 {
-	struct bytes blob = bytes_of(NULL, 0);
+	const struct asked_heads *a = j->state;
 	struct space *sp;
-	struct id16 id;
-	struct head head;
-	int err = param_id(j->params, "space", &id);
+	int err;
 
-	if (err == OK) {
-		err = param_bytes(j->params, "head", HEAD_MAX_BLOB, &blob);
-		if (err == ERR_NOT_FOUND)
-			err = OK;
-		else if (err == OK && (err = verify_head(blob, &id, &head)) == OK &&
-			 !id32_equal(&head.device, &j->caller->device))
-			err = ERR_CONTEXT;
-	}
-	if (err < 0)
+	if (!a || a->err == ERR_NOMEM)
+		return ERR_NOMEM;
+	if (a->err < 0)
 		return job_error(j, "bad_request", "invalid params");
-	err = spaces_get(relay->spaces, store, &id, &sp);
+	err = spaces_get(relay->spaces, store, &a->space, &sp);
 	if (err == ERR_NOT_FOUND)
 		return job_error(j, "forbidden", "forbidden");
 	if (err < 0)
 		return err;
-	err = head_in(relay, j, store, sp, blob, &head);
+	err = head_in(relay, j, store, sp, a);
 	spaces_put(relay->spaces, sp);
 	return err;
 }
 
-const struct method method_head = { "coffer.head", LANE_WRITE, NULL, head_run, NULL };
+const struct method method_head = { "coffer.head", LANE_WRITE, head_prepare, head_run, free };

@@ -627,6 +627,44 @@ static void test_heads(void **state)
 	buf_release(&head);
 }
 
+static void bring_head(struct push_scene *x, struct caller *c, struct bytes head, const char *refusal)
+{
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct cbor_enc e = cbor_enc_init(&params);
+	char text[ID16_TEXT_SIZE];
+	struct answer a;
+
+	id16_format(&x->space, text);
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "head");
+	cbor_put_bytes(&e, head.p, head.len);
+	cbor_put_text(&e, "space");
+	cbor_put_text(&e, text);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	a = bench_call(&x->r, c, "coffer.head", &params);
+	assert_true(refusal ? answer_refused(&a, refusal) : !a.last.is_error && count_of(a.last.value, "heads") == 1);
+	answer_release(&a);
+}
+
+/* Its own, as it signed it, if it reads the space. */
+static void a_device_brings_its_own_head(void **state)
+{
+	struct push_scene *x = *state;
+	struct buf head = BUF_INIT(HEAD_MAX_BLOB);
+
+	party_cut(&x->alice, x->s.log, &head);
+	bring_head(x, x->a, buf_bytes(&head), NULL);
+	bring_head(x, x->b, buf_bytes(&head), "bad_request"); /* another's */
+	bring_head(x, x->a, bytes_of(head.data, head.len - 1), "bad_request");
+	bring_head(x, x->a, bytes_of(NULL, 0), "bad_request");
+	head.data[head.len - 1] ^= 1;
+	bring_head(x, x->a, buf_bytes(&head), "bad_request");
+	buf_clear(&head);
+	party_cut(&x->bob, x->s.log, &head);
+	bring_head(x, x->b, buf_bytes(&head), "forbidden");
+	buf_release(&head);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, push_scene_setup, push_scene_teardown)
@@ -651,6 +689,7 @@ int main(void)
 		T(test_invites),
 		T(test_expired_join),
 		T(test_heads),
+		T(a_device_brings_its_own_head),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
