@@ -7,18 +7,47 @@ static int put(struct buf *b, const char *name, const char *type, const char *he
 		name, type, name, v);
 }
 
-int metrics_sizes(struct metrics *m, struct depot *store, int64_t now, struct depot_sizes *ret_z)
+int metrics_count(struct metrics *m, struct depot *store)
 {
-	int err = OK;
+	struct depot_sizes z;
+	bool wanted;
+	int err;
 
 	pthread_mutex_lock(&m->sizes_lock);
-	if (!m->sizes_at || now < m->sizes_at || now - m->sizes_at >= METRICS_SIZES_SECONDS) {
-		err = depot_sizes(store, &m->sizes);
-		m->sizes_at = err < 0 ? 0 : now;
-	}
-	*ret_z = m->sizes;
+	wanted = m->sizes_wanted || !m->sizes_known;
+	m->sizes_wanted = false;
 	pthread_mutex_unlock(&m->sizes_lock);
-	return err;
+	if (!wanted || (err = depot_sizes(store, &z)) < 0)
+		return wanted ? err : OK;
+	pthread_mutex_lock(&m->sizes_lock);
+	m->sizes = z;
+	m->sizes_known = true;
+	pthread_mutex_unlock(&m->sizes_lock);
+	return OK;
+}
+
+bool metrics_sizes(struct metrics *m, struct depot_sizes *ret_z)
+{
+	bool known;
+
+	pthread_mutex_lock(&m->sizes_lock);
+	m->sizes_wanted = true;
+	if ((known = m->sizes_known))
+		*ret_z = m->sizes;
+	pthread_mutex_unlock(&m->sizes_lock);
+	return known;
+}
+
+static int put_sizes(struct buf *b, const struct depot_sizes *z)
+{
+	int err;
+
+	if ((err = put(b, "spaces", "gauge", "Spaces.", z->spaces)) < 0 ||
+		(err = put(b, "records", "gauge", "Current records.", z->records)) < 0 ||
+		(err = put(b, "chunks", "gauge", "Chunks stored.", z->chunks)) < 0 ||
+		(err = put(b, "chunk_bytes", "gauge", "Bytes of chunks stored.", z->chunk_bytes)) < 0)
+		return err;
+	return put(b, "database_bytes", "gauge", "Size of the database.", z->pages_bytes);
 }
 
 static int put_times(struct buf *b, const struct metrics *m)
@@ -73,11 +102,6 @@ int metrics_put(
 		{ "sent_bytes_total", "counter", "Bytes of RPC messages sent.", m->bytes_out },
 		{ "cleaned_chunks_total", "counter", "Unnamed chunks removed.", m->cleaned_chunks },
 		{ "cleaned_versions_total", "counter", "Old versions removed.", m->cleaned_versions },
-		{ "spaces", "gauge", "Spaces.", sizes->spaces },
-		{ "records", "gauge", "Current records.", sizes->records },
-		{ "chunks", "gauge", "Chunks stored.", sizes->chunks },
-		{ "chunk_bytes", "gauge", "Bytes of chunks stored.", sizes->chunk_bytes },
-		{ "database_bytes", "gauge", "Size of the database.", sizes->pages_bytes },
 		{ "disk_available_bytes", "gauge", "Room on the disk when something was last stored; 0: not yet.",
 			room },
 		{ "uptime_seconds", "gauge", "Time since start.", (unsigned long long)(now - m->started) },
@@ -88,5 +112,7 @@ int metrics_put(
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0] && err == OK; i++)
 		err = put(b, rows[i].name, rows[i].type, rows[i].help, rows[i].v);
+	if (err == OK && sizes)
+		err = put_sizes(b, sizes);
 	return err < 0 ? err : put_times(b, m);
 }

@@ -26,17 +26,20 @@ struct metrics {
 	struct histogram request_time[METRICS_KINDS], commit_time;
 	int64_t started; /* unix s */
 
-	pthread_mutex_t sizes_lock; /* both below */
+	pthread_mutex_t sizes_lock; /* all below */
 	struct depot_sizes sizes;
-	int64_t sizes_at; /* unix s; 0: never */
+	bool sizes_known, sizes_wanted; /* counted once; asked for since */
 };
 
 #define metrics_add(m, field, n) atomic_fetch_add_explicit(&(m)->field, (unsigned long long)(n), memory_order_relaxed)
 
-/* What is stored, at most METRICS_SIZES_SECONDS old: counting reads whole tables, and anybody may ask. */
-#define METRICS_SIZES_SECONDS 60
-int metrics_sizes(struct metrics *m, struct depot *store, int64_t now, struct depot_sizes *ret_z) MUST_CHECK;
+/* Counts what is stored, if somebody asked since the last time. It reads whole tables, and anybody may ask: so this is for a thread
+ * that nobody waits for (sweep.h), once a minute. */
+int metrics_count(struct metrics *m, struct depot *store) MUST_CHECK;
+/* What was counted last, and has it counted again soon. False: not yet. */
+bool metrics_sizes(struct metrics *m, struct depot_sizes *ret_z);
 
+/* sizes NULL: those rows are left out. */
 int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room, int64_t now)
 	MUST_CHECK;
 

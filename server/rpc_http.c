@@ -188,6 +188,7 @@ static int status_run(struct relay *relay, struct job *j, struct depot *store)
 	struct depot_sizes sizes;
 	struct depot_space unused;
 	const struct id16 zero = { { 0 } };
+	bool known;
 	int err;
 
 	if (j->in.len == 7) { /* /health */
@@ -197,10 +198,9 @@ static int status_run(struct relay *relay, struct job *j, struct depot *store)
 						    ? "{\"status\":\"healthy\"}"
 						    : "{\"status\":\"unhealthy\",\"error\":\"database unavailable\"}");
 	}
-	if ((err = metrics_sizes(&relay->metrics, store, relay_now(relay), &sizes)) < 0)
-		return err;
+	known = metrics_sizes(&relay->metrics, &sizes);
 	j->status = 200;
-	return metrics_put(&j->body, &relay->metrics, &sizes, relay->quota.available, relay_now(relay));
+	return metrics_put(&j->body, &relay->metrics, known ? &sizes : NULL, relay->quota.available, relay_now(relay));
 }
 
 const struct method method_http_keep = { "/keep", LANE_BLOB, NULL, keep_run, NULL };

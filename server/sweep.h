@@ -9,7 +9,7 @@
  *	sweep_orphans(r, store, &at, &list);              // > 0: again, for more
  *	sweep_apply(r, &list);                            // the writer: the rows
  *
- * The sweeper is a thread that does so each minute and each day.
+ * The sweeper is a thread that does so each minute and each day, and counts what is stored for /metrics (metrics.h).
  *
  * Objects outside of the relay's own directory are swept only by the relay that came first: its store's id stands among them as an
  * object of the space zero. Otherwise a second relay that was given the same bucket would take the first one's objects for orphans.

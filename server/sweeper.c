@@ -136,10 +136,19 @@ static bool wait_pass(struct sweeper *s)
 	return !closed;
 }
 
+static void count(struct sweeper *s)
+{
+	int err = metrics_count(&s->relay->metrics, s->store);
+
+	if (err < 0)
+		log_warn("counting what is stored: %s", err_str(err));
+}
+
 static void *sweeper_main(void *arg)
 {
 	struct sweeper *s = arg;
 
+	count(s);
 	while (wait_pass(s)) {
 		int err = take_garbage(s);
 
@@ -151,6 +160,7 @@ static void *sweeper_main(void *arg)
 			log_warn("removing objects: %s", err_str(err));
 		if (!s->passes)
 			s->passes = FIRST_PASSES;
+		count(s);
 	}
 	return NULL;
 }
