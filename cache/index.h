@@ -156,8 +156,8 @@ int index_record_put(struct index *ix, uint32_t space, const struct id16 *id, co
 	struct bytes blob) MUST_CHECK;
 int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, struct id32 *ret_hash,
 	uint64_t *ret_cursor, struct buf *blob) MUST_CHECK;
-int index_record_next(struct index *ix, uint32_t space, struct id16 *id, bool first, struct id32 *ret_hash,
-	struct buf *blob) MUST_CHECK;
+/* The record after *at, and moves it on. blob: replaced, or NULL. */
+int index_record_next(struct index *ix, uint32_t space, struct record_at *at, struct buf *blob) MUST_CHECK;
 
 int index_outbox_put(struct index *ix, const struct outbox_row *r, struct bytes blob) MUST_CHECK;
 int index_outbox_next(struct index *ix, uint64_t *row, struct outbox_row *ret, struct buf *blob) MUST_CHECK;

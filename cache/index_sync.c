@@ -252,18 +252,20 @@ int index_record_get(struct index *ix, uint32_t space, const struct id16 *id, st
 	return err;
 }
 
-int index_record_next(
-	struct index *ix, uint32_t space, struct id16 *id, bool first, struct id32 *ret_hash, struct buf *blob)
+int index_record_next(struct index *ix, uint32_t space, struct record_at *at, struct buf *blob)
 {
-	struct bytes after = first ? bytes_of(NULL, 0) : id_bytes(id);
+	struct bytes after = at->begun ? id_bytes(&at->id) : bytes_of(NULL, 0);
 	int err = query_row(ix, Q_RECORD_NEXT, "ib", (uint64_t)space, after);
 	if (err < 0)
 		return err;
-	err = get_id16(query_blob(ix, Q_RECORD_NEXT, 0), id);
+	at->begun = true;
+	err = get_id16(query_blob(ix, Q_RECORD_NEXT, 0), &at->id);
 	if (err == 0)
-		err = get_id32(query_blob(ix, Q_RECORD_NEXT, 1), ret_hash);
-	if (err == 0)
-		err = query_copy(ix, Q_RECORD_NEXT, 2, blob);
+		err = get_id32(query_blob(ix, Q_RECORD_NEXT, 1), &at->hash);
+	at->cursor = query_u64(ix, Q_RECORD_NEXT, 2);
+	at->len = query_u64(ix, Q_RECORD_NEXT, 3);
+	if (err == 0 && blob)
+		err = query_copy(ix, Q_RECORD_NEXT, 4, blob);
 	query_done(ix, Q_RECORD_NEXT);
 	return err;
 }

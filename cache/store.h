@@ -371,6 +371,16 @@ int txn_record_put(struct store_txn *t, uint32_t space, const struct id16 *id, c
 	struct bytes blob) MUST_CHECK;
 int txn_record_get(struct store_txn *t, uint32_t space, const struct id16 *id, struct id32 *ret_hash,
 	uint64_t *ret_cursor, struct buf *blob) MUST_CHECK;
+/* Where a walk over a space's records stands: at this record; all zero: before the first. It may go over several transactions. */
+struct record_at {
+	bool begun;
+	struct id16 id;
+	struct id32 hash;
+	uint64_t cursor;
+	uint64_t len; /* of the blob */
+};
+/* The next in the order of ids, without its blob. ERR_NOT_FOUND: there is none. */
+int txn_record_next(struct store_txn *t, uint32_t space, struct record_at *at) MUST_CHECK;
 int txn_record_each(struct store_txn *t, uint32_t space,
 	int (*fn)(void *ctx, const struct id16 *id, const struct id32 *hash, struct bytes blob), void *ctx) MUST_CHECK;
 

@@ -558,19 +558,20 @@ int txn_record_get(struct store_txn *t, uint32_t space, const struct id16 *id, s
 	return index_record_get(t->s->index, space, id, ret_hash, ret_cursor, blob);
 }
 
+int txn_record_next(struct store_txn *t, uint32_t space, struct record_at *at)
+{
+	return index_record_next(t->s->index, space, at, NULL);
+}
+
 int txn_record_each(struct store_txn *t, uint32_t space,
 	int (*fn)(void *ctx, const struct id16 *id, const struct id32 *hash, struct bytes blob), void *ctx)
 {
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(BLOB_MAX);
-	struct id16 id = { { 0 } };
-	struct id32 hash;
-	bool first = true;
+	struct record_at at = { .begun = false };
 	int err;
-	while ((err = index_record_next(t->s->index, space, &id, first, &hash, &blob)) == 0) {
-		first = false;
-		if (fn(ctx, &id, &hash, buf_bytes(&blob)) == 0)
+	while ((err = index_record_next(t->s->index, space, &at, &blob)) == 0)
+		if (fn(ctx, &at.id, &at.hash, buf_bytes(&blob)) == 0)
 			return 0;
-	}
 	return err == ERR_NOT_FOUND ? 0 : err;
 }
 

@@ -81,16 +81,15 @@ static int check_extents(struct check *c)
 static int check_records(struct check *c, uint32_t space)
 {
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(BLOB_MAX);
-	struct id16 id = { { 0 } };
-	struct id32 hash;
-	for (bool first = true;; first = false) {
+	struct record_at at = { .begun = false };
+	for (;;) {
 		uint64_t ino = 0;
 		int err = store_lock(c->s);
 		if (err < 0)
 			return err;
-		err = index_record_next(c->s->index, space, &id, first, &hash, &blob);
+		err = index_record_next(c->s->index, space, &at, &blob);
 		if (err == 0)
-			(void)!index_node_find(c->s->index, space, &id, &ino);
+			(void)!index_node_find(c->s->index, space, &at.id, &ino);
 		store_unlock(c->s);
 		if (err < 0)
 			return err == ERR_NOT_FOUND ? 0 : err;

@@ -18,6 +18,7 @@
 
 #define TOMBSTONE_MAX 4096 /* bytes of a blob; a tombstone's is smaller */
 #define GONE_MAX 1000000
+#define LOOK_AT_ONCE 256
 #define LISTED_MAX 10000
 #define DEPTH_MAX 4096
 #define PATH_BYTES (1u << 16)
@@ -39,7 +40,6 @@ struct gone_list {
 	struct space *space;
 	struct gone *v; /* ascending by id once loaded */
 	size_t n, alloc;
-	int err;
 	uint64_t restored, lost, taken;
 };
 
@@ -50,21 +50,47 @@ static void gone_list_release(struct gone_list *l)
 
 /* ---- which there are ---- */
 
-static int note_small(void *ctx, const struct id16 *id, const struct id32 *hash, struct bytes blob)
+static int note(struct gone_list *l, const struct id16 *id)
 {
-	struct gone_list *l = ctx;
-
-	(void)hash;
-	if (blob.len > TOMBSTONE_MAX)
-		return 1;
 	struct gone *more = l->n < GONE_MAX ? array_room(l->v, &l->alloc, l->n + 1, sizeof *more) : NULL;
-	if (!more) {
-		l->err = l->n < GONE_MAX ? ERR_NOMEM : ERR_RANGE;
-		return 0;
-	}
+
+	if (!more)
+		return l->n < GONE_MAX ? ERR_NOMEM : ERR_RANGE;
 	l->v = more;
 	l->v[l->n++] = (struct gone){ .id = *id };
-	return 1;
+	return OK;
+}
+
+static int is_gone(struct store_txn *t, uint32_t space, const struct record_at *at)
+{
+	struct node n;
+
+	if (at->len > TOMBSTONE_MAX)
+		return 0;
+	int err = txn_node_find(t, space, &at->id, &n);
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? 0 : err;
+	return (n.flags & NODE_TOMBSTONE) && (n.flags & (NODE_DELETED | NODE_ORPHAN));
+}
+
+/* Among the next records; others have the store in between. ERR_NOT_FOUND: there are no more. */
+static int note_some(struct gone_list *l, struct record_at *at)
+{
+	uint32_t space = l->space->row.row;
+	struct store_txn *t = NULL;
+	int err = store_begin(l->c->agent->store, &t);
+
+	for (int i = 0; i < LOOK_AT_ONCE && err == OK; i++) {
+		int gone = 0;
+
+		err = txn_record_next(t, space, at);
+		if (err == OK)
+			gone = is_gone(t, space, at);
+		if (gone != 0)
+			err = gone < 0 ? gone : note(l, &at->id);
+	}
+	store_abort(&t);
+	return err;
 }
 
 /* 1: it is a tombstone with a name, and *g is filled. */
@@ -74,19 +100,15 @@ static int look_at(struct gone_list *l, struct gone *g)
 	CLEANUP(opened_record_release) struct opened_record o = OPENED_RECORD_INIT;
 	struct store_txn *t = NULL;
 	struct id32 hash;
-	struct node n;
 	uint64_t cursor;
 	int err = store_begin(l->c->agent->store, &t);
 
 	if (err < 0)
 		return err;
-	err = txn_node_find(t, l->space->row.row, &g->id, &n);
-	bool dead = err == OK && (n.flags & NODE_TOMBSTONE) && (n.flags & (NODE_DELETED | NODE_ORPHAN));
-	if (dead)
-		err = txn_record_get(t, l->space->row.row, &g->id, &hash, &cursor, &blob);
+	err = txn_record_get(t, l->space->row.row, &g->id, &hash, &cursor, &blob);
 	store_abort(&t);
-	if (err < 0 || !dead)
-		return err == ERR_NOT_FOUND || err == OK ? 0 : err;
+	if (err < 0)
+		return err == ERR_NOT_FOUND ? 0 : err;
 	if ((err = space_open_record(l->space, buf_bytes(&blob), &o)) < 0)
 		return err == ERR_NOMEM ? err : 0;
 	if (!o.body.deleted || o.body.n_links == 0 || id16_is_zero(&g->id))
@@ -107,15 +129,14 @@ static int compare_gone(const void *a, const void *b)
 
 static int load(struct gone_list *l)
 {
-	struct store_txn *t = NULL;
+	struct record_at at = { .begun = false };
 	size_t kept = 0;
-	int err = store_begin(l->c->agent->store, &t);
+	int err;
 
-	if (err < 0)
-		return err;
-	err = txn_record_each(t, l->space->row.row, note_small, l);
-	store_abort(&t);
-	err = err < 0 ? err : l->err;
+	do {
+		err = note_some(l, &at);
+	} while (err == OK);
+	err = err == ERR_NOT_FOUND ? OK : err;
 	for (size_t i = 0; i < l->n && err >= 0; i++) {
 		if ((err = look_at(l, &l->v[i])) > 0)
 			l->v[kept++] = l->v[i];

@@ -456,6 +456,39 @@ static void a_lost_index_log_loses_nothing(void **state)
 	}
 }
 
+/* Over several transactions, and whatever changes in between. */
+static void a_walk_over_records_goes_on_where_it_stood(void **state)
+{
+	struct store_fixture *f = store_fixture_new(31);
+	struct record_at at = { .begun = false };
+	struct store_txn *t;
+	struct id32 hash = { { 7 } };
+	(void)state;
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_record_next(t, f->space, &at), ERR_NOT_FOUND);
+	for (uint8_t id = 0; id < 10; id += 2) /* the root's is 0 */
+		assert_int_equal(txn_record_put(t, f->space, &(struct id16){ { id } }, &hash, 100u + id,
+					 bytes_of("xxxxxxxxx", id)),
+			0);
+	assert_int_equal(store_commit(&t), 0);
+	at.begun = false;
+	for (uint8_t id = 0; id < 10; id += 2) {
+		assert_int_equal(store_begin(f->store, &t), 0);
+		assert_int_equal(txn_record_next(t, f->space, &at), 0);
+		assert_int_equal(at.id.b[0], id);
+		assert_true(id32_equal(&at.hash, &hash));
+		assert_int_equal(at.cursor, 100 + id);
+		assert_int_equal(at.len, id);
+		assert_int_equal(
+			txn_record_put(t, f->space, &(struct id16){ { id } }, &hash, 200, bytes_str("new")), 0);
+		assert_int_equal(store_commit(&t), 0);
+	}
+	assert_int_equal(store_begin(f->store, &t), 0);
+	assert_int_equal(txn_record_next(t, f->space, &at), ERR_NOT_FOUND);
+	store_abort(&t);
+	store_fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(abort_undoes_everything),
@@ -464,6 +497,7 @@ int main(void)
 		cmocka_unit_test(a_touched_name_is_told_to_its_space_alone), cmocka_unit_test(what_sync_keeps_is_kept),
 		cmocka_unit_test(a_space_goes_with_all_that_is_in_it), cmocka_unit_test(nothing_at_rest_is_readable),
 		cmocka_unit_test(a_damaged_block_is_told_and_never_read),
-		cmocka_unit_test(a_damaged_head_or_index_is_told), cmocka_unit_test(a_lost_index_log_loses_nothing) };
+		cmocka_unit_test(a_damaged_head_or_index_is_told), cmocka_unit_test(a_lost_index_log_loses_nothing),
+		cmocka_unit_test(a_walk_over_records_goes_on_where_it_stood) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
