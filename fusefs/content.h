@@ -98,6 +98,9 @@ typedef int (*content_index_fn)(void *ctx, const struct slice *entry, struct buf
 int content_flatten(const struct node_body *body, content_index_fn fn, void *ctx, struct content_flat *ret_f) MUST_CHECK;
 void content_flat_release(struct content_flat *f);
 
+/* The row of the chunk that a slice names: found and compared, or added; its key is set: wipe it. ERR_TAMPERED as below. */
+int content_chunk_row(struct store_txn *t, uint32_t space, const struct slice *s, bool index, struct chunk_row *ret_row) MUST_CHECK;
+
 /* Puts the content of a node: inline bytes, or references to chunk rows, added where unknown. ERR_TAMPERED: a slice names a chunk
  * that is known with another key, length or hash. */
 int content_apply(struct store_txn *t, uint32_t space, uint64_t ino, const struct node_body *body, const struct content_flat *f) MUST_CHECK;

@@ -95,8 +95,7 @@ void content_flat_release(struct content_flat *f)
 	*f = (struct content_flat){ .slices = NULL };
 }
 
-/* The row of the chunk that a slice names: found and compared, or added. */
-static int row_of(struct store_txn *t, uint32_t space, const struct slice *s, bool index, struct chunk_row *ret_row)
+int content_chunk_row(struct store_txn *t, uint32_t space, const struct slice *s, bool index, struct chunk_row *ret_row)
 {
 	int err = txn_chunk_find(t, space, &s->chunk, ret_row);
 
@@ -134,7 +133,7 @@ static int some_rows(struct store *store, uint32_t space, const struct content_f
 
 		if (row.row != 0 && row.index == index && id16_equal(&row.id, &s->chunk))
 			continue;
-		err = row_of(t, space, s, index, &row);
+		err = content_chunk_row(t, space, s, index, &row);
 		if (err == OK && index && !row.here) {
 			err = txn_chunk_fill(t, row.row, buf_bytes(&f->index[end].plain));
 			bytes += f->index[end].plain.len;
@@ -167,7 +166,7 @@ int content_apply(
 	if (err == OK && body->form == CONTENT_INLINE)
 		err = txn_content_data(t, ino, 0, body->inline_data);
 	for (size_t i = 0; i < f->n_index && err == OK; i++) {
-		err = row_of(t, space, &f->index[i].entry, true, &row);
+		err = content_chunk_row(t, space, &f->index[i].entry, true, &row);
 		if (err == OK && !row.here)
 			err = txn_chunk_fill(t, row.row, buf_bytes(&f->index[i].plain));
 	}
@@ -175,7 +174,7 @@ int content_apply(
 		const struct slice *s = &f->slices[i];
 
 		if (row.row == 0 || row.index || !id16_equal(&row.id, &s->chunk))
-			err = row_of(t, space, s, false, &row);
+			err = content_chunk_row(t, space, s, false, &row);
 		if (err == OK)
 			err = txn_content_ref(t, ino, s->at, s->len, row.row, s->from);
 	}

@@ -6,7 +6,6 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "crypto/chain.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
 #include "fusefs/image.h"
@@ -165,16 +164,6 @@ static bool is_known(struct history *h, const struct id16 *id, const struct id32
 	return err == OK && id32_equal(&known, hash);
 }
 
-static bool stands_on(const struct past *newer, const struct id32 *hash)
-{
-	struct bytes prev = newer->o.r.h.prev;
-
-	for (size_t i = 0; i < prev.len / 32; i++)
-		if (memcmp(prev.p + i * 32, hash->b, 32) == 0)
-			return true;
-	return false;
-}
-
 /* Somebody who was removed can still sign with what was valid then: only others, or the place of its line, tell that it is old. */
 static void mark_believed(struct history *h, struct past_list *l)
 {
@@ -187,7 +176,8 @@ static void mark_believed(struct history *h, struct past_list *l)
 		if (p->believed)
 			continue;
 		hash_sha256(buf_bytes(&p->blob), &hash);
-		p->believed = newer ? newer->believed && stands_on(newer, &hash) : is_known(h, &p->id, &hash);
+		p->believed =
+			newer ? newer->believed && sync_head_follows(&newer->o.r, &hash) : is_known(h, &p->id, &hash);
 	}
 }
 
@@ -234,19 +224,9 @@ int history_ask(struct history *h, const struct id16 *ids, size_t n, uint64_t li
 
 /* ---- the line ---- */
 
-struct one_step {
-	uint64_t want;
-	struct buf lines;
-	bool here;
-};
-
 static void on_step(void *ctx, struct bytes name, struct bytes data)
 {
-	struct one_step *s = ctx;
-	struct bytes lines = map_get_bytes(data, "lines");
-
-	if (!s->here && cbor_text_is(name, "coffer.step") && map_get_uint(data, "cursor", 0) == s->want)
-		s->here = buf_put(&s->lines, lines.p, lines.len) == OK;
+	step_lines_take(ctx, name, data);
 }
 
 static bool has_line(struct bytes encoded, const struct past *p)
@@ -265,22 +245,15 @@ static bool has_line(struct bytes encoded, const struct past *p)
 	return false;
 }
 
-/* ERR_NOT_FOUND: it is too old to tell. */
-static int check_chain(struct history *h, uint64_t cursor, struct bytes lines)
+static int check_chain(struct history *h, const struct step_lines *s)
 {
-	struct id32 before = { { 0 } }, after;
 	struct store_txn *t = NULL;
 	int err = store_begin(h->store, &t);
 
-	if (err == OK && cursor > 1)
-		err = sync_head_kept(t, h->space->row.row, cursor - 1, &before);
 	if (err == OK)
-		err = sync_head_kept(t, h->space->row.row, cursor, &after);
+		err = step_lines_check(s, t, h->space->row.row);
 	store_abort(&t);
-	if (err < 0)
-		return err;
-	chain_next(&before, cursor, lines);
-	return id32_equal(&before, &after) ? OK : ERR_FORK;
+	return err;
 }
 
 /* What check_chain said, in words; too old is enough for what is believed anyhow. */
@@ -290,31 +263,24 @@ static int settle_age(struct history *h, const struct past *p, int err)
 		return refuse(h, err, "the relay shows another history than before");
 	if (err != ERR_NOT_FOUND)
 		return err;
-	return p->believed ? OK
-			   : refuse(h, ERR_GAP, "who wrote that version was removed since, and it is too old to be proven");
+	return p->believed
+		       ? OK
+		       : refuse(h, ERR_GAP, "who wrote that version was removed since, and it is too old to be proven");
 }
 
 int history_prove(struct history *h, const struct past *p)
 {
-	CLEANUP(map_release) struct map m = MAP_INIT;
+	CLEANUP(step_lines_release) struct step_lines s = { .cursor = 0 };
 	CLEANUP(buf_release) struct buf params = BUF_INIT(1024);
-	struct one_step s = { .want = p->cursor, .lines = BUF_INIT(LINES_MAX * 64) };
 
 	h->why = NULL;
-	map_uuid(&m, "space", &h->space->row.id);
-	map_uint(&m, "since", p->cursor - 1);
-	map_text(&m, "with", "lines");
-	map_uint(&m, "limit", 1);
-	int err = map_put(&m, &params);
+	int err = step_lines_ask(&s, &h->space->row.id, p->cursor, &params);
 	if (err == OK)
 		err = sync_call(h->sync, h->space->row.relay, "coffer.pull", buf_bytes(&params), h->deadline, on_step,
 			&s, NULL, NULL);
 	if (err == OK && (!s.here || !has_line(buf_bytes(&s.lines), p)))
 		err = refuse(h, ERR_TAMPERED, "the relay does not show when this version was there");
-	if (err == OK)
-		err = settle_age(h, p, check_chain(h, p->cursor, buf_bytes(&s.lines)));
-	buf_release(&s.lines);
-	return err;
+	return err < 0 ? err : settle_age(h, p, check_chain(h, &s));
 }
 
 /* ---- content ---- */
@@ -327,20 +293,7 @@ static int index_row(struct history *h, const struct slice *entry, struct chunk_
 
 	if (err < 0)
 		return err;
-	err = txn_chunk_find(t, h->space->row.row, &entry->chunk, ret_row);
-	if (err == ERR_NOT_FOUND) {
-		*ret_row = (struct chunk_row){ .space = h->space->row.row,
-			.id = entry->chunk,
-			.len = entry->chunk_len,
-			.hash = entry->hash,
-			.confirmed = true,
-			.index = true };
-		memcpy(ret_row->key, entry->key, sizeof ret_row->key);
-		err = txn_chunk_add(t, ret_row);
-	}
-	if (err == OK &&
-		(ret_row->len != entry->chunk_len || !id32_equal(&ret_row->hash, &entry->hash) || !ret_row->index))
-		err = ERR_TAMPERED;
+	err = content_chunk_row(t, h->space->row.row, entry, true, ret_row);
 	secret_wipe(ret_row->key, sizeof ret_row->key);
 	if (err == OK)
 		return store_commit(&t);
@@ -362,7 +315,7 @@ static int read_index(void *ctx, const struct slice *entry, struct buf *plain)
 static int read_range(struct history *h, uint64_t ino, uint64_t at, uint64_t end, uint8_t *piece)
 {
 	uint64_t chunk;
-	size_t got;
+	size_t got = 0;
 	int err = OK;
 
 	for (; at < end && err == OK; at += got) {

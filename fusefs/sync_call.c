@@ -366,8 +366,7 @@ static int run_take(struct sync *s, struct sync_job *job)
 	if ((err = store_commit(&t)) < 0)
 		return err;
 	sync_apply_log_moved(ss);
-	if (ss->phase != PHASE_STOPPED)
-		ss->phase = PHASE_OFFLINE;
+	sync_space_offline(ss);
 	ss->retry_at = 0;
 	return OK;
 }

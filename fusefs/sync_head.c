@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Freshness. The chain value of each of the last KEEP cursors is kept; heads of other devices are compared with it. Another value at one
+ * Freshness. The chain value of each of the last SYNC_HEAD_KEEP cursors is kept; heads of other devices are compared with it. Another value at one
  * cursor means that the relay told two histories: FORK. That is kept in the store, and from then on nothing of the space is pushed or
  * pulled any more, also after a restart.
  */
@@ -8,12 +8,13 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "crypto/chain.h"
 #include "crypto/sign.h"
 #include "crypto/verify.h"
 #include "fusefs/sync_inner.h"
 #include "fusefs/sync_head.h"
+#include "wire/map.h"
 
-#define KEEP 10000
 #define SECOND 1000000000ll
 #define SEEN_STEP 60 /* seconds: a device's time is not written again for less */
 
@@ -34,7 +35,7 @@ static uint64_t get_u64(const uint8_t *p)
 
 static void chain_key(uint32_t row, uint64_t cursor, char key[64])
 {
-	snprintf(key, 64, "chain/%" PRIu32 "/%04" PRIu64, row, cursor % KEEP);
+	snprintf(key, 64, "chain/%" PRIu32 "/%04" PRIu64, row, cursor % SYNC_HEAD_KEEP);
 }
 
 int sync_head_keep(struct store_txn *t, uint32_t row, uint64_t cursor, const struct id32 *chain)
@@ -53,6 +54,10 @@ int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id
 	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
 	char key[64];
 
+	if (cursor == 0) {
+		*ret_chain = (struct id32){ { 0 } };
+		return OK;
+	}
 	chain_key(row, cursor, key);
 	int err = txn_meta_get(t, key, &b);
 	if (err < 0)
@@ -165,4 +170,56 @@ void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes bl
 	fork_key(ss->row, key);
 	(void)!txn_meta_put(t, key, bytes_str("1"));
 	ss->forked = true;
+}
+
+/* ---- what the relay says of a step ---- */
+
+bool sync_head_follows(const struct record *r, const struct id32 *hash)
+{
+	for (size_t i = 0; i < r->h.prev.len / 32; i++)
+		if (memcmp(r->h.prev.p + i * 32, hash->b, 32) == 0)
+			return true;
+	return false;
+}
+
+int step_lines_ask(struct step_lines *s, const struct id16 *space, uint64_t cursor, struct buf *params)
+{
+	CLEANUP(map_release) struct map m = MAP_INIT;
+
+	step_lines_release(s);
+	s->cursor = cursor;
+	map_uuid(&m, "space", space);
+	map_uint(&m, "since", cursor - 1);
+	map_text(&m, "with", "lines");
+	map_uint(&m, "limit", 1);
+	return map_put(&m, params);
+}
+
+void step_lines_take(struct step_lines *s, struct bytes name, struct bytes data)
+{
+	struct bytes lines = map_get_bytes(data, "lines");
+
+	if (s->here || !cbor_text_is(name, "coffer.step") || map_get_uint(data, "cursor", 0) != s->cursor)
+		return;
+	s->lines.cap = STEP_LINES_MAX;
+	s->here = buf_put(&s->lines, lines.p, lines.len) == OK;
+}
+
+int step_lines_check(const struct step_lines *s, struct store_txn *t, uint32_t row)
+{
+	struct id32 before, after;
+	int err = sync_head_kept(t, row, s->cursor - 1, &before);
+
+	if (err == OK)
+		err = sync_head_kept(t, row, s->cursor, &after);
+	if (err < 0)
+		return err;
+	chain_next(&before, s->cursor, buf_bytes(&s->lines));
+	return id32_equal(&before, &after) ? OK : ERR_FORK;
+}
+
+void step_lines_release(struct step_lines *s)
+{
+	buf_release(&s->lines);
+	s->here = false;
 }

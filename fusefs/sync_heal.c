@@ -8,7 +8,6 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "crypto/chain.h"
 #include "crypto/secret.h"
 #include "fusefs/sync_head.h"
 #include "wire/entry.h"
@@ -17,7 +16,7 @@
 #define APPEND_ENTRIES 200
 #define APPEND_BYTES (3u << 20)
 #define QUEUE_AT_ONCE 200
-#define KEPT 10000 /* chain values at most, sync_head.c */
+#define LIST_AT_ONCE 256
 
 static void heal_key(uint32_t row, char key[64])
 {
@@ -36,7 +35,7 @@ static int put_mark(struct store_txn *t, uint32_t row, uint64_t common, uint64_t
 static void fail(struct sync_space *ss, int err, const char *what)
 {
 	log_warn("sync: space %s: %s: %s", log_id16(&ss->space->row.id).s, what, err_str(err));
-	ss->phase = PHASE_OFFLINE;
+	sync_space_offline(ss);
 	ss->caught_up = false;
 	sync_space_retry(ss, sync_now(ss->sync));
 }
@@ -49,28 +48,9 @@ struct lost {
 };
 
 struct lost_list {
-	struct sync_space *ss;
 	struct lost *v;
 	size_t n, alloc;
-	int err;
 };
-
-static int note_id(void *ctx, const struct id16 *id, const struct id32 *hash, struct bytes blob)
-{
-	struct lost_list *l = ctx;
-
-	(void)hash;
-	if (blob.len == 0)
-		return 1;
-	struct lost *more = array_room(l->v, &l->alloc, l->n + 1, sizeof *more);
-	if (!more) {
-		l->err = ERR_NOMEM;
-		return 0;
-	}
-	l->v = more;
-	l->v[l->n++] = (struct lost){ .id = *id };
-	return 1;
-}
 
 static int compare_lost(const void *a, const void *b)
 {
@@ -79,31 +59,46 @@ static int compare_lost(const void *a, const void *b)
 	return x->cursor != y->cursor ? (x->cursor < y->cursor ? -1 : 1) : id16_compare(&x->id, &y->id);
 }
 
-/* Those from later steps, in their order. */
-static int list_lost(struct lost_list *l)
+static int note_lost(struct lost_list *l, const struct record_at *at)
 {
-	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB);
-	struct store_txn *t = NULL;
-	struct id32 hash;
-	size_t kept = 0;
-	int err = store_begin(l->ss->sync->config.store, &t);
+	struct lost *more = array_room(l->v, &l->alloc, l->n + 1, sizeof *more);
 
-	if (err < 0)
-		return err;
-	err = txn_record_each(t, l->ss->row, note_id, l);
-	if (err == OK)
-		err = l->err;
-	for (size_t i = 0; i < l->n && err == OK; i++) {
-		buf_clear(&blob);
-		err = txn_record_get(t, l->ss->row, &l->v[i].id, &hash, &l->v[i].cursor, &blob);
-		if (err == OK && l->v[i].cursor > l->ss->heal.common)
-			l->v[kept++] = l->v[i];
+	if (!more)
+		return ERR_NOMEM;
+	l->v = more;
+	l->v[l->n++] = (struct lost){ .cursor = at->cursor, .id = at->id };
+	return OK;
+}
+
+/* Of the next records those from later steps; the lock is let go in between. ERR_NOT_FOUND: there are no more. */
+static int list_some(struct sync_space *ss, struct record_at *at, struct lost_list *l)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	for (int i = 0; i < LIST_AT_ONCE && err == OK; i++) {
+		err = txn_record_next(t, ss->row, at);
+		if (err == OK && at->len > 0 && at->cursor > ss->heal.common)
+			err = note_lost(l, at);
 	}
 	store_abort(&t);
-	l->n = kept;
-	if (kept)
-		qsort(l->v, kept, sizeof *l->v, compare_lost);
 	return err;
+}
+
+/* Those from later steps, in their order. */
+static int list_lost(struct sync_space *ss, struct lost_list *l)
+{
+	struct record_at at = { .begun = false };
+	int err;
+
+	do {
+		err = list_some(ss, &at, l);
+	} while (err == OK);
+	if (err != ERR_NOT_FOUND)
+		return err;
+	if (l->n)
+		qsort(l->v, l->n, sizeof *l->v, compare_lost);
+	return OK;
 }
 
 /* Whether the relay and every reader take the record as it is. */
@@ -178,8 +173,8 @@ static int queue_some(struct sync_space *ss, const struct lost *v, size_t n)
 
 static int queue_lost(struct sync_space *ss)
 {
-	struct lost_list l = { .ss = ss };
-	int err = ss->may_not_write ? OK : list_lost(&l);
+	struct lost_list l = { .v = NULL };
+	int err = ss->may_not_write ? OK : list_lost(ss, &l);
 
 	for (size_t at = 0; at < l.n && err == OK; at += QUEUE_AT_ONCE)
 		err = queue_some(ss, l.v + at, l.n - at < QUEUE_AT_ONCE ? l.n - at : QUEUE_AT_ONCE);
@@ -188,6 +183,13 @@ static int queue_lost(struct sync_space *ss)
 	free(l.v);
 	ss->poked = true;
 	return err;
+}
+
+static int heal(struct sync_space *ss)
+{
+	ss->heal.on = true;
+	sync_space_alarm(ss, ERR_ROLLBACK, "the relay had lost what it had confirmed; it is given back");
+	return queue_lost(ss);
 }
 
 int sync_heal_load(struct sync_space *ss)
@@ -207,19 +209,10 @@ int sync_heal_load(struct sync_space *ss)
 	memcpy(text, b.data, b.len);
 	if (sscanf(text, "%" SCNu64 " %" SCNu64, &ss->heal.common, &ss->heal.until) != 2)
 		return ERR_CORRUPT;
-	ss->heal.on = true;
-	sync_space_alarm(ss, ERR_ROLLBACK, "the relay had lost what it had confirmed; it is given back");
-	return queue_lost(ss);
+	return heal(ss);
 }
 
 /* ---- going back ---- */
-
-/* H at `cursor`, if it is known. */
-static int chain_at(struct sync_space *ss, struct store_txn *t, uint64_t cursor, struct id32 *ret)
-{
-	*ret = (struct id32){ { 0 } };
-	return cursor ? sync_head_kept(t, ss->row, cursor, ret) : OK;
-}
 
 static int write_back(struct sync_space *ss, struct space_row *row)
 {
@@ -230,7 +223,7 @@ static int write_back(struct sync_space *ss, struct space_row *row)
 
 	if (err < 0)
 		return err;
-	err = chain_at(ss, t, h->low, &row->chain);
+	err = sync_head_kept(t, ss->row, h->low, &row->chain);
 	if (err == OK && h->low == 0)
 		h->until = h->cursor; /* nothing is known of its steps: all of them count as old */
 	row->cursor = h->low;
@@ -240,7 +233,7 @@ static int write_back(struct sync_space *ss, struct space_row *row)
 	if (err == OK)
 		err = put_mark(t, ss->row, h->low, h->until);
 	/* Other devices' heads are of the new history from here on. */
-	for (uint64_t c = old; c > h->low && old - c < KEPT && err == OK; c--)
+	for (uint64_t c = old; c > h->low && old - c < SYNC_HEAD_KEEP && err == OK; c--)
 		err = sync_head_drop(t, ss->row, c);
 	if (err == OK)
 		return store_commit(&t);
@@ -264,12 +257,11 @@ static int go_back(struct sync_space *ss)
 	ss->space->row.chain = row.chain;
 	ss->space->row.store_id = row.store_id;
 	pthread_mutex_unlock(&ss->space->lock);
-	h->on = true;
 	h->wanted = false;
 	h->common = h->low;
 	ss->relay_cursor = h->cursor;
 	ss->caught_up = false;
-	return queue_lost(ss);
+	return heal(ss);
 }
 
 /* ---- the log ---- */
@@ -279,7 +271,7 @@ static void send_entries(struct sync_space *ss);
 static void log_is_there(struct sync_space *ss)
 {
 	if (!ss->heal.wanted) { /* the space or this device was not known */
-		ss->phase = PHASE_OFFLINE;
+		sync_space_offline(ss);
 		return;
 	}
 	int err = go_back(ss);
@@ -308,7 +300,7 @@ static void on_appended(void *ctx, int err, struct bytes code, struct bytes item
 		err = peer_error(map_get_text(item, "error"));
 	if (err != ERR_OFFLINE && err != ERR_CANCELLED)
 		log_warn("sync: log not given back: %s (%.*s)", err_str(err), (int)code.len, (const char *)code.p);
-	ss->phase = PHASE_OFFLINE;
+	sync_space_offline(ss);
 	sync_space_retry(ss, sync_now(ss->sync));
 }
 
@@ -394,34 +386,26 @@ bool sync_heal_forbidden(struct sync_space *ss)
 
 static void compare(struct sync_space *ss);
 
-static void on_lines(void *ctx, struct bytes name, struct bytes data)
-{
-	struct sync_space *ss = ctx;
-	struct bytes lines = map_get_bytes(data, "lines");
-
-	if (!cbor_text_is(name, "coffer.step") || map_get_uint(data, "cursor", 0) != ss->heal.probe)
-		return;
-	buf_clear(&ss->heal.lines);
-	ss->heal.has_lines = buf_put(&ss->heal.lines, lines.p, lines.len) == OK;
-}
-
 /* Whether the step is the one that this device knows; one that it has forgotten counts as another. */
 static int is_ours(struct sync_space *ss)
 {
-	struct id32 before, after;
 	struct store_txn *t = NULL;
 	int err = store_begin(ss->sync->config.store, &t);
 
 	if (err < 0)
 		return err;
-	err = chain_at(ss, t, ss->heal.probe - 1, &before);
-	if (err == OK)
-		err = chain_at(ss, t, ss->heal.probe, &after);
+	err = ss->heal.step.here ? step_lines_check(&ss->heal.step, t, ss->row) : ERR_FORK;
 	store_abort(&t);
-	if (err < 0)
-		return err == ERR_NOT_FOUND ? 0 : err;
-	chain_next(&before, ss->heal.probe, buf_bytes(&ss->heal.lines));
-	return ss->heal.has_lines && id32_equal(&before, &after);
+	if (err == ERR_FORK || err == ERR_NOT_FOUND)
+		return 0;
+	return err < 0 ? err : 1;
+}
+
+static void on_lines(void *ctx, struct bytes name, struct bytes data)
+{
+	struct sync_space *ss = ctx;
+
+	step_lines_take(&ss->heal.step, name, data);
 }
 
 static void on_compared(void *ctx, int err, struct bytes code, struct bytes item)
@@ -433,6 +417,8 @@ static void on_compared(void *ctx, int err, struct bytes code, struct bytes item
 	(void)code;
 	(void)item;
 	ss->call = 0;
+	if (ss->phase == PHASE_STOPPED)
+		return;
 	if (err == OK)
 		same = is_ours(ss);
 	if (same < 0) {
@@ -441,15 +427,39 @@ static void on_compared(void *ctx, int err, struct bytes code, struct bytes item
 		return;
 	}
 	if (same)
-		h->low = h->probe;
+		h->low = h->step.cursor;
 	else
-		h->high = h->probe - 1;
+		h->high = h->step.cursor - 1;
 	compare(ss);
+}
+
+static int write_store(struct sync_space *ss)
+{
+	struct store_txn *t = NULL;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err < 0)
+		return err;
+	pthread_mutex_lock(&ss->space->lock);
+	struct space_row row = ss->space->row;
+	pthread_mutex_unlock(&ss->space->lock);
+	row.store_id = ss->heal.store;
+	err = txn_space_put(t, &row);
+	if (err == OK)
+		return store_commit(&t);
+	store_abort(&t);
+	return err;
 }
 
 /* The store is another, but nothing of what was known is missing. */
 static void note_store(struct sync_space *ss)
 {
+	int err = write_store(ss);
+
+	if (err < 0) {
+		fail(ss, err, "the relay's new store cannot be noted");
+		return;
+	}
 	ss->heal.wanted = false;
 	pthread_mutex_lock(&ss->space->lock);
 	ss->space->row.store_id = ss->heal.store;
@@ -458,32 +468,35 @@ static void note_store(struct sync_space *ss)
 	ss->poked = true; /* pulled again, now for good */
 }
 
+static void compared(struct sync_space *ss)
+{
+	const struct sync_heal *h = &ss->heal;
+
+	if (h->low == ss->space->row.cursor) {
+		log_info("sync: space %s: the relay has another store, which lacks nothing",
+			log_id16(&ss->space->row.id).s);
+		note_store(ss);
+		return;
+	}
+	log_info("sync: space %s: the relay's store went back to step %llu of %llu", log_id16(&ss->space->row.id).s,
+		(unsigned long long)h->low, (unsigned long long)ss->space->row.cursor);
+	send_entries(ss);
+}
+
 static void compare(struct sync_space *ss)
 {
-	CLEANUP(map_release) struct map m = MAP_INIT;
 	CLEANUP(buf_release) struct buf params = BUF_INIT(1024);
-	struct peer_answer a = { .ctx = ss, .part = on_lines, .result = on_compared };
 	struct sync_heal *h = &ss->heal;
+	struct peer_answer a = { .ctx = ss, .part = on_lines, .result = on_compared };
 
 	if (h->low == h->high) {
-		log_info("sync: space %s: the relay's store went back to step %llu of %llu",
-			log_id16(&ss->space->row.id).s, (unsigned long long)h->low,
-			(unsigned long long)ss->space->row.cursor);
-		if (h->low == ss->space->row.cursor)
-			note_store(ss);
-		else
-			send_entries(ss);
+		compared(ss);
 		return;
 	}
 	/* A restored store ends with a step that is known, unless others wrote there since: the last one is looked at first. */
-	h->probe = h->first ? h->high : h->low + (h->high - h->low + 1) / 2;
+	uint64_t probe = h->first ? h->high : h->low + (h->high - h->low + 1) / 2;
 	h->first = false;
-	h->has_lines = false;
-	map_uuid(&m, "space", &ss->space->row.id);
-	map_uint(&m, "since", h->probe - 1);
-	map_text(&m, "with", "lines");
-	map_uint(&m, "limit", 1);
-	int err = map_put(&m, &params);
+	int err = step_lines_ask(&h->step, &ss->space->row.id, probe, &params);
 	if (err == OK)
 		err = peer_call(ss->peer->peer, "coffer.pull", buf_bytes(&params), &a, &ss->call);
 	if (err < 0)
@@ -498,10 +511,6 @@ bool sync_heal_begin(struct sync_space *ss, uint64_t cursor, uint64_t entries, s
 
 	if (!other && cursor >= row->cursor)
 		return false;
-	sync_space_alarm(ss, ERR_ROLLBACK,
-		cursor < row->cursor
-			? "the relay shows an older state than it had confirmed; what it lost is given back"
-			: "the relay's store was restored from a copy; what it lost is given back");
 	ss->heal.wanted = ss->heal.first = true;
 	ss->heal.cursor = cursor;
 	ss->heal.entries = entries;
@@ -521,7 +530,7 @@ void sync_heal_run(struct sync_space *ss)
 void sync_heal_reset(struct sync_space *ss)
 {
 	ss->heal.wanted = ss->heal.tried = false;
-	buf_release(&ss->heal.lines);
+	step_lines_release(&ss->heal.step);
 }
 
 /* ---- while it heals ---- */
@@ -550,14 +559,6 @@ void sync_heal_step(struct sync_space *ss)
 		ss->alarm_text = "the relay had lost what it had confirmed; what was here was given back";
 }
 
-static bool follows(const struct remote *r, const struct id32 *hash)
-{
-	for (size_t i = 0; i < r->o.r.h.prev.len / 32; i++)
-		if (memcmp(r->o.r.h.prev.p + i * 32, hash->b, 32) == 0)
-			return true;
-	return false;
-}
-
 enum meeting { MEET_FOLLOWS, MEET_OLDER, MEET_EDIT };
 
 /* How a record stands to ours; *ret_cursor and *ret_hash are of ours if it is MEET_EDIT. */
@@ -570,7 +571,8 @@ static int meet(struct sync_space *ss, struct store_txn *t, const struct history
 
 	if (err < 0)
 		return err == ERR_NOT_FOUND ? MEET_FOLLOWS : err;
-	if (blob.len == 0 || id32_equal(ret_hash, &r->hash) || *ret_cursor <= ss->heal.common || follows(r, ret_hash))
+	if (blob.len == 0 || id32_equal(ret_hash, &r->hash) || *ret_cursor <= ss->heal.common ||
+		sync_head_follows(&r->o.r, ret_hash))
 		return MEET_FOLLOWS;
 	if (record_decode(buf_bytes(&blob), &mine) < 0)
 		return ERR_CORRUPT;

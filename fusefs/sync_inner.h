@@ -13,6 +13,7 @@
 #include "fusefs/lane.h"
 #include "fusefs/peer.h"
 #include "fusefs/sync.h"
+#include "fusefs/sync_head.h"
 #include "fusefs/table.h"
 #include "fusefs/workers.h"
 #include "wire/cbor.h"
@@ -123,14 +124,14 @@ struct sync_heal {
 	bool wanted;            /* found out, and `common` is being looked for */
 	bool on;                /* what it lost is being given back */
 	bool tried;             /* on this connection: the log, for a space that the relay does not know */
-	bool first, has_lines;
+	bool first;
 	uint64_t cursor;        /* of the relay when it was found out */
 	uint64_t common, until; /* while on: the last step that both know; steps up to `until` count as older than what is here */
-	uint64_t low, high, probe; /* the last common step is one of low .. high */
+	uint64_t low, high;     /* the last common step is one of low .. high */
 	uint64_t given_up;      /* records, in this run: neither here nor there is all of their content */
 	uint64_t entries, sent; /* of the log: the relay has; and is being sent */
 	struct id16 store;
-	struct buf lines;       /* of step `probe` */
+	struct step_lines step; /* that is looked at */
 };
 
 /* What the relay has no room for (sync_room.h). */
@@ -244,6 +245,7 @@ void sync_space_step(struct sync_space *ss, int64_t now);
 int64_t sync_space_due(const struct sync_space *ss, int64_t now);
 void sync_space_alarm(struct sync_space *ss, int err, const char *text); /* text: static */
 void sync_space_fork(struct sync_space *ss); /* two histories: stops for good */
+void sync_space_offline(struct sync_space *ss); /* begins anew with the next connection or try, unless it is stopped for good */
 void sync_space_revoked(struct sync_space *ss); /* the relay says that this device is no member any more */
 void sync_space_stored(struct sync_space *ss, int err); /* what became of a write to the store: of a full disk people are told */
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */

@@ -34,7 +34,6 @@ int sync_space_new(struct sync *s, struct space *space, struct sync_space **ret_
 	ss->tree.space = ss->row;
 	ss->retry_delay = RETRY_MIN;
 	ss->poked = true;
-	ss->heal.lines = (struct buf)BUF_INIT(LINES_MAX * 64);
 	pthread_mutex_lock(&space->lock);
 	ss->may_not_write = !log_may_write(space->log, identity_device(s->config.who));
 	pthread_mutex_unlock(&space->lock);
@@ -101,6 +100,12 @@ void sync_space_fork(struct sync_space *ss)
 		"any more. "
 		"All that is here stays: copy what matters to a new space (`coffer space create`) at a relay that you "
 		"trust");
+}
+
+void sync_space_offline(struct sync_space *ss)
+{
+	if (ss->phase != PHASE_STOPPED)
+		ss->phase = PHASE_OFFLINE;
 }
 
 /* Only the relay says so: what is here stays as it is, and access is asked for again now and then. */
@@ -200,6 +205,8 @@ static void on_subscribed(void *ctx, int err, struct bytes code, struct bytes it
 	(void)code;
 	ss->call = 0;
 	log_debug("sync: space %s subscribed: %s", log_id16(&ss->space->row.id).s, err_name(err));
+	if (ss->phase == PHASE_STOPPED)
+		return;
 	if (err == OK)
 		err = subscribed(ss, item, &cursor);
 	if (err == OK) {
@@ -254,8 +261,7 @@ void sync_space_connection(struct sync_space *ss)
 	uint64_t connection = peer_connection(ss->peer->peer);
 	if (online && ss->phase != PHASE_OFFLINE && connection == ss->connection)
 		return;
-	if (ss->phase != PHASE_STOPPED)
-		ss->phase = PHASE_OFFLINE;
+	sync_space_offline(ss);
 	if (ss->call) {
 		peer_cancel(ss->peer->peer, ss->call);
 		ss->call = 0;

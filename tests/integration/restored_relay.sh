@@ -109,6 +109,13 @@ mount_of tablet
 [ "$(cat "$W/tablet.mnt/box/both")" = before ] || fail "the tablet: $(cat "$W/tablet.mnt/box/both")"
 echo "of the tablet" > "$W/tablet.mnt/box/both"
 coffer tablet wait --timeout 60s
+# It lost nothing: the store that is another is noted, and there is nothing to be told; nor later.
+for i in 1 2; do
+	! coffer tablet status --json | grep -q alarm_name || fail "the tablet: $(coffer tablet status --json)"
+	coffer tablet stop
+	mount_of tablet
+	coffer tablet wait --timeout 60s
+done
 mount_of alice && mount_of laptop && mount_of bob
 await 90 settled || fail "not settled: $(coffer alice status --json; coffer laptop status --json)"
 coffer tablet wait --timeout 60s
