@@ -93,18 +93,35 @@ void elsewhere_heard(void *ctx, struct bytes words)
 	lws_cancel_service(n->lws);
 }
 
-/* Somebody here listens: what it is to be told is read by a reader, and comes back as a notice. */
-static void look_at(void *ctx, const struct id16 *space)
+/* What those who listen here are to be told is read by a reader, and comes back as a notice. */
+static void start_look(struct net *n, const struct id16 *space)
 {
-	struct net *n = ctx;
 	struct job *j = job_new(&method_elsewhere, 0, NULL);
 
 	if (!j) {
 		log_warn("out of memory: subscribers learn late of what happened at another relay");
+		hub_looked(n->hub, space);
 		return;
 	}
 	j->space = *space;
 	net_dispatch(n, j);
+}
+
+static void look_at(void *ctx, const struct id16 *space)
+{
+	struct net *n = ctx;
+
+	if (hub_look(n->hub, space))
+		start_look(n, space);
+}
+
+void elsewhere_done(struct net *n, struct job *j)
+{
+	const struct id16 space = j->space;
+
+	job_free(n->relay, j);
+	if (hub_looked(n->hub, &space))
+		start_look(n, &space);
 }
 
 static bool take(struct bytes *in, void *out, size_t len)
@@ -159,8 +176,7 @@ static bool take_item(struct net *n, struct bytes *in)
 	} else if (what != 'S') {
 		return false;
 	}
-	if (hub_has(n->hub, &space))
-		look_at(n, &space);
+	look_at(n, &space);
 	return true;
 }
 

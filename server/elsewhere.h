@@ -23,6 +23,8 @@ void elsewhere_say(struct net *n, char what, const struct id16 *space, uint64_t 
 void elsewhere_heard(void *ctx, struct bytes words);
 /* Network thread: acts on what was heard. */
 void elsewhere_take(struct net *n);
+/* Network thread: takes a job of method_elsewhere (rpc.h) that came back. */
+void elsewhere_done(struct net *n, struct job *j);
 
 struct elsewhere;
 int elsewhere_start(struct net *n) MUST_CHECK;

@@ -11,7 +11,8 @@ struct topic {
 	struct id16 id;
 	struct space *space; /* a reference; NULL: a plain space */
 	struct subscription *first;
-	size_t n; /* of them */
+	size_t n;            /* of them */
+	bool looking, again; /* hub_look */
 };
 
 struct subscription {
@@ -203,9 +204,26 @@ bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *
 	return may;
 }
 
-bool hub_has(struct hub *h, const struct id16 *id)
+bool hub_look(struct hub *h, const struct id16 *id)
 {
-	return *find(h, id) != NULL;
+	struct topic *t = *find(h, id);
+
+	if (!t)
+		return false;
+	t->again = t->looking;
+	t->looking = true;
+	return !t->again;
+}
+
+bool hub_looked(struct hub *h, const struct id16 *id)
+{
+	struct topic *t = *find(h, id);
+
+	if (!t)
+		return false;
+	t->looking = t->again;
+	t->again = false;
+	return t->looking;
 }
 
 void hub_each(struct hub *h, void (*each)(void *ctx, const struct id16 *id), void *ctx)

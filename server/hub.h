@@ -46,8 +46,11 @@ int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, st
 bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *id, int64_t now);
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);
-/* Whether anybody listens to it / all spaces that somebody listens to. */
-bool hub_has(struct hub *h, const struct id16 *id);
+/* One look at a time at a space that changed elsewhere: true if somebody listens to it and nobody looks; else it is noted that the
+ * look under way may have come too early / the look is over; true: look again. */
+bool hub_look(struct hub *h, const struct id16 *id);
+bool hub_looked(struct hub *h, const struct id16 *id);
+/* All spaces that somebody listens to. */
 void hub_each(struct hub *h, void (*each)(void *ctx, const struct id16 *id), void *ctx);
 /* m NULL: nothing is told, only rights are checked. `now`: unix s. Returns to how many it went. */
 size_t hub_publish(struct hub *h, const struct id16 *id, struct message *m, uint64_t except, int64_t now);

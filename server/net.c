@@ -136,7 +136,7 @@ static void take_done(struct net *n)
 		if (j->started && !j->more)
 			note_time(n, j);
 		if (j->method == &method_elsewhere)
-			job_free(n->relay, j);
+			elsewhere_done(n, j);
 		else if (j->method->name[0] == '/')
 			http_done(n, j);
 		else

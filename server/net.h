@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * net: the network thread: one libwebsockets context, its HTTP requests and WebSocket connections, the hub, and the
- * way to and from writer and readers. Nothing here waits for the disk.
+ * way to and from writer and readers. Nothing here waits for the disk, but one thing: the pieces of a file that comes in
+ * (http_file.c) are written to its spool here, not synced, so that they wait only while the system holds writers back.
  *
  *	struct net *n;
  *	if ((err = net_new(relay, &listener, &n)) < 0) ...    // takes the sockets over on success; ERR_INVALID: the TLS files;

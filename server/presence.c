@@ -10,7 +10,8 @@
 #define SECOND 1000000000ll
 
 struct here {
-	struct here *next; /* in the bucket of the space */
+	struct here *next;                 /* in the bucket of the space */
+	struct here *own_next, **own_prev; /* in that of the connection; what points to it there */
 	struct id16 space;
 	uint64_t conn;
 	int64_t set; /* monotonic ns */
@@ -21,8 +22,9 @@ struct here {
 struct presence {
 	const struct env *env;
 	uint8_t secret[32], seed[HASH_SEED];
-	pthread_mutex_t lock; /* of all below */
-	struct here *buckets[BUCKETS];
+	pthread_mutex_t lock;          /* of all below */
+	struct here *buckets[BUCKETS]; /* by space */
+	struct here *conns[BUCKETS];
 	size_t n;
 };
 
@@ -50,8 +52,22 @@ static void drop(struct presence *p, struct here **at)
 	struct here *h = *at;
 
 	*at = h->next;
+	*h->own_prev = h->own_next;
+	if (h->own_next)
+		h->own_next->own_prev = h->own_prev;
 	free(h);
 	p->n--;
+}
+
+static void link_own(struct presence *p, struct here *h)
+{
+	struct here **first = &p->conns[h->conn % BUCKETS];
+
+	h->own_next = *first;
+	h->own_prev = first;
+	if (*first)
+		(*first)->own_prev = &h->own_next;
+	*first = h;
 }
 
 void presence_free(struct presence *p)
@@ -129,6 +145,7 @@ int presence_set(struct presence *p, const struct id16 *space, uint64_t conn, st
 		drop(p, at);
 	h->next = *at;
 	*at = h;
+	link_own(p, h);
 	p->n++;
 	pthread_mutex_unlock(&p->lock);
 	return OK;
@@ -158,15 +175,41 @@ void presence_list(struct presence *p, const struct id16 *space, uint64_t except
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Removes what is of `conn` (0: of anybody) and was set before `before`. */
-static void remove_some(struct presence *p, uint64_t conn, int64_t before, presence_each *each, void *ctx)
+/* What points to it in the bucket of its space. */
+static struct here **place_of(struct presence *p, const struct here *h)
 {
+	struct here **at = bucket(p, &h->space);
+
+	while (*at != h)
+		at = &(*at)->next;
+	return at;
+}
+
+void presence_leave(struct presence *p, uint64_t conn, presence_each *each, void *ctx)
+{
+	struct here *h, *next;
+
+	pthread_mutex_lock(&p->lock);
+	for (h = p->conns[conn % BUCKETS]; h; h = next) {
+		next = h->own_next;
+		if (h->conn != conn)
+			continue;
+		each(ctx, &h->space, h->conn, bytes_of(h->data, h->len));
+		drop(p, place_of(p, h));
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void presence_sweep(struct presence *p, presence_each *each, void *ctx)
+{
+	const int64_t before = p->env->mono_ns(p->env->ctx) - PRESENCE_SECONDS * SECOND;
+
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < BUCKETS && p->n; i++)
 		for (struct here **at = &p->buckets[i]; *at;) {
 			struct here *h = *at;
 
-			if ((conn && h->conn != conn) || h->set >= before) {
+			if (h->set >= before) {
 				at = &h->next;
 				continue;
 			}
@@ -174,14 +217,4 @@ static void remove_some(struct presence *p, uint64_t conn, int64_t before, prese
 			drop(p, at);
 		}
 	pthread_mutex_unlock(&p->lock);
-}
-
-void presence_leave(struct presence *p, uint64_t conn, presence_each *each, void *ctx)
-{
-	remove_some(p, conn, INT64_MAX, each, ctx);
-}
-
-void presence_sweep(struct presence *p, presence_each *each, void *ctx)
-{
-	remove_some(p, 0, p->env->mono_ns(p->env->ctx) - PRESENCE_SECONDS * SECOND, each, ctx);
 }

@@ -114,7 +114,7 @@ static int register_all(struct relay *relay, struct job *j, struct depot *store)
 
 /* --- the result --- */
 
-struct peers {
+struct shown_peers {
 	const struct presence *presence;
 	struct cbor_enc e;
 	size_t n;
@@ -122,7 +122,7 @@ struct peers {
 
 static void put_peer(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
 {
-	struct peers *p = ctx;
+	struct shown_peers *p = ctx;
 	char peer[PRESENCE_PEER_SIZE];
 
 	presence_peer(p->presence, conn, space, peer);
@@ -142,7 +142,7 @@ static int put_space(struct cbor_enc *e, const struct subscribe *s, const struct
 	const struct shown *now)
 {
 	struct buf rows = BUF_INIT(PRESENCE_SPACE_MAX * (PRESENCE_DATA_MAX + 64));
-	struct peers peers = { s->relay->presence, cbor_enc_init(&rows), 0 };
+	struct shown_peers peers = { s->relay->presence, cbor_enc_init(&rows), 0 };
 
 	if (one->presence)
 		presence_list(s->relay->presence, &one->id, j->conn, put_peer, &peers);

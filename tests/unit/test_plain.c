@@ -276,11 +276,18 @@ static void presence_is_bounded_and_fades(void **state)
 	presence_peer(p, 5, &x->space, one);
 	presence_peer(p, 5, &other, two);
 	assert_string_not_equal(one, two);
+	assert_int_equal(presence_set(p, &other, 5 + 4096, bytes_str("z")), 0); /* one bucket */
 	assert_true(presence_clear(p, &x->space, 7));
 	assert_false(presence_clear(p, &x->space, 7));
 	n = 0;
 	presence_leave(p, 5, count_left, &n);
 	assert_int_equal(n, 2);
+	n = 0;
+	presence_list(p, &other, 0, count_left, &n);
+	assert_int_equal(n, 1);
+	n = 0;
+	presence_leave(p, 5 + 4096, count_left, &n);
+	assert_int_equal(n, 1);
 	fake_env_advance(x->r.env, 44 * 1000000000ll);
 	assert_int_equal(presence_set(p, &x->space, 1, bytes_str("x")), 0);
 	fake_env_advance(x->r.env, 2 * 1000000000ll);

@@ -181,6 +181,14 @@ static void test_hub(void **state)
 		assert_int_equal(hub_subscribe(h, &ears[i].s, &sp->id, sp, NULL), 0);
 		assert_int_equal(ears[i].s.n, 1);
 	}
+	assert_true(hub_look(h, &sp->id));
+	assert_false(hub_look(h, &sp->id)); /* one at a time, */
+	assert_false(hub_look(h, &sp->id));
+	assert_true(hub_looked(h, &sp->id)); /* and one more for what came meanwhile */
+	assert_false(hub_looked(h, &sp->id));
+	assert_true(hub_look(h, &sp->id));
+	assert_false(hub_looked(h, &sp->id));
+	assert_false(hub_look(h, &plain)); /* nobody listens */
 	assert_int_equal(hub_publish(h, &sp->id, m, 0, 0), 1);
 	assert_int_equal(ears[0].heard, 0);
 	assert_int_equal(ears[1].heard, 1);
