@@ -46,6 +46,7 @@ static void upload_ends(struct request *r)
 	if (r->uploading)
 		r->net->n_requests--;
 	r->uploading = false;
+	peers_close(r->net->uploaders, STEAL(&r->uploads));
 	buf_release(&r->in);
 }
 
@@ -60,6 +61,7 @@ static void request_free(struct request *r)
 	upload_ends(r);
 	upload_free(r->net->relay, r->upload);
 	job_free(r->net->relay, r->parked);
+	peers_close(r->net->askers, r->asks);
 	caller_unref(r->caller);
 	buf_release(&r->out);
 	free(r);
@@ -403,7 +405,7 @@ const char *request_authenticate(struct request *r, int *ret_status)
 	}
 	r->caller = caller_new(&a.person, &a.device, addr, r->counted);
 	*ret_status = 503;
-	if (!r->caller)
+	if (!r->caller || (r->counted && peers_open(r->net->askers, addr, 0, &r->asks) < 0))
 		return "out of memory";
 	r->caller->plain = a.plain;
 	return NULL;
@@ -447,19 +449,19 @@ static void send_continue(struct request *r)
 bool request_address_is_full(const struct request *r, bool uploads)
 {
 	const struct config *c = relay_config(r->net->relay);
-	size_t count = 0;
 
-	for (size_t i = 0; r->counted && i < NET_BUCKETS; i++)
-		for (const struct request *o = r->net->requests[i]; o; o = o->next)
-			count += o != r && o->caller && (o->uploading || !uploads) &&
-				 strcmp(o->caller->addr, r->caller->addr) == 0;
-	return r->counted &&
-	       count >= (uploads ? c->limits.http_uploads_per_address : c->limits.http_requests_per_address);
+	if (!r->counted)
+		return false;
+	if (uploads)
+		return peers_count(r->net->uploaders, r->caller->addr) >= c->limits.http_uploads_per_address;
+	return peers_count(r->net->askers, r->caller->addr) > c->limits.http_requests_per_address; /* with this one */
 }
 
 void request_begin_draining(struct request *r)
 {
 	r->uploading = true;
+	if (r->counted && peers_open(r->net->uploaders, r->caller->addr, 0, &r->uploads) < 0)
+		r->uploads = NULL; /* out of memory: one that is not counted */
 	r->net->n_requests++;
 	r->phase = PHASE_BODY;
 	request_expect_more(r);

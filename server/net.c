@@ -355,7 +355,8 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n)
 	job_queue_init(&n->done);
 	if ((err = hub_new(relay->env, relay->spaces, &n->hub)) < 0 ||
 		(err = mailboxes_new(relay->env, &n->mailboxes)) < 0 || (err = peers_new(relay->env, &n->peers)) < 0 ||
-		(err = peers_new(relay->env, &n->senders)) < 0 || (err = start_lws(n)) < 0 ||
+		(err = peers_new(relay->env, &n->senders)) < 0 || (err = peers_new(relay->env, &n->askers)) < 0 ||
+		(err = peers_new(relay->env, &n->uploaders)) < 0 || (err = start_lws(n)) < 0 ||
 		(err = writer_start(relay, job_came_back, n, &n->writer)) < 0 ||
 		(err = reader_start(relay, READERS, job_came_back, n, &n->reader)) < 0 ||
 		(err = reader_start(
@@ -478,6 +479,8 @@ void net_free(struct net *n)
 	mailboxes_free(n->mailboxes);
 	peers_free(n->peers);
 	peers_free(n->senders);
+	peers_free(n->askers);
+	peers_free(n->uploaders);
 	job_queue_release(&n->done);
 	free(n);
 }

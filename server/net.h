@@ -57,6 +57,7 @@ struct net {
 	struct mailboxes *mailboxes; /* WebSocket connections */
 	struct peers *peers;   /* sockets, by the address they come from */
 	struct peers *senders; /* WebSocket connections and in_bytes, by the client's address */
+	struct peers *askers, *uploaders; /* HTTP requests of somebody known, and those with bodies coming in, by that too */
 	bool full;                   /* no descriptors left: nothing is accepted until the next tick */
 	volatile int stop, reload;   /* set by net_stop, net_reload */
 	void (*on_reload)(void *ctx);

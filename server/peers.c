@@ -78,6 +78,13 @@ void peers_close(struct peers *p, struct peer *peer)
 	forget_idle(find(p, peer->addr));
 }
 
+size_t peers_count(struct peers *p, const char *addr)
+{
+	struct peer *const *at = find(p, addr);
+
+	return *at ? (*at)->sockets : 0;
+}
+
 uint64_t peers_hold(struct peers *p, const char *addr, uint64_t more, uint64_t less)
 {
 	struct peer **at = find(p, addr);

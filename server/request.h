@@ -20,7 +20,8 @@ struct request {
 	enum phase phase;
 	int64_t started, moved; /* monotonic ns; a piece of a body came in or went out */
 	struct caller *caller;
-	bool counted; /* among those of its address */
+	bool counted; /* among those of its address: */
+	struct peer *asks, *uploads; /* or NULL */
 	struct id16 space, chunk;
 	bool has_range;
 	uint64_t range_from, range_to;
