@@ -42,8 +42,6 @@ static const char schema[] =
 	"CREATE INDEX outbox_by_chunk ON outbox_chunk(chunk);"
 	"CREATE TABLE meta(key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID;"
 	"CREATE TABLE touched(parent INT, name BLOB, PRIMARY KEY(parent, name)) WITHOUT ROWID;"
-	"CREATE TABLE safesave(parent INT, name BLOB, ino INT, version INT, PRIMARY KEY(parent, name)) WITHOUT ROWID;"
-	"CREATE INDEX safesave_ino ON safesave(ino);"
 	"PRAGMA user_version=1;";
 
 static int exec(struct index *ix, const char *text)

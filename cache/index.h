@@ -174,10 +174,6 @@ int index_meta_next(struct index *ix, struct buf *key, struct buf *value) MUST_C
 int index_touched_put(struct index *ix, uint64_t parent, struct bytes name) MUST_CHECK;
 int index_touched_del(struct index *ix, uint64_t parent, struct bytes name) MUST_CHECK;
 int index_touched_next(struct index *ix, uint64_t *parent, struct buf *name) MUST_CHECK; /* the first after these */
-int index_safesave_put(struct index *ix, uint64_t parent, struct bytes name, uint64_t ino, uint64_t version) MUST_CHECK;
-int index_safesave_get(
-	struct index *ix, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version) MUST_CHECK;
-int index_safesave_del(struct index *ix, uint64_t ino) MUST_CHECK; /* all of a node */
 
 int index_segment_put(struct index *ix, uint64_t number, uint64_t size, uint64_t live) MUST_CHECK;
 int index_segment_del(struct index *ix, uint64_t number) MUST_CHECK;

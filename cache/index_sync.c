@@ -381,24 +381,3 @@ int index_touched_next(struct index *ix, uint64_t *parent, struct buf *name)
 	query_done(ix, Q_TOUCHED_NEXT);
 	return err;
 }
-
-int index_safesave_put(struct index *ix, uint64_t parent, struct bytes name, uint64_t ino, uint64_t version)
-{
-	return query_run(ix, Q_SAFESAVE_PUT, "ibii", parent, name, ino, version);
-}
-
-int index_safesave_get(struct index *ix, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version)
-{
-	int err = query_row(ix, Q_SAFESAVE_GET, "ib", parent, name);
-	if (err < 0)
-		return err;
-	*ret_ino = query_u64(ix, Q_SAFESAVE_GET, 0);
-	*ret_version = query_u64(ix, Q_SAFESAVE_GET, 1);
-	query_done(ix, Q_SAFESAVE_GET);
-	return 0;
-}
-
-int index_safesave_del(struct index *ix, uint64_t ino)
-{
-	return query_run(ix, Q_SAFESAVE_DEL, "i", ino);
-}

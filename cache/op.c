@@ -60,12 +60,8 @@ static void put_key_fields(struct pack *k, const struct op *op)
 	if (op->type != OP_META_PUT && op->type != OP_META_DEL)
 		pack_u64(k, op->ino);
 	pack_bytes(k, op->key);
-	if (op->type == OP_SAFESAVE_PUT) {
-		pack_u64(k, op->chunk);
-		pack_u64(k, op->seq);
-	} else if (op->type == OP_META_PUT || op->type == OP_XATTR_PUT) {
+	if (op->type == OP_META_PUT || op->type == OP_XATTR_PUT)
 		pack_bytes(k, op->value);
-	}
 }
 
 static void put_fields(struct pack *k, const struct op *op)
@@ -80,7 +76,6 @@ static void put_fields(struct pack *k, const struct op *op)
 		row_put_node(k, op->node);
 		break;
 	case OP_NODE_DEL:
-	case OP_SAFESAVE_DEL:
 		pack_u64(k, op->ino);
 		break;
 	case OP_TARGET_PUT:
@@ -237,7 +232,6 @@ static int apply_key(struct index *ix, enum op_type type, struct unpack *u)
 {
 	uint64_t ino = type == OP_META_PUT || type == OP_META_DEL ? 0 : unpack_u64(u);
 	struct bytes key = unpack_bytes(u, MAX_KEY), value;
-	uint64_t target, version;
 	switch (type) {
 	case OP_META_PUT:
 	case OP_XATTR_PUT:
@@ -253,10 +247,6 @@ static int apply_key(struct index *ix, enum op_type type, struct unpack *u)
 		return u->err < 0 ? u->err : index_touched_put(ix, ino, key);
 	case OP_TOUCHED_DEL:
 		return u->err < 0 ? u->err : index_touched_del(ix, ino, key);
-	case OP_SAFESAVE_PUT:
-		target = unpack_u64(u);
-		version = unpack_u64(u);
-		return u->err < 0 ? u->err : index_safesave_put(ix, ino, key, target, version);
 	default:
 		return ERR_VERSION; /* an op that this program does not know */
 	}
@@ -286,7 +276,7 @@ static int apply_small(struct index *ix, enum op_type type, struct unpack *u)
 		ino = unpack_u64(u);
 		if (u->err < 0)
 			return u->err;
-		return type == OP_NODE_DEL ? index_node_del(ix, ino) : index_safesave_del(ix, ino);
+		return index_node_del(ix, ino);
 	}
 }
 
@@ -302,7 +292,6 @@ static int apply_one(struct index *ix, struct unpack *u, const struct place *dat
 	case OP_LINK_PUT:
 	case OP_LINK_NEW:
 	case OP_LINK_DEL:
-	case OP_SAFESAVE_DEL:
 		return apply_small(ix, type, u);
 	case OP_EXTENT_DATA:
 	case OP_EXTENT_CLEAR:

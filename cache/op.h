@@ -38,8 +38,7 @@ enum op_type {
 	OP_META_DEL = 24,     /* key */
 	OP_TOUCHED_PUT = 25,  /* ino, key */
 	OP_TOUCHED_DEL = 26,  /* ino, key */
-	OP_SAFESAVE_PUT = 27, /* ino: parent; key: name; chunk: ino it stood for; seq: version */
-	OP_SAFESAVE_DEL = 28, /* ino it stood for */
+	/* 27 and 28 were used and stay free */
 	OP_LINK_NEW = 29      /* link; its id is new and its name free */
 };
 

@@ -113,9 +113,6 @@ static const char *const sql[Q_COUNT] = {
 	[Q_TOUCHED_PUT] = "REPLACE INTO touched VALUES(?,?)",
 	[Q_TOUCHED_DEL] = "DELETE FROM touched WHERE parent=? AND name=?",
 	[Q_TOUCHED_NEXT] = "SELECT parent, name FROM touched WHERE (parent,name)>(?,?) ORDER BY parent, name LIMIT 1",
-	[Q_SAFESAVE_PUT] = "REPLACE INTO safesave VALUES(?,?,?,?)",
-	[Q_SAFESAVE_GET] = "SELECT ino, version FROM safesave WHERE parent=? AND name=?",
-	[Q_SAFESAVE_DEL] = "DELETE FROM safesave WHERE ino=?",
 };
 
 int query_error(struct index *ix, int rc)

@@ -295,12 +295,6 @@ int txn_link_shown(struct store_txn *t, uint64_t parent, struct bytes name, stru
  * leave the list too; those of other spaces stay. */
 int txn_touched_take(struct store_txn *t, uint32_t space, uint64_t *parent, char name[NODE_MAX_NAME + 1], uint8_t *len) MUST_CHECK;
 
-/* Safe-saves: which node a name stood for at the last synced state, if a local call has vacated the name since (ERR_NOT_FOUND). The
- * rows of a node go when its change is sealed (txn_outbox_add), or with del. */
-int txn_safesave_find(
-	struct store_txn *t, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version) MUST_CHECK;
-int txn_safesave_del(struct store_txn *t, uint64_t ino) MUST_CHECK;
-
 /* Xattrs, as the record has them. */
 int txn_xattrs(
 	struct store_txn *t, uint64_t ino, struct node_xattr **ret_x, size_t *ret_n, struct buf *memory) MUST_CHECK;

@@ -2,8 +2,7 @@
 /*
  * File-system calls on names: link, unlink, rename. Only link and unlink change a node's set of links; rename edits one link.
  *
- * A name that stood for a node at the last synced state and is vacated is remembered (safesave): what takes the name next may be
- * that node's next version. Names that merge must look at again, because another link claims them, go to the touched list.
+ * Names that merge must look at again, because another link claims them, go to the touched list.
  */
 #include <linux/fs.h>
 #include "cache/txn.h"
@@ -71,23 +70,11 @@ int txn_put_dir(struct store_txn *t, struct node *dir, const struct node *before
 }
 
 /* The link's name will stand for something else or nothing. */
-static int vacate(struct store_txn *t, const struct link *l, const struct node *n)
+static int vacate(struct store_txn *t, const struct link *l)
 {
 	struct bytes name = bytes_of(l->shown, l->shown_len);
 	int err = touched(t, l->shown_parent, name);
-	if (err == 0)
-		err = touch_removed(t, l->shown_parent, name);
-	if (err < 0 || n->version == 0 || n->kind != NODE_FILE || (n->change_bits & CHANGE_LINKS))
-		return err;
-	uint64_t ino, version;
-	err = index_safesave_get(t->s->index, l->shown_parent, name, &ino, &version);
-	if (err != ERR_NOT_FOUND)
-		return err;
-	return txn_stage(t, &(struct op){ .type = OP_SAFESAVE_PUT,
-				    .ino = l->shown_parent,
-				    .key = name,
-				    .chunk = n->ino,
-				    .seq = n->version });
+	return err < 0 ? err : touch_removed(t, l->shown_parent, name);
 }
 
 static int is_empty(struct store *s, uint64_t dir)
@@ -102,7 +89,7 @@ static int is_empty(struct store *s, uint64_t dir)
 static int remove_link(struct store_txn *t, const struct link *l, const struct node *before)
 {
 	struct node n = *before;
-	int err = vacate(t, l, before);
+	int err = vacate(t, l);
 	if (err == 0)
 		err = txn_stage(t, &(struct op){ .type = OP_LINK_DEL, .id = l->id });
 	if (err < 0)
@@ -307,9 +294,9 @@ static int exchange(struct store_txn *t, const struct move *m, struct bytes n1, 
 	struct link aside = m->to;
 	aside.shown_parent = 0;
 	int delta = (m->target.kind == NODE_DIR) - (m->node.kind == NODE_DIR);
-	int err = vacate(t, &m->from, &m->node);
+	int err = vacate(t, &m->from);
 	if (err == 0)
-		err = vacate(t, &m->to, &m->target);
+		err = vacate(t, &m->to);
 	if (err == 0)
 		err = txn_stage(t, &(struct op){ .type = OP_LINK_PUT, .link = &aside });
 	if (err == 0)
@@ -341,7 +328,7 @@ static int leave(struct store_txn *t, const struct move *m, struct bytes n1, con
 static int move(struct store_txn *t, const struct move *m, struct bytes n2)
 {
 	bool dir = m->node.kind == NODE_DIR;
-	int err = vacate(t, &m->from, &m->node);
+	int err = vacate(t, &m->from);
 	if (err == 0 && m->has_target)
 		err = remove_link(t, &m->to, &m->target);
 	if (err == 0)

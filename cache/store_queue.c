@@ -415,8 +415,6 @@ int txn_outbox_add(struct store_txn *t, struct outbox_row *row, struct bytes blo
 	}
 	if (err == 0)
 		err = txn_put_node(t, &n, &before);
-	if (err == 0 && (before.flags & NODE_DELETED || n.change == 0))
-		err = txn_safesave_del(t, row->ino);
 	if (err == 0)
 		row->row = r.row;
 	return err;

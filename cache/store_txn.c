@@ -328,16 +328,6 @@ int txn_touched_take(struct store_txn *t, uint32_t space, uint64_t *parent, char
 	return 0;
 }
 
-int txn_safesave_find(struct store_txn *t, uint64_t parent, struct bytes name, uint64_t *ret_ino, uint64_t *ret_version)
-{
-	return index_safesave_get(t->s->index, parent, name, ret_ino, ret_version);
-}
-
-int txn_safesave_del(struct store_txn *t, uint64_t ino)
-{
-	return txn_stage(t, &(struct op){ .type = OP_SAFESAVE_DEL, .ino = ino });
-}
-
 /* ---- xattrs ---- */
 
 struct xattr_at {

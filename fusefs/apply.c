@@ -45,11 +45,6 @@ static int put_content(struct apply *a, const struct node *node, const struct no
 	return err < 0 ? err : fill_chunks(a, r);
 }
 
-static bool all_here(const struct remote *r)
-{
-	return r->flat.n_slices == 0 || r->n_chunks >= r->flat.n_slices;
-}
-
 /* Writes row, target, xattrs, content (if asked) and links of a node from a body. */
 static int put_body(struct apply *a, struct node *node, bool fresh, const struct node_body *body, bool content,
 	const struct remote *r)
@@ -58,11 +53,9 @@ static int put_body(struct apply *a, struct node *node, bool fresh, const struct
 
 	image_node_of_body(body, node);
 	bool gone = body->deleted || (body->n_links == 0 && body->kind != NODE_PROFILE && !id16_is_zero(&node->id));
-	node->flags &= ~(uint32_t)(NODE_UNKNOWN | NODE_ORPHAN | NODE_PARTIAL);
+	node->flags &= ~(uint32_t)(NODE_UNKNOWN | NODE_ORPHAN);
 	if (gone)
 		node->flags |= NODE_ORPHAN;
-	if (content && !gone && !all_here(r))
-		node->flags |= NODE_PARTIAL;
 	if (content)
 		node->flags = content_has_holes(body, &r->flat) ? node->flags | NODE_HOLES
 								: node->flags & ~(uint32_t)NODE_HOLES;

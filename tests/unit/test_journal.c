@@ -77,8 +77,6 @@ static void changes_have_the_bytes_of_the_format(void **state)
 	encodes_to(
 		&(struct op){ .type = OP_META_PUT, .key = bytes_str("k"), .value = bytes_str("v") }, "17 01 6b 01 76");
 	encodes_to(&(struct op){ .type = OP_TOUCHED_PUT, .ino = 2, .key = bytes_str("n") }, "19 02 01 6e");
-	encodes_to(&(struct op){ .type = OP_SAFESAVE_PUT, .ino = 2, .key = bytes_str("n"), .chunk = 3, .seq = 4 },
-		"1b 02 01 6e 03 04");
 }
 
 /* ---- the chain ---- */

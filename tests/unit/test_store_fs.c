@@ -421,11 +421,10 @@ static void seal(struct store_fixture *f, uint64_t ino, uint64_t version)
 	assert_int_equal(store_commit(&t), 0);
 }
 
-static void a_sealed_node_leaves_a_tombstone_and_a_safe_save(void **state)
+static void a_sealed_node_leaves_a_tombstone(void **state)
 {
 	struct store_fixture *f = store_fixture_new(1);
-	uint64_t old = store_fixture_make(f, f->root, "doc", NODE_FILE), replaced, ino, version;
-	struct store_txn *t;
+	uint64_t old = store_fixture_make(f, f->root, "doc", NODE_FILE), replaced;
 	struct node n;
 	(void)state;
 	store_fixture_write(f, old, 0, "one", 3);
@@ -436,32 +435,6 @@ static void a_sealed_node_leaves_a_tombstone_and_a_safe_save(void **state)
 	assert_int_equal(replaced, old);
 	assert_int_equal(store_getattr(f->store, old, &n), 0);
 	assert_true((n.flags & NODE_DELETED) && (n.change_bits & CHANGE_DELETED) && n.change != 0);
-	assert_int_equal(store_begin(f->store, &t), 0);
-	assert_int_equal(txn_safesave_find(t, f->root, bytes_str("doc"), &ino, &version), 0);
-	assert_int_equal(ino, old);
-	assert_int_equal(version, 4);
-	store_abort(&t);
-	seal(f, old, 5);
-	assert_int_equal(store_begin(f->store, &t), 0);
-	assert_int_equal(txn_safesave_find(t, f->root, bytes_str("doc"), &ino, &version), ERR_NOT_FOUND);
-	store_abort(&t);
-	store_fixture_free(f);
-}
-
-static void a_rename_away_is_remembered_by_the_synced_name_alone(void **state)
-{
-	struct store_fixture *f = store_fixture_new(1);
-	uint64_t ino = store_fixture_make(f, f->root, "a", NODE_FILE), r, got, version;
-	struct store_txn *t;
-	(void)state;
-	seal(f, ino, 1);
-	assert_int_equal(store_rename(f->store, f->root, bytes_str("a"), f->root, bytes_str("b"), 0, &r), 0);
-	assert_int_equal(store_rename(f->store, f->root, bytes_str("b"), f->root, bytes_str("c"), 0, &r), 0);
-	assert_int_equal(store_begin(f->store, &t), 0);
-	assert_int_equal(txn_safesave_find(t, f->root, bytes_str("a"), &got, &version), 0);
-	assert_int_equal(got, ino);
-	assert_int_equal(txn_safesave_find(t, f->root, bytes_str("b"), &got, &version), ERR_NOT_FOUND);
-	store_abort(&t);
 	store_fixture_free(f);
 }
 
@@ -671,9 +644,8 @@ int main(void)
 		cmocka_unit_test(a_removed_directory_lives_until_it_is_forgotten),
 		cmocka_unit_test(a_file_without_a_name_can_get_one),
 		cmocka_unit_test(what_was_born_and_died_leaves_no_trace),
-		cmocka_unit_test(a_sealed_node_leaves_a_tombstone_and_a_safe_save),
-		cmocka_unit_test(a_rename_away_is_remembered_by_the_synced_name_alone),
-		cmocka_unit_test(a_whiteout_takes_the_old_name_in_one_step),
+		cmocka_unit_test(a_sealed_node_leaves_a_tombstone),
+			cmocka_unit_test(a_whiteout_takes_the_old_name_in_one_step),
 		cmocka_unit_test(names_and_spaces_are_guarded), cmocka_unit_test(xattrs_keep_their_rules),
 		cmocka_unit_test(a_full_disk_is_told_at_the_call),
 		cmocka_unit_test(a_read_only_space_takes_no_changes) };
