@@ -106,21 +106,25 @@ int buf_put_u8(struct buf *b, uint8_t v)
 
 int buf_put_u16be(struct buf *b, uint16_t v)
 {
-	const uint8_t be[2] = { (uint8_t)(v >> 8), (uint8_t)v };
+	uint8_t be[2];
+
+	bytes_put_be(be, v, sizeof be);
 	return buf_put(b, be, sizeof be);
 }
 
 int buf_put_u32be(struct buf *b, uint32_t v)
 {
-	const uint8_t be[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+	uint8_t be[4];
+
+	bytes_put_be(be, v, sizeof be);
 	return buf_put(b, be, sizeof be);
 }
 
 int buf_put_u64be(struct buf *b, uint64_t v)
 {
 	uint8_t be[8];
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		be[i] = (uint8_t)v;
+
+	bytes_put_be(be, v, sizeof be);
 	return buf_put(b, be, sizeof be);
 }
 

@@ -77,23 +77,6 @@ const char *err_name(int err)
 	return text_of(err)->name;
 }
 
-int err_retryable(int err)
-{
-	switch (err) {
-	case ERR_NOMEM:
-	case ERR_OFFLINE:
-	case ERR_TIMEOUT:
-	case ERR_BUSY:
-	case ERR_AGAIN:
-	case ERR_CLOSED:
-	case ERR_CONFLICT:
-	case ERR_RATE_LIMITED:
-		return 1;
-	default:
-		return 0;
-	}
-}
-
 static const struct {
 	int errno_value, err;
 } from_errno[] = {

@@ -66,9 +66,6 @@ const char *err_str(int err);
 /* Stable token for --json, logs and tests, for example "SIGNATURE". Never NULL; static storage. */
 const char *err_name(int err);
 
-/* 1 if trying the same thing again later can succeed without any change by a person (offline, timeout, busy, ...). */
-int err_retryable(int err);
-
 /* The enum err for an errno value (positive). Unknown values give ERR_IO. */
 int err_from_errno(int errno_value) MUST_CHECK;
 

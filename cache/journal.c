@@ -544,14 +544,6 @@ int journal_sync(struct journal *j, uint64_t *ret_seq)
 	return err;
 }
 
-uint64_t journal_synced(struct journal *j)
-{
-	pthread_mutex_lock(&j->lock);
-	uint64_t seq = j->synced_seq;
-	pthread_mutex_unlock(&j->lock);
-	return seq;
-}
-
 int journal_prepare(struct journal *j)
 {
 	return segments_prepare(j->set, atomic_load(&j->next_number), segments_size(j->set));

@@ -58,7 +58,6 @@ void journal_shrink(struct journal *j, const struct index_state *state);
 
 /* What is on disk for sure: everything up to sequence number *ret_seq. */
 int journal_sync(struct journal *j, uint64_t *ret_seq) MUST_CHECK;
-uint64_t journal_synced(struct journal *j);
 /* Makes the next segment's file ahead of time. */
 int journal_prepare(struct journal *j) MUST_CHECK;
 bool journal_broken(const struct journal *j);

@@ -93,10 +93,8 @@ void aead_freep(struct aead **pa)
 static void put_nonce(struct aead_nonce nonce, uint8_t out[24])
 {
 	memset(out, 0, 24);
-	for (unsigned i = 0; i < 4; i++)
-		out[i] = (uint8_t)(nonce.stream >> (24 - 8 * i));
-	for (unsigned i = 0; i < 8; i++)
-		out[4 + i] = (uint8_t)(nonce.counter >> (56 - 8 * i));
+	bytes_put_be(out, nonce.stream, 4);
+	bytes_put_be(out + 4, nonce.counter, 8);
 }
 
 static int gcm_seal(struct aead *a, const uint8_t *iv, struct bytes aad, struct bytes plain, uint8_t *out, uint8_t *tag)
@@ -191,28 +189,3 @@ int aead_seal_units(
 	return 0;
 }
 
-int aead_open_units(
-	struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes sealed, uint8_t *out)
-{
-	size_t at = 0, done = 0;
-	int err = 0;
-
-	if (unit == 0)
-		return ERR_INVALID;
-	while (at < sealed.len && err == 0) {
-		size_t n = sealed.len - at < unit + AEAD_TAG_SIZE ? sealed.len - at : unit + AEAD_TAG_SIZE;
-
-		if (n <= AEAD_TAG_SIZE) {
-			err = ERR_TRUNCATED;
-			break;
-		}
-		n -= AEAD_TAG_SIZE;
-		err = aead_open(a, first, aad, bytes_of(sealed.p + at, n), sealed.p + at + n, out + done);
-		at += n + AEAD_TAG_SIZE;
-		done += n;
-		first.counter++;
-	}
-	if (err < 0 && done > 0)
-		sodium_memzero(out, done);
-	return err;
-}

@@ -58,11 +58,6 @@ int aead_open(struct aead *a, struct aead_nonce nonce, struct bytes aad, struct 
 int aead_seal_units(struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes plain,
 	uint8_t *out) MUST_CHECK;
 
-/* Opens what aead_seal_units() made (whole units from the one sealed under `first` on; only the last may be short). `out` gets
- * sealed.len less the tags and must not overlap. ERR_TAMPERED: `out` is wiped; ERR_TRUNCATED: not a whole unit. */
-int aead_open_units(struct aead *a, struct aead_nonce first, struct bytes aad, size_t unit, struct bytes sealed,
-	uint8_t *out) MUST_CHECK;
-
 static inline size_t aead_units_size(size_t plain_len, size_t unit)
 {
 	return plain_len + (plain_len + unit - 1) / unit * AEAD_TAG_SIZE;

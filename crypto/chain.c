@@ -8,8 +8,7 @@ void chain_next(struct id32 *chain, uint64_t cursor, struct bytes lines)
 	crypto_generichash_blake2b_state st;
 	uint8_t be[8];
 
-	for (int i = 0; i < 8; i++)
-		be[i] = (uint8_t)(cursor >> (56 - 8 * i));
+	bytes_put_be(be, cursor, sizeof be);
 	crypto_generichash_blake2b_init(&st, NULL, 0, sizeof chain->b);
 	crypto_generichash_blake2b_update(&st, chain->b, sizeof chain->b);
 	crypto_generichash_blake2b_update(&st, be, sizeof be);

@@ -18,7 +18,6 @@ struct identity {
 	struct secret *ed, *x, *store_key;
 	struct id32 person, device, device_x;
 	struct id32 genesis;
-	struct id16 space;
 	struct buf card, chain;
 	struct epoch_ring *ring;
 	uint8_t label[IDENTITY_MAX_LABEL];
@@ -87,7 +86,6 @@ int identity_new(const struct identity_parts *parts, struct identity **ret_id)
 		(err = epoch_ring_clone(parts->personal, &id->ring)) < 0)
 		return err;
 	id->genesis = parts->personal_genesis;
-	id16_from_hash(&id->genesis, &id->space);
 	if (parts->label.len)
 		memcpy(id->label, parts->label.p, parts->label.len);
 	id->label_len = parts->label.len;
@@ -221,11 +219,6 @@ struct bytes identity_label(const struct identity *id)
 const struct id32 *identity_personal_genesis(const struct identity *id)
 {
 	return &id->genesis;
-}
-
-const struct id16 *identity_personal_space(const struct identity *id)
-{
-	return &id->space;
 }
 
 const struct epoch_ring *identity_personal_ring(const struct identity *id)

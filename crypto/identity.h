@@ -51,7 +51,6 @@ struct bytes identity_card(const struct identity *id);
 struct bytes identity_chain(const struct identity *id);
 struct bytes identity_label(const struct identity *id);
 const struct id32 *identity_personal_genesis(const struct identity *id);
-const struct id16 *identity_personal_space(const struct identity *id);
 const struct epoch_ring *identity_personal_ring(const struct identity *id); /* start of epoch_ring_open for that space */
 
 #endif

@@ -308,15 +308,6 @@ static int set_ed25519(const uint8_t *p, size_t n, struct jws_key *ret_k)
 	return OK;
 }
 
-int jws_key_ed25519(struct bytes x, struct jws_key *ret_k)
-{
-	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
-
-	if (jws_decode(x, &b) < 0)
-		return ERR_INVALID;
-	return set_ed25519(b.data, b.len, ret_k);
-}
-
 int jws_key_rsa(struct bytes n, struct bytes e, struct jws_key *ret_k)
 {
 	uint8_t modulus[JWS_RSA_MAX], exponent[4];

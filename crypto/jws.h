@@ -55,7 +55,6 @@ int jws_verify(const struct jws *j, const struct jws_key *key) MUST_CHECK;
 /* Keys. The base64url texts of a JWK; a P-256 coordinate may be short. ERR_INVALID: not on the curve, of small order, too
  * small or too large. */
 int jws_key_p256(struct bytes x, struct bytes y, struct jws_key *ret_k) MUST_CHECK;
-int jws_key_ed25519(struct bytes x, struct jws_key *ret_k) MUST_CHECK;
 int jws_key_rsa(struct bytes n, struct bytes e, struct jws_key *ret_k) MUST_CHECK;
 /* A compressed point, checked to be on the curve. */
 int jws_key_point(const uint8_t point[JWS_P256_SIZE], struct jws_key *ret_k) MUST_CHECK;

@@ -28,10 +28,8 @@ static int open_inner(const struct seal_job *job, struct bytes sealed, uint8_t *
 /* Finds the body inside: what sealing never makes is refused, so that one body has one padding. */
 static int find_body(const struct seal_job *job, struct bytes inner, struct bytes *ret_body, uint8_t *ret_flag)
 {
-	size_t padded = inner.len - SEAL_TRAILER_SIZE, len = 0;
+	size_t padded = inner.len - SEAL_TRAILER_SIZE, len = (size_t)bytes_get_be(inner.p + padded + 1, 4);
 
-	for (unsigned i = 0; i < 4; i++)
-		len = len << 8 | inner.p[padded + 1 + i];
 	if (len > padded || seal_padded(job, len) != padded)
 		return ERR_INVALID;
 	if (!sodium_is_zero(inner.p + len, padded - len))

@@ -79,8 +79,7 @@ static void make_nonce(const struct seal_job *job, struct bytes inner, uint8_t *
 		randombytes_buf(nonce, SEAL_NONCE_SIZE);
 		return;
 	}
-	for (unsigned i = 0; i < 8; i++)
-		be[i] = (uint8_t)((uint64_t)job->aad.len >> (56 - 8 * i));
+	bytes_put_be(be, job->aad.len, sizeof be);
 	kdf_subkey(job->key, SEAL_CTX_NONCE, job->derived, key);
 	crypto_generichash_blake2b_init(&st, key, sizeof key, sizeof hash);
 	crypto_generichash_blake2b_update(&st, be, sizeof be);

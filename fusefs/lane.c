@@ -410,11 +410,6 @@ void lanes_force(struct lanes *l)
 	}
 }
 
-size_t lanes_waiting(const struct lanes *l)
-{
-	return l->waiting;
-}
-
 bool lanes_in_flight(const struct lanes *l, uint64_t ino)
 {
 	const struct node_state *n = find_node(l, ino);

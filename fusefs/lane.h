@@ -65,7 +65,6 @@ int lanes_again(struct lanes *l, uint64_t ino, int64_t now) MUST_CHECK;
 /* Everything that waits is due now (a barrier). */
 void lanes_force(struct lanes *l);
 
-size_t lanes_waiting(const struct lanes *l); /* changed nodes not cut yet */
 bool lanes_in_flight(const struct lanes *l, uint64_t ino);
 bool lanes_dirty(const struct lanes *l, uint64_t ino);
 

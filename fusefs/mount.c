@@ -230,11 +230,6 @@ bool mount_ended(struct mount *m)
 	return gone;
 }
 
-const char *mount_dir(const struct mount *m)
-{
-	return m->dir;
-}
-
 uint64_t mount_root(const struct mount *m)
 {
 	return m->ops.config.root_ino;

@@ -57,7 +57,6 @@ void mount_flush(struct mount *m);
 
 /* Whether the kernel has ended it (config.gone is being called, or was). From any thread. */
 bool mount_ended(struct mount *m);
-const char *mount_dir(const struct mount *m);
 uint64_t mount_root(const struct mount *m);
 
 /* What a remote change did: content and attributes of an inode (name_len 0), or a directory entry that appeared,

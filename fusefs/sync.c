@@ -516,40 +516,13 @@ static int run_add(struct sync *s, struct sync_job *job)
 	return OK;
 }
 
-static int run_remove(struct sync *s, struct sync_job *job)
+int sync_add_space(struct sync *s, struct space *space)
 {
-	for (struct sync_space **at = &s->spaces; *at; at = &(*at)->next) {
-		struct sync_space *ss = *at;
-
-		if (ss->space != job->ctx)
-			continue;
-		*at = ss->next;
-		sync_space_free(ss);
-		return OK;
-	}
-	return ERR_NOT_FOUND;
-}
-
-static int post_simple(struct sync *s, int (*run)(struct sync *s, struct sync_job *job), void *ctx)
-{
-	struct sync_job *job = sync_job_new(run, ctx);
+	struct sync_job *job = sync_job_new(run_add, space);
 
 	if (!job)
 		return ERR_NOMEM;
 	int err = sync_job_post(s, job, INT64_MAX / 2, NULL, NULL);
 	sync_job_let_go(s, job);
 	return err;
-}
-
-int sync_add_space(struct sync *s, struct space *space)
-{
-	return post_simple(s, run_add, space);
-}
-
-void sync_remove_space(struct sync *s, struct space *space)
-{
-	int err = post_simple(s, run_remove, space);
-
-	if (err < 0 && err != ERR_NOT_FOUND)
-		log_warn("sync: space not removed: %s", err_str(err));
 }

@@ -38,8 +38,8 @@ void sync_quit(struct sync *s);
 void sync_stop(struct sync **s);          /* open calls end with ERR_CANCELLED; nothing is lost: all state is in the store */
 void sync_poke(struct sync *s, uint32_t space_row);
 
-int sync_add_space(struct sync *s, struct space *space) MUST_CHECK;  /* space outlives sync or sync_remove_space */
-void sync_remove_space(struct sync *s, struct space *space);
+/* Blocks. The space outlives sync. ERR_EXISTS: it is there already; ERR_CANCELLED. */
+int sync_add_space(struct sync *s, struct space *space) MUST_CHECK;
 
 /* One RPC to a relay. Blocks until the result, at most until deadline. params and result are encoded CBOR items. part may be NULL; it
  * is called on the sync thread for each chunk frame. A relay's error code text is turned into an enum err and, if `ret_code` is not

@@ -644,8 +644,7 @@ int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++) {
 		l[i].kind = LINE_ENTRY;
-		for (unsigned k = 0; k < 8; k++)
-			l[i].id.b[8 + k] = (uint8_t)((seq + i) >> (56 - 8 * k));
+		bytes_put_be(l[i].id.b + 8, seq + i, 8);
 		hash_sha256(blobs[i], &l[i].hash);
 	}
 	int err = lines_put(&lines, l, n);

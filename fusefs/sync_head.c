@@ -18,21 +18,6 @@
 #define SECOND 1000000000ll
 #define SEEN_STEP 60 /* seconds: a device's time is not written again for less */
 
-static void put_u64(uint8_t out[8], uint64_t v)
-{
-	for (unsigned i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 static void chain_key(uint32_t row, uint64_t cursor, char key[64])
 {
 	snprintf(key, 64, "chain/%" PRIu32 "/%04" PRIu64, row, cursor % SYNC_HEAD_KEEP);
@@ -43,7 +28,7 @@ int sync_head_keep(struct store_txn *t, uint32_t row, uint64_t cursor, const str
 	uint8_t value[8 + 32];
 	char key[64];
 
-	put_u64(value, cursor);
+	bytes_put_be(value, cursor, 8);
 	memcpy(value + 8, chain->b, 32);
 	chain_key(row, cursor, key);
 	return txn_meta_put(t, key, bytes_of(value, sizeof value));
@@ -64,7 +49,7 @@ int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id
 		return err;
 	if (b.len != 40)
 		return ERR_CORRUPT;
-	if (get_u64(b.data) != cursor)
+	if (bytes_get_be(b.data, 8) != cursor)
 		return ERR_NOT_FOUND;
 	memcpy(ret_chain->b, b.data + 8, 32);
 	return OK;
@@ -116,7 +101,7 @@ int sync_head_seen(struct store_txn *t, uint32_t row, const struct id32 *device,
 		return err;
 	if (b.len != 8)
 		return ERR_CORRUPT;
-	*ret_time = get_u64(b.data);
+	*ret_time = bytes_get_be(b.data, 8);
 	return OK;
 }
 
@@ -130,7 +115,7 @@ static void note_seen(struct store_txn *t, uint32_t row, const struct head *h)
 	if (sync_head_seen(t, row, &h->device, &known) == OK && (h->time < known || h->time - known < SEEN_STEP))
 		return;
 	seen_key(row, &h->device, key);
-	put_u64(value, h->time);
+	bytes_put_be(value, h->time, 8);
 	(void)!txn_meta_put(t, key, bytes_of(value, sizeof value));
 }
 

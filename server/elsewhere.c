@@ -21,15 +21,6 @@ struct elsewhere {
 
 /* --- saying --- */
 
-static int put_u64(struct buf *b, uint64_t v)
-{
-	uint8_t be[8];
-
-	for (int i = 0; i < 8; i++)
-		be[i] = (uint8_t)(v >> (56 - 8 * i));
-	return buf_put(b, be, sizeof be);
-}
-
 static int put_item(struct buf *b, char what, const struct id16 *space, const struct id32 *id)
 {
 	int err = buf_put(b, &what, 1);
@@ -70,12 +61,11 @@ int elsewhere_tell(struct relay *r, struct job *const *jobs, size_t n)
 void elsewhere_say(struct net *n, char what, const struct id16 *space, uint64_t conn, struct bytes data)
 {
 	CLEANUP(buf_release) struct buf words = BUF_INIT(DEPOT_WORDS_MAX);
-	const uint8_t len[2] = { (uint8_t)(data.len >> 8), (uint8_t)data.len };
 
 	if (!n->elsewhere || !n->elsewhere->ear)
 		return;
-	if (put_item(&words, what, space, NULL) == OK && put_u64(&words, conn) == OK &&
-		buf_put(&words, len, sizeof len) == OK && buf_put(&words, data.p, data.len) == OK)
+	if (put_item(&words, what, space, NULL) == OK && buf_put_u64be(&words, conn) == OK &&
+		buf_put_u16be(&words, (uint16_t)data.len) == OK && buf_put(&words, data.p, data.len) == OK)
 		ear_say(n->elsewhere->ear, buf_bytes(&words));
 }
 
@@ -136,14 +126,11 @@ static bool take(struct bytes *in, void *out, size_t len)
 static bool take_live(struct net *n, char what, const struct id16 *space, struct bytes *in)
 {
 	uint8_t head[10];
-	uint64_t conn = 0;
-	size_t len;
 
 	if (!take(in, head, sizeof head))
 		return false;
-	for (int i = 0; i < 8; i++)
-		conn = conn << 8 | head[i];
-	len = (size_t)head[8] << 8 | head[9];
+	const uint64_t conn = bytes_get_be(head, 8);
+	const size_t len = (size_t)bytes_get_be(head + 8, 2);
 	if (in->len < len)
 		return false;
 	live_hear(n, what, space, conn, bytes_of(in->p, len));

@@ -114,14 +114,6 @@ int join_put_signed(struct buf *b, const struct id16 *space, const struct id16 *
 	return cbor_enc_end(&e);
 }
 
-const char *entry_type_name(enum entry_type type)
-{
-	static const char *const names[] = { "genesis", "member", "join", "device", "epoch", "invite", "invite_close",
-		"role", "remove", "device_remove", "retention" };
-
-	return (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown";
-}
-
 const char *role_name(enum role role)
 {
 	static const char *const names[] = { "none", "reader", "writer", "admin", "device" };

@@ -199,8 +199,6 @@ int wraps_find(struct bytes wraps, const struct id32 *recipient, struct wrap *re
 int join_put_signed(struct buf *b, const struct id16 *space, const struct id16 *invite, const struct id32 *person,
 		    const struct id32 *ed, const struct id32 *x) MUST_CHECK;
 
-/* "genesis", "member", ... for people and logs. Static storage. */
-const char *entry_type_name(enum entry_type type);
 /* "reader", "writer", "admin", "device"; "none" otherwise. */
 const char *role_name(enum role role);
 

@@ -31,8 +31,7 @@ static int frame_end(struct buf *b, size_t at, int err)
 		return err;
 	}
 	n -= FRAME_HEAD;
-	for (size_t i = 0; i < FRAME_HEAD; i++)
-		b->data[at + i] = (uint8_t)(n >> (8 * (FRAME_HEAD - 1 - i)));
+	bytes_put_be(b->data + at, n, FRAME_HEAD);
 	return OK;
 }
 
@@ -55,7 +54,7 @@ int msg_take_frame(struct bytes in, struct bytes *ret_item, size_t *ret_used)
 
 	if (in.len < FRAME_HEAD)
 		return ERR_AGAIN;
-	n = (size_t)in.p[0] << 24 | (size_t)in.p[1] << 16 | (size_t)in.p[2] << 8 | in.p[3];
+	n = (size_t)bytes_get_be(in.p, FRAME_HEAD);
 	if (n > MSG_MAX)
 		return ERR_RANGE;
 	if (n == 0)

@@ -77,6 +77,19 @@ static void in_place_and_empty(void **state)
 	}
 }
 
+/* Each unit by itself: what readers of the cache do. */
+static int open_units(struct aead *a, struct aead_nonce at, struct bytes sealed, uint8_t *out)
+{
+	int err = 0;
+
+	for (size_t n; sealed.len > 0 && err == 0; at.counter++, out += n) {
+		n = (sealed.len < 4112 ? sealed.len : 4112) - AEAD_TAG_SIZE;
+		err = aead_open(a, at, bytes_str("x"), bytes_of(sealed.p, n), sealed.p + n, out);
+		sealed = bytes_of(sealed.p + n + AEAD_TAG_SIZE, sealed.len - n - AEAD_TAG_SIZE);
+	}
+	return err;
+}
+
 static void units_are_single_seals(void **state)
 {
 	static const size_t sizes[] = { 1, 4095, 4096, 4097, 12288, 20000 };
@@ -91,29 +104,16 @@ static void units_are_single_seals(void **state)
 
 		assert_int_equal(aead_dup(a, &b), 0);
 		for (size_t i = 0; i < COUNT(sizes); i++) {
-			size_t n = sizes[i], size = aead_units_size(n, 4096), last = (n - 1) / 4096;
+			size_t n = sizes[i], size = aead_units_size(n, 4096);
 			const struct aead_nonce first = { 9, 1000 * i };
 
 			assert_int_equal(
 				aead_seal_units(a, first, bytes_str("x"), 4096, bytes_of(plain, n), sealed), 0);
-			assert_int_equal(
-				aead_open_units(b, first, bytes_str("x"), 4096, bytes_of(sealed, size), out), 0);
+			assert_int_equal(open_units(b, first, bytes_of(sealed, size), out), 0);
 			assert_memory_equal(out, plain, n);
-			/* the last unit alone */
-			assert_int_equal(aead_open(b, (struct aead_nonce){ 9, 1000 * i + last }, bytes_str("x"),
-						 bytes_of(sealed + last * 4112, n - last * 4096),
-						 sealed + size - AEAD_TAG_SIZE, out),
-				0);
-			assert_memory_equal(out, plain + last * 4096, n - last * 4096);
 			sealed[size - 1] ^= 1;
-			assert_int_equal(aead_open_units(b, first, bytes_str("x"), 4096, bytes_of(sealed, size), out),
-				ERR_TAMPERED);
-			for (size_t k = 0; k < n; k++)
-				assert_int_equal(out[k], 0);
+			assert_int_equal(open_units(b, first, bytes_of(sealed, size), out), ERR_TAMPERED);
 		}
-		assert_int_equal(
-			aead_open_units(a, (struct aead_nonce){ 1, 1 }, bytes_str(""), 4096, bytes_of(sealed, 16), out),
-			ERR_TRUNCATED);
 		aead_free(a);
 		aead_free(b);
 	}

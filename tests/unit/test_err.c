@@ -25,19 +25,7 @@ static void codes_that_do_not_exist_are_unknown(void **state)
 	for (size_t i = 0; i < COUNT(codes); i++) {
 		assert_string_equal(err_name(codes[i]), "UNKNOWN");
 		assert_string_equal(err_str(codes[i]), "unknown error");
-		assert_int_equal(err_retryable(codes[i]), 0);
 	}
-}
-
-static void what_time_can_heal_is_retryable(void **state)
-{
-	(void)state;
-	assert_int_equal(err_retryable(ERR_OFFLINE), 1);
-	assert_int_equal(err_retryable(ERR_TIMEOUT), 1);
-	assert_int_equal(err_retryable(ERR_RATE_LIMITED), 1);
-	assert_int_equal(err_retryable(OK), 0);
-	assert_int_equal(err_retryable(ERR_TAMPERED), 0);
-	assert_int_equal(err_retryable(ERR_NO_SPACE), 0);
 }
 
 static void errno_values_become_codes(void **state)
@@ -58,7 +46,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_code_has_its_own_name_and_phrase),
 		cmocka_unit_test(codes_that_do_not_exist_are_unknown),
-		cmocka_unit_test(what_time_can_heal_is_retryable),
 		cmocka_unit_test(errno_values_become_codes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,6 @@ static void a_first_space_names_person_and_device(void **state)
 	assert_int_equal(log_count(p.own.log), 3);
 	assert_int_equal(log_kind(p.own.log), SPACE_PERSONAL);
 	assert_true(id16_equal(log_space(p.own.log), person_space(p.person)));
-	assert_true(id16_equal(log_space(p.own.log), identity_personal_space(p.id)));
 	assert_true(id32_equal(identity_person(p.id), person_root(p.person)));
 	assert_true(log_is_admin(p.own.log, identity_device(p.id)));
 	d = log_find_device(p.own.log, identity_device(p.id));
