@@ -81,6 +81,8 @@ static const struct {
 	int errno_value, err;
 } from_errno[] = {
 	{ ENOMEM, ERR_NOMEM },
+	{ EMFILE, ERR_NOMEM },
+	{ ENFILE, ERR_NOMEM },
 	{ EINVAL, ERR_INVALID },
 	{ ENOENT, ERR_NOT_FOUND },
 	{ EEXIST, ERR_EXISTS },

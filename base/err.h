@@ -12,7 +12,7 @@
 
 enum err {
 	OK = 0,
-	ERR_NOMEM = -1,      /* an allocation failed, or a bounded buffer reached its cap */
+	ERR_NOMEM = -1,      /* an allocation failed, a bounded buffer reached its cap, or no more files may be open */
 	ERR_INVALID = -2,    /* input that no honest peer or caller sends: malformed, out of range */
 	ERR_RANGE = -3,      /* a size, depth or count cap was exceeded */
 	ERR_TRUNCATED = -4,  /* input ended inside an item */

@@ -71,12 +71,25 @@ static int s3_remove(struct blobs *b, const struct id16 *space, const struct id1
 	return err == ERR_NOT_FOUND ? OK : err;
 }
 
+/* A HEAD's 404 has no word that says what is not there: a bucket that is gone, or a proxy, says the same. */
+static int ask_again(struct blobs *b, const char *key)
+{
+	CLEANUP(buf_release) struct buf one = BUF_INIT(1);
+	const struct s3_call call = { .method = "GET", .key = key, .has_range = true, .n = 1, .ret = &one };
+	int err = s3_do(s3_of(b), &call, NULL);
+
+	return err == OK || err == ERR_CORRUPT ? ERR_OFFLINE /* it is there after all: who said no was not the bucket */
+					       : err;
+}
+
 static int64_t s3_size(struct blobs *b, const struct id16 *space, const struct id16 *object)
 {
 	const struct key k = key_of(space, object);
 	struct s3_answer a;
 	int err = s3_do(s3_of(b), &(struct s3_call){ .method = "HEAD", .key = k.text }, &a);
 
+	if (err == ERR_NOT_FOUND)
+		err = ask_again(b, k.text);
 	return err < 0 ? err : a.length < 0 ? ERR_IO : a.length;
 }
 

@@ -94,9 +94,9 @@ static int run_check(const struct config *c)
 
 	if (err < 0)
 		return explain("the check", c, err);
-	printf("%" PRIu64 " records, %" PRIu64 " chunks and %" PRIu64 " files (%" PRIu64 " bytes) read, %" PRIu64
-	       " damaged",
-		s.records, s.chunks, s.files, s.bytes, s.damaged);
+	printf("%" PRIu64 " records, %" PRIu64 " replaced versions, %" PRIu64 " log entries, %" PRIu64
+	       " chunks and %" PRIu64 " files (%" PRIu64 " bytes) read, %" PRIu64 " damaged",
+		s.records, s.versions, s.entries, s.chunks, s.files, s.bytes, s.damaged);
 	if (s.unsummed)
 		printf("; %" PRIu64 " chunks and files are of a time before sums", s.unsummed);
 	putchar('\n');

@@ -120,6 +120,12 @@ int depot_steps(struct depot *s, uint64_t space, uint64_t since, depot_step_each
 /* One step; its lines are left out. ERR_NOT_FOUND. */
 int depot_step_get(struct depot *s, uint64_t space, uint64_t cursor, struct depot_step *ret_step) MUST_CHECK;
 
+/* Its lines, appended. ERR_NOT_FOUND. */
+int depot_step_lines(struct depot *s, uint64_t space, uint64_t cursor, struct buf *ret_lines) MUST_CHECK;
+/* All steps of all spaces that brought entries of logs: for scrubbing. each() must not write. */
+typedef int depot_log_step_each(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_step *step);
+int depot_log_steps(struct depot *s, depot_log_step_each *each, void *ctx) MUST_CHECK;
+
 /* Stores a version and makes it the current one of its id, with its hash. */
 int depot_version_put(
 	struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash) MUST_CHECK;
@@ -139,7 +145,7 @@ int depot_versions_at(struct depot *s, uint64_t space, uint64_t *from, uint64_t 
 /* Keeps a replaced version until `expires` (unix s) / removes one. */
 int depot_version_expire(struct depot *s, uint64_t space, uint64_t number, int64_t expires) MUST_CHECK;
 int depot_version_remove(struct depot *s, uint64_t space, uint64_t number) MUST_CHECK;
-/* Up to n replaced versions whose `expires` is at or before now. each() must not write. */
+/* Up to n replaced versions whose `expires` is at or before now, the first to expire first. each() must not write. */
 int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_version_each *each, void *ctx) MUST_CHECK;
 
 /* Up to n current records of any space behind (after_space, after): for scrubbing. each() must not write. */

@@ -2,6 +2,8 @@
 /* Rows of spaces, log entries, invites, steps, versions, records and heads. */
 #include "server/depot_sql.h"
 
+#define HEADS_PAGE 512 /* of half a KiB each */
+
 /* The key just after the run first .. first+n-1, not past the space's last key. */
 static int64_t key_end(uint64_t space, uint64_t first, uint64_t n)
 {
@@ -185,6 +187,53 @@ int depot_step_get(struct depot *s, uint64_t space, uint64_t cursor, struct depo
 	*ret_step = step_of(q);
 	sql_done(q);
 	return OK;
+}
+
+int depot_step_lines(struct depot *s, uint64_t space, uint64_t cursor, struct buf *ret_lines)
+{
+	struct sql_stmt *q = sql_stmt(s, ST_STEP_LINES);
+	struct bytes lines;
+	int err;
+
+	if (cursor >= KEY_MAX)
+		return ERR_NOT_FOUND;
+	sql_bind_int(q, 1, depot_key(space, cursor));
+	if ((err = sql_row(q)) <= 0)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	lines = sql_bytes(q, 0);
+	err = buf_put(ret_lines, lines.p, lines.len);
+	sql_done(q);
+	return err;
+}
+
+static int give_log_step(struct sql_stmt *q, depot_log_step_each *each, void *ctx)
+{
+	struct depot_step step = step_of(q);
+	struct id16 space;
+	int err = sql_fixed(q, 8, space.b, sizeof space.b);
+
+	step.lines = sql_bytes(q, 7);
+	return err < 0 ? err : each(ctx, sql_uint(q, 0) >> KEY_BITS, &space, &step);
+}
+
+int depot_log_steps(struct depot *s, depot_log_step_each *each, void *ctx)
+{
+	int64_t after = 0;
+	int err, rows;
+
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_STEPS_OF_LOG);
+
+		sql_bind_int(q, 1, after);
+		sql_bind_int(q, 2, SQL_PAGE);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			after = sql_int(q, 0);
+			if ((err = give_log_step(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+	} while (err == OK && rows == SQL_PAGE);
+	return err;
 }
 
 static int give_step(struct sql_stmt *q, depot_step_each *each, void *ctx)
@@ -424,29 +473,44 @@ int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, st
 	return err;
 }
 
+static int give_current(struct sql_stmt *q, depot_current_each *each, void *ctx)
+{
+	struct depot_version v = { .number = sql_uint(q, 2),
+		.cursor = sql_uint(q, 3),
+		.current = true,
+		.passing = sql_int(q, 4) != 0,
+		.blob = sql_bytes(q, 6) };
+	struct id32 hash;
+	int err;
+
+	if ((err = sql_fixed(q, 1, v.id.b, sizeof v.id.b)) < 0 || (err = sql_fixed(q, 5, hash.b, sizeof hash.b)) < 0)
+		return err;
+	return each(ctx, sql_uint(q, 0), &v, &hash);
+}
+
 int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n,
 	depot_current_each *each, void *ctx)
 {
-	struct sql_stmt *q = sql_stmt(s, ST_CURRENTS);
+	struct id16 from = *after, last = *after;
+	uint64_t rows, page;
 	int err;
 
-	sql_bind_uint(q, 1, after_space);
-	sql_bind_id(q, 2, after);
-	sql_bind_uint(q, 3, n);
-	while ((err = sql_row(q)) > 0) {
-		struct depot_version v = { .number = sql_uint(q, 2),
-			.cursor = sql_uint(q, 3),
-			.current = true,
-			.passing = sql_int(q, 4) != 0,
-			.blob = sql_bytes(q, 6) };
-		struct id32 hash;
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_CURRENTS);
 
-		if ((err = sql_fixed(q, 1, v.id.b, sizeof v.id.b)) < 0 ||
-			(err = sql_fixed(q, 5, hash.b, sizeof hash.b)) < 0 ||
-			(err = each(ctx, sql_uint(q, 0), &v, &hash)))
-			break;
-	}
-	sql_done(q);
+		page = n < SQL_PAGE ? n : SQL_PAGE;
+		sql_bind_uint(q, 1, after_space);
+		sql_bind_id(q, 2, &from);
+		sql_bind_uint(q, 3, page);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			after_space = sql_uint(q, 0);
+			if ((err = sql_fixed(q, 1, last.b, sizeof last.b)) < 0 || (err = give_current(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+		from = last;
+		n -= rows;
+	} while (err == OK && n && rows == page);
 	return err;
 }
 
@@ -463,17 +527,23 @@ int depot_head_put(struct depot *s, uint64_t space, const struct id32 *device, u
 
 int depot_heads(struct depot *s, uint64_t space, depot_head_each *each, void *ctx)
 {
-	struct sql_stmt *q = sql_stmt(s, ST_HEADS);
+	struct id32 from, device = { { 0 } };
+	size_t from_len = 0, rows; /* the first page begins behind the empty name */
 	int err;
 
-	sql_bind_uint(q, 1, space);
-	while ((err = sql_row(q)) > 0) {
-		struct id32 device;
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_HEADS);
 
-		if ((err = sql_fixed(q, 0, device.b, sizeof device.b)) < 0 ||
-			(err = each(ctx, &device, sql_uint(q, 1), sql_bytes(q, 2))))
-			break;
-	}
-	sql_done(q);
+		sql_bind_uint(q, 1, space);
+		sql_bind_bytes(q, 2, from_len ? from.b : NULL, from_len);
+		sql_bind_int(q, 3, HEADS_PAGE);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++)
+			if ((err = sql_fixed(q, 0, device.b, sizeof device.b)) < 0 ||
+				(err = each(ctx, &device, sql_uint(q, 1), sql_bytes(q, 2))))
+				break;
+		sql_done(q);
+		from = device;
+		from_len = sizeof from.b;
+	} while (err == OK && rows == HEADS_PAGE);
 	return err;
 }

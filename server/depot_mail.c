@@ -8,11 +8,12 @@ static void bind_id32(struct sql_stmt *q, int i, const struct id32 *id)
 }
 
 /* Runs a deletion by time; how many rows it took. */
-static int run_before(struct depot *s, enum stmt st, int64_t t)
+static int run_before(struct depot *s, enum stmt st, int64_t t, uint64_t n)
 {
 	struct sql_stmt *q = sql_stmt(s, st);
 
 	sql_bind_int(q, 1, t);
+	sql_bind_uint(q, 2, n);
 	return sql_run_counted(q);
 }
 
@@ -58,18 +59,28 @@ int depot_mail_get(struct depot *s, const struct id16 *id, depot_mail_each *each
 int depot_mails(struct depot *s, const struct id32 *mailbox, int64_t created, const struct id16 *id, int64_t now,
 	uint64_t n, depot_mail_each *each, void *ctx)
 {
-	struct sql_stmt *q = sql_stmt(s, ST_MAILS);
+	struct id16 from = *id, last = *id;
+	uint64_t rows, page;
 	int err;
 
-	bind_id32(q, 1, mailbox);
-	sql_bind_int(q, 2, created);
-	sql_bind_id(q, 3, id);
-	sql_bind_int(q, 4, now);
-	sql_bind_uint(q, 5, n);
-	while ((err = sql_row(q)) > 0)
-		if ((err = give_mail(q, each, ctx)))
-			break;
-	sql_done(q);
+	do {
+		struct sql_stmt *q = sql_stmt(s, ST_MAILS);
+
+		page = n < SQL_PAGE ? n : SQL_PAGE;
+		bind_id32(q, 1, mailbox);
+		sql_bind_int(q, 2, created);
+		sql_bind_id(q, 3, &from);
+		sql_bind_int(q, 4, now);
+		sql_bind_uint(q, 5, page);
+		for (rows = 0; (err = sql_row(q)) > 0; rows++) {
+			created = sql_int(q, 2);
+			if ((err = sql_fixed(q, 0, last.b, sizeof last.b)) < 0 || (err = give_mail(q, each, ctx)))
+				break;
+		}
+		sql_done(q);
+		from = last;
+		n -= rows;
+	} while (err == OK && n && rows == page);
 	return err;
 }
 
@@ -81,9 +92,9 @@ int depot_mail_remove(struct depot *s, const struct id16 *id)
 	return sql_run(q);
 }
 
-int depot_mail_expire(struct depot *s, int64_t now)
+int depot_mail_expire(struct depot *s, int64_t now, uint64_t n)
 {
-	return run_before(s, ST_MAIL_EXPIRE, now);
+	return run_before(s, ST_MAIL_EXPIRE, now, n);
 }
 
 /* --- deeds --- */
@@ -111,9 +122,9 @@ int64_t depot_deeds(struct depot *s, const char *what, const struct id32 *who, i
 	return err < 0 ? err : (int64_t)n;
 }
 
-int depot_deed_expire(struct depot *s, int64_t before)
+int depot_deed_expire(struct depot *s, int64_t before, uint64_t n)
 {
-	return run_before(s, ST_DEED_EXPIRE, before);
+	return n ? run_before(s, ST_DEED_EXPIRE, before, n - 1) : 0;
 }
 
 /* --- facts --- */

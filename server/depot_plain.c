@@ -213,6 +213,20 @@ static int give_file(void *ctx, const struct depot_item *it)
 	return f->each(f->ctx, &f->space, it);
 }
 
+struct member_of {
+	uint64_t no;
+	struct id16 space;
+	depot_member_each *each;
+	void *ctx;
+};
+
+static int give_member(void *ctx, const struct depot_item *it)
+{
+	const struct member_of *m = ctx;
+
+	return m->each(m->ctx, m->no, &m->space, it);
+}
+
 int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx)
 {
 	struct sql_stmt *q = sql_stmt(s, ST_FILES_ALL);
@@ -224,6 +238,24 @@ int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot
 	while ((err = sql_row(q)) > 0)
 		if ((err = sql_fixed(q, 9, f.space.b, sizeof f.space.b)) < 0 || (err = give_item(q, give_file, &f)))
 			break;
+	sql_done(q);
+	return err;
+}
+
+int depot_members_all(
+	struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_member_each *each, void *ctx)
+{
+	struct sql_stmt *q = stmt_by_space(s, ST_MEMBERS_ALL, after_space);
+	struct member_of m = { .each = each, .ctx = ctx };
+	int err;
+
+	sql_bind_id(q, 2, after);
+	sql_bind_uint(q, 3, n < SQL_PAGE ? n : SQL_PAGE);
+	while ((err = sql_row(q)) > 0) {
+		m.no = sql_uint(q, 10);
+		if ((err = sql_fixed(q, 9, m.space.b, sizeof m.space.b)) < 0 || (err = give_item(q, give_member, &m)))
+			break;
+	}
 	sql_done(q);
 	return err;
 }
@@ -290,6 +322,14 @@ int depot_garbage(struct depot *s, int64_t before, uint64_t n, depot_garbage_eac
 	}
 	sql_done(q);
 	return err;
+}
+
+int depot_garbage_later(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now)
+{
+	struct sql_stmt *q = stmt_by_object(s, ST_GARBAGE_LATER, space, object);
+
+	sql_bind_int(q, 3, now);
+	return sql_run(q);
 }
 
 int depot_garbage_remove(struct depot *s, const struct id16 *space, const struct id16 *object)

@@ -83,13 +83,19 @@ int depot_files_drop(struct depot *s, struct depot_plain *sp, const struct id16 
 /* Up to n files of any space whose objects stand behind `after`, by object: for scrubbing. each() must not write. */
 typedef int depot_file_each(void *ctx, const struct id16 *space, const struct depot_item *it);
 int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx) MUST_CHECK;
+/* The same with entries of the membership chains, behind (after_space, after), internal number and item id. */
+typedef int depot_member_each(void *ctx, uint64_t space_no, const struct id16 *space, const struct depot_item *it);
+int depot_members_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_member_each *each,
+	void *ctx) MUST_CHECK;
 int depot_garbage_put(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
 /* What was brought for a row that it did not get. OK without doing anything if it has it after all: a commit whose answer was lost may have
  * stood, and its work been done again. */
 int depot_garbage_put_vain(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
-/* Up to n objects that are garbage since before `before` / one of them was removed. */
+/* Up to n objects that are garbage since before `before`, the oldest first / one of them was removed. */
 typedef int depot_garbage_each(void *ctx, const struct id16 *space, const struct id16 *object);
 int depot_garbage(struct depot *s, int64_t before, uint64_t n, depot_garbage_each *each, void *ctx) MUST_CHECK;
+/* It is garbage since `now`. */
+int depot_garbage_later(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
 int depot_garbage_remove(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
 
 /* --- revoked UCANs, by the SHA-256 of their text; again is harmless --- */
@@ -111,12 +117,13 @@ int depot_mail_get(struct depot *s, const struct id16 *id, depot_mail_each *each
 int depot_mails(struct depot *s, const struct id32 *mailbox, int64_t created, const struct id16 *id, int64_t now,
 	uint64_t n, depot_mail_each *each, void *ctx) MUST_CHECK;
 int depot_mail_remove(struct depot *s, const struct id16 *id) MUST_CHECK;
-int depot_mail_expire(struct depot *s, int64_t now) MUST_CHECK; /* removes all that expired; how many */
+int depot_mail_expire(struct depot *s, int64_t now, uint64_t n) MUST_CHECK; /* removes up to n that expired; how many */
 
 /* --- what somebody did in the last hour, for limits that outlive a restart --- */
 int depot_deed_put(struct depot *s, const char *what, const struct id32 *who, int64_t now) MUST_CHECK;
 int64_t depot_deeds(struct depot *s, const char *what, const struct id32 *who, int64_t since) MUST_CHECK; /* how many */
-int depot_deed_expire(struct depot *s, int64_t before) MUST_CHECK; /* how many were removed */
+/* Removes the n oldest, and those of the same second as the last of them; how many. */
+int depot_deed_expire(struct depot *s, int64_t before, uint64_t n) MUST_CHECK;
 
 /* --- single facts of the relay itself, by name: a value may be replaced --- */
 int depot_fact_put(struct depot *s, const char *name, struct bytes value) MUST_CHECK;

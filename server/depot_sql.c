@@ -22,6 +22,10 @@ const char *const depot_sql[ST_COUNT] = {
 		     " WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
 	[ST_STEP_GET] =
 		"SELECT key, first_version, versions, first_entry, entries, time, healed FROM steps WHERE key = ?1",
+	[ST_STEP_LINES] = "SELECT lines FROM steps WHERE key = ?1",
+	[ST_STEPS_OF_LOG] = "SELECT t.key, first_version, t.versions, first_entry, t.entries, time, healed, lines, s.id"
+			    " FROM steps t JOIN spaces s ON s.no = t.key >> 40 WHERE t.entries > 0 AND t.key > ?1"
+			    " ORDER BY t.key LIMIT ?2",
 	[ST_VERSION_ADD] = "INSERT INTO versions(key, cursor, id, passing, blob) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_VERSIONS] = "SELECT key, cursor, id, passing, expires, blob FROM versions WHERE key >= ?1 AND key < ?2"
 			" ORDER BY key LIMIT ?3",
@@ -44,7 +48,7 @@ const char *const depot_sql[ST_COUNT] = {
 			  " ON CONFLICT(space, id) DO UPDATE SET number = ?3, cursor = ?4, passing = ?5, hash = ?6",
 	[ST_HEAD_SET] = "INSERT INTO heads(space, device, cursor, blob) VALUES(?1, ?2, ?3, ?4)"
 			" ON CONFLICT(space, device) DO UPDATE SET cursor = ?3, blob = ?4",
-	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1",
+	[ST_HEADS] = "SELECT device, cursor, blob FROM heads WHERE space = ?1 AND device > ?2 ORDER BY device LIMIT ?3",
 	[ST_CHUNK_FIND] =
 		"SELECT size, refs, blob, flags, uploaded, sum, object FROM chunks WHERE space = ?1 AND id = ?2",
 	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum, object)"
@@ -102,6 +106,10 @@ const char *const depot_sql[ST_COUNT] = {
 		     "kind, id LIMIT ?7",
 	[ST_FILES_ALL] = "SELECT kind, i.id, i.cursor, deleted, size, dek, link, object, blob, p.id FROM items i"
 			 " JOIN plain p ON p.no = i.space WHERE kind = 2 AND object > ?1 ORDER BY object LIMIT ?2",
+	[ST_MEMBERS_ALL] =
+		"SELECT kind, i.id, i.cursor, deleted, size, dek, link, object, blob, p.id, i.space FROM items i"
+		" JOIN plain p ON p.no = i.space WHERE kind = 4 AND (i.space, kind, i.id) > (?1, 4, ?2)"
+		" ORDER BY i.space, kind, i.id LIMIT ?3",
 	[ST_FILES_TO_GARBAGE] =
 		"INSERT INTO garbage(space, object, since)"
 		" SELECT ?3, object, ?4 FROM items WHERE space = ?1 AND kind = 2 AND link = ?2 ON CONFLICT DO NOTHING",
@@ -109,7 +117,8 @@ const char *const depot_sql[ST_COUNT] = {
 			  " WHERE space = ?1 AND kind = 2 AND link = ?2",
 	[ST_FILES_DEL] = "DELETE FROM items WHERE space = ?1 AND kind = 2 AND link = ?2",
 	[ST_GARBAGE_ADD] = "INSERT INTO garbage(space, object, since) VALUES(?1, ?2, ?3) ON CONFLICT DO NOTHING",
-	[ST_GARBAGE] = "SELECT space, object FROM garbage WHERE since < ?1 LIMIT ?2",
+	[ST_GARBAGE] = "SELECT space, object FROM garbage WHERE since < ?1 ORDER BY since LIMIT ?2",
+	[ST_GARBAGE_LATER] = "UPDATE garbage SET since = ?3 WHERE space = ?1 AND object = ?2",
 	[ST_GARBAGE_DEL] = "DELETE FROM garbage WHERE space = ?1 AND object = ?2",
 	[ST_REVOKE] = "INSERT INTO revoked(space, cid) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
 	[ST_REVOKED] = "SELECT 1 FROM revoked WHERE space = ?1 AND cid = ?2",
@@ -118,10 +127,13 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_MAILS] = "SELECT id, mailbox, created, expires, payload FROM mail WHERE mailbox = ?1"
 		     " AND (created, id) > (?2, ?3) AND expires > ?4 ORDER BY created, id LIMIT ?5",
 	[ST_MAIL_DEL] = "DELETE FROM mail WHERE id = ?1",
-	[ST_MAIL_EXPIRE] = "DELETE FROM mail WHERE expires <= ?1",
+	[ST_MAIL_EXPIRE] = "DELETE FROM mail WHERE id IN (SELECT id FROM mail WHERE expires <= ?1 LIMIT ?2)",
 	[ST_DEED_ADD] = "INSERT INTO deeds(what, who, at) VALUES(?1, ?2, ?3)",
 	[ST_DEEDS] = "SELECT count(*) FROM deeds WHERE what = ?1 AND who = ?2 AND at > ?3",
-	[ST_DEED_EXPIRE] = "DELETE FROM deeds WHERE at < ?1",
+	/* They have no key: up to the time of the one that is ?2 behind the oldest. */
+	[ST_DEED_EXPIRE] =
+		"DELETE FROM deeds WHERE at < ?1 AND at <= coalesce((SELECT at FROM deeds WHERE at < ?1 ORDER BY at"
+		" LIMIT 1 OFFSET ?2), ?1)",
 	[ST_FACT_SET] = "INSERT INTO facts(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2",
 	[ST_FACT_GET] = "SELECT value FROM facts WHERE name = ?1",
 };

@@ -9,7 +9,7 @@
 
 struct relay;
 
-/* In the writer's transaction. */
+/* In the writer's transaction; HOUSEKEEPING_MANY of each or more: there may be more. */
 int housekeeping_plain(struct relay *r) MUST_CHECK;
 
 #endif

@@ -21,6 +21,7 @@
 #define DEED "invite"
 #define LIST_DEFAULT 50
 #define LIST_MAX 200
+#define EXPIRED_MANY 100      /* others that go with one that is deleted */
 #define LIST_BYTES (3u << 20) /* of one answer, which clients drop above 4 MiB */
 #define TIME_SIZE 32
 
@@ -188,7 +189,8 @@ static int delete_run(struct relay *relay, struct job *j, struct depot *store)
 
 	if (err)
 		return err < 0 ? err : OK;
-	if ((err = depot_mail_remove(store, &f.mail.id)) < 0 || (err = depot_mail_expire(store, f.now)) < 0)
+	if ((err = depot_mail_remove(store, &f.mail.id)) < 0 ||
+		(err = depot_mail_expire(store, f.now, EXPIRED_MANY)) < 0)
 		return err;
 	return job_empty(j);
 }

@@ -14,28 +14,34 @@ static int collect(void *ctx, const struct id16 *space, const struct id16 *objec
 	return OK;
 }
 
+static int remove_unowned(struct relay *r, struct depot *store, const struct id16 *space, const struct id16 *object)
+{
+	int err = depot_object_owned(store, space, object);
+
+	return err ? (err < 0 ? err : OK) : blob_remove(r->blobs, space, object);
+}
+
 /* The object first: a crash between leaves a row whose object is gone, which is removed again without harm. What a chunk or a file
  * names is no garbage, whoever listed it: the row alone goes. */
 int sweep_garbage(struct relay *r, struct depot *store, struct sweep_list *ret_l)
 {
-	struct sweep_list found = { 0 };
-	int err = depot_garbage(store, relay_now(r) - SWEEP_GARBAGE_SECONDS, SWEEP_MANY, collect, &found);
+	int first, err;
 
 	*ret_l = (struct sweep_list){ 0 };
-	for (size_t i = 0; i < found.n && err == OK; i++) {
-		err = depot_object_owned(store, &found.items[i].space, &found.items[i].object);
-		if (err == 0)
-			err = blob_remove(r->blobs, &found.items[i].space, &found.items[i].object);
-		else if (err > 0)
-			err = OK;
-		if (err == OK)
-			ret_l->items[ret_l->n++] = found.items[i];
+	first = depot_garbage(store, relay_now(r) - SWEEP_GARBAGE_SECONDS, SWEEP_MANY, collect, ret_l);
+	for (size_t i = 0; i < ret_l->n; i++) {
+		err = remove_unowned(r, store, &ret_l->items[i].space, &ret_l->items[i].object);
+		if (err == ERR_OFFLINE || err == ERR_CANCELLED)
+			ret_l->n = i;
+		ret_l->gone += err == OK;
+		ret_l->items[i].later = err < 0;
+		if (first == OK)
+			first = err;
 	}
-	return err;
+	return first;
 }
 
 struct page {
-	struct relay *relay;
 	struct depot *store;
 	struct sweep_list *list;
 	struct blob_seen last;
@@ -63,7 +69,6 @@ static int look_at_object(void *ctx, const struct blob_seen *seen)
 int sweep_orphans(struct relay *r, struct depot *store, struct blob_seen *at, struct sweep_list *ret_l)
 {
 	struct page p = {
-		.relay = r,
 		.store = store,
 		.list = ret_l,
 		.last = *at,
@@ -113,10 +118,15 @@ int sweep_owns_objects(struct relay *r)
 
 int sweep_apply(struct relay *r, const struct sweep_list *l)
 {
+	const int64_t now = relay_now(r);
 	int err = OK;
 
-	for (size_t i = 0; i < l->n && err == OK; i++)
-		err = l->add ? depot_garbage_put(r->store, &l->items[i].space, &l->items[i].object, relay_now(r))
-			     : depot_garbage_remove(r->store, &l->items[i].space, &l->items[i].object);
+	for (size_t i = 0; i < l->n && err == OK; i++) {
+		const struct id16 *space = &l->items[i].space, *object = &l->items[i].object;
+
+		err = l->add              ? depot_garbage_put(r->store, space, object, now)
+		      : l->items[i].later ? depot_garbage_later(r->store, space, object, now)
+					  : depot_garbage_remove(r->store, space, object);
+	}
 	return err;
 }

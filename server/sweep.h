@@ -27,14 +27,16 @@ struct blob_seen;
 
 struct sweep_list {
 	bool add; /* to the garbage; or remove from it */
-	size_t n;
+	size_t n, gone;
 	struct {
 		struct id16 space, object;
+		bool later; /* could not be removed: garbage from now on */
 	} items[SWEEP_MANY];
 };
 
-/* Up to SWEEP_MANY objects that have been garbage for an hour. What could not be removed stays for the next time: *ret_l has the others,
- * also after an error. */
+/* Up to SWEEP_MANY objects that have been garbage for an hour: ret_l->gone of them are gone now, the others are put off for an hour, so
+ * that they are not in the way of what stands behind them. Returns the first of their errors; *ret_l holds also then. When nothing can
+ * be removed at all (ERR_OFFLINE, ERR_CANCELLED) it ends at once. */
 int sweep_garbage(struct relay *r, struct depot *store, struct sweep_list *ret_l) MUST_CHECK;
 /* A page of objects behind *at, which moves on; *ret_l: those that nothing names. 1: there may be more; 0: that was all. */
 int sweep_orphans(struct relay *r, struct depot *store, struct blob_seen *at, struct sweep_list *ret_l) MUST_CHECK;

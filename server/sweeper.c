@@ -84,18 +84,19 @@ static int apply(struct sweeper *s, const struct sweep_list *l)
 	return err;
 }
 
+/* A page of which nothing went ends the pass: what stands behind it has its turn in the next. */
 static int take_garbage(struct sweeper *s)
 {
 	struct sweep_list l;
-	int err, applied;
+	int first = OK, err, applied;
 
 	do {
 		err = sweep_garbage(s->relay, s->store, &l);
 		applied = apply(s, &l);
-		if (err == OK)
-			err = applied;
-	} while (err == OK && l.n == SWEEP_MANY);
-	return err;
+		if (first == OK)
+			first = err < 0 ? err : applied;
+	} while (applied == OK && l.gone && l.n == SWEEP_MANY);
+	return first;
 }
 
 static int find_orphans(struct sweeper *s)
@@ -136,12 +137,15 @@ static bool wait_pass(struct sweeper *s)
 	return !closed;
 }
 
+static void complain(const char *what, int err)
+{
+	if (err < 0 && err != ERR_CANCELLED)
+		log_warn("%s: %s", what, err_str(err));
+}
+
 static void count(struct sweeper *s)
 {
-	int err = metrics_count(&s->relay->metrics, s->store);
-
-	if (err < 0)
-		log_warn("counting what is stored: %s", err_str(err));
+	complain("counting what is stored", metrics_count(&s->relay->metrics, s->store));
 }
 
 static void *sweeper_main(void *arg)
@@ -150,16 +154,13 @@ static void *sweeper_main(void *arg)
 
 	count(s);
 	while (wait_pass(s)) {
-		int err = take_garbage(s);
+		complain("removing objects", take_garbage(s));
+		if (!--s->passes) {
+			int err = find_orphans(s);
 
-		if (err == OK && !--s->passes) {
-			s->passes = DAY_PASSES;
-			err = find_orphans(s);
+			complain("looking for objects that nothing names", err);
+			s->passes = err < 0 ? FIRST_PASSES : DAY_PASSES;
 		}
-		if (err < 0 && err != ERR_CANCELLED)
-			log_warn("removing objects: %s", err_str(err));
-		if (!s->passes)
-			s->passes = FIRST_PASSES;
 		count(s);
 	}
 	return NULL;

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "crypto/hash.h"
@@ -738,6 +739,52 @@ static void a_file_stored_twice_by_one_upload_stays(void **state)
 	close_home(&h);
 }
 
+static void list_as_garbage(struct home *h, const struct id16 *space, const struct id16 *object)
+{
+	assert_int_equal(depot_begin(h->relay.store), 0);
+	assert_int_equal(depot_garbage_put(h->relay.store, space, object, relay_now(&h->relay)), 0);
+	assert_int_equal(depot_commit(h->relay.store), 0);
+}
+
+/* More than a page of them, and older than what can be removed. */
+static void an_object_that_cannot_be_removed_holds_up_no_other(void **state)
+{
+	struct scene *x = *state;
+	const struct id16 space = random_id(), good = random_id();
+	struct id16 bad = random_id();
+	char path[300], text[ID16_TEXT_SIZE], object[ID16_TEXT_SIZE];
+	struct sweep_list l;
+	struct home h;
+
+	open_home(&h, x, "one", "stuck/");
+	assert_int_equal(blob_put(h.relay.blobs, &space, &good, bytes_str("x")), 0);
+	id16_format(&space, text);
+	for (unsigned i = 0; i < SWEEP_MANY; i++) {
+		bad.b[0] = good.b[0]; /* the folder is there */
+		bad.b[14] = (uint8_t)(i >> 8);
+		bad.b[15] = (uint8_t)i;
+		id16_format(&bad, object);
+		snprintf(path, sizeof path, "%s/one/chunks/%s/%.2s/%s", x->dir, text, object, object);
+		assert_int_equal(mkdir(path, 0700), 0);
+		list_as_garbage(&h, &space, &bad);
+	}
+	fake_env_advance(h.env, 1000000000);
+	list_as_garbage(&h, &space, &good);
+	pass_hours(&h, 2);
+	assert_true(sweep_garbage(&h.relay, h.reader, &l) < 0);
+	assert_int_equal(l.n, SWEEP_MANY);
+	assert_int_equal(l.gone, 0);
+	apply(&h, &l);
+	assert_int_equal(garbage(&h), 1);
+	assert_int_equal(blob_size(h.relay.blobs, &space, &good), ERR_NOT_FOUND);
+	assert_int_equal(garbage(&h), 0);
+	pass_hours(&h, 2); /* tried again, and gone when it can be */
+	assert_int_equal(rmdir(path), 0);
+	assert_true(sweep_garbage(&h.relay, h.reader, &l) < 0);
+	assert_int_equal(l.gone, 1);
+	close_home(&h);
+}
+
 static void say_bad(void *ctx, const char *what, const struct id16 *id, const char *why)
 {
 	(void)id, (void)why;
@@ -817,6 +864,43 @@ static void keys_of_others_do_not_end_a_list(void **state)
 	assert_int_equal(n, 0);
 }
 
+#define NOT_FOUND(body) "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n" body
+#define WORD(code) NOT_FOUND("<Error><Code>" code "</Code></Error>")
+
+static int64_t size_of_script(const char *const *script, size_t n)
+{
+	const struct id16 space = random_id(), object = random_id();
+	struct scene x = { .env = env_system() };
+	struct s3_script e;
+	int64_t size;
+
+	s3_script_start(&e, script, n);
+	snprintf(x.dir, sizeof x.dir, "%.80s/blob.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	assert_non_null(mkdtemp(x.dir));
+	x.place = (struct blob_place){ .dir = x.dir, .s3 = &e.options };
+	assert_int_equal(blob_open(x.env, &x.place, &x.b), 0);
+	size = blob_size(x.b, &space, &object);
+	remove_scene(&x);
+	s3_script_stop(&e);
+	return size;
+}
+
+/* A HEAD's answer has no word. Whoever took it for the object's would call every object gone when the bucket is. */
+static void an_object_is_gone_only_by_the_buckets_word(void **state)
+{
+	static const char *const gone[] = { PAGE(""), NOT_FOUND(""), WORD("NoSuchKey") },
+				 *const bucket[] = { PAGE(""), NOT_FOUND(""), WORD("NoSuchBucket") },
+				 *const proxy[] = { PAGE(""), NOT_FOUND(""), NOT_FOUND("<html>lost</html>") },
+				 *const there[] = { PAGE(""), NOT_FOUND(""),
+					 "HTTP/1.1 206 Partial Content\r\nConnection: close\r\n\r\nx" };
+
+	(void)state;
+	assert_int_equal(size_of_script(gone, COUNT(gone)), ERR_NOT_FOUND);
+	assert_int_equal(size_of_script(bucket, COUNT(bucket)), ERR_OFFLINE);
+	assert_int_equal(size_of_script(proxy, COUNT(proxy)), ERR_OFFLINE);
+	assert_int_equal(size_of_script(there, COUNT(there)), ERR_OFFLINE);
+}
+
 #define BOTH(f) \
 	{ #f " (folder)", f, in_folder, close_scene, NULL }, \
 	{ \
@@ -845,6 +929,9 @@ int main(void)
 		BUCKET(a_wrong_secret_or_bucket_is_told_apart),
 		BUCKET(relays_of_one_bucket_are_apart_by_prefix),
 		cmocka_unit_test(keys_of_others_do_not_end_a_list),
+		cmocka_unit_test(an_object_is_gone_only_by_the_buckets_word),
+		cmocka_unit_test_setup_teardown(
+			an_object_that_cannot_be_removed_holds_up_no_other, in_folder, close_scene),
 	};
 	int failed;
 

@@ -217,12 +217,91 @@ static void test_mail(void **state)
 	none = id_of(1);
 	assert_int_equal(depot_mails(x->d, &box, 1000, &none, 5, 10, note_mail, &s), 0);
 	assert_string_equal(s.text, "2@1000=p ");
-	assert_int_equal(depot_mail_expire(x->d, 10), 1);
+	assert_int_equal(depot_mail_expire(x->d, 10, 10), 1);
 	assert_int_equal(depot_mail_remove(x->d, &id), 0);
 	s = (struct seen){ "", 0 };
 	assert_int_equal(depot_mail_get(x->d, &id, note_mail, &s), ERR_NOT_FOUND);
 	assert_int_equal(depot_mails(x->d, &box, -1, &(struct id16){ 0 }, 5, 10, note_mail, &s), 0);
 	assert_string_equal(s.text, "1@1000=p ");
+}
+
+static int count_mail(void *ctx, const struct depot_mail *m)
+{
+	size_t *n = ctx;
+
+	(void)m;
+	return ++*n == 150;
+}
+
+/* More than stands in one page of an engine. */
+static void test_many_letters(void **state)
+{
+	struct scene *x = *state;
+	const struct id32 box = { { 9 } };
+	const struct id16 none = { { 0 } };
+	size_t n = 0;
+
+	for (unsigned i = 1; i <= 100; i++)
+		put_mail(x, i, 9, 1000 + i / 50, 50);
+	assert_int_equal(depot_mails(x->d, &box, -1, &none, 5, 200, count_mail, &n), 0);
+	assert_int_equal(n, 100);
+	assert_int_equal(depot_mails(x->d, &box, -1, &none, 5, 70, count_mail, &n), 1); /* where it was stopped */
+	assert_int_equal(n, 150);
+	n = 0;
+	assert_int_equal(depot_mails(x->d, &box, -1, &none, 5, 70, count_mail, &n), 0);
+	assert_int_equal(n, 70);
+	assert_int_equal(depot_mail_expire(x->d, 50, 30), 30);
+	assert_int_equal(depot_mail_expire(x->d, 50, 100), 70);
+}
+
+static int count_head(void *ctx, const struct id32 *device, uint64_t cursor, struct bytes blob)
+{
+	size_t *n = ctx;
+
+	assert_int_equal(cursor, (unsigned)device->b[0] << 8 | device->b[1]);
+	unit_assert_bytes(blob, bytes_str("head"));
+	++*n;
+	return 0;
+}
+
+static int count_current(void *ctx, uint64_t space, const struct depot_version *v, const struct id32 *hash)
+{
+	size_t *n = ctx;
+
+	(void)hash;
+	assert_int_equal(v->number, space * 100 + v->id.b[15]);
+	++*n;
+	return 0;
+}
+
+static void put_current(struct scene *x, uint64_t space, uint64_t number, unsigned id)
+{
+	struct depot_version v = { .number = number, .id = id_of(id), .blob = bytes_str("r") };
+
+	assert_int_equal(depot_version_put(x->d, space, &v, &(struct id32){ { 1 } }), 0);
+}
+
+static void test_many_heads_and_records(void **state)
+{
+	struct scene *x = *state;
+	size_t heads = 0, records = 0;
+
+	for (unsigned i = 0; i < 1100; i++) {
+		const struct id32 device = { { (uint8_t)(i >> 8), (uint8_t)i } };
+
+		assert_int_equal(depot_head_put(x->d, 3, &device, i, bytes_str("head")), 0);
+	}
+	for (unsigned i = 0; i < 80; i++) {
+		put_current(x, 1, 100 + i, i);
+		put_current(x, 2, 200 + i, i);
+	}
+	assert_int_equal(depot_heads(x->d, 3, count_head, &heads), 0);
+	assert_int_equal(heads, 1100);
+	assert_int_equal(depot_currents(x->d, 0, &(struct id16){ 0 }, 1000, count_current, &records), 0);
+	assert_int_equal(records, 160);
+	records = 0;
+	assert_int_equal(depot_currents(x->d, 1, &(struct id16){ { [15] = 49 } }, 70, count_current, &records), 0);
+	assert_int_equal(records, 70);
 }
 
 static void test_deeds_and_facts(void **state)
@@ -236,7 +315,9 @@ static void test_deeds_and_facts(void **state)
 	assert_int_equal(depot_deeds(x->d, "invite", &who, 100), 2);
 	assert_int_equal(depot_deeds(x->d, "invite", &other, 0), 0);
 	assert_int_equal(depot_deeds(x->d, "append", &who, 0), 0);
-	assert_int_equal(depot_deed_expire(x->d, 102), 2);
+	assert_int_equal(depot_deed_expire(x->d, 102, 1), 1);
+	assert_int_equal(depot_deeds(x->d, "invite", &who, 0), 2);
+	assert_int_equal(depot_deed_expire(x->d, 102, 10), 1);
 	assert_int_equal(depot_deeds(x->d, "invite", &who, 0), 1);
 	assert_int_equal(depot_fact_get(x->d, "owner", &b), ERR_NOT_FOUND);
 	assert_int_equal(depot_fact_put(x->d, "owner", bytes_str("a")), 0);
@@ -296,6 +377,8 @@ int main(void)
 		TEST(test_files_become_garbage),
 		TEST(test_revocations),
 		TEST(test_mail),
+		TEST(test_many_letters),
+		TEST(test_many_heads_and_records),
 		TEST(test_deeds_and_facts),
 		TEST(test_store_of_format_1_is_brought_on),
 	};

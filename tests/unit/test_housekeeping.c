@@ -2,6 +2,8 @@
 /* A day and two hours of cleaning up, hour by hour: what is to go goes when its time has come and not before, all else stays, and
  * the database shrinks. */
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include "server/depot_plain.h"
 #include "server/housekeeping.h"
 #include "tests/lib/relay_bench.h"
@@ -174,9 +176,126 @@ static void a_day_of_cleaning(void **state)
 	free(d);
 }
 
+#define DAY_HOURS 24
+
+struct world {
+	struct relay_bench r;
+	struct depot_space sp;
+};
+
+static void world_open(struct world *w)
+{
+	relay_bench_open(&w->r);
+	w->sp = (struct depot_space){ .id = { { 7 } }, .retention = 1 };
+	assert_int_equal(depot_begin(w->r.relay.store), 0);
+	assert_int_equal(depot_space_create(w->r.relay.store, &w->sp), 0);
+	assert_int_equal(depot_commit(w->r.relay.store), 0);
+}
+
+static void replaced_version(struct world *w, uint64_t number, struct bytes blob, int64_t expires)
+{
+	struct depot *s = w->r.relay.store;
+	struct depot_version v = { .number = number, .cursor = 1, .id = { { (uint8_t)number } }, .blob = blob };
+
+	assert_int_equal(depot_begin(s), 0);
+	assert_int_equal(depot_version_put(s, w->sp.no, &v, &(struct id32){ { 1 } }), 0);
+	assert_int_equal(depot_version_expire(s, w->sp.no, number, expires), 0);
+	assert_int_equal(depot_commit(s), 0);
+}
+
+static size_t versions_left(struct world *w)
+{
+	size_t n = 0;
+
+	assert_int_equal(depot_versions(w->r.relay.store, w->sp.no, 0, 1000000, any_version, &n), 0);
+	return n;
+}
+
+/* As many as one step takes, all older than what can be cleaned up. */
+static void a_damaged_version_holds_up_nothing(void **state)
+{
+	struct world w;
+	struct party alice;
+	struct new_space space;
+	struct sealed good;
+	const struct id32 who = { { 1 } };
+
+	(void)state;
+	world_open(&w);
+	party_init(&alice, "laptop");
+	party_space(&alice, &space);
+	sealed_record(&alice, &space, (struct sealed_params){ 0 }, &good);
+	for (uint64_t i = 0; i < HOUSEKEEPING_MANY; i++)
+		replaced_version(&w, i, bytes_str("no record"), 1);
+	replaced_version(&w, HOUSEKEEPING_MANY, buf_bytes(&good.blob), 2);
+	assert_int_equal(depot_deed_put(w.r.relay.store, "deed", &who, 1), 0);
+	assert_int_equal(housekeeping_step(&w.r.relay), 1);
+	assert_int_equal(depot_deeds(w.r.relay.store, "deed", &who, 0), 0);
+	assert_int_equal(versions_left(&w), HOUSEKEEPING_MANY + 1);
+	assert_int_equal(housekeeping_step(&w.r.relay), 0);
+	assert_int_equal(versions_left(&w), HOUSEKEEPING_MANY);
+	assert_int_equal(housekeeping_step(&w.r.relay), 0);
+	fake_env_advance(w.r.env, (DAY_HOURS + 1) * HOUR * 1000000000ll);
+	assert_int_equal(housekeeping_step(&w.r.relay), 1); /* they are looked at again */
+	assert_int_equal(versions_left(&w), HOUSEKEEPING_MANY);
+	sealed_release(&good);
+	new_space_release(&space);
+	party_release(&alice);
+	relay_bench_close(&w.r);
+}
+
+static struct depot_chunk unsynced_chunk(struct world *w, uint8_t n)
+{
+	struct depot *s = w->r.relay.store;
+	struct depot_chunk c = { .id = { { n } }, .object = { { n } }, .size = 9, .summed = true };
+
+	c.sum = blob_sum(bytes_str("one chunk"));
+	assert_int_equal(depot_begin(s), 0);
+	assert_int_equal(depot_chunk_put(s, w->sp.no, &c, bytes_of(NULL, 0), bytes_of(NULL, 0)), 0);
+	assert_int_equal(depot_commit(s), 0);
+	return c;
+}
+
+static rlim_t next_file(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return (rlim_t)fd;
+}
+
+/* A process that may open nothing more has not lost a chunk. */
+static void what_cannot_be_looked_at_is_not_forgotten(void **state)
+{
+	struct world w;
+	struct depot_chunk there, gone;
+	struct rlimit was, none;
+
+	(void)state;
+	world_open(&w);
+	there = unsynced_chunk(&w, 1);
+	gone = unsynced_chunk(&w, 2);
+	assert_int_equal(blob_put(w.r.relay.blobs, &w.sp.id, &there.object, bytes_str("one chunk")), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){ next_file(), was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_true(housekeeping_start(&w.r.relay) < 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(depot_chunk_find(w.r.relay.store, w.sp.no, &there.id, &there), 0);
+	assert_false(there.durable);
+	assert_int_equal(housekeeping_start(&w.r.relay), 0);
+	assert_int_equal(depot_chunk_find(w.r.relay.store, w.sp.no, &there.id, &there), 0);
+	assert_true(there.durable);
+	assert_int_equal(depot_chunk_find(w.r.relay.store, w.sp.no, &gone.id, &gone), ERR_NOT_FOUND);
+	relay_bench_close(&w.r);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(a_day_of_cleaning) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(a_day_of_cleaning),
+		cmocka_unit_test(a_damaged_version_holds_up_nothing),
+		cmocka_unit_test(what_cannot_be_looked_at_is_not_forgotten) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
