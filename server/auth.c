@@ -46,7 +46,7 @@ static int check_issued(const struct relay *r, struct bytes text, int64_t now, s
 
 	if (err == OK && *ret_until > now + AUTH_KEPT_SECONDS)
 		*ret_until = now + AUTH_KEPT_SECONDS;
-	return err;
+	return err == ERR_CONTEXT ? ERR_INVALID : err; /* the protocol has no word for another audience */
 }
 
 int auth_check(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a)

@@ -17,6 +17,7 @@
 struct file_job {
 	struct buf ucan; /* of the header; empty if there was none */
 	/* upload */
+	const char *fault; /* of its headers; NULL: none */
 	struct id16 record;
 	uint8_t dek[PLAIN_DEK]; /* of a download too */
 	struct blob_spool *spool;

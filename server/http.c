@@ -12,6 +12,7 @@
 #include "wire/chunk.h"
 
 #define SECOND 1000000000ll
+#define FEDERATION_PATH "/api/v1/federation/ws"
 #define CHUNK_ROUTE "/api/v1/coffer/spaces/"
 
 static struct request **find_request(struct net *n, uint64_t id)
@@ -38,13 +39,14 @@ static struct request *request_open(struct net *n, struct lws *wsi)
 	r->started = r->moved = n->relay->env->mono_ns(n->relay->env->ctx);
 	r->next = n->requests[r->id % NET_BUCKETS];
 	n->requests[r->id % NET_BUCKETS] = r;
+	n->n_requests++;
 	return r;
 }
 
 static void upload_ends(struct request *r)
 {
 	if (r->uploading)
-		r->net->n_requests--;
+		r->net->n_uploads--;
 	r->uploading = false;
 	peers_close(r->net->uploaders, STEAL(&r->uploads));
 	buf_release(&r->in);
@@ -58,6 +60,7 @@ static void request_free(struct request *r)
 		return;
 	at = find_request(r->net, r->id);
 	*at = r->next;
+	r->net->n_requests--;
 	upload_ends(r);
 	upload_free(r->net->relay, r->upload);
 	job_free(r->net->relay, r->parked);
@@ -123,16 +126,16 @@ static void put_header(struct header *h, const char *name, const char *value)
 		h->wsi, (const unsigned char *)name, (const unsigned char *)value, (int)strlen(value), h->p, h->end);
 }
 
-static void put_common(struct header *h)
-{
-	put_header(h, "x-protocol-version:", "1");
-	put_header(h, "access-control-allow-origin:", "*");
-	put_header(h, "access-control-allow-methods:", "GET, PUT, HEAD, POST, OPTIONS");
-	put_header(h, "access-control-allow-headers:",
-		"Content-Type, Content-Length, Authorization, X-UCAN, X-Wrapped-DEK, X-Record-ID");
-	put_header(h, "access-control-expose-headers:", "X-Wrapped-DEK, ETag");
-	put_header(h, "access-control-max-age:", "86400");
-}
+const struct lws_protocol_vhost_options http_headers[] = {
+	{ .next = http_headers + 1, .name = "x-protocol-version:", .value = "1" },
+	{ .next = http_headers + 2, .name = "access-control-allow-origin:", .value = "*" },
+	{ .next = http_headers + 3, .name = "access-control-allow-methods:", .value = "GET, PUT, HEAD, POST, OPTIONS" },
+	{ .next = http_headers + 4,
+		.name = "access-control-allow-headers:",
+		.value = "Content-Type, Content-Length, Authorization, X-UCAN, X-Wrapped-DEK, X-Record-ID" },
+	{ .next = http_headers + 5, .name = "access-control-expose-headers:", .value = "X-Wrapped-DEK, ETag" },
+	{ .name = "access-control-max-age:", .value = "86400" },
+};
 
 static void put_chunk_headers(struct header *h, const struct request *r)
 {
@@ -169,13 +172,14 @@ static int write_headers(struct request *r)
 	uint64_t length = r->verb == VERB_HEAD && (r->is_chunk || r->is_file) ? r->size : r->out.len + r->left;
 
 	h.failed |= lws_add_http_header_status(r->wsi, (unsigned)r->status, &p, h.end);
-	put_common(&h);
 	if (r->is_chunk)
 		put_chunk_headers(&h, r);
 	if (r->is_file)
 		put_file_headers(&h, r);
 	if (r->out.len || r->is_file)
 		put_header(&h, "content-type:", r->type);
+	if (r->cached)
+		put_header(&h, "cache-control:", "public, max-age=3600, stale-while-revalidate=86400");
 	if (r->close)
 		put_header(&h, "connection:", "close");
 	if (r->status != 204)
@@ -195,7 +199,7 @@ static int complete(struct request *r)
 {
 	struct lws *wsi = r->wsi;
 	struct request **slot = lws_wsi_user(wsi);
-	bool ends = r->close;
+	bool ends = r->close || r->net->draining;
 
 	if (lws_send_pipe_choked(wsi)) {
 		lws_callback_on_writable(wsi);
@@ -462,7 +466,7 @@ void request_begin_draining(struct request *r)
 	r->uploading = true;
 	if (r->counted && peers_open(r->net->uploaders, r->caller->addr, 0, &r->uploads) < 0)
 		r->uploads = NULL; /* out of memory: one that is not counted */
-	r->net->n_requests++;
+	r->net->n_uploads++;
 	r->phase = PHASE_BODY;
 	request_expect_more(r);
 }
@@ -479,7 +483,7 @@ static int start_upload(struct request *r)
 	int status;
 
 	if (r->length > CHUNK_MAX_BLOB || !r->length ||
-		r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads) {
+		r->net->n_uploads >= relay_config(r->net->relay)->limits.http_uploads) {
 		r->close = true;
 		request_respond_error(r,
 			!r->length                   ? 400
@@ -528,6 +532,23 @@ static int route_chunk(struct request *r, const char *path)
 	return dispatch(r, &method_http_get);
 }
 
+static bool speaks_our_protocol(struct lws *wsi)
+{
+	char text[256], *save = NULL;
+	bool good = false;
+
+	if (lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_PROTOCOL) > 0)
+		for (char *p = strtok_r(text, ", ", &save); p; p = strtok_r(NULL, ", ", &save))
+			good |= strcmp(p, FRAME_SUBPROTOCOL) == 0;
+	return good;
+}
+
+/* How a path is answered that is no WebSocket here. There is no federation. */
+static int refusal_of(struct lws *wsi, const char *uri)
+{
+	return strcmp(uri, FEDERATION_PATH) == 0 && speaks_our_protocol(wsi) ? 404 : 400;
+}
+
 static int route(struct request *r, const char *uri)
 {
 	int refused = check_framing(r);
@@ -543,17 +564,19 @@ static int route(struct request *r, const char *uri)
 	} else if (strncmp(uri, FILE_ROUTE, sizeof FILE_ROUTE - 1) == 0 && strstr(uri, FILE_PART) &&
 		   r->verb <= VERB_PUT && strcmp(relay_config(r->net->relay)->storage.backend, "none") != 0) {
 		return file_route(r, uri + sizeof FILE_ROUTE - 1);
-	} else if (r->verb == VERB_GET && strcmp(uri, "/.well-known/jwks.json") == 0) {
+	} else if (r->verb <= VERB_HEAD && strcmp(uri, "/.well-known/jwks.json") == 0) {
+		r->cached = true;
 		if (buf_printf(&r->out, "{\"keys\":[]}") < 0)
 			return -1;
 		request_respond(r, 200);
-	} else if (r->verb == VERB_GET && (strcmp(uri, "/health") == 0 || strcmp(uri, "/metrics") == 0)) {
+	} else if (r->verb <= VERB_HEAD && (strcmp(uri, "/health") == 0 || strcmp(uri, "/metrics") == 0)) {
 		if (buf_put(&r->in, uri, strlen(uri)) < 0)
 			return -1;
 		r->type = uri[1] == 'h' ? "application/json" : "text/plain; version=0.0.4";
 		return dispatch(r, &method_http_status);
-	} else if (strcmp(uri, FRAME_WS_PATH) == 0) {
-		request_respond(r, 400);
+	} else if (strcmp(uri, FRAME_WS_PATH) == 0 || strcmp(uri, FEDERATION_PATH) == 0) {
+		r->close = r->verb > VERB_HEAD; /* a body may follow */
+		request_respond(r, refusal_of(r->wsi, uri));
 	} else {
 		int status;
 		const char *no = request_authenticate(r, &status);
@@ -615,22 +638,36 @@ void http_done(struct net *n, struct job *j)
 	job_free(n->relay, j);
 }
 
-/* Only /api/v1/ws to our subprotocol; anything else, h2c above all, is answered 400. */
-static int confirm_upgrade(struct lws *wsi, const char *to)
+/* An answer without a body to a request that never came to be one here. 1, or -1. */
+static int refuse_upgrade(struct lws *wsi, int status)
 {
-	char text[256], *save = NULL, *path;
-	bool good = false;
-	int length;
+	unsigned char buffer[LWS_PRE + 1024], *start = buffer + LWS_PRE, *p = start, *end = buffer + sizeof buffer - 1;
 
-	if (to && strcmp(to, "websocket") == 0 && lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_PROTOCOL) > 0)
-		for (char *p = strtok_r(text, ", ", &save); p; p = strtok_r(NULL, ", ", &save))
-			good |= strcmp(p, FRAME_SUBPROTOCOL) == 0;
-	if (good && (lws_http_get_uri_and_method(wsi, &path, &length) < 0 || length != (int)sizeof FRAME_WS_PATH - 1 ||
-			    memcmp(path, FRAME_WS_PATH, (size_t)length) != 0))
-		good = false;
-	if (good)
-		return 0;
-	return lws_return_http_status(wsi, 400, NULL) < 0 ? -1 : 1;
+	if (lws_add_http_header_status(wsi, (unsigned)status, &p, end) ||
+		lws_add_http_header_content_length(wsi, 0, &p, end) || lws_finalize_http_header(wsi, &p, end) ||
+		lws_write(wsi, start, (size_t)(p - start), LWS_WRITE_HTTP_HEADERS) < 0)
+		return -1;
+	return 1;
+}
+
+/* Only to WebSocket, on /api/v1/ws, with our subprotocol. What else somebody wants to speak, the library has answered with 403 by
+ * now, and thrown away the header that the callback's argument points to. */
+static int confirm_upgrade(struct lws *wsi)
+{
+	char to[16], uri[sizeof FEDERATION_PATH] = "", *path;
+	int length, status = 400;
+
+	if (lws_hdr_copy(wsi, to, sizeof to, WSI_TOKEN_UPGRADE) <= 0 ||
+		(strcasecmp(to, "websocket") != 0 && strcasecmp(to, "h2c") != 0))
+		return -1;
+	if (strcasecmp(to, "websocket") == 0 && lws_http_get_uri_and_method(wsi, &path, &length) >= 0 &&
+		length < (int)sizeof uri) {
+		memcpy(uri, path, (size_t)length);
+		status = refusal_of(wsi, uri);
+		if (strcmp(uri, FRAME_WS_PATH) == 0 && speaks_our_protocol(wsi))
+			return 0;
+	}
+	return refuse_upgrade(wsi, status);
 }
 
 static int start(struct lws *wsi, struct request **slot, const char *uri)
@@ -652,7 +689,7 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 	switch (reason) {
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-		return confirm_upgrade(wsi, in);
+		return confirm_upgrade(wsi);
 	case LWS_CALLBACK_HTTP:
 		return start(wsi, slot, in);
 	case LWS_CALLBACK_HTTP_BODY:

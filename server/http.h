@@ -16,6 +16,9 @@
  * context's time-out. http_tick puts it off while a request may still wait, and ends those that waited too long. */
 #define HTTP_KEPT_SECONDS 60
 
+/* On every answer, also those that libwebsockets makes by itself: for the vhost. */
+extern const struct lws_protocol_vhost_options http_headers[];
+
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
 /* A job of a request came back. Takes it. */

@@ -6,6 +6,7 @@
 #include "server/file_job.h"
 #include "server/request.h"
 
+#define UCAN_HEADER_MAX 61440 /* of the 64 KiB that all headers may have */
 #define DRAIN_MAX (1u << 20)
 #define HELD_MAX (256u << 10)
 
@@ -49,7 +50,7 @@ static int header(const struct request *r, const char *name, char *out, size_t s
 static bool uploads_are_full(const struct request *r)
 {
 	return request_address_is_full(r, true) ||
-	       r->net->n_requests >= relay_config(r->net->relay)->limits.http_uploads;
+	       r->net->n_uploads >= relay_config(r->net->relay)->limits.http_uploads;
 }
 
 /* Answers once the body has been read if it is small and of somebody known; a connection closed in the middle of it may lose the
@@ -76,7 +77,7 @@ static int read_ucan(struct request *r, struct buf *ret)
 
 	if (len <= 0)
 		return OK;
-	if (len > UCAN_MAX)
+	if (len > UCAN_HEADER_MAX)
 		return refuse(r, 401, "X-UCAN header too large");
 	if (!(text = malloc((size_t)len + 1)))
 		return ERR_NOMEM;
@@ -85,26 +86,26 @@ static int read_ucan(struct request *r, struct buf *ret)
 	return buf_put(ret, text, (size_t)len);
 }
 
-/* X-Record-ID and X-Wrapped-DEK of an upload. */
-static int read_upload_headers(struct request *r, struct file_job *f)
+/* X-Record-ID and X-Wrapped-DEK of an upload. NULL, or what is wrong with them, which is told to those who may write there. */
+static const char *read_upload_headers(struct request *r, struct file_job *f)
 {
 	CLEANUP(buf_release) struct buf dek = BUF_INIT(128);
 	char text[128];
 	int n = header(r, "x-record-id:", text, sizeof text);
 
 	if (!n)
-		return refuse(r, 400, "X-Record-ID header required");
+		return "X-Record-ID header required";
 	if (n < 0 || id16_parse(text, (size_t)n, &f->record) < 0)
-		return refuse(r, 400, "X-Record-ID must be a valid UUID");
+		return "X-Record-ID must be a valid UUID";
 	n = header(r, "x-wrapped-dek:", text, sizeof text);
 	if (!n)
-		return refuse(r, 400, "X-Wrapped-DEK header required");
+		return "X-Wrapped-DEK header required";
 	if (n < 0 || jws_decode_padded(bytes_of(text, (size_t)n), &dek) < 0)
-		return refuse(r, 400, "X-Wrapped-DEK must be valid base64");
+		return "X-Wrapped-DEK must be valid base64";
 	if (dek.len != sizeof f->dek)
-		return refuse(r, 400, "X-Wrapped-DEK must decode to exactly 44 bytes");
+		return "X-Wrapped-DEK must decode to exactly 44 bytes";
 	memcpy(f->dek, dek.data, sizeof f->dek);
-	return OK;
+	return NULL;
 }
 
 /* SPACE/files/ID */
@@ -134,7 +135,9 @@ static int read_request(struct request *r, const char *path, struct file_job *f)
 		return err;
 	if (r->verb == VERB_PUT && r->length > FILE_MAX)
 		return refuse(r, 413, "file exceeds 100 MB limit");
-	return r->verb == VERB_PUT ? read_upload_headers(r, f) : OK;
+	if (r->verb == VERB_PUT)
+		f->fault = read_upload_headers(r, f);
+	return OK;
 }
 
 static int start_upload(struct request *r, struct job *j)

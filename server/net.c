@@ -257,6 +257,7 @@ static int make_vhost(struct net *n, const char *name, struct lws_vhost **ret_v)
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.protocols = protocols,
+		.headers = http_headers,
 		.vhost_name = name,
 		.timeout_secs = 20,
 		.keepalive_timeout = (int)c->limits.http_idle_seconds,
@@ -288,7 +289,7 @@ static int start_lws(struct net *n)
 		/* No fd_limit_per_thread: with one below the limit of open files, libwebsockets walks all sockets to find one. */
 		/* UCANs travel in a header. The pool of header tables is left at its standard, one for each connection, made when needed: with
 		 * fewer, whoever sends half a header on as many sockets keeps all others out. */
-		.max_http_header_data = 32768,
+		.max_http_header_data = 65535, /* as much as it takes */
 		.count_threads = 1,
 		.timeout_secs = HTTP_KEPT_SECONDS,
 	};

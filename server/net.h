@@ -49,7 +49,8 @@ struct net {
 	struct conn *conns[NET_BUCKETS];
 	struct request *requests[NET_BUCKETS];
 	uint64_t next_id;
-	size_t n_conns, n_requests;   /* open; uploads under way */
+	size_t n_conns, n_requests;   /* open */
+	size_t n_uploads;             /* bodies of requests that come in */
 	size_t in_bytes;              /* held by messages that come in or are worked on */
 	struct ev_timer timer;        /* once a second */
 	struct listener listener;

@@ -30,7 +30,8 @@ struct request {
 	bool uploading; /* counted */
 
 	int status;
-	bool close; /* after the answer */
+	bool close;  /* after the answer */
+	bool cached; /* by who asks, for an hour */
 	bool deaf;  /* the socket is not read */
 	const char *type;
 	struct buf out;

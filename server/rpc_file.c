@@ -77,6 +77,8 @@ static int check_upload(struct relay *relay, struct job *j, struct depot *store)
 
 	if (err)
 		return err;
+	if (f->fault)
+		return (err = fail(j, 400, f->fault)) < 0 ? err : 1;
 	err = depot_item_get(store, f->sp.no, DEPOT_FILE, &j->chunk, is_there, NULL);
 	if (err == OK) {
 		j->status = 204;

@@ -332,7 +332,6 @@ static const char *refresh(struct conn *c, struct bytes text)
 	fresh->plain = a.plain;
 	caller_unref(c->caller);
 	c->caller = fresh;
-	mailboxes_join(c->net->mailboxes, &c->seat, &a.plain.mailbox, c);
 	return NULL;
 }
 

@@ -113,6 +113,121 @@ static void other_protocols_are_not_spoken(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+#define WEBSOCKET \
+	"Host: x\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " \
+	"AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+/* On a connection that was kept the library frees the header before it asks about the upgrade. */
+static void an_unknown_upgrade_is_refused_once(void **state)
+{
+	static const char *const after[] = { "", HEALTH, "GET /health HTTP/1.1\r\n" };
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, standard);
+	for (size_t i = 0; i < 3 * COUNT(after); i++) {
+		char text[512];
+
+		snprintf(text, sizeof text,
+			"%sGET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n%s",
+			i % 3 ? HEALTH : "", i % 3 == 1 ? "foo" : "foofoofoofoofoofoofoofoofoofoofoofoofoofoo",
+			after[i / 3]);
+		talk(&v, text, &all);
+		if (count_in(&all, " 403 Forbidden") != 1)
+			fail_msg("%zu: %.*s", i, (int)all.len, (const char *)all.data);
+		assert_int_equal(count_in(&all, "HTTP/1."), i % 3 ? 2 : 1);
+		assert_int_equal(count_in(&all, "x-protocol-version: 1\r\n"), i % 3 ? 2 : 1);
+	}
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void upgrades_are_answered_by_path_and_subprotocol(void **state)
+{
+	static const struct {
+		const char *text;
+		int status;
+	} cases[] = {
+		{ "GET /api/v1/ws HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: other\r\n" WEBSOCKET, 400 },
+		{ "GET /api/v1/ws HTTP/1.1\r\nUpgrade: websocket\r\n" WEBSOCKET, 400 },
+		{ "GET /api/v1/ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", 400 },
+		{ "GET /api/v1/federation/ws HTTP/1.1\r\nUpgrade: websocket\r\n" WEBSOCKET, 400 },
+		{ "GET /api/v1/federation/ws HTTP/1.1\r\nUpgrade: websocket\r\n"
+		  "Sec-WebSocket-Protocol: betterbase-rpc-v1\r\n" WEBSOCKET,
+			404 },
+		{ "GET /api/v1/federation/ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", 400 },
+		{ "GET /api/v1/federation/ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\nSec-WebSocket-Protocol: "
+		  "betterbase-rpc-v1\r\n",
+			404 },
+	};
+	static const char *const headers[] = { "content-length: 0\r\n", "x-protocol-version: 1\r\n",
+		"access-control-allow-origin: *\r\n", "access-control-expose-headers: X-Wrapped-DEK, ETag\r\n",
+		"access-control-max-age: 86400\r\n", "access-control-allow-methods: GET, PUT, HEAD, POST, OPTIONS\r\n",
+		"access-control-allow-headers: Content-Type, Content-Length, Authorization, X-UCAN, X-Wrapped-DEK, "
+		"X-Record-ID\r\n" };
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+	uint8_t byte;
+
+	(void)state;
+	victim_start(&v, standard);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char text[512], status[16];
+
+		snprintf(text, sizeof text, "%s\r\n", cases[i].text);
+		snprintf(status, sizeof status, " %d ", cases[i].status);
+		talk(&v, text, &all);
+		if (all.len < 13 || memcmp(all.data + 8, status, 5) != 0 || count_in(&all, "HTTP/1.") != 1)
+			fail_msg("%zu: %.*s", i, (int)all.len, (const char *)all.data);
+		for (size_t k = 0; k < COUNT(headers); k++)
+			assert_int_equal(count_in(&all, headers[k]), 1);
+		assert_memory_equal(all.data + all.len - 4, "\r\n\r\n", 4);
+	}
+	int fd = send_new(&v, bytes_str("GET /api/v1/ws HTTP/1.1\r\nUpgrade: WebSocket\r\n"
+					"Sec-WebSocket-Protocol: a, betterbase-rpc-v1\r\n" WEBSOCKET "\r\n"));
+	assert_int_equal(recv(fd, &byte, 1, MSG_WAITALL), 1);
+	buf_clear(&all);
+	assert_int_equal(buf_reserve(&all, 100), 0);
+	assert_int_equal(recv(fd, all.data, 12, MSG_WAITALL), 12);
+	assert_memory_equal(all.data, "TTP/1.1 101 ", 12);
+	close(fd);
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
+static void what_is_public_needs_no_token(void **state)
+{
+	static const struct {
+		const char *text, *want;
+		bool empty;
+	} cases[] = {
+		{ "GET /.well-known/jwks.json", "cache-control: public, max-age=3600, stale-while-revalidate=86400\r\n",
+			false },
+		{ "GET /.well-known/jwks.json", "{\"keys\":[]}", false },
+		{ "HEAD /.well-known/jwks.json", "content-length: 11\r\n", true },
+		{ "GET /health", "{\"status\":\"healthy\"}", false },
+		{ "HEAD /health", "content-length: 20\r\n", true },
+		{ "OPTIONS /any/where", "HTTP/1.1 204 ", true },
+	};
+	struct buf all = BUF_INIT(1u << 20);
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, standard);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char text[256];
+
+		snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", cases[i].text);
+		talk(&v, text, &all);
+		if (!count_in(&all, cases[i].want) || count_in(&all, "HTTP/1.1 2") != 1)
+			fail_msg("%zu: %.*s", i, (int)all.len, (const char *)all.data);
+		assert_int_equal(memcmp(all.data + all.len - 4, "\r\n\r\n", 4) == 0, cases[i].empty);
+	}
+	buf_release(&all);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 static void requests_in_a_row_are_answered_in_a_row(void **state)
 {
 	struct buf all = BUF_INIT(1u << 20);
@@ -375,6 +490,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(doubtful_lengths_end_the_connection),
 		cmocka_unit_test(other_protocols_are_not_spoken),
+		cmocka_unit_test(an_unknown_upgrade_is_refused_once),
+		cmocka_unit_test(upgrades_are_answered_by_path_and_subprotocol),
+		cmocka_unit_test(what_is_public_needs_no_token),
 		cmocka_unit_test(requests_in_a_row_are_answered_in_a_row),
 		cmocka_unit_test(requests_whose_answers_nobody_reads),
 		cmocka_unit_test(headers_byte_by_byte),

@@ -29,12 +29,13 @@ struct scene {
 	char *ua, *ub;
 };
 
-static char *token(const struct scene *x, const struct plain_party *p, const char *name, const char *kid)
+static char *token_of_mailbox(
+	const struct scene *x, const struct plain_party *p, const char *name, const char *kid, const char *mailbox_name)
 {
 	struct id32 mailbox;
 	char box[ID32_TEXT_SIZE], header[64], claims[1024];
 
-	hash_sha256(bytes_str(name), &mailbox);
+	hash_sha256(bytes_str(mailbox_name), &mailbox);
 	id32_format(&mailbox, box);
 	snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", kid);
 	snprintf(claims, sizeof claims,
@@ -43,6 +44,11 @@ static char *token(const struct scene *x, const struct plain_party *p, const cha
 		"\"mailbox_id\":\"%s\"}",
 		x->iss, name, (long long)time(NULL) + 600, p->did, box);
 	return plain_party_sign(&x->issuer, header, claims);
+}
+
+static char *token(const struct scene *x, const struct plain_party *p, const char *name, const char *kid)
+{
+	return token_of_mailbox(x, p, name, kid, name);
 }
 
 static void authenticate(struct rpc_client *c, const char *text)
@@ -389,18 +395,26 @@ static void a_letter_is_announced(void **state)
 {
 	struct scene *x = *state;
 	struct rpc_client a, b;
-	struct buf params = BUF_INIT(1024);
+	struct buf params = BUF_INIT(8192);
 	struct cbor_enc e = cbor_enc_init(&params);
 	struct id32 box;
+	struct reply r;
 	char hex[ID32_TEXT_SIZE];
 
 	come(x, &a, &x->alice, "alice");
 	come(x, &b, &x->bob, "bob");
 	hash_sha256(bytes_str("bob"), &box);
 	id32_format(&box, hex);
-	/* bob is in before alice writes */
-	cbor_put_map(&e, 0);
-	call_ok(&b, "invitation.list", &params, &e);
+	/* bob is in before alice writes; another token does not move him to another mailbox */
+	char *other = token_of_mailbox(x, &x->bob, "bob", "k", "elsewhere");
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "token");
+	cbor_put_text(&e, other);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(&b, "token.refresh", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+	free(other);
 	params = (struct buf)BUF_INIT(1024);
 	e = cbor_enc_init(&params);
 	cbor_put_map(&e, 2);
@@ -461,7 +475,10 @@ static void files_are_refused_in_the_protocols_words(void **state)
 {
 	struct scene *x = *state;
 	struct rpc_client a;
+	char huge[61442];
 
+	memset(huge, 'a', sizeof huge);
+	huge[sizeof huge - 1] = 0;
 	come(x, &a, &x->alice, "alice");
 	subscribe(&a, x->ua); /* answered: the issuer's keys are here */
 	expect(x, 404, "space not found", "PUT", FILE_ID, &x->alice, x->ua, HEADERS);
@@ -470,6 +487,10 @@ static void files_are_refused_in_the_protocols_words(void **state)
 	expect(x, 400, "invalid file ID", "PUT", "x", &x->alice, x->ua, HEADERS);
 	expect(x, 401, "authorization required", "PUT", FILE_ID, &x->alice, NULL, HEADERS);
 	expect(x, 403, "access denied", "PUT", FILE_ID, &x->bob, x->ua, HEADERS);
+	expect(x, 401, "authorization required", "PUT", FILE_ID, &x->alice, NULL, ""); /* whatever else is wrong */
+	expect(x, 403, "access denied", "PUT", FILE_ID, &x->bob, x->ua, "X-Record-ID: 7\r\n");
+	expect(x, 401, "X-UCAN header too large", "GET", FILE_ID, &x->alice, huge, "");
+	expect(x, 404, "file not found", "GET", FILE_ID, &x->alice, x->ua, "");
 	expect(x, 400, "X-Record-ID header required", "PUT", FILE_ID, &x->alice, x->ua, "");
 	expect(x, 400, "X-Record-ID must be a valid UUID", "PUT", FILE_ID, &x->alice, x->ua, "X-Record-ID: 7\r\n");
 	expect(x, 400, "X-Wrapped-DEK header required", "PUT", FILE_ID, &x->alice, x->ua, "X-Record-ID: " R1 "\r\n");

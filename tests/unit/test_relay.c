@@ -2,6 +2,7 @@
 /* A real coffer-relay over its port: transport, authentication, notifications, chunk routes, framing, restarts. */
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -521,6 +522,26 @@ static void test_slow_consumer(void **state)
 	buf_release(&metrics);
 }
 
+static void send_all(int fd, struct bytes b)
+{
+	for (size_t sent = 0; sent < b.len;) {
+		ssize_t n = send(fd, b.p + sent, b.len - sent, MSG_NOSIGNAL);
+
+		assert_true(n > 0);
+		sent += (size_t)n;
+	}
+}
+
+static bool receive_some(int fd, struct buf *b)
+{
+	uint8_t piece[4096];
+	ssize_t n = recv(fd, piece, sizeof piece, 0);
+
+	assert_true(n >= 0);
+	assert_int_equal(buf_put(b, piece, (size_t)n), 0);
+	return n > 0;
+}
+
 static void test_sigterm_closes(void **state)
 {
 	struct scene *x = *state;
@@ -532,6 +553,43 @@ static void test_sigterm_closes(void **state)
 	x->relay.pid = 0;
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* An upload whose second half comes when the relay is stopping is stored and answered. */
+static void test_sigterm_waits_for_http(void **state)
+{
+	struct scene *x = *state;
+	struct buf b = BUF_INIT(8u << 20), token = BUF_INIT(4096), answer = BUF_INIT(1u << 20);
+	char space[ID16_TEXT_SIZE], id[ID16_TEXT_SIZE];
+	struct sealed chunk;
+	int status, fd = rpc_dial("127.0.0.1", x->relay.port);
+
+	sealed_chunk(&x->s, NULL, 300000, &chunk);
+	id16_format(&x->space, space);
+	id16_format(&chunk.id, id);
+	rpc_token(&x->alice, x->relay.url, &token);
+	assert_int_equal(buf_put_u8(&token, 0), 0);
+	assert_int_equal(buf_printf(&b,
+				 "PUT /api/v1/coffer/spaces/%s/chunks/%s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n"
+				 "Authorization: Bearer %s\r\nExpect: 100-continue\r\n\r\n",
+				 space, id, chunk.blob.len, (char *)token.data),
+		0);
+	send_all(fd, buf_bytes(&b));
+	receive_some(fd, &answer); /* 100: it was let in */
+	kill(x->relay.pid, SIGTERM);
+	assert_int_equal(rpc_wait_close(&x->c), 1001);
+	send_all(fd, buf_bytes(&chunk.blob));
+	while (receive_some(fd, &answer))
+		;
+	assert_non_null(memmem(answer.data, answer.len, "HTTP/1.1 201 ", 13));
+	close(fd);
+	assert_int_equal(waitpid(x->relay.pid, &status, 0), x->relay.pid);
+	x->relay.pid = 0;
+	assert_int_equal(WEXITSTATUS(status), 0);
+	sealed_release(&chunk);
+	buf_release(&answer);
+	buf_release(&token);
+	buf_release(&b);
 }
 
 static void test_token_refresh(void **state)
@@ -572,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_full_disk),
 		T(test_slow_consumer),
 		T(test_sigterm_closes),
+		T(test_sigterm_waits_for_http),
 		T(test_token_refresh),
 	};
 
