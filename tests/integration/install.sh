@@ -20,7 +20,7 @@ files() {
 }
 
 want="./usr/bin/coffer ./usr/bin/coffer-fs ./usr/bin/coffer-relay ./usr/bin/coffer-syncd \
-./usr/lib/systemd/system/coffer-relay.service ./usr/lib/systemd/system/coffer-relay@.service ./usr/lib/systemd/user/coffer-agent.service ./usr/lib/systemd/user/coffer@.service "
+./usr/lib/systemd/system/coffer-relay.service ./usr/lib/systemd/system/coffer-relay.socket ./usr/lib/systemd/system/coffer-relay@.service ./usr/lib/systemd/user/coffer-agent.service ./usr/lib/systemd/user/coffer@.service "
 install DESTDIR="$T/dest" PREFIX=/usr
 [ "$(files "$T/dest")" = "./sbin/mount.fuse.coffer $want" ] || fail "installed: $(files "$T/dest")"
 [ "$(readlink "$T/dest/sbin/mount.fuse.coffer")" = /usr/bin/coffer ] || fail "the helper leads elsewhere"
@@ -37,6 +37,7 @@ verify() { # what systemd-analyze says of other units of this machine is not our
 	! grep "coffer" "$T/verify" >&2 || fail "$*: warnings"
 }
 verify "$units/system/coffer-relay.service"
+verify "$units/system/coffer-relay.socket"
 verify "$units/system/coffer-relay@.service"
 cp "$units/user/coffer@.service" "$units/user/coffer@tmp-x.service"
 verify --user "$units/user/coffer-agent.service" "$units/user/coffer@tmp-x.service"
