@@ -281,6 +281,10 @@ static int take_variable(struct config *c, const char *variable, bool other_name
 		value = other_names ? value_of_any(variable, s->env, name) : value_of(variable, name);
 		if (!value)
 			continue;
+		if (other_names && !*value)
+			return OK; /* as if it were not there: compose files say ${X:-} */
+		if (other_names && s->words && strcmp(s->words, "true|false") == 0)
+			value = strcmp(value, "false") == 0 ? "false" : "true"; /* the reference's word for it */
 		if ((err = put_words(c, s, value, &inner)) == ERR_INVALID)
 			fault(f, "in the environment, %s: %.400s", name, inner.text);
 		return err;
@@ -377,11 +381,20 @@ static int check_s3(struct config *c, struct config_fault *ret_fault)
 	return *c->storage.s3_secret_file ? read_secret(c, ret_fault) : OK;
 }
 
+static int decide_strangers(struct config *c, struct config_fault *ret_fault)
+{
+	if (strcmp(c->auth.self_issued, "auto") != 0)
+		return OK;
+	return config_set(c, "auth.self_issued", c->auth.trusted_issuers.n ? "off" : "open", ret_fault);
+}
+
 int config_finish(struct config *c, struct config_fault *ret_fault)
 {
 	struct text_list *l = &c->server.trusted_proxies;
 	int err = check_auth(c, ret_fault);
 
+	if (err == OK)
+		err = decide_strangers(c, ret_fault);
 	if (err == OK)
 		err = check_s3(c, ret_fault);
 	if (err < 0)

@@ -39,7 +39,7 @@ struct config {
 	} server;
 
 	struct {
-		char *self_issued, *identity_hash_key;
+		char *self_issued, *identity_hash_key; /* self_issued is not "auto" after config_finish */
 		struct text_list owners, trusted_issuers, audiences;
 	} auth;
 

@@ -37,10 +37,11 @@ const struct setting config_table[] = {
 	NUMBER(server, drain_seconds, 4, 0, 600, .about =
 		"At SIGTERM clients are told to connect again elsewhere; this long answers under way may take."),
 
-	TEXT(auth, self_issued, "open", .words = "open|owners|invited|off", .restart = true, .about =
+	TEXT(auth, self_issued, "auto", .words = "auto|open|owners|invited|off", .restart = true, .about =
 		"Tokens that a device made for itself, as Coffer's do. open: anybody may make spaces here; owners: only those named\n"
 		"below, and others come in by invite to a space of theirs; invited: they, and whoever brings a code of\n"
-		"`coffer-relay invite`; off: such tokens are refused."),
+		"`coffer-relay invite`; off: such tokens are refused. auto: off if trusted_issuers names account servers, as a\n"
+		"deployment of the protocol's reference server expects, else open."),
 	LIST(auth, owners, "", .restart = true, .about =
 		"Persons, as `coffer init` prints them: [\"did:key:z6Mk...\"]. Up to 16. None: the relay says a set-up code\n"
 		"at its start, and belongs to who brings it (coffer init --setup CODE)."),

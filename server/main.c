@@ -283,6 +283,8 @@ static int serve(struct daemon *d)
 	set_handlers(true);
 	if (d->wildcard)
 		log_warn("no --origin given: only clients on this machine will be let in");
+	if (d->relay.strangers == STRANGERS_OFF)
+		log_info("tokens that devices make for themselves are refused (auth.self_issued), Coffer's too");
 	log_info("listening on %s:%u for %s", l.host, (unsigned)l.port, d->origins[0]);
 	net_run(d->net);
 	set_handlers(false);

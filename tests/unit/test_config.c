@@ -168,6 +168,62 @@ static void the_reference_servers_names_are_known(void **state)
 	config_free(c);
 }
 
+/* Who names account servers lets nobody else in, unless he says so: a deployment of the reference server moves here as it is. */
+static void account_servers_shut_strangers_out(void **state)
+{
+	static const struct {
+		const char *issuers, *self_issued, *then;
+	} rows[] = {
+		{ "", NULL, "open" },
+		{ "https://a.example", NULL, "off" },
+		{ "https://a.example", "auto", "off" },
+		{ "https://a.example", "open", "open" },
+		{ "https://a.example", "invited", "invited" },
+		{ "", "off", "off" },
+	};
+	struct config_fault f;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct config *c = standard();
+
+		assert_int_equal(config_set(c, "auth.trusted_issuers", rows[i].issuers, &f), OK);
+		if (rows[i].self_issued)
+			assert_int_equal(config_set(c, "auth.self_issued", rows[i].self_issued, &f), OK);
+		assert_int_equal(config_finish(c, &f), OK);
+		assert_string_equal(c->auth.self_issued, rows[i].then);
+		config_free(c);
+	}
+}
+
+/* As compose files pass what is not set, and as the reference reads it. */
+static void the_reference_servers_words_are_understood(void **state)
+{
+	char *const empty[] = {
+		"LISTEN_ADDR=", "FILE_STORAGE_BACKEND=", "FILE_S3_USE_SSL=", "DATABASE_URL=", "TRUSTED_ISSUERS=", NULL
+	};
+	static const struct {
+		char *variable;
+		const char *then;
+	} rows[] = { { "FILE_S3_USE_SSL=false", "false" }, { "FILE_S3_USE_SSL=0", "true" },
+		{ "FILE_S3_USE_SSL=yes", "true" }, { "FILE_S3_USE_SSL=true", "true" } };
+	struct config *c = standard();
+	struct config_fault f;
+
+	(void)state;
+	assert_int_equal(config_read_environment(c, empty, &f), OK);
+	assert_int_equal(config_finish(c, &f), OK);
+	assert_string_equal(c->server.listen, "127.0.0.1:5379");
+	assert_string_equal(c->storage.backend, "local");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char *const env[] = { rows[i].variable, NULL };
+
+		assert_int_equal(config_read_environment(c, env, &f), OK);
+		assert_string_equal(c->storage.s3_tls, rows[i].then);
+	}
+	config_free(c);
+}
+
 static bool is_standard(const struct setting *s, const struct config *c, const struct config *standard)
 {
 	const char *x = (const char *)c + s->at, *y = (const char *)standard + s->at;
@@ -355,6 +411,8 @@ int main(void)
 		cmocka_unit_test(refuses_the_rest_with_its_line),
 		cmocka_unit_test(later_sources_win),
 		cmocka_unit_test(the_reference_servers_names_are_known),
+		cmocka_unit_test(the_reference_servers_words_are_understood),
+		cmocka_unit_test(account_servers_shut_strangers_out),
 		cmocka_unit_test(what_is_printed_is_the_defaults),
 		cmocka_unit_test(names_what_is_wrong),
 		cmocka_unit_test(a_reload_keeps_what_needs_a_restart),
