@@ -126,9 +126,9 @@ int depot_step_lines(struct depot *s, uint64_t space, uint64_t cursor, struct bu
 typedef int depot_log_step_each(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_step *step);
 int depot_log_steps(struct depot *s, depot_log_step_each *each, void *ctx) MUST_CHECK;
 
-/* Stores a version and makes it the current one of its id, with its hash. */
-int depot_version_put(
-	struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash) MUST_CHECK;
+/* Stores n versions, of as many records, and makes each the current one of its id, with its hash. */
+int depot_versions_put(struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hashes,
+	size_t n) MUST_CHECK;
 /* The versions numbered first .. first+n-1 that are still there. */
 typedef int depot_version_each(void *ctx, uint64_t space, const struct depot_version *v);
 int depot_versions(
@@ -161,6 +161,10 @@ struct depot_record {
 };
 
 int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_record *ret_r) MUST_CHECK;
+/* Of n ids, each but once, those that there are: `i` is its place among them. In any order. */
+typedef int depot_record_each(void *ctx, size_t i, const struct depot_record *r);
+int depot_records_find(struct depot *s, uint64_t space, const struct id16 *ids, size_t n, depot_record_each *each,
+	void *ctx) MUST_CHECK;
 
 /* --- heads --- */
 int depot_head_put(
@@ -185,13 +189,18 @@ struct depot_chunk {
 };
 
 int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c) MUST_CHECK;
+/* As depot_records_find. each() must not look for chunks. */
+typedef int depot_chunk_found(void *ctx, size_t i, const struct depot_chunk *c);
+int depot_chunks_find(struct depot *s, uint64_t space, const struct id16 *ids, size_t n, depot_chunk_found *each,
+	void *ctx) MUST_CHECK;
 /* Adds a chunk. `blob` empty: c->object holds it. `named` of an index chunk: its concatenated ids. */
 int depot_chunk_put(
 	struct depot *s, uint64_t space, const struct depot_chunk *c, struct bytes blob, struct bytes named) MUST_CHECK;
 int depot_chunk_blob(struct depot *s, uint64_t row, struct buf *ret_blob) MUST_CHECK; /* appends */
 int depot_chunk_named(
 	struct depot *s, uint64_t space, const struct id16 *id, struct buf *ret_named) MUST_CHECK; /* appends */
-int depot_chunk_refs(struct depot *s, uint64_t space, const struct id16 *id, int delta) MUST_CHECK;
+/* Counts n names more (or less: delta -1); a chunk may be named several times. */
+int depot_chunks_refs(struct depot *s, uint64_t space, const struct id16 *ids, size_t n, int delta) MUST_CHECK;
 int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable) MUST_CHECK;
 int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c) MUST_CHECK;
 /* Up to n chunks without refs uploaded before `before` / of any space behind (after_space, after), for scrubbing / objects

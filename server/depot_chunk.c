@@ -29,17 +29,61 @@ static int read_chunk(struct sql_stmt *q, int first, struct depot_chunk *c)
 	return c->row ? OK : sql_fixed(q, first + 6, c->object.b, sizeof c->object.b);
 }
 
+struct wanted_chunks {
+	uint64_t space;
+	const struct id16 *ids;
+	depot_chunk_found *each;
+	void *ctx;
+	int delta;
+};
+
+static void bind_wanted(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct wanted_chunks *w = ctx;
+
+	sql_bind_uint(q, 1, w->space);
+	sql_bind_id(q, 2, &w->ids[i]);
+}
+
+static int give_chunk(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct wanted_chunks *w = ctx;
+	struct depot_chunk c = { .id = w->ids[i] };
+	int err = read_chunk(q, 0, &c);
+
+	return err < 0 ? err : w->each(w->ctx, i, &c);
+}
+
+int depot_chunks_find(
+	struct depot *s, uint64_t space, const struct id16 *ids, size_t n, depot_chunk_found *each, void *ctx)
+{
+	struct wanted_chunks w = { .space = space, .ids = ids, .each = each, .ctx = ctx };
+	const struct sql_rows rows = { .n = n, .bind = bind_wanted, .row = give_chunk, .ctx = &w };
+
+	return sql_many(s, ST_CHUNK_FIND, &rows);
+}
+
+struct one_chunk {
+	struct depot_chunk *c;
+	bool found;
+};
+
+static int keep_chunk(void *ctx, size_t i, const struct depot_chunk *c)
+{
+	struct one_chunk *one = ctx;
+
+	(void)i;
+	*one->c = *c;
+	one->found = true;
+	return OK;
+}
+
 int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_chunk *ret_c)
 {
-	struct sql_stmt *q = stmt_of(s, ST_CHUNK_FIND, space, id);
-	int err;
+	struct one_chunk one = { .c = ret_c };
+	int err = depot_chunks_find(s, space, id, 1, keep_chunk, &one);
 
-	if ((err = sql_row(q)) <= 0)
-		return err < 0 ? err : ERR_NOT_FOUND;
-	ret_c->id = *id;
-	err = read_chunk(q, 0, ret_c);
-	sql_done(q);
-	return err;
+	return err < 0 || one.found ? err : ERR_NOT_FOUND;
 }
 
 static int blob_add(struct depot *s, struct bytes blob, uint64_t *ret_row)
@@ -108,12 +152,20 @@ int depot_chunk_named(struct depot *s, uint64_t space, const struct id16 *id, st
 	return get_bytes(stmt_of(s, ST_NAMED_GET, space, id), ret_named);
 }
 
-int depot_chunk_refs(struct depot *s, uint64_t space, const struct id16 *id, int delta)
+static void bind_delta(void *ctx, struct sql_stmt *q, size_t i)
 {
-	struct sql_stmt *q = stmt_of(s, ST_CHUNK_REFS, space, id);
+	const struct wanted_chunks *w = ctx;
 
-	sql_bind_int(q, 3, delta);
-	return sql_run(q);
+	bind_wanted(ctx, q, i);
+	sql_bind_int(q, 3, w->delta);
+}
+
+int depot_chunks_refs(struct depot *s, uint64_t space, const struct id16 *ids, size_t n, int delta)
+{
+	struct wanted_chunks w = { .space = space, .ids = ids, .delta = delta };
+	const struct sql_rows rows = { .n = n, .bind = bind_delta, .ctx = &w };
+
+	return sql_many(s, ST_CHUNK_REFS, &rows);
 }
 
 int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable)

@@ -267,34 +267,54 @@ int depot_steps(struct depot *s, uint64_t space, uint64_t since, depot_step_each
 	return err;
 }
 
-static int record_set(struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash)
+struct new_versions {
+	uint64_t space;
+	const struct depot_version *v;
+	const struct id32 *hashes;
+};
+
+static void bind_version(void *ctx, struct sql_stmt *q, size_t i)
 {
-	struct sql_stmt *q = sql_stmt(s, ST_RECORD_SET);
+	const struct new_versions *n = ctx;
+	const struct depot_version *v = &n->v[i];
 
-	sql_bind_uint(q, 1, space);
-	sql_bind_id(q, 2, &v->id);
-	sql_bind_uint(q, 3, v->number);
-	sql_bind_uint(q, 4, v->cursor);
-	sql_bind_int(q, 5, v->passing);
-	sql_bind_bytes(q, 6, hash->b, sizeof hash->b);
-	return sql_run(q);
-}
-
-int depot_version_put(struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hash)
-{
-	struct sql_stmt *q = sql_stmt(s, ST_VERSION_ADD);
-	int err;
-
-	if (v->number >= KEY_MAX)
-		return ERR_RANGE;
-	sql_bind_int(q, 1, depot_key(space, v->number));
+	sql_bind_int(q, 1, depot_key(n->space, v->number));
 	sql_bind_uint(q, 2, v->cursor);
 	sql_bind_id(q, 3, &v->id);
 	sql_bind_int(q, 4, v->passing);
 	sql_bind_bytes(q, 5, v->blob.p, v->blob.len);
-	if ((err = sql_run(q)) < 0 || (err = sql_grew(s, space, v->blob.len)) < 0)
+}
+
+static void bind_record(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct new_versions *n = ctx;
+	const struct depot_version *v = &n->v[i];
+
+	sql_bind_uint(q, 1, n->space);
+	sql_bind_id(q, 2, &v->id);
+	sql_bind_uint(q, 3, v->number);
+	sql_bind_uint(q, 4, v->cursor);
+	sql_bind_int(q, 5, v->passing);
+	sql_bind_bytes(q, 6, n->hashes[i].b, sizeof n->hashes[i].b);
+}
+
+int depot_versions_put(
+	struct depot *s, uint64_t space, const struct depot_version *v, const struct id32 *hashes, size_t n)
+{
+	struct new_versions all = { .space = space, .v = v, .hashes = hashes };
+	struct sql_rows rows = { .n = n, .bind = bind_version, .ctx = &all };
+	uint64_t bytes = 0;
+	int err;
+
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].number >= KEY_MAX)
+			return ERR_RANGE;
+		bytes += v[i].blob.len;
+	}
+	if ((err = sql_many(s, ST_VERSION_ADD, &rows)) < 0 || (err = sql_grew(s, space, bytes)) < 0)
 		return err;
-	return record_set(s, space, v, hash);
+	rows.bind = bind_record;
+	return sql_many(s, ST_RECORD_SET, &rows);
 }
 
 static int give_version(struct sql_stmt *q, depot_version_each *each, void *ctx)
@@ -456,21 +476,60 @@ int depot_version_remove(struct depot *s, uint64_t space, uint64_t number)
 	return sql_run(q);
 }
 
+struct wanted_records {
+	uint64_t space;
+	const struct id16 *ids;
+	depot_record_each *each;
+	void *ctx;
+};
+
+static void bind_wanted(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct wanted_records *w = ctx;
+
+	sql_bind_uint(q, 1, w->space);
+	sql_bind_id(q, 2, &w->ids[i]);
+}
+
+static int give_record(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct wanted_records *w = ctx;
+	struct depot_record r = { .number = sql_uint(q, 0), .cursor = sql_uint(q, 1), .passing = sql_int(q, 2) != 0 };
+	int err = sql_fixed(q, 3, r.hash.b, sizeof r.hash.b);
+
+	return err < 0 ? err : w->each(w->ctx, i, &r);
+}
+
+int depot_records_find(
+	struct depot *s, uint64_t space, const struct id16 *ids, size_t n, depot_record_each *each, void *ctx)
+{
+	struct wanted_records w = { .space = space, .ids = ids, .each = each, .ctx = ctx };
+	const struct sql_rows rows = { .n = n, .bind = bind_wanted, .row = give_record, .ctx = &w };
+
+	return sql_many(s, ST_RECORD_FIND, &rows);
+}
+
+struct one_record {
+	struct depot_record *r;
+	bool found;
+};
+
+static int keep_record(void *ctx, size_t i, const struct depot_record *r)
+{
+	struct one_record *one = ctx;
+
+	(void)i;
+	*one->r = *r;
+	one->found = true;
+	return OK;
+}
+
 int depot_record_find(struct depot *s, uint64_t space, const struct id16 *id, struct depot_record *ret_r)
 {
-	struct sql_stmt *q = sql_stmt(s, ST_RECORD_FIND);
-	int err;
+	struct one_record one = { .r = ret_r };
+	int err = depot_records_find(s, space, id, 1, keep_record, &one);
 
-	sql_bind_uint(q, 1, space);
-	sql_bind_id(q, 2, id);
-	if ((err = sql_row(q)) <= 0)
-		return err < 0 ? err : ERR_NOT_FOUND;
-	ret_r->number = sql_uint(q, 0);
-	ret_r->cursor = sql_uint(q, 1);
-	ret_r->passing = sql_int(q, 2) != 0;
-	err = sql_fixed(q, 3, ret_r->hash.b, sizeof ret_r->hash.b);
-	sql_done(q);
-	return err;
+	return err < 0 || one.found ? err : ERR_NOT_FOUND;
 }
 
 static int give_current(struct sql_stmt *q, depot_current_each *each, void *ctx)

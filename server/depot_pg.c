@@ -171,14 +171,23 @@ static void bind_int(struct sql_stmt *q, int i, int64_t v)
 {
 	struct pg_stmt *st = impl(q);
 
+	if (st->columns) {
+		pg_columns_put_int(st->columns, i, v);
+		return;
+	}
 	st->numbers[i - 1] = (int64_t)htobe64((uint64_t)v);
 	bind_param(st, i, &st->numbers[i - 1], sizeof v);
 }
 
 static void bind_bytes(struct sql_stmt *q, int i, const void *p, size_t n, bool text)
 {
-	(void)text; /* the statement knows */
-	bind_param(impl(q), i, n ? p : "", n);
+	struct pg_stmt *st = impl(q);
+
+	/* A single one's kind the statement knows. */
+	if (st->columns)
+		pg_columns_put_bytes(st->columns, i, p, n, text);
+	else
+		bind_param(st, i, n ? p : "", n);
 }
 
 static void name_of(enum stmt st, char out[16])
@@ -430,6 +439,7 @@ const struct depot_engine pg_engine = {
 	.grew = grew,
 	.flush = flush,
 	.tell = pg_tell,
+	.many = pg_many,
 	.prepare = prepare,
 	.reset = reset,
 	.bind_int = bind_int,

@@ -20,7 +20,10 @@
 #define PG_QUEUE_MAX 256 /* statements; their answers must fit the socket's buffers, else both ends wait */
 #define PG_GROWN_MAX 64
 
+struct pg_columns;
+
 struct pg_stmt {
+	struct pg_columns *columns; /* gathered for many rows at once; else NULL */
 	PGresult *res; /* NULL: did not run yet */
 	int row;       /* the present one */
 	int n;         /* parameters */
@@ -71,6 +74,11 @@ int pg_note_sent(struct pg *s, int sent) MUST_CHECK;
 int pg_send(struct pg *s, const char *text) MUST_CHECK;
 /* Waits for the answers of all that is queued. Those of the last n go to `last`, if all succeeded. */
 int pg_collect(struct pg *s, PGresult **last, size_t n) MUST_CHECK;
+
+/* depot_pg_many.c: parameters as arrays */
+int pg_many(struct depot *s, enum stmt st, const struct sql_rows *rows) MUST_CHECK;
+void pg_columns_put_int(struct pg_columns *c, int i, int64_t v);
+void pg_columns_put_bytes(struct pg_columns *c, int i, const void *p, size_t n, bool text);
 
 /* depot_pg_ear.c */
 int pg_tell(struct depot *s, struct bytes words) MUST_CHECK;

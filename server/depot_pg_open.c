@@ -232,6 +232,19 @@ static bool locks(const struct pg *s, enum stmt st)
 	return s->d.writer && (st == ST_SPACE_FIND || st == ST_PLAIN_FIND || st == ST_FACT_GET);
 }
 
+static int send_prepare(struct pg *s, char kind, int st, const char *text, const char *more)
+{
+	char name[16], numbered[1024];
+
+	snprintf(name, sizeof name, "%c%d", kind, st);
+	if (snprintf(numbered, sizeof numbered, "%s%s", text, more) >= (int)sizeof numbered)
+		return ERR_INTERNAL;
+	for (char *p = numbered; *p; p++)
+		if (*p == '?')
+			*p = '$';
+	return PQsendPrepare(s->c, name, numbered, 0, NULL) ? pg_note_sent(s, 1) : ERR_OFFLINE;
+}
+
 static int prepare_all(struct pg *s)
 {
 	int err = OK;
@@ -239,20 +252,11 @@ static int prepare_all(struct pg *s)
 	if (!PQenterPipelineMode(s->c))
 		return ERR_OFFLINE;
 	for (int i = 0; i < ST_COUNT && err == OK; i++) {
-		char name[16], text[1024];
-
-		snprintf(name, sizeof name, "s%d", i);
-		if (snprintf(text, sizeof text, "%s%s", depot_sql[i], locks(s, (enum stmt)i) ? " FOR UPDATE" : "") >=
-			(int)sizeof text)
-			return ERR_INTERNAL;
-		for (char *p = text; *p; p++)
-			if (*p == '?')
-				*p = '$';
-		if (!PQsendPrepare(s->c, name, text, 0, NULL))
-			return ERR_OFFLINE;
-		s->queued++;
+		err = send_prepare(s, 's', i, depot_sql[i], locks(s, (enum stmt)i) ? " FOR UPDATE" : "");
+		if (err == OK && depot_sql_many[i])
+			err = send_prepare(s, 'm', i, depot_sql_many[i], "");
 	}
-	return pg_collect(s, NULL, 0);
+	return err < 0 ? err : pg_collect(s, NULL, 0);
 }
 
 static void say_nothing(void *ctx, const char *message)
@@ -296,7 +300,10 @@ int pg_connect(struct pg *s)
 	if (PQstatus(s->c) != CONNECTION_OK)
 		return explain(s);
 	PQsetNoticeProcessor(s->c, say_nothing, NULL);
-	if ((err = read_lock(s)) < 0)
+	/* A plan is kept: one that was made while a table was small would read the whole of it when it is large. Every statement has
+	 * its index. */
+	if ((err = exec(s, "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")) < 0 ||
+		(err = read_lock(s)) < 0)
 		return err;
 	err = s->d.writer ? migrate_alone(s) : check_version(s);
 	if (err == OK)

@@ -138,6 +138,33 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_FACT_GET] = "SELECT value FROM facts WHERE name = ?1",
 };
 
+const char *const depot_sql_many[ST_COUNT] = {
+	[ST_VERSION_ADD] = "INSERT INTO versions(key, cursor, id, passing, blob) SELECT * FROM"
+			   " unnest(?1::BIGINT[], ?2::BIGINT[], ?3::BYTEA[], ?4::BIGINT[], ?5::BYTEA[])",
+	[ST_RECORD_FIND] = "SELECT number, cursor, passing, hash, place"
+			   " FROM unnest(?1::BIGINT[], ?2::BYTEA[]) WITH ORDINALITY AS a(a_space, a_id, place)"
+			   " JOIN records ON space = a_space AND id = a_id",
+	[ST_RECORD_SET] = "INSERT INTO records(space, id, number, cursor, passing, hash) SELECT * FROM"
+			  " unnest(?1::BIGINT[], ?2::BYTEA[], ?3::BIGINT[], ?4::BIGINT[], ?5::BIGINT[], ?6::BYTEA[])"
+			  " ON CONFLICT(space, id) DO UPDATE SET number = excluded.number, cursor = excluded.cursor,"
+			  " passing = excluded.passing, hash = excluded.hash",
+	[ST_CHUNK_FIND] = "SELECT size, refs, blob, flags, uploaded, sum, object, place"
+			  " FROM unnest(?1::BIGINT[], ?2::BYTEA[]) WITH ORDINALITY AS a(a_space, a_id, place)"
+			  " JOIN chunks ON space = a_space AND id = a_id",
+	[ST_CHUNK_ADD] = "INSERT INTO chunks(space, id, size, refs, blob, flags, uploaded, sum, object) SELECT * FROM"
+			 " unnest(?1::BIGINT[], ?2::BYTEA[], ?3::BIGINT[], ?4::BIGINT[], ?5::BIGINT[], ?6::BIGINT[],"
+			 " ?7::BIGINT[], ?8::BYTEA[], ?9::BYTEA[])",
+	/* The same chunk may be named several times, and an UPDATE takes each row once. */
+	[ST_CHUNK_REFS] = "UPDATE chunks SET refs = refs + a.delta"
+			  " FROM (SELECT space, id, CAST(sum(delta) AS BIGINT) AS delta"
+			  " FROM unnest(?1::BIGINT[], ?2::BYTEA[], ?3::BIGINT[]) AS u(space, id, delta)"
+			  " GROUP BY space, id) AS a WHERE chunks.space = a.space AND chunks.id = a.id",
+	[ST_BLOB_ADD] = "WITH fresh AS MATERIALIZED (SELECT nextval(pg_get_serial_sequence('blobs', 'key')) AS key,"
+			" blob, place FROM unnest(?1::BYTEA[]) WITH ORDINALITY AS a(blob, place)),"
+			" added AS (INSERT INTO blobs(key, blob) OVERRIDING SYSTEM VALUE SELECT key, blob FROM fresh)"
+			" SELECT key, place FROM fresh",
+};
+
 void depot_init(struct depot *s, const struct depot_engine *engine, const struct env *env)
 {
 	s->engine = engine;
@@ -194,6 +221,32 @@ int sql_run_returning(struct sql_stmt *q, uint64_t *ret_v)
 	*ret_v = sql_uint(q, 0);
 	sql_done(q);
 	return OK;
+}
+
+static int one_of_many(struct depot *s, enum stmt st, const struct sql_rows *rows, size_t i)
+{
+	struct sql_stmt *q = sql_stmt(s, st);
+	int err;
+
+	rows->bind(rows->ctx, q, i);
+	if (!rows->row)
+		return sql_run(q);
+	if ((err = sql_row(q)) <= 0)
+		return err;
+	err = rows->row(rows->ctx, q, i);
+	sql_done(q);
+	return err;
+}
+
+int sql_many(struct depot *s, enum stmt st, const struct sql_rows *rows)
+{
+	int err = OK;
+
+	if (rows->n > 1 && s->engine->many && depot_sql_many[st])
+		return s->engine->many(s, st, rows);
+	for (size_t i = 0; i < rows->n && !err; i++)
+		err = one_of_many(s, st, rows, i);
+	return err;
 }
 
 int sql_fixed(struct sql_stmt *q, int i, void *out, size_t n)

@@ -11,7 +11,7 @@
  *
  * The texts (depot_sql.c) are of the SQL that both engines understand: parameters ?1 .. ?9, integers of 64 bits, bytes
  * and text; ON CONFLICT, RETURNING, comparisons of rows; sums cast to BIGINT. Only tables differ, and each engine makes
- * its own. Other statements may run between two rows of one. An engine may hold what sql_run was given until an answer is
+ * its own. Where one statement for many rows is worth a text of its own, that stands in depot_sql_many. Other statements may run between two rows of one. An engine may hold what sql_run was given until an answer is
  * wanted: then its failure shows there, at depot_commit the latest, which is soon enough because after a failure the
  * transaction is undone. An answer may be read whole at the first sql_row: where rows are many or long, the text has a LIMIT.
  */
@@ -110,6 +110,15 @@ struct sql_stmt {
 	void *impl; /* the engine's */
 };
 
+/* One statement for each of n rows of parameters. bind() gives those of row i; row() is called if that brought a row: one at most, in
+ * any order; NULL if it brings none. row() stops all with a value != 0. */
+struct sql_rows {
+	size_t n;
+	void (*bind)(void *ctx, struct sql_stmt *q, size_t i);
+	int (*row)(void *ctx, struct sql_stmt *q, size_t i);
+	void *ctx;
+};
+
 /* One way of keeping rows. Functions as in depot.h and below; `s` and `q` are always of that engine. */
 struct depot_engine {
 	bool shared;
@@ -128,6 +137,8 @@ struct depot_engine {
 	int (*grew)(struct depot *s, uint64_t space, uint64_t bytes);
 	int (*flush)(struct depot *s);
 	int (*tell)(struct depot *s, struct bytes words); /* NULL: nobody else uses the store */
+	/* With the text in depot_sql_many; NULL: one by one is as good. */
+	int (*many)(struct depot *s, enum stmt st, const struct sql_rows *rows);
 
 	int (*prepare)(struct sql_stmt *q); /* at first use; makes q->impl */
 	void (*reset)(struct sql_stmt *q);
@@ -151,6 +162,9 @@ struct depot {
 
 /* `sql[st]`: its text. */
 extern const char *const depot_sql[ST_COUNT];
+/* The same for many rows at once, or NULL: for engines that have arrays. Each parameter is the array of what it is there; of
+ * rows the last column is the place in the arrays, from 1. */
+extern const char *const depot_sql_many[ST_COUNT];
 
 /* For engines: sets the head of a connection. */
 void depot_init(struct depot *s, const struct depot_engine *engine, const struct env *env);
@@ -197,6 +211,9 @@ int sql_run(struct sql_stmt *q) MUST_CHECK;
 int sql_run_counted(struct sql_stmt *q) MUST_CHECK;
 /* Runs what gives one row with one number. */
 int sql_run_returning(struct sql_stmt *q, uint64_t *ret_v) MUST_CHECK;
+
+/* Runs a statement for many rows, at once where the engine can; what comes later may count on all of it. */
+int sql_many(struct depot *s, enum stmt st, const struct sql_rows *rows) MUST_CHECK;
 
 static inline int sql_grew(struct depot *s, uint64_t space, uint64_t bytes)
 {

@@ -7,16 +7,8 @@
 #include "wire/chunk.h"
 #include "wire/record.h"
 
-#define NAMED_MAX (CHUNK_MAX_NAMED * sizeof(struct id16))
 #define LEVEL_MAX (64u << 20) /* ids of one level of index chunks: a file of 4 TiB */
-
-static struct id16 id_at(struct bytes ids, size_t i)
-{
-	struct id16 id;
-
-	memcpy(id.b, ids.p + i * sizeof id.b, sizeof id.b);
-	return id;
-}
+#define LOOK_MAX 1000         /* chunks at once */
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -38,28 +30,50 @@ static void unite(struct buf *ids)
 	ids->len = kept * sizeof *id;
 }
 
-/* Looks at each of `level`; what index chunks among them name is appended to `next`. */
-static int check_level(struct relay *r, uint64_t space, struct bytes level, struct buf *missing, struct buf *unsynced,
-	struct buf *next)
+static int keep_found(void *ctx, size_t i, const struct depot_chunk *c)
 {
-	int err = OK;
+	((struct depot_chunk *)ctx)[i] = *c;
+	return OK;
+}
 
-	for (size_t i = 0; i < level.len / sizeof(struct id16) && err == OK; i++) {
-		struct depot_chunk c = { .index = false };
-		struct id16 id = id_at(level, i);
+/* What to do with one of a level; c->size is 0 if it is not here. What it names goes to `next`. */
+struct walk {
+	struct relay *r;
+	uint64_t space;
+	int (*visit)(const struct walk *w, const struct depot_chunk *c, struct buf *next);
+	struct buf *missing, *unsynced;
+};
 
-		err = depot_chunk_find(r->store, space, &id, &c);
-		if (err == ERR_NOT_FOUND)
-			err = missing->len + sizeof id.b > missing->cap ? OK : buf_put(missing, id.b, sizeof id.b);
-		else if (err == OK && !c.durable)
-			err = buf_put(unsynced, id.b, sizeof id.b);
-		if (err == OK && c.index && !c.adopted)
-			err = depot_chunk_named(r->store, space, &id, next);
-	}
+static int visit_some(const struct walk *w, const struct id16 *ids, size_t n, struct buf *next)
+{
+	FREE_AFTER struct depot_chunk *found = calloc(n, sizeof *found);
+	int err;
+
+	if (!found)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		found[i].id = ids[i];
+	err = depot_chunks_find(w->r->store, w->space, ids, n, keep_found, found);
+	for (size_t i = 0; i < n && err == OK; i++)
+		err = w->visit(w, &found[i], next);
 	return err;
 }
 
-int refs_check(struct relay *r, uint64_t space, struct bytes named, struct buf *missing, struct buf *unsynced)
+static int visit_level(const struct walk *w, struct buf *level, struct buf *next)
+{
+	const struct id16 *ids = (const struct id16 *)level->data;
+	size_t n;
+	int err = OK;
+
+	unite(level);
+	n = level->len / sizeof *ids;
+	for (size_t i = 0; i < n && err == OK; i += LOOK_MAX)
+		err = visit_some(w, ids + i, n - i < LOOK_MAX ? n - i : LOOK_MAX, next);
+	return err;
+}
+
+/* All chunks of `named`, then those that index chunks among them name, and so on. `counted`: each name counts. */
+static int walk(const struct walk *w, struct bytes named, bool counted)
 {
 	CLEANUP(buf_release) struct buf level = BUF_INIT(LEVEL_MAX);
 	int err = buf_put(&level, named.p, named.len);
@@ -69,53 +83,58 @@ int refs_check(struct relay *r, uint64_t space, struct bytes named, struct buf *
 
 		if (depth > INDEX_MAX_DEPTH + 1)
 			return ERR_RANGE;
-		unite(&level);
-		err = check_level(r, space, buf_bytes(&level), missing, unsynced, &next);
+		if (counted)
+			err = depot_chunks_refs(w->r->store, w->space, (const struct id16 *)level.data,
+				level.len / sizeof(struct id16), 1);
+		if (err == OK)
+			err = visit_level(w, &level, &next);
 		buf_release(&level);
 		level = next;
 	}
 	return err;
 }
 
-static int take(struct relay *r, uint64_t space, struct bytes named, unsigned depth)
+static int check(const struct walk *w, const struct depot_chunk *c, struct buf *next)
 {
-	struct depot_chunk c;
+	struct buf *missing = w->missing;
+	int err = OK;
+
+	if (!c->size)
+		return missing->len + sizeof c->id.b > missing->cap ? OK : buf_put(missing, c->id.b, sizeof c->id.b);
+	if (!c->durable)
+		err = buf_put(w->unsynced, c->id.b, sizeof c->id.b);
+	if (err == OK && c->index && !c->adopted)
+		err = depot_chunk_named(w->r->store, w->space, &c->id, next);
+	return err;
+}
+
+int refs_check(struct relay *r, uint64_t space, struct bytes named, struct buf *missing, struct buf *unsynced)
+{
+	const struct walk w = { .r = r, .space = space, .visit = check, .missing = missing, .unsynced = unsynced };
+
+	return walk(&w, named, false);
+}
+
+static int adopt(const struct walk *w, const struct depot_chunk *c, struct buf *next)
+{
 	int err;
 
-	if (depth > INDEX_MAX_DEPTH + 1)
-		return ERR_RANGE;
-	for (size_t i = 0; i < named.len / sizeof(struct id16); i++) {
-		struct id16 id = id_at(named, i);
-
-		if ((err = depot_chunk_refs(r->store, space, &id, 1)) < 0 ||
-			(err = depot_chunk_find(r->store, space, &id, &c)) < 0)
-			return err;
-		if (c.index && !c.adopted) {
-			CLEANUP(buf_release) struct buf inner = BUF_INIT(NAMED_MAX);
-
-			if ((err = depot_chunk_set(r->store, space, &id, true, c.durable)) < 0 ||
-				(err = depot_chunk_named(r->store, space, &id, &inner)) < 0 ||
-				(err = take(r, space, buf_bytes(&inner), depth + 1)) < 0)
-				return err;
-		}
-	}
-	return OK;
+	if (!c->size)
+		return ERR_NOT_FOUND;
+	if (!c->index || c->adopted)
+		return OK;
+	err = depot_chunk_set(w->r->store, w->space, &c->id, true, c->durable);
+	return err < 0 ? err : depot_chunk_named(w->r->store, w->space, &c->id, next);
 }
 
 int refs_take(struct relay *r, uint64_t space, struct bytes named)
 {
-	return take(r, space, named, 0);
+	const struct walk w = { .r = r, .space = space, .visit = adopt };
+
+	return walk(&w, named, true);
 }
 
 int refs_drop(struct relay *r, uint64_t space, struct bytes named)
 {
-	int err;
-
-	for (size_t i = 0; i < named.len / sizeof(struct id16); i++) {
-		struct id16 id = id_at(named, i);
-
-		if ((err = depot_chunk_refs(r->store, space, &id, -1)) < 0)
-			return err;
-	}
-	return OK;
+	return depot_chunks_refs(r->store, space, (const struct id16 *)named.p, named.len / sizeof(struct id16), -1);
 }

@@ -281,17 +281,34 @@ static int check_heal(struct relay *relay, uint64_t space, const struct push *p,
 	return err < 0 ? err : step.healed;
 }
 
+static int keep_was(void *ctx, size_t i, const struct depot_record *was)
+{
+	struct push_record *r = (struct push_record *)ctx + i;
+
+	r->was = *was;
+	r->replaces = true;
+	return OK;
+}
+
+/* What the records stand on. */
+static int find_was(struct relay *relay, uint64_t space, struct push *p)
+{
+	FREE_AFTER struct id16 *ids = calloc(p->n_records + 1, sizeof *ids);
+
+	if (!ids)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < p->n_records; i++) {
+		p->records[i].old = p->records[i].replaces = false; /* this may be a second run, after a rollback */
+		ids[i] = p->records[i].rec.h.id;
+	}
+	return depot_records_find(relay->store, space, ids, p->n_records, keep_was, p->records);
+}
+
 /* Compare-and-swap: 1 if the record may follow (or is already there), 0 for a conflict. */
 static int check_prev(struct relay *relay, uint64_t space, const struct push *p, struct push_record *r)
 {
-	int err = depot_record_find(relay->store, space, &r->rec.h.id, &r->was);
-
-	r->old = r->replaces = false; /* this may be a second run, after a rollback */
-	if (err == ERR_NOT_FOUND)
+	if (!r->replaces)
 		return p->heal || r->rec.h.prev.len == 0;
-	if (err < 0)
-		return err;
-	r->replaces = true;
 	if (id32_equal(&r->was.hash, &r->hash)) {
 		r->old = true;
 		r->cursor = r->was.cursor;
@@ -334,6 +351,8 @@ static int check_conflicts(struct relay *relay, struct job *j, struct push *p, u
 
 	if (!conflict)
 		return ERR_NOMEM;
+	if ((err = find_was(relay, space, p)) < 0)
+		return err;
 	for (size_t i = 0; i < p->n_records; i++) {
 		if ((err = check_prev(relay, space, p, &p->records[i])) < 0)
 			return err;
@@ -413,18 +432,27 @@ static int sync_chunks(struct relay *relay, const struct id16 *space, uint64_t n
 	return blob_sync(relay->blobs, space, (const struct id16 *)objects.data, objects.len / sizeof id.b);
 }
 
+/* The chunks that its new versions name. */
+static int put_named(const struct push *p, struct buf *named)
+{
+	int err = OK;
+
+	for (size_t i = 0; i < p->n_records && err == OK; i++)
+		if (!p->records[i].old)
+			err = buf_put(named, p->records[i].rec.h.chunks.p, p->records[i].rec.h.chunks.len);
+	return err;
+}
+
 /* 1: answered. Otherwise every chunk named is here, and durable. */
 static int check_chunks(struct relay *relay, struct job *j, struct push *p, uint64_t space)
 {
 	CLEANUP(buf_release) struct buf named = BUF_INIT(PUSH_MAX_RECORDS * RECORD_MAX_CHUNKS * 16);
 	CLEANUP(buf_release) struct buf missing = BUF_INIT(MISSING_MAX * 16);
 	CLEANUP(buf_release) struct buf unsynced = BUF_INIT(16u << 20);
-	int err;
+	int err = put_named(p, &named);
 
-	for (size_t i = 0; i < p->n_records; i++)
-		if (!p->records[i].old &&
-			(err = buf_put(&named, p->records[i].rec.h.chunks.p, p->records[i].rec.h.chunks.len)) < 0)
-			return err;
+	if (err < 0)
+		return err;
 	err = refs_check(relay, space, buf_bytes(&named), &missing, &unsynced);
 	if (err ==
 		ERR_RANGE) /* deeper or more than any file: the caller's fault, not a failure that undoes the batch */
@@ -469,23 +497,41 @@ static int retire(struct relay *relay, const struct space_state *st, const struc
 	return err < 0 ? err : depot_version_remove(relay->store, st->row.no, was->number);
 }
 
-static int write_record(struct relay *relay, struct space_state *st, const struct push_record *r, uint64_t cursor)
+/* What is not there yet becomes current. *ret_n: how many. */
+static int write_records(
+	struct relay *relay, struct space_state *st, const struct push *p, uint64_t cursor, size_t *ret_n)
 {
-	struct depot_version v = {
-		.number = st->row.versions++,
-		.cursor = cursor,
-		.id = r->rec.h.id,
-		.passing = r->rec.h.flags & RECORD_PASSING,
-		.blob = r->blob,
-	};
-	int err = refs_take(relay, st->row.no, r->rec.h.chunks);
+	CLEANUP(buf_release) struct buf named = BUF_INIT(PUSH_MAX_RECORDS * RECORD_MAX_CHUNKS * 16);
+	FREE_AFTER struct depot_version *v = calloc(p->n_records + 1, sizeof *v);
+	FREE_AFTER struct id32 *hashes = calloc(p->n_records + 1, sizeof *hashes);
+	size_t n = 0;
+	int err;
 
-	if (err == OK && r->replaces)
-		err = retire(relay, st, &r->was);
-	return err < 0 ? err : depot_version_put(relay->store, st->row.no, &v, &r->hash);
+	if (!v || !hashes)
+		return ERR_NOMEM;
+	if ((err = put_named(p, &named)) < 0 || (err = refs_take(relay, st->row.no, buf_bytes(&named))) < 0)
+		return err;
+	for (size_t i = 0; i < p->n_records; i++) {
+		const struct push_record *r = &p->records[i];
+
+		if (r->old)
+			continue;
+		if (r->replaces && (err = retire(relay, st, &r->was)) < 0)
+			return err;
+		hashes[n] = r->hash;
+		v[n++] = (struct depot_version){
+			.number = st->row.versions++,
+			.cursor = cursor,
+			.id = r->rec.h.id,
+			.passing = r->rec.h.flags & RECORD_PASSING,
+			.blob = r->blob,
+		};
+	}
+	*ret_n = n;
+	return depot_versions_put(relay->store, st->row.no, v, hashes, n);
 }
 
-static int put_lines(const struct push *p, struct buf *lines, size_t *ret_n)
+static int put_lines(const struct push *p, struct buf *lines)
 {
 	FREE_AFTER struct line *l = calloc(p->n_records, sizeof *l);
 	size_t n = 0;
@@ -495,7 +541,6 @@ static int put_lines(const struct push *p, struct buf *lines, size_t *ret_n)
 	for (size_t i = 0; i < p->n_records; i++)
 		if (!p->records[i].old)
 			l[n++] = (struct line){ LINE_RECORD, p->records[i].rec.h.id, p->records[i].hash };
-	*ret_n = n;
 	return lines_put(lines, l, n);
 }
 
@@ -535,11 +580,8 @@ static int write_push(struct relay *relay, struct job *j, struct space *sp, stru
 	size_t n;
 	int err;
 
-	if ((err = put_lines(p, &lines, &n)) < 0)
+	if ((err = write_records(relay, st, p, step.cursor, &n)) < 0 || (err = put_lines(p, &lines)) < 0)
 		return err;
-	for (size_t i = 0; i < p->n_records; i++)
-		if (!p->records[i].old && (err = write_record(relay, st, &p->records[i], step.cursor)) < 0)
-			return err;
 	step.versions = n;
 	step.lines = buf_bytes(&lines);
 	step.time = relay_now(relay);

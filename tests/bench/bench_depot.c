@@ -79,7 +79,7 @@ static double records(struct relay *r, uint64_t space, struct bytes data)
 
 		if (i % GROUP == 0)
 			must(depot_begin(r->store));
-		must(depot_version_put(r->store, space, &v, &hash));
+		must(depot_versions_put(r->store, space, &v, &hash, 1));
 		if (i % GROUP == GROUP - 1)
 			must(depot_commit(r->store));
 	}

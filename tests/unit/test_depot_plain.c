@@ -278,7 +278,7 @@ static void put_current(struct scene *x, uint64_t space, uint64_t number, unsign
 {
 	struct depot_version v = { .number = number, .id = id_of(id), .blob = bytes_str("r") };
 
-	assert_int_equal(depot_version_put(x->d, space, &v, &(struct id32){ { 1 } }), 0);
+	assert_int_equal(depot_versions_put(x->d, space, &v, &(struct id32){ { 1 } }, 1), 0);
 }
 
 static void test_many_heads_and_records(void **state)

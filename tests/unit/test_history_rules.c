@@ -313,7 +313,7 @@ static void long_history(struct push_scene *x, uint64_t first, uint64_t n, const
 		struct depot_version v = {
 			.number = first + i, .cursor = 1, .id = *id, .current = true, .blob = bytes_str("version")
 		};
-		assert_int_equal(depot_version_put(store, sp.no, &v, &hash), OK);
+		assert_int_equal(depot_versions_put(store, sp.no, &v, &hash, 1), OK);
 		if (i + 1 < n)
 			assert_int_equal(depot_version_expire(store, sp.no, v.number, INT64_MAX), OK);
 	}

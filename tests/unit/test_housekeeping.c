@@ -198,7 +198,7 @@ static void replaced_version(struct world *w, uint64_t number, struct bytes blob
 	struct depot_version v = { .number = number, .cursor = 1, .id = { { (uint8_t)number } }, .blob = blob };
 
 	assert_int_equal(depot_begin(s), 0);
-	assert_int_equal(depot_version_put(s, w->sp.no, &v, &(struct id32){ { 1 } }), 0);
+	assert_int_equal(depot_versions_put(s, w->sp.no, &v, &(struct id32){ { 1 } }, 1), 0);
 	assert_int_equal(depot_version_expire(s, w->sp.no, number, expires), 0);
 	assert_int_equal(depot_commit(s), 0);
 }

@@ -47,7 +47,7 @@ static void put_version(struct scene *x, uint64_t number, uint8_t id, uint64_t c
 	struct id32 hash;
 
 	hash_sha256(bytes_str(is), &hash);
-	assert_int_equal(depot_version_put(x->r.relay.store, x->sp.no, &v, &hash), 0);
+	assert_int_equal(depot_versions_put(x->r.relay.store, x->sp.no, &v, &hash, 1), 0);
 }
 
 /* Two entries, two records of two versions each, of which the first two are replaced. */
