@@ -3,7 +3,7 @@
  * index: the tables of the store in SQLite: what the journal says, looked up by key. docs/FORMAT.md "Index".
  *
  * One connection, one transaction that is always open: index_commit() ends it and begins the next. Everything that changes
- * rows is called by op_apply() alone (cache/op.h), so that replay does what happened. Functions that change rows report what
+ * rows is called by op_apply_all() alone (cache/op.h), so that replay does what happened. Functions that change rows report what
  * they give and take of a segment's live bytes to `live`.
  *
  *	index_open(&config, &ix); ... index_commit(ix, &at); index_close(ix);

@@ -3,10 +3,12 @@
  * journal: the one order. Entries (a body of row changes, and data) are appended to the newest segment, sealed; the chain of
  * segments that name each other is the journal. docs/FORMAT.md "Journal".
  *
+ *	journal_open(env, set, &j);
  *	journal_replay(j, &state, fn, ctx);   // at the start: entries after the index's position
  *	journal_start(j, &state);             // a new segment; nothing is appended to what a former run wrote
- *	journal_append(j, seq, body, data, &place);   // handed to the kernel when it returns
- *	journal_sync(j, &position);           // on disk when it returns; concurrent calls share
+ *	journal_append(j, &state, body, data, room, &place);   // handed to the kernel when it returns
+ *	journal_sync(j, &seq);                // on disk when it returns; concurrent calls share
+ *	journal_close(j);
  *
  * append, start and replay: under the store's lock. sync: any thread. After a failed write nothing is written behind it: the
  * next append begins a new segment, which follows the last entry that was acknowledged. After a failed fdatasync the

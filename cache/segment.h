@@ -7,9 +7,11 @@
  * A file is made long enough before it is used; it is reused only under another name and key. Names are synced together with the
  * bytes (segments_sync_names): until then nothing in the file is promised to be on disk.
  *
- *	segments_prepare(set, size);                  // ahead of time: an empty file is ready
- *	segments_new(set, size, &follows, &seg);      // the next number
- *	segment_read(set, number, ...);               // plaintext of a run
+ *	segments_open(env, dirfd, key, size, &set);
+ *	segments_prepare(set, number, size);          // ahead of time: an empty file is ready
+ *	segments_new(set, &info, frees);              // the next one: makes it, or takes that file
+ *	segments_read(set, &place, p, len);           // plaintext of a run
+ *	segments_close(set);
  *
  * Thread-safe by a lock of its own that is never held over file reads and writes but those of heads.
  */

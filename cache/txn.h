@@ -204,10 +204,10 @@ void punch_forget(struct store *s);
 int store_evict_some(struct store *s) MUST_CHECK;
 int evict_load_limit(struct store *s) MUST_CHECK; /* at the start: the configured one, else what was set */
 /* tend.c */
-/* Commits and flushes the index; no lock held. */
 /* When space is scarce, before a call; no lock held. Asks for a turn; with `wait`, on a tight disk, waits for turns as long as they give
  * something, 2 s at most. */
 void tend_make_room(struct store *s, bool wait);
+/* Asks the disk what is free and sets free_bytes, scarce and tight by it. Needs no lock. */
 void tend_look_at_space(struct store *s);
 int tend_relieve(struct store *s) MUST_CHECK;
 int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */

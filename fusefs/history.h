@@ -57,7 +57,8 @@ void past_list_release(struct past_list *l);
 int history_ask(struct history *h, const struct id16 *ids, size_t n, uint64_t limit, struct past_list *ret_l) MUST_CHECK;
 
 /* Asks for the step that is said to have brought the version, and checks that its line is there, and the step against the chain as far as
- * that is kept (sync_head.h). ERR_TAMPERED, ERR_FORK. ERR_GAP: it is not kept so far back, and the version is not believed without. */
+ * that is kept (sync_head.h). ERR_TAMPERED, ERR_FORK. ERR_GAP: it is not kept so far back, and the version is not believed
+ * without. Errors of sync_call. */
 int history_prove(struct history *h, const struct past *p) MUST_CHECK;
 
 struct history_copy {

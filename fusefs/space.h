@@ -8,8 +8,10 @@
  *	space_seal_record / space_open_record               // any thread
  *	space_free(s);
  *
- * Lock: `lock` protects row (but for row, id, genesis and relay), log and ring; the functions below take it. Order of locks: store
- * transaction first, then this lock. Those four, hash_key and personal never change, so nobody may write to them, not even the same value.
+ * Lock: the functions below take `lock`. It protects log and ring. Of row it protects cursor, chain, store_id and log_seq
+ * so: once sync has the space, its thread alone writes them, under the lock, and reads them without; all others read them
+ * under it. The rest of row, hash_key and personal never change, so nobody may write to them, not even the same value.
+ * Order of locks: store transaction first, then this lock.
  */
 #ifndef COFFER_FUSEFS_SPACE_H
 #define COFFER_FUSEFS_SPACE_H

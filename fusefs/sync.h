@@ -8,7 +8,8 @@
  *	... sync_poke(s) from store_config.changed ...
  *	sync_stop(&s);
  *
- * All functions are thread-safe; those that say "blocks" must not be called on the sync thread (callbacks of the config are).
+ * All functions are thread-safe. Those that say "blocks" wait for the sync thread, so they must not be called on it, which
+ * the callbacks of the config are. The others only take a lock or a store transaction.
  */
 #ifndef COFFER_FUSEFS_SYNC_H
 #define COFFER_FUSEFS_SYNC_H
@@ -41,8 +42,9 @@ void sync_poke(struct sync *s, uint32_t space_row);
 /* Blocks. The space outlives sync. ERR_EXISTS: it is there already; ERR_CANCELLED. */
 int sync_add_space(struct sync *s, struct space *space) MUST_CHECK;
 
-/* One RPC to a relay. Blocks until the result, at most until deadline. params and result are encoded CBOR items. part may be NULL; it
- * is called on the sync thread for each chunk frame. A relay's error code text is turned into an enum err and, if `ret_code` is not
+/* One RPC to a relay. Blocks until the result, at most until deadline. params and result are encoded CBOR items. part may
+ * be NULL; it is called on the sync thread for each chunk frame, under the lock that keeps the caller here: it may call no
+ * sync_* function, and copies what it needs. A relay's error code text is turned into an enum err and, if `ret_code` is not
  * NULL, copied there (64 bytes). ERR_OFFLINE at once if the relay cannot be reached within the deadline. */
 int sync_call(struct sync *s, const char *relay, const char *method, struct bytes params, int64_t deadline_mono_ns,
 	      void (*part)(void *ctx, struct bytes name, struct bytes data), void *ctx, struct buf *result, char ret_code[64]) MUST_CHECK;
@@ -68,7 +70,8 @@ void sync_pinned(struct sync *s);
 
 /* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor at the call is
  * applied here (metadata, and the content of what is pinned; other content comes when it is read); with sent_only the latter is left
- * out. space NULL: all. Blocks. ERR_TIMEOUT, ERR_OFFLINE; `what` then names, for a person, what is left (paths may be in it: it goes to the user's terminal only). */
+ * out. space NULL: all; one that sync does not have is not waited for. Blocks. ERR_TIMEOUT: `what` (may be NULL) then says
+ * to a person what is left. ERR_CANCELLED; ERR_FORBIDDEN: this device may not write to a space that holds changes of its own. */
 int sync_wait(struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
 struct sync_status {
@@ -79,12 +82,13 @@ struct sync_status {
 	uint64_t pending_nodes;        /* changed, not sealed yet */
 	uint64_t outbox_records, outbox_bytes;
 	uint64_t absent_bytes;         /* of what is pinned, still to fetch, as far as it was looked at */
-	uint64_t up_bytes, down_bytes; /* totals of this run */
-	double up_rate, down_rate;     /* bytes per second, a few seconds' mean */
+	uint64_t up_bytes, down_bytes; /* totals of this run, of all spaces */
+	double up_rate, down_rate;     /* bytes per second, a few seconds' mean, of all spaces */
 	uint64_t conflicts;
 	int alarm;                     /* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN, ERR_RELAY_FULL ... or 0 */
 	const char *alarm_text;        /* of alarm, for a person; static */
 };
+/* Of a space, or NULL: of all together. Blocks. */
 int sync_status(struct sync *s, struct space *space, struct sync_status *ret) MUST_CHECK;
 
 /* "synced", "pending", "uploading", "conflict", "remote-only" for user.coffer.state and status PATH. */

@@ -27,8 +27,10 @@ int ipc_new(int fd, const struct ipc_handler *handler, struct poller *p, struct 
 	struct ipc *i = calloc(1, sizeof *i);
 	int size = SOCKET_BUFFER;
 
-	if (!i)
+	if (!i) {
+		close(fd);
 		return ERR_NOMEM;
+	}
 	*i = (struct ipc){
 		.handler = handler,
 		.poller = p,

@@ -16,7 +16,7 @@ struct ipc_handler {
 	void (*closed)(void *ctx, int err);              /* ERR_CLOSED: the other end; else what was wrong with it */
 };
 
-/* Takes fd (made non-blocking). handler and poller outlive it. ERR_NOMEM, ERR_IO. */
+/* Takes fd (made non-blocking), also when it fails. handler and poller outlive it. ERR_NOMEM, ERR_IO. */
 int ipc_new(int fd, const struct ipc_handler *handler, struct poller *p, struct ipc **ret_i) MUST_CHECK;
 void ipc_free(struct ipc *i);
 

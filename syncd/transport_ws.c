@@ -290,7 +290,7 @@ int ws_new(const struct ws_handler *handler, int watch_fd, struct ws **ret_w)
 	if (w->context)
 		w->vhost = lws_create_vhost(w->context, &info);
 	if (!w->vhost || !lws_adopt_descriptor_vhost(w->vhost, LWS_ADOPT_RAW_FILE_DESC, fd, WATCH_PROTOCOL, NULL)) {
-		close(fd.filefd);
+		close(fd.filefd); /* what it refuses and is no socket the library leaves open */
 		ws_free(w);
 		return ERR_IO;
 	}
