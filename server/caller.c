@@ -125,3 +125,11 @@ void caller_hit(const struct caller *s, struct limits *l, enum limit what)
 	if (s->counted)
 		limits_hit(l, what, s->addr);
 }
+
+int caller_ask(const struct caller *s, struct limits *rates, int64_t now)
+{
+	char text[ID32_TEXT_SIZE];
+
+	id32_format(&s->plain.subject, text);
+	return limits_take(rates, LIMIT_DEVICE, text, now);
+}

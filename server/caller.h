@@ -62,5 +62,7 @@ void caller_unref(struct caller *s);
 int caller_take(const struct caller *s, struct limits *l, enum limit what, int64_t now) MUST_CHECK;
 void caller_miss(const struct caller *s, struct limits *l, enum limit what, int64_t now);
 void caller_hit(const struct caller *s, struct limits *l, enum limit what);
+/* LIMIT_DEVICE for one request: of the device, or of an issuer's person and client. */
+int caller_ask(const struct caller *s, struct limits *rates, int64_t now) MUST_CHECK;
 
 #endif

@@ -63,6 +63,7 @@ struct config {
 		uint64_t invite_lookups_per_minute, invite_misses_per_minute;
 		uint64_t spaces_burst, spaces_per_minute, entries_burst, entries_per_minute, letters_burst, letters_per_minute;
 		uint64_t auths_burst, auths_per_minute, chains_burst, chains_per_minute;
+		uint64_t device_requests_burst, device_requests_per_minute, space_pushes_burst, space_pushes_per_minute;
 	} limits;
 
 	/* made of the above by config_finish */

@@ -141,6 +141,12 @@ const struct setting config_table[] = {
 		"UCANs of the plain protocol that one address brings and that were not verified lately, each with up to 8 signatures:\n"
 		"at once, and after that. One subscribe or pull may bring 1,000."),
 	NUMBER(limits, chains_per_minute, 3000, 1, 1000000),
+	NUMBER(limits, device_requests_burst, 100000, 1, 100000000, .about =
+		"Requests of one device, over all its connections and HTTP: at once, and after that; else rate_limited, or 429."),
+	NUMBER(limits, device_requests_per_minute, 600000, 1, 100000000),
+	NUMBER(limits, space_pushes_burst, 100000, 1, 100000000, .about =
+		"Pushes into one space by all who may: at once, and after that; else rate_limited."),
+	NUMBER(limits, space_pushes_per_minute, 600000, 1, 100000000),
 };
 /* clang-format on */
 

@@ -412,6 +412,10 @@ const char *request_authenticate(struct request *r, int *ret_status)
 	if (!r->caller || (r->counted && peers_open(r->net->askers, addr, 0, &r->asks) < 0))
 		return "out of memory";
 	r->caller->plain = a.plain;
+	if (caller_ask(r->caller, r->net->relay->rates, r->started) < 0) {
+		*ret_status = 429;
+		return "too many requests of this device";
+	}
 	return NULL;
 }
 

@@ -159,6 +159,13 @@ static bool is_first(unsigned *set, enum limit what)
 	return *set != had;
 }
 
+static int answer_taken(struct job *j, enum limit what, int err)
+{
+	if (err < 0)
+		j->limits.refused |= 1u << what;
+	return j->limits.refused & 1u << what ? ERR_RATE_LIMITED : OK;
+}
+
 int job_take(struct relay *relay, struct job *j, enum limit what, size_t n)
 {
 	int err = OK;
@@ -166,9 +173,19 @@ int job_take(struct relay *relay, struct job *j, enum limit what, size_t n)
 	if (is_first(&j->limits.taken, what))
 		for (size_t i = 0; i < n && err == OK; i++)
 			err = caller_take(j->caller, relay->limits, what, mono(relay));
-	if (err < 0)
-		j->limits.refused |= 1u << what;
-	return j->limits.refused & 1u << what ? ERR_RATE_LIMITED : OK;
+	return answer_taken(j, what, err);
+}
+
+int job_take_space(struct relay *relay, struct job *j, const struct id16 *space)
+{
+	char text[ID16_TEXT_SIZE];
+	int err = OK;
+
+	if (is_first(&j->limits.taken, LIMIT_SPACE)) {
+		id16_format(space, text);
+		err = limits_take(relay->rates, LIMIT_SPACE, text, mono(relay));
+	}
+	return answer_taken(j, LIMIT_SPACE, err);
 }
 
 bool job_miss(struct relay *relay, struct job *j, enum limit what)

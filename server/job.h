@@ -121,6 +121,9 @@ int job_take(struct relay *relay, struct job *j, enum limit what, size_t n) MUST
 bool job_miss(struct relay *relay, struct job *j, enum limit what);
 bool job_hit(struct relay *relay, struct job *j, enum limit what);
 
+/* LIMIT_SPACE for one push, once for the job too. */
+int job_take_space(struct relay *relay, struct job *j, const struct id16 *space) MUST_CHECK;
+
 /* A first-in first-out queue between threads. */
 struct job_queue {
 	pthread_mutex_t lock;

@@ -14,7 +14,7 @@
 #define SECOND 1000000000ll
 #define BACKOFF_MAX (3600 * SECOND)
 
-#define LIMITS 6
+#define LIMITS 8
 
 struct rule {
 	int64_t burst, miss_burst;
@@ -53,6 +53,8 @@ void limits_configure(struct limits *l, const struct config *c)
 	l->rules[LIMIT_ENTRY] = rule_of(c->limits.entries_burst, c->limits.entries_per_minute);
 	l->rules[LIMIT_MAIL] = rule_of(c->limits.letters_burst, c->limits.letters_per_minute);
 	l->rules[LIMIT_AUTH] = rule_of(c->limits.auths_burst, c->limits.auths_per_minute);
+	l->rules[LIMIT_DEVICE] = rule_of(c->limits.device_requests_burst, c->limits.device_requests_per_minute);
+	l->rules[LIMIT_SPACE] = rule_of(c->limits.space_pushes_burst, c->limits.space_pushes_per_minute);
 	l->rules[LIMIT_CHAIN] = rule_of(c->limits.chains_burst, c->limits.chains_per_minute);
 	pthread_mutex_unlock(&l->lock);
 }

@@ -80,6 +80,7 @@ static int open_parts(struct relay *r, const char *dir)
 	if ((err = blob_config_read(&where, c)) < 0 || (err = depot_open(r->env, config_depot(c), &r->store)) < 0 ||
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
+		(err = limits_new(r->env, r->config, &r->rates)) < 0 ||
 		(err = presence_new(r->env, &r->presence)) < 0 || (err = share_presence(r)) < 0 ||
 		(err = seen_new(r->env, SEEN_TOKENS, sizeof(struct auth), &r->tokens)) < 0 ||
 		(err = seen_new(r->env, SEEN_CHAINS, sizeof(struct plain_right), &r->chains)) < 0 ||
@@ -104,6 +105,7 @@ void relay_configure(struct relay *r, struct config *config)
 	config->older = r->config;
 	atomic_store_explicit(&r->config, config, memory_order_release);
 	limits_configure(r->limits, config);
+	limits_configure(r->rates, config);
 }
 
 void relay_close(struct relay *r)
@@ -114,6 +116,7 @@ void relay_close(struct relay *r)
 	seen_free(r->chains);
 	spaces_free(r->spaces);
 	limits_free(r->limits);
+	limits_free(r->rates);
 	blob_close(r->blobs);
 	depot_close(r->store);
 	for (struct config *c = r->config, *older; c; c = older) {

@@ -41,7 +41,8 @@ struct relay {
 	struct blobs *blobs;
 	struct spaces *spaces;
 	struct space *touched; /* batch.c: spaces changed in the writer's transaction */
-	struct limits *limits;
+	struct limits *limits; /* by address */
+	struct limits *rates;  /* by device and by space: apart, so that they push no misses out */
 	struct metrics metrics;
 	struct quota quota;
 	struct presence *presence;

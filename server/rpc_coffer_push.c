@@ -623,6 +623,8 @@ static int decide(struct relay *relay, struct job *j, struct space *sp, struct p
 		no = "forbidden";
 	else if (held_back(sp, &j->caller->device, p, relay->env->mono_ns(relay->env->ctx)))
 		no = "rate_limited";
+	else if (job_take_space(relay, j, &sp->id) < 0)
+		no = "rate_limited";
 	else if (p->has_after && !number_set_has(&j->caller->accepted, p->after))
 		no = "order";
 	for (size_t i = 0; i < p->n_records && !no; i++)

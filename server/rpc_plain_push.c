@@ -283,6 +283,8 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 						 : err;
 	if (!p->n)
 		return answer_pushed(j, sp.cursor);
+	if (job_take_space(relay, j, &sp.id) < 0)
+		return job_refuse(j, "rate_limited");
 	if (is_stale(&sp, p))
 		return job_refuse(j, "key_generation_stale");
 	if ((err = compare(store, &sp, p, &replaced)) <= 0)

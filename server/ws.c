@@ -371,6 +371,8 @@ static void take_request(struct conn *c, const struct frame *f)
 		send_error(c, f->id, "method_not_found", message);
 	} else if (!f->value.len || (f->value.p[0] & 0xe0) != 0xa0) {
 		send_error(c, f->id, "invalid_params", "params is not a map");
+	} else if (caller_ask(c->caller, c->net->relay->rates, c->in_since) < 0) {
+		send_error(c, f->id, "rate_limited", "too many requests of this device");
 	} else if (!(j = job_new(m, c->id, c->caller))) {
 		send_error(c, f->id, "internal", "out of memory");
 	} else {

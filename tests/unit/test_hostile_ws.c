@@ -331,6 +331,40 @@ static void a_proxys_own_address_is_not_counted(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+/* Over all its connections, and no other device of the address. */
+static void requests_of_one_device_are_counted(void **state)
+{
+	struct buf params = BUF_INIT(1024);
+	struct rpc_client c[3];
+	size_t done = 0, limited = 0;
+	struct victim v;
+	struct reply r;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){
+				 "LIMITS_DEVICE_REQUESTS_BURST=20", "LIMITS_DEVICE_REQUESTS_PER_MINUTE=1", NULL });
+	victim_enter(&v, &c[0]);
+	victim_enter(&v, &c[1]);
+	rpc_open_from(&c[2], MALLORY, v.relay.port);
+	rpc_auth(&c[2], &v.alice, v.relay.url);
+	for (int i = 0; i < 30; i++) {
+		params_space(&params, "space", &v.space);
+		r = rpc_call(&c[i % 2], "coffer.head", &params);
+		done += reply_refused(&r, "forbidden");
+		limited += reply_refused(&r, "rate_limited");
+		reply_release(&r);
+	}
+	assert_int_equal(done, 20);
+	assert_int_equal(limited, 10);
+	params_space(&params, "space", &v.space);
+	r = rpc_call(&c[2], "coffer.head", &params);
+	assert_false(r.f.is_error);
+	reply_release(&r);
+	for (size_t i = 0; i < COUNT(c); i++)
+		rpc_close(&c[i]);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 /* Pushes of 1 MiB go to a subscriber that reads nothing. */
 static void who_reads_nothing_is_cut(void **state)
 {
@@ -385,6 +419,7 @@ int main(void)
 		cmocka_unit_test(tokens_of_one_address_are_counted),
 		cmocka_unit_test(guesses_and_spaces_are_counted_by_address),
 		cmocka_unit_test(a_proxys_own_address_is_not_counted),
+		cmocka_unit_test(requests_of_one_device_are_counted),
 		cmocka_unit_test(who_reads_nothing_is_cut),
 	};
 

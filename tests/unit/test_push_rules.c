@@ -627,6 +627,31 @@ static void test_heads(void **state)
 	buf_release(&head);
 }
 
+/* By all who may push there together; who may not uses nothing up. */
+static void pushes_into_one_space_are_counted(void **state)
+{
+	struct push_scene *x = *state;
+	struct config *c = x->r.relay.config;
+	struct sealed one[3], foreign;
+
+	c->limits.space_pushes_burst = 2;
+	c->limits.space_pushes_per_minute = 1;
+	limits_configure(x->r.relay.rates, c);
+	for (size_t i = 0; i < COUNT(one); i++)
+		one[i] = record_of(x, (struct sealed_params){ 0 });
+	sealed_record(&x->bob, &x->s, (struct sealed_params){ 0 }, &foreign);
+	for (int i = 0; i < 5; i++)
+		expect_refused(push_all(x, x->b, -1, &foreign, 1, NULL, 0), "forbidden");
+	expect_ok(push(x, &one[0]), 2);
+	expect_ok(push(x, &one[1]), 3);
+	expect_refused(push(x, &one[2]), "rate_limited");
+	fake_env_advance(x->r.env, 60 * 1000000000ll);
+	expect_ok(push(x, &one[2]), 4);
+	for (size_t i = 0; i < COUNT(one); i++)
+		sealed_release(&one[i]);
+	sealed_release(&foreign);
+}
+
 static void bring_head(struct push_scene *x, struct caller *c, struct bytes head, const char *refusal)
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
@@ -689,6 +714,7 @@ int main(void)
 		T(test_invites),
 		T(test_expired_join),
 		T(test_heads),
+		T(pushes_into_one_space_are_counted),
 		T(a_device_brings_its_own_head),
 	};
 
