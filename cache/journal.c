@@ -18,6 +18,8 @@ enum {
 	ENTRY_HEAD = ENTRY_PLAIN + AEAD_TAG_SIZE,
 	OUT_KEEP = 4 << 20,
 	UNSYNCED_MAX = 64,
+	UNSYNCED_WAIT = 56, /* the rest is for those that are past journal_catch_up(), and for housekeeping */
+	UNSYNCED_SOON = 48,
 	SMALLER = 16,
 	AGAIN = 1 << 20
 };
@@ -41,6 +43,7 @@ struct journal {
 	/* count entries and begun segments, whose heads must be on disk before the index names them */
 	uint64_t written, synced;
 	uint64_t written_seq, synced_seq;
+	_Atomic unsigned ahead; /* n_unsynced, read without the lock */
 };
 
 int journal_open(const struct env *env, struct segments *set, struct journal **ret_j)
@@ -243,6 +246,7 @@ static int leave_segment(struct journal *j)
 	if (j->n_unsynced == UNSYNCED_MAX)
 		return ERR_BUSY;
 	j->unsynced[j->n_unsynced++] = j->seg;
+	atomic_store(&j->ahead, j->n_unsynced);
 	j->seg.opaque = NULL;
 	return 0;
 }
@@ -408,7 +412,18 @@ static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct byte
 	return err;
 }
 
-/* Writers faster than the disk wait for it here, before they leave more behind than is kept track of. */
+int journal_catch_up(struct journal *j)
+{
+	uint64_t synced;
+	return atomic_load(&j->ahead) >= UNSYNCED_WAIT ? journal_sync(j, &synced) : 0;
+}
+
+bool journal_far_ahead(const struct journal *j)
+{
+	return atomic_load(&j->ahead) >= UNSYNCED_SOON;
+}
+
+/* Who did not wait in journal_catch_up() does it here, with the store's lock. */
 static int wait_for_disk(struct journal *j)
 {
 	uint64_t synced;
@@ -511,6 +526,7 @@ static int sync_now(struct journal *j)
 		return err; /* nothing was tried */
 	memcpy(old, j->unsynced, n * sizeof old[0]);
 	j->n_unsynced = 0;
+	atomic_store(&j->ahead, 0);
 	j->current_unsynced = false;
 	j->syncing = true;
 	pthread_mutex_unlock(&j->lock);

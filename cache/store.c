@@ -201,6 +201,7 @@ static void store_free(struct store *s)
 	pthread_mutex_destroy(&s->wake_lock);
 	pthread_cond_destroy(&s->wake);
 	pthread_cond_destroy(&s->turned);
+	pthread_cond_destroy(&s->opened);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	free(s);
@@ -227,6 +228,7 @@ int store_open(const struct store_config *config, struct store **ret_store)
 	pthread_mutex_init(&s->wake_lock, NULL);
 	pthread_cond_init(&s->wake, &clock);
 	pthread_cond_init(&s->turned, &clock);
+	pthread_cond_init(&s->opened, &clock);
 	pthread_condattr_destroy(&clock);
 	int err = open_parts(s);
 	if (err < 0) {
@@ -395,16 +397,23 @@ int txn_call_inside(struct store *s, struct store_txn **ret_t)
 }
 
 /* What the index holds back until it may be written must not grow without end: the housekeeping begins early, and if changes
- * come faster than the disk takes them they wait for it here. */
+ * come faster than the disk takes them they wait for it here, without the lock: others read meanwhile (store_may_wait). */
 static int begin_call(struct store *s, bool frees, bool wait, struct store_txn **ret_t)
 {
 	uint64_t pending = pagevfs_pending(s->vfs);
+	bool crowded = pending > PENDING_HARD / 2;
 	if (pending > PENDING_SOFT)
 		tend_kick(s);
+	if (crowded != atomic_load(&s->crowded))
+		atomic_store(&s->crowded, crowded);
 	if (atomic_load(&s->scarce))
 		tend_make_room(s, wait);
 	bool tight = atomic_load(&s->tight);
 	int err = pending > PENDING_HARD ? tend_relieve(s) : 0;
+	if (err == 0)
+		err = journal_catch_up(s->journal);
+	if (atomic_load(&s->gate))
+		tend_wait_gate(s);
 	if (err == 0)
 		err = txn_call_inside(s, ret_t);
 	if (err == 0) {
@@ -413,6 +422,12 @@ static int begin_call(struct store *s, bool frees, bool wait, struct store_txn *
 		(*ret_t)->tight = tight;
 	}
 	return err;
+}
+
+bool store_may_wait(struct store *s)
+{
+	return atomic_load(&s->closing) || atomic_load(&s->crowded) || atomic_load(&s->scarce) ||
+	       journal_far_ahead(s->journal);
 }
 
 int txn_call(struct store *s, struct store_txn **ret_t)

@@ -113,6 +113,8 @@ int store_open(const struct store_config *config, struct store **ret_store) MUST
 void store_close(struct store *s);
 /* Power-loss durability of everything that returned before the call. Concurrent calls share one fdatasync. */
 int store_sync(struct store *s) MUST_CHECK;
+/* Whether a change that is begun now may have to wait for the disk. A hint that costs nothing; reading never waits. */
+bool store_may_wait(struct store *s);
 /* Carries out what is due: index commit, sync of the log behind it, freeing and compaction of segments. Called by a
  * housekeeping thread of the store itself; tests call it to be deterministic. */
 int store_tend(struct store *s) MUST_CHECK;

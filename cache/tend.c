@@ -124,7 +124,8 @@ static bool checkpoint_due(struct store *s)
 	return pagevfs_frames(s->vfs) >= most || waiting > WAITING_SEGMENTS * segments_size(s->segments);
 }
 
-/* Moves the log into the database. That needs all of it on disk, and no more may come meanwhile. */
+/* Moves the log into the database. That needs all of it on disk, and no more may come meanwhile: nothing does behind the gate, so that
+ * no sync is left to be done under the lock. */
 static int checkpoint_locked(struct store *s)
 {
 	uint64_t synced;
@@ -142,19 +143,54 @@ static int checkpoint_locked(struct store *s)
 	return err;
 }
 
+static void set_gate(struct store *s, bool closing, bool closed)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	atomic_store(&s->closing, closing);
+	atomic_store(&s->gate, closed);
+	if (!closed)
+		pthread_cond_broadcast(&s->opened);
+	pthread_mutex_unlock(&s->wake_lock);
+}
+
+void tend_wait_gate(struct store *s)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	while (atomic_load(&s->gate))
+		pthread_cond_wait(&s->opened, &s->wake_lock);
+	pthread_mutex_unlock(&s->wake_lock);
+}
+
+/* What came during the last flush would have to be synced under the lock. Once more, so that it is little; then with the gate closed:
+ * who changes something waits there, who reads does not. *ret_mark and what follows: of the log that the database now has. */
+static int move_log(struct store *s, uint64_t *ret_mark, uint64_t *ret_segment, uint64_t *ret_seq)
+{
+	set_gate(s, true, false);
+	int err = flush_index(s);
+	if (err == 0) {
+		set_gate(s, true, true);
+		err = flush_index(s);
+	}
+	if (err == 0)
+		err = store_lock(s);
+	if (err == 0) {
+		err = checkpoint_locked(s);
+		*ret_mark = pagevfs_mark(s->vfs);
+		*ret_segment = index_state(s->index)->segment;
+		*ret_seq = s->committed_seq;
+		store_unlock(s);
+	}
+	set_gate(s, false, false);
+	return err;
+}
+
 /* What the database alone needs of the journal is known when it is on disk. */
 static int checkpoint(struct store *s)
 {
+	uint64_t mark, segment, seq;
 	if (!checkpoint_due(s))
 		return 0;
-	int err = flush_index(s); /* once more: what came during the last one would have to be synced under the lock */
-	if (err == 0)
-		err = store_lock(s);
-	if (err < 0)
-		return err;
-	err = checkpoint_locked(s);
-	uint64_t mark = pagevfs_mark(s->vfs), segment = index_state(s->index)->segment, seq = s->committed_seq;
-	store_unlock(s);
+	int err = move_log(s, &mark, &segment, &seq);
 	if (err == 0)
 		err = pagevfs_flush(s->vfs, mark);
 	if (err < 0)

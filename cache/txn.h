@@ -127,7 +127,9 @@ struct store {
 	bool again;                    /* the next turn at once */
 	uint64_t db_segment, db_seq;    /* the index on disk, without its log, is of this commit */
 	pthread_mutex_t wake_lock; /* the turns and what follows */
-	pthread_cond_t wake, turned;
+	pthread_cond_t wake, turned, opened;
+	_Atomic bool closing, gate; /* a checkpoint closes the gate soon; it is closed. Changed with wake_lock */
+	_Atomic bool crowded;       /* the index holds back nearly as much as it may; no lock */
 	uint64_t turns_begun, turns_ended;
 	bool stopping, kicked;
 	pthread_t keeper;
@@ -210,6 +212,7 @@ void tend_make_room(struct store *s, bool wait);
 /* Asks the disk what is free and sets free_bytes, scarce and tight by it. Needs no lock. */
 void tend_look_at_space(struct store *s);
 int tend_relieve(struct store *s) MUST_CHECK;
+void tend_wait_gate(struct store *s); /* until no checkpoint needs the index to stay as it is; no lock held */
 int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
 int tend_start(struct store *s) MUST_CHECK;
 void tend_stop(struct store *s);

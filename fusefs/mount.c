@@ -96,6 +96,13 @@ static void on_answered(void *ctx)
 	store_catch_up(m->ops.config.store);
 }
 
+static bool is_slow(void *ctx)
+{
+	struct mount *m = ctx;
+
+	return store_may_wait(m->ops.config.store);
+}
+
 static void mount_free(struct mount *m)
 {
 	/* A notification may wait for a page that a late read holds or for an answer: those first, the serving
@@ -142,7 +149,7 @@ static int mount_open(struct mount *m, const struct mount_config *config)
 int mount_start(const struct mount_config *config, struct mount **ret_m)
 {
 	struct mount *m = calloc(1, sizeof *m);
-	const struct serve_events events = { .ended = on_ended, .answered = on_answered, .ctx = m };
+	const struct serve_events events = { .ended = on_ended, .answered = on_answered, .slow = is_slow, .ctx = m };
 	int err;
 
 	if (!m)

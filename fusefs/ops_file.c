@@ -223,7 +223,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 	}
 	early_note(o->early, size);
 	int err = kill_before_write(req, ino);
-	if (err == 0 && fi->fh == ANSWER_EARLY && early_may(o->early, size)) {
+	if (err == 0 && fi->fh == ANSWER_EARLY && serve_call(o->serve)->alone && early_may(o->early, size)) {
 		write_early(req, o, node, p, size, off, fi);
 		return;
 	}

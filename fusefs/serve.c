@@ -52,8 +52,12 @@ struct serve {
 	atomic_int flush_waiters;
 	atomic_uint_fast64_t init_unique; /* of the INIT request while it is answered, else 0 */
 	uint32_t init_offered;            /* lead */
-	size_t n_workers;                 /* set before the first thread starts */
-	struct worker workers[SERVE_THREADS];
+	atomic_size_t n_workers;          /* grows with the lead held; those below are all set */
+	atomic_size_t ready;              /* threads that hold the lead or will take it */
+	pthread_mutex_t aside_lock;
+	pthread_cond_t wanted;
+	size_t aside, called; /* aside_lock: threads that wait there, and how many of them are to go on */
+	struct worker workers[SERVE_MOST];
 };
 
 static int64_t mono_ns(void)
@@ -147,6 +151,36 @@ static bool takes_long(const struct fuse_in_header *h, const void *arg)
 	}
 }
 
+/* What changes nothing in the store never waits for the disk. */
+static bool only_looks(const struct fuse_in_header *h)
+{
+	switch (h->opcode) {
+	case FUSE_LOOKUP:
+	case FUSE_GETATTR:
+	case FUSE_READ:
+	case FUSE_READLINK:
+	case FUSE_STATFS:
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+	case FUSE_OPENDIR:
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+	case FUSE_RELEASEDIR:
+	case FUSE_LSEEK:
+	case FUSE_FLUSH:
+	case FUSE_INTERRUPT:
+	case FUSE_INIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_slow(const struct serve *s, const struct fuse_in_header *h)
+{
+	return s->events.slow && s->events.slow(s->events.ctx) && !only_looks(h);
+}
+
 static bool kills_privileges(const struct fuse_in_header *h, const void *arg)
 {
 	switch (h->opcode) {
@@ -180,6 +214,81 @@ static void turn_tmpfile(struct worker *w, size_t *n)
 	h->len = (uint32_t)*n;
 }
 
+/* Pages that are used only as far as requests need them. */
+static uint8_t *map_pages(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int worker_prepare(struct serve *s, struct worker *w)
+{
+	w->s = s;
+	if (!w->in)
+		w->in = map_pages(IN_SIZE);
+	if (!w->call.reply)
+		w->call.reply = map_pages(SERVE_MAX_IO);
+	return w->in && w->call.reply ? 0 : ERR_NOMEM;
+}
+
+static void *work(void *arg);
+
+/* Lead held. Returns false if there is none to be had. */
+static bool add_worker(struct serve *s)
+{
+	size_t n = atomic_load(&s->n_workers);
+	struct worker *w = &s->workers[n];
+	if (n == SERVE_MOST || worker_prepare(s, w) < 0)
+		return false;
+	if (pthread_create(&w->thread, NULL, work, w) != 0)
+		return false;
+	atomic_store(&s->n_workers, n + 1);
+	return true;
+}
+
+/* Somebody must be there to take it. */
+static void give_up_lead(struct serve *s)
+{
+	if (atomic_fetch_sub(&s->ready, 1) == 1) {
+		pthread_mutex_lock(&s->aside_lock);
+		bool some = s->aside > s->called;
+		s->called += some;
+		if (some)
+			pthread_cond_signal(&s->wanted);
+		pthread_mutex_unlock(&s->aside_lock);
+		if (some || add_worker(s))
+			atomic_fetch_add(&s->ready, 1);
+	}
+	pthread_mutex_unlock(&s->lead);
+}
+
+static bool has_to_end(struct serve *s)
+{
+	return atomic_load(&s->stopping) || atomic_load(&s->ended);
+}
+
+/* With enough others the threads that were added wait until they are called, so that few threads stay warm. */
+static void take_lead(struct serve *s, const struct worker *w)
+{
+	bool called = false;
+	if (w >= &s->workers[SERVE_THREADS]) {
+		pthread_mutex_lock(&s->aside_lock);
+		if (atomic_load(&s->ready) > 0) {
+			s->aside++;
+			while (s->called == 0 && !has_to_end(s))
+				pthread_cond_wait(&s->wanted, &s->aside_lock);
+			s->aside--;
+			called = s->called > 0;
+			s->called -= called;
+		}
+		pthread_mutex_unlock(&s->aside_lock);
+	}
+	if (!called) /* else whoever called has counted it */
+		atomic_fetch_add(&s->ready, 1);
+	pthread_mutex_lock(&s->lead);
+}
+
 /* Lets libfuse carry the request out. Returns whether this thread still holds the lead. */
 static bool hand(struct serve *s, struct worker *w, size_t n)
 {
@@ -189,16 +298,17 @@ static bool hand(struct serve *s, struct worker *w, size_t n)
 	/* Arguments shorter than what is looked at here come from no known kernel. */
 	const void *arg = n - sizeof *h >= sizeof(struct fuse_open_in) ? (const void *)(h + 1) : none;
 	bool is_init = h->opcode == FUSE_INIT;
-	bool release = takes_long(h, arg);
+	bool release = takes_long(h, arg) || is_slow(s, h);
 
 	if (is_init && n >= sizeof *h + 16) {
 		s->init_unique = h->unique;
 		s->init_offered = ((const struct fuse_init_in *)arg)->flags;
 	}
+	w->call.alone = !release;
 	w->call.kill_privileges = kills_privileges(h, arg);
 	atomic_store(&w->streams, is_stream(h, arg));
 	if (release)
-		pthread_mutex_unlock(&s->lead);
+		give_up_lead(s);
 	struct fuse_buf buf = { .size = n, .mem = w->in };
 	fuse_session_process_buf(s->se, &buf);
 	if (is_init)
@@ -217,15 +327,24 @@ static void work_done(struct serve *s, struct worker *w)
 	pthread_mutex_unlock(&s->flush_lock);
 }
 
+/* None waits aside once all ends. */
+static void wake_all(struct serve *s)
+{
+	pthread_mutex_lock(&s->aside_lock);
+	pthread_cond_broadcast(&s->wanted);
+	pthread_mutex_unlock(&s->aside_lock);
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct serve *s = w->s;
 	bool leading = false;
 
-	for (;;) {
-		if (!leading)
-			pthread_mutex_lock(&s->lead);
+	pthread_mutex_lock(&s->lead); /* whoever made this thread counted it */
+	for (bool first = true;; first = false) {
+		if (!first && !leading)
+			take_lead(s, w);
 		size_t n = receive(s, w);
 		if (n == 0)
 			break;
@@ -236,6 +355,7 @@ static void *work(void *arg)
 		work_done(s, w);
 	}
 	bool first = !atomic_exchange(&s->ended, true);
+	wake_all(s);
 	pthread_mutex_unlock(&s->lead);
 	if (first && !atomic_load(&s->stopping))
 		s->events.ended(s->events.ctx);
@@ -246,7 +366,7 @@ void serve_free(struct serve *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < SERVE_THREADS; i++) {
+	for (size_t i = 0; i < SERVE_MOST; i++) {
 		if (s->workers[i].in)
 			munmap(s->workers[i].in, IN_SIZE);
 		if (s->workers[i].call.reply)
@@ -255,17 +375,11 @@ void serve_free(struct serve *s)
 	if (s->stop_fd >= 0)
 		close(s->stop_fd);
 	pthread_mutex_destroy(&s->lead);
+	pthread_mutex_destroy(&s->aside_lock);
+	pthread_cond_destroy(&s->wanted);
 	pthread_mutex_destroy(&s->flush_lock);
 	pthread_cond_destroy(&s->flush_cond);
 	free(s);
-}
-
-/* Pages that are used only as far as requests need them. */
-static uint8_t *map_pages(size_t n)
-{
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
 }
 
 static int serve_prepare(struct serve *s)
@@ -273,14 +387,6 @@ static int serve_prepare(struct serve *s)
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->stop_fd < 0)
 		return err_from_errno(errno);
-	for (size_t i = 0; i < SERVE_THREADS; i++) {
-		struct worker *w = &s->workers[i];
-		w->s = s;
-		w->in = map_pages(IN_SIZE);
-		w->call.reply = map_pages(SERVE_MAX_IO);
-		if (!w->in || !w->call.reply)
-			return ERR_NOMEM;
-	}
 	int flags = fcntl(s->fd, F_GETFL);
 	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_from_errno(errno);
@@ -299,6 +405,8 @@ int serve_start(struct fuse_session *se, int fd, const struct serve_events *even
 	s->stop_fd = -1;
 	s->events = *events;
 	pthread_mutex_init(&s->lead, NULL);
+	pthread_mutex_init(&s->aside_lock, NULL);
+	pthread_cond_init(&s->wanted, NULL);
 	pthread_mutex_init(&s->flush_lock, NULL);
 	pthread_cond_init(&s->flush_cond, NULL);
 	err = serve_prepare(s);
@@ -308,20 +416,13 @@ int serve_start(struct fuse_session *se, int fd, const struct serve_events *even
 	}
 	*ret_s = s; /* operations find it from the first request on */
 	pthread_mutex_lock(&s->lead);
-	while (s->n_workers < SERVE_THREADS) {
-		struct worker *w = &s->workers[s->n_workers];
-		int rc = pthread_create(&w->thread, NULL, work, w);
-		if (rc != 0) {
-			err = err_from_errno(rc);
-			break;
-		}
-		s->n_workers++;
-	}
+	while (atomic_load(&s->n_workers) < SERVE_THREADS && add_worker(s))
+		atomic_fetch_add(&s->ready, 1);
 	pthread_mutex_unlock(&s->lead);
-	if (err < 0 && s->n_workers == 0) {
+	if (atomic_load(&s->n_workers) == 0) {
 		*ret_s = NULL;
 		serve_free(s);
-		return err;
+		return ERR_NOMEM;
 	}
 	return 0; /* fewer threads than wished for serve as well */
 }
@@ -334,7 +435,8 @@ void serve_stop(struct serve *s)
 	atomic_store(&s->stopping, true);
 	while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
 		;
-	for (size_t i = 0; i < s->n_workers; i++)
+	wake_all(s);
+	for (size_t i = 0; i < atomic_load(&s->n_workers); i++) /* a thread may add one until it ends */
 		pthread_join(s->workers[i].thread, NULL);
 }
 
@@ -350,13 +452,14 @@ const struct serve_call *serve_call(const struct serve *s)
 
 void serve_flush(struct serve *s)
 {
-	uint_fast64_t seen[SERVE_THREADS];
+	uint_fast64_t seen[SERVE_MOST];
+	size_t n = atomic_load(&s->n_workers);
 
 	atomic_fetch_add(&s->flush_waiters, 1);
-	for (size_t i = 0; i < s->n_workers; i++)
+	for (size_t i = 0; i < n; i++)
 		seen[i] = atomic_load(&s->workers[i].seq);
 	pthread_mutex_lock(&s->flush_lock);
-	for (size_t i = 0; i < s->n_workers; i++)
+	for (size_t i = 0; i < n; i++)
 		while ((seen[i] & 1) && atomic_load(&s->workers[i].seq) == seen[i])
 			pthread_cond_wait(&s->flush_cond, &s->flush_lock);
 	pthread_mutex_unlock(&s->flush_lock);

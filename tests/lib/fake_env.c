@@ -18,7 +18,9 @@ struct fake_env {
 	enum fake_call fail_call;
 	unsigned long fail_at;
 	int fail_err;
-	bool fail_onward, failed;
+	bool fail_onward, failed, holds;
+	unsigned held;
+	pthread_cond_t let_go;
 	_Atomic uint64_t written;
 	void (*after)(void *ctx);
 	void *after_ctx;
@@ -136,11 +138,22 @@ uint64_t fake_env_written(struct fake_env *f)
 	return n;
 }
 
+static void wait_while_held(struct fake_env *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->held++;
+	while (f->holds)
+		pthread_cond_wait(&f->let_go, &f->lock);
+	f->held--;
+	pthread_mutex_unlock(&f->lock);
+}
+
 /* A failed one has written nothing, and no later one will. */
 static int sync_file(struct fake_env *f, enum fake_call call, int fd)
 {
 	const struct env *sys = env_system();
 	int err;
+	wait_while_held(f);
 	enter(f);
 	if (count_call(f, call)) {
 		if (f->disk)
@@ -260,6 +273,7 @@ struct fake_env *fake_env_new(enum fake_disk disk, uint64_t seed)
 			.unlink = fake_unlink,
 			.connect = fake_connect },
 		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.let_go = PTHREAD_COND_INITIALIZER,
 		.disk = disk == FAKE_MEMORY ? memdisk_new() : NULL,
 		.wall_ns = START_WALL_NS,
 		.mono_ns = START_MONO_NS,
@@ -276,6 +290,7 @@ void fake_env_free(struct fake_env *f)
 		return;
 	memdisk_free(f->disk);
 	pthread_mutex_destroy(&f->lock);
+	pthread_cond_destroy(&f->let_go);
 	free(f);
 }
 
@@ -356,6 +371,22 @@ void fake_env_crash(struct fake_env *f, enum fake_crash how)
 	f->fail_at = 0;
 	memdisk_crash(f->disk, how, random_below, f);
 	leave(f);
+}
+
+void fake_env_hold_syncs(struct fake_env *f, bool on)
+{
+	enter(f);
+	f->holds = on;
+	pthread_cond_broadcast(&f->let_go);
+	leave(f);
+}
+
+unsigned fake_env_held(struct fake_env *f)
+{
+	enter(f);
+	unsigned n = f->held;
+	leave(f);
+	return n;
 }
 
 unsigned fake_env_open_files(struct fake_env *f)

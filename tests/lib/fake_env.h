@@ -68,6 +68,10 @@ bool fake_env_failed(struct fake_env *f);
 /* fn is called after each call of FAKE_WRITING, without a lock. NULL ends it. */
 void fake_env_after_writing(struct fake_env *f, void (*fn)(void *ctx), void *ctx);
 
+/* Syncs called from now wait until it is switched off, as on a disk that does not answer. */
+void fake_env_hold_syncs(struct fake_env *f, bool on);
+unsigned fake_env_held(struct fake_env *f); /* that wait */
+
 /* Power cut (disk in memory only): all descriptors are gone, the disk holds what `how` leaves. Failing ends. */
 void fake_env_crash(struct fake_env *f, enum fake_crash how);
 

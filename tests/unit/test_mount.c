@@ -4,9 +4,11 @@
  * here, whose nodes show how. Needs /dev/fuse; without it every test is skipped (the integration tests say so once,
  * as a failure in CI).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -23,6 +25,7 @@
 #include "crypto/hash.h"
 #include "fusefs/early.h"
 #include "fusefs/mount.h"
+#include "fusefs/serve.h"
 #include "tests/lib/fake_env.h"
 #include "tests/lib/unit.h"
 
@@ -608,6 +611,91 @@ static int leave(void **state)
 	return chdir("/") < 0 ? -1 : tear_down(state);
 }
 
+/* ---- a disk that does not answer ---- */
+
+enum { SYNCERS = 3 * SERVE_THREADS };
+
+struct syncer {
+	struct fixture *f;
+	pthread_t thread;
+	int number;
+	atomic_bool *synced; /* whether any sync has ended */
+	bool ok;
+};
+
+static void *sync_a_file(void *ctx)
+{
+	struct syncer *y = ctx;
+	char name[400];
+
+	snprintf(name, sizeof name, "%s/y%d", y->f->path, y->number);
+	CLOSE_AFTER int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	y->ok = fd >= 0 && write(fd, "x", 1) == 1 && fsync(fd) == 0;
+	atomic_store(y->synced, true);
+	return NULL;
+}
+
+/* Waits until each of them has written, looks up a name that the kernel does not know, reads, lists, and makes a folder. */
+static void *go_on_meanwhile(void *ctx)
+{
+	struct fixture *f = ctx;
+	struct stat st;
+	char name[400], c;
+
+	for (int i = 0; i < SYNCERS; i++) {
+		snprintf(name, sizeof name, "%s/y%d", f->path, i);
+		while (stat(name, &st) != 0 || st.st_size != 1)
+			poll(NULL, 0, 1);
+	}
+	snprintf(name, sizeof name, "%s/nobody", f->path);
+	if (stat(name, &st) == 0 || errno != ENOENT)
+		return NULL;
+	snprintf(name, sizeof name, "%s/there", f->path);
+	CLOSE_AFTER int fd = open(name, O_RDONLY | O_CLOEXEC);
+	DIR *d = opendir(f->path);
+	bool listed = d && readdir(d);
+	if (d)
+		closedir(d);
+	if (fd < 0 || read(fd, &c, 1) != 1 || c != 't' || !listed)
+		return NULL;
+	snprintf(name, sizeof name, "%s/new", f->path);
+	return mkdir(name, 0700) == 0 ? f : NULL;
+}
+
+static void while_syncs_wait_for_the_disk_others_are_served(void **state)
+{
+	struct fixture *f = mounted(state);
+	struct syncer y[SYNCERS];
+	atomic_bool synced = false;
+	struct timespec until;
+	pthread_t other;
+	void *went_on = NULL;
+
+	CLOSE_AFTER int fd = open("there", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "t", 1), 1);
+	fake_env_hold_syncs(f->fake, true);
+	for (int i = 0; i < SYNCERS; i++) {
+		y[i] = (struct syncer){ .f = f, .number = i, .synced = &synced };
+		assert_int_equal(pthread_create(&y[i].thread, NULL, sync_a_file, &y[i]), 0);
+	}
+	EVENTUALLY(fake_env_held(f->fake) > 0);
+	assert_int_equal(pthread_create(&other, NULL, go_on_meanwhile, f), 0);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 30; /* that it hangs shows here */
+	int rc = pthread_timedjoin_np(other, &went_on, &until);
+	bool early = atomic_load(&synced);
+	fake_env_hold_syncs(f->fake, false);
+	for (int i = 0; i < SYNCERS; i++)
+		pthread_join(y[i].thread, NULL);
+	if (rc != 0)
+		pthread_join(other, &went_on);
+	assert_int_equal(rc, 0);
+	assert_true(went_on == f);
+	assert_false(early);
+	for (int i = 0; i < SYNCERS; i++)
+		assert_true(y[i].ok);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -623,6 +711,7 @@ int main(void)
 			a_write_that_failed_after_its_answer_is_told_at_close_and_fsync, set_up_failing, leave),
 		cmocka_unit_test_setup_teardown(
 			a_failed_write_to_a_new_file_is_told_by_its_close_at_the_latest, set_up_failing, leave),
+		cmocka_unit_test_setup_teardown(while_syncs_wait_for_the_disk_others_are_served, set_up_failing, leave),
 		TEST(streams_and_small_files_take_turns),
 	};
 
