@@ -2,7 +2,7 @@
 /*
  * Entry at position p: sealed head (u32 body length, u32 data length, u64 sequence number, tag), sealed body and tag, data in
  * units of 4 KiB with a tag each. The nonce is the position, the key the segment's own, so no nonce comes twice: a position
- * is written once, and after a failed write never again.
+ * is sealed for once, and after a failed write never again. A start writes what it replayed again as it is.
  *
  * Crash: the tail may be torn; replay ends at the first entry that does not open. Every new run follows that position.
  * Where a run before had synced further than replay now reaches, the journal is damaged, not torn.
