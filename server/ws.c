@@ -246,18 +246,10 @@ static void conn_free(struct conn *c)
 
 /* --- requests --- */
 
-static void send_error(struct conn *c, struct bytes id, const char *code, const char *message)
-{
-	struct buf b = message_buf();
-	struct cbor_enc e = cbor_enc_init(&b);
+/* What this thread does itself, when the requests before it have been answered. */
+static const struct method method_here = { "", LANE_READ, NULL, NULL, NULL };
 
-	metrics_add(&c->net->relay->metrics, requests_refused, 1);
-	frame_put_error(&e, id, code, message);
-	if (cbor_enc_end(&e) < 0)
-		buf_release(&b);
-	else
-		conn_send(c, message_take(&b));
-}
+static void work_here(struct conn *c, struct job *j);
 
 /* The writer keeps the order, so that writes go to it at once, and into one transaction; a read waits for those before it. */
 static bool may_start(const struct conn *c, const struct job *j)
@@ -274,6 +266,10 @@ static void start_reads(struct conn *c)
 		if (!c->reads)
 			c->reads_last = NULL;
 		j->next = NULL;
+		if (j->method == &method_here) {
+			work_here(c, j);
+			continue;
+		}
 		c->reading++;
 		c->turn_of_writes = j->method->lane == LANE_TURN;
 		net_dispatch(c->net, j);
@@ -297,6 +293,46 @@ static void enqueue(struct conn *c, struct job *j)
 		start_reads(c);
 	}
 	flow_control(c);
+}
+
+/* A job that holds the message that came: what was decoded of it points there. It stays counted in net->in_bytes. */
+static struct job *new_job(struct conn *c, const struct method *m)
+{
+	struct job *j = job_new(m, c->id, c->caller);
+
+	if (!j)
+		return NULL;
+	j->in = c->in;
+	c->in = (struct buf)BUF_INIT(FRAME_MAX);
+	c->in_counted = 0;
+	return j;
+}
+
+/* An answer that is known already leaves after those to what was asked before. */
+static void answer_in_turn(struct conn *c, struct message *m)
+{
+	struct job *j = c->jobs && m ? job_new(&method_here, c->id, c->caller) : NULL;
+
+	if (!j) {
+		conn_send(c, m);
+		return;
+	}
+	if (message_list_add(&j->out, m) < 0)
+		conn_close(c, CLOSE_SLOW, "out of memory");
+	enqueue(c, j);
+}
+
+static void send_error(struct conn *c, struct bytes id, const char *code, const char *message)
+{
+	struct buf b = message_buf();
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	metrics_add(&c->net->relay->metrics, requests_refused, 1);
+	frame_put_error(&e, id, code, message);
+	if (cbor_enc_end(&e) < 0)
+		buf_release(&b);
+	else
+		answer_in_turn(c, message_take(&b));
 }
 
 /* Checking a token costs this thread two signatures. */
@@ -354,7 +390,7 @@ static void token_refresh(struct conn *c, const struct frame *f)
 	if (cbor_enc_end(&e) < 0)
 		buf_release(&b);
 	else
-		conn_send(c, message_take(&b));
+		answer_in_turn(c, message_take(&b));
 }
 
 static void take_request(struct conn *c, const struct frame *f)
@@ -373,12 +409,9 @@ static void take_request(struct conn *c, const struct frame *f)
 		send_error(c, f->id, "invalid_params", "params is not a map");
 	} else if (caller_ask(c->caller, c->net->relay->rates, c->in_since) < 0) {
 		send_error(c, f->id, "rate_limited", "too many requests of this device");
-	} else if (!(j = job_new(m, c->id, c->caller))) {
+	} else if (!(j = new_job(c, m))) {
 		send_error(c, f->id, "internal", "out of memory");
 	} else {
-		j->in = c->in; /* id and params point into it; still counted in net->in_bytes */
-		c->in = (struct buf)BUF_INIT(FRAME_MAX);
-		c->in_counted = 0;
 		j->id = f->id;
 		j->params = f->value;
 		enqueue(c, j);
@@ -401,6 +434,40 @@ static void unsubscribe(struct conn *c, struct bytes params)
 		if (id16_parse((const char *)text.p, text.len, &id) == OK)
 			live_unsubscribe(c->net, &c->subscriber, &id);
 	}
+}
+
+static void notification(struct conn *c, const struct frame *f)
+{
+	if (cbor_text_is(f->name, "unsubscribe"))
+		unsubscribe(c, f->value);
+	else
+		live_take(c->net, &c->subscriber, f->name, f->value);
+}
+
+/* After what was asked before: a subscribe must be through before what builds on it. */
+static void take_notification(struct conn *c, const struct frame *f)
+{
+	struct job *j = c->jobs ? new_job(c, &method_here) : NULL;
+
+	if (j)
+		enqueue(c, j);
+	else
+		notification(c, f);
+}
+
+static void work_here(struct conn *c, struct job *j)
+{
+	struct frame f;
+
+	c->jobs--;
+	c->job_bytes -= j->in.len;
+	if (j->out.first) {
+		message_list_move(&c->out, &j->out);
+		lws_callback_on_writable(c->wsi);
+	} else if (frame_decode(buf_bytes(&j->in), &f) == OK) {
+		notification(c, &f);
+	}
+	job_ends(c->net, j);
 }
 
 /* A device has at most so many connections; a new one replaces the oldest. */
@@ -550,10 +617,8 @@ static int take_message(struct conn *c)
 		return conn_close_now(c, CLOSE_PROTOCOL, "invalid cbor frame");
 	if (f.type == FRAME_REQUEST)
 		take_request(c, &f);
-	else if (f.type == FRAME_NOTIFICATION && cbor_text_is(f.name, "unsubscribe"))
-		unsubscribe(c, f.value);
 	else if (f.type == FRAME_NOTIFICATION)
-		live_take(c->net, &c->subscriber, f.name, f.value);
+		take_notification(c, &f);
 	return 0;
 }
 

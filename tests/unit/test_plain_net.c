@@ -391,6 +391,80 @@ static void who_talks_too_much_is_not_repeated(void **state)
 	rpc_close(&b);
 }
 
+static void unsubscribe(struct rpc_client *c)
+{
+	struct buf b = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	frame_begin_notification(&e, bytes_str("unsubscribe"));
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "spaces");
+	cbor_put_array(&e, 1);
+	cbor_put_text(&e, SPACE);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	rpc_send(c, buf_bytes(&b), true);
+	buf_release(&b);
+}
+
+/* Sends a subscribe and does not wait for the answer. */
+static void begin_subscribe(struct rpc_client *c, const char *ucan)
+{
+	struct buf b = BUF_INIT(FRAME_MAX);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "spaces");
+	cbor_put_array(&e, 1);
+	cbor_put_map(&e, 4);
+	cbor_put_text(&e, "id");
+	cbor_put_text(&e, SPACE);
+	cbor_put_text(&e, "ucan");
+	cbor_put_text(&e, ucan);
+	cbor_put_text(&e, "since");
+	cbor_put_uint(&e, 0);
+	cbor_put_text(&e, "presence");
+	cbor_put_bool(&e, true);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	rpc_send_request(c, "subscribe", buf_bytes(&b));
+	buf_release(&b);
+}
+
+static void what_comes_behind_a_request_waits_for_it(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+	struct reply r;
+
+	come(x, &b, &x->alice, "alice");
+	make_space(x, &b);
+	rpc_close(&b);
+	come(x, &b, &x->bob, "bob");
+	for (int i = 0; i < 10; i++) {
+		begin_subscribe(&b, x->ub);
+		send_live(&b, "presence.set", "here");
+		rpc_send_request(&b, "no.such", bytes_of("\xa0", 1));
+		r = rpc_reply(&b);
+		assert_false(r.f.is_error);
+		reply_release(&r);
+		r = rpc_reply(&b);
+		assert_true(r.f.is_error);
+		reply_release(&r);
+		come(x, &a, &x->alice, "alice");
+		begin_subscribe(&a, x->ua);
+		r = rpc_reply(&a);
+		assert_non_null(memmem(r.f.value.p, r.f.value.len, "here", 4)); /* bob's presence */
+		reply_release(&r);
+		begin_subscribe(&b, x->ub);
+		unsubscribe(&b);
+		r = rpc_reply(&b);
+		reply_release(&r);
+		expect_notice(&a, "presence.leave");
+		push(x, &a, x->ua, i ? "again" : "first", (uint64_t)i); /* of which bob hears nothing */
+		rpc_close(&a);
+	}
+	rpc_close(&b);
+}
+
 static void a_letter_is_announced(void **state)
 {
 	struct scene *x = *state;
@@ -553,6 +627,7 @@ int main(void)
 		TEST(others_are_told_and_nobody_else),
 		TEST(requests_are_answered_in_their_order),
 		TEST(who_talks_too_much_is_not_repeated),
+		TEST(what_comes_behind_a_request_waits_for_it),
 		TEST(a_letter_is_announced),
 		TEST(files_are_refused_in_the_protocols_words),
 		TEST(a_file_comes_back_as_it_was),
