@@ -6,19 +6,10 @@
 #ifndef COFFER_CACHE_HOLD_H
 #define COFFER_CACHE_HOLD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include "base/err.h"
-
-struct hold_slot {
-	uint64_t ino; /* 0: free */
-	uint64_t count;
-};
+#include "base/table.h"
 
 struct holds {
-	struct hold_slot *slot;
-	size_t size, used; /* size is a power of two */
+	struct table counts; /* by ino */
 };
 
 int holds_add(struct holds *h, uint64_t ino) MUST_CHECK;

@@ -17,7 +17,7 @@
 
 #include "fusefs/content.h"
 #include "fusefs/space.h"
-#include "fusefs/table.h"
+#include "base/table.h"
 #include "fusefs/tree.h"
 
 /* A sealed chunk that came along. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include "base/array.h"
 
-#include "fusefs/table.h"
+#include "base/table.h"
 
 #define SWEEP_MIN 4096
 #define KEEP_NS \

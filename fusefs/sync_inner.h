@@ -14,7 +14,7 @@
 #include "fusefs/peer.h"
 #include "fusefs/sync.h"
 #include "fusefs/sync_head.h"
-#include "fusefs/table.h"
+#include "base/table.h"
 #include "fusefs/workers.h"
 #include "wire/cbor.h"
 #include "wire/head.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table: a hash table from 64-bit numbers (inos, row ids; not 0) to a 64-bit value or a pointer. Grows; never shrinks but by clear.
+ * table: a hash table from 64-bit numbers (inos, row ids; not 0) to 64-bit values. Grows; never shrinks but by clear.
  *
  *	struct table t = { 0 };
  *	if ((err = table_put(&t, ino, value)) < 0) return err;
  *	if (table_get(&t, ino, &value)) ...
  *	table_release(&t);
  */
-#ifndef COFFER_FUSEFS_TABLE_H
-#define COFFER_FUSEFS_TABLE_H
+#ifndef COFFER_BASE_TABLE_H
+#define COFFER_BASE_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +22,8 @@ struct table {
 	size_t n, size;
 };
 
-int table_put(struct table *t, uint64_t key, uint64_t value) MUST_CHECK; /* adds or replaces */
+/* Adds or replaces; replacing does not fail. ERR_NOMEM. */
+int table_put(struct table *t, uint64_t key, uint64_t value) MUST_CHECK;
 bool table_get(const struct table *t, uint64_t key, uint64_t *ret_value); /* ret_value may be NULL */
 bool table_del(struct table *t, uint64_t key);
 void table_release(struct table *t); /* empty and usable again */

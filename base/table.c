@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Open addressing with linear probing, at most two thirds full; deletion moves later entries of the run back. */
-#include "fusefs/table.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 
@@ -39,14 +39,14 @@ static int grow(struct table *t)
 
 int table_put(struct table *t, uint64_t key, uint64_t value)
 {
-	if (t->n * 3 >= t->size * 2) {
-		int err = grow(t);
+	size_t i = t->size ? find(t, key) : 0;
+
+	if (t->size == 0 || t->slots[i].key == 0) {
+		int err = t->n * 3 >= t->size * 2 ? grow(t) : OK;
 
 		if (err < 0)
 			return err;
-	}
-	size_t i = find(t, key);
-	if (t->slots[i].key == 0) {
+		i = find(t, key);
 		t->slots[i].key = key;
 		t->n++;
 	}
