@@ -10,6 +10,7 @@
 #include "server/backup.h"
 #include "server/scrub.h"
 
+/* What the database or the data directory says. */
 static int explain(const char *what, const struct config *c, int err)
 {
 	const char *dir = *c->storage.database ? "the database" : c->storage.data;
@@ -25,7 +26,9 @@ static int explain(const char *what, const struct config *c, int err)
 		fprintf(stderr, "coffer-relay: %s of %s failed: %s\n", what, dir, err_str(err));
 		return EX_IOERR;
 	case ERR_NOT_FOUND:
-		fprintf(stderr, "coffer-relay: no relay keeps its data in %s; give --data or --config\n", dir);
+		fprintf(stderr,
+			"coffer-relay: no relay keeps its data in %s; start one on it, or give --data or --config\n",
+			dir);
 		return EX_NOINPUT;
 	case ERR_VERSION:
 		fprintf(stderr,
@@ -33,13 +36,6 @@ static int explain(const char *what, const struct config *c, int err)
 			"other\n",
 			dir);
 		return EX_CONFIG;
-	case ERR_TIMEOUT:
-	case ERR_FORBIDDEN:
-	case ERR_ABSENT:
-		fputs("coffer-relay: the bucket cannot be read; look at the s3 settings, and at what the relay says at "
-		      "its start\n",
-			stderr);
-		return EX_UNAVAILABLE;
 	case ERR_CORRUPT:
 		fprintf(stderr, "coffer-relay: the database in %s is damaged; restore it from a backup\n", dir);
 		return EX_DATAERR;
@@ -47,6 +43,24 @@ static int explain(const char *what, const struct config *c, int err)
 		fprintf(stderr, "coffer-relay: %s of %s failed: %s\n", what, dir, err_str(err));
 		return EX_IOERR;
 	}
+}
+
+/* What the place of the objects says. */
+static int explain_objects(const struct config *c, int err)
+{
+	if (strcmp(c->storage.backend, "s3") == 0) {
+		fprintf(stderr,
+			"coffer-relay: the bucket %s cannot be read (%s); look at the s3 settings, and at what the "
+			"relay says "
+			"at its start\n",
+			c->storage.s3_bucket, err_str(err));
+		return EX_UNAVAILABLE;
+	}
+	fprintf(stderr,
+		"coffer-relay: the objects in %s%s cannot be read (%s); mount that folder, or correct storage.folder\n",
+		*c->storage.folder ? c->storage.folder : c->storage.data, *c->storage.folder ? "" : "/chunks",
+		err_str(err));
+	return err == ERR_NOT_FOUND ? EX_NOINPUT : EX_IOERR;
 }
 
 static int run_backup(const struct config *c, const char *target)
@@ -93,7 +107,7 @@ static int run_check(const struct config *c)
 	int err = scrub_run(&s, env_system(), c);
 
 	if (err < 0)
-		return explain("the check", c, err);
+		return s.of_objects ? explain_objects(c, err) : explain("the check", c, err);
 	printf("%" PRIu64 " records, %" PRIu64 " replaced versions, %" PRIu64 " log entries, %" PRIu64
 	       " chunks and %" PRIu64 " files (%" PRIu64 " bytes) read, %" PRIu64 " damaged",
 		s.records, s.versions, s.entries, s.chunks, s.files, s.bytes, s.damaged);
@@ -125,6 +139,12 @@ static int run_invite(const struct config *c, const char *text)
 		return explain("the invite", c, err);
 	err = admission_invite(env_system(), store, (unsigned)hours, code);
 	depot_close(store);
+	if (err == ERR_NOT_FOUND) {
+		fputs("coffer-relay: the relay has not run with auth.self_issued = \"invited\" yet; start it again "
+		      "first\n",
+			stderr);
+		return EX_CONFIG;
+	}
 	if (err < 0)
 		return explain("the invite", c, err);
 	printf("%s\n", code);

@@ -5,7 +5,7 @@
 
 #include "server/config.h"
 
-/* backup DIR, check; usage errors are said. */
+/* backup DIR, check, invite [HOURS]; usage errors are said. */
 int command_run(const struct config *c, const char *const *words, size_t n);
 
 #endif

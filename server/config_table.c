@@ -78,7 +78,7 @@ const struct setting config_table[] = {
 	TEXT(storage, s3_secret_file, "", .restart = true),
 	TEXT(storage, s3_secret_key, "", .env = "FILE_S3_SECRET_KEY", .restart = true),
 	NUMBER(storage, s3_timeout_seconds, 10, 1, 20, .restart = true, .about =
-		"Without a byte moving, until a request is given up and made again, as long as three times that have not passed."),
+		"Below 1 KiB a second, until a request is given up and made again, as long as twice that has not passed."),
 	NUMBER(storage, blob_threads, 4, 1, 64, .restart = true, .about =
 		"How many of them are read and written at once."),
 	TEXT(storage, database, "", .env = "DATABASE_URL", .restart = true, .about =

@@ -9,7 +9,7 @@
 
 /* --- answers --- */
 
-static int err_of_state(const char *state)
+int pg_err_of_state(const char *state)
 {
 	static const struct {
 		const char *state; /* PostgreSQL 15, appendix A: a code, or the class that it begins with */
@@ -26,8 +26,10 @@ static int err_of_state(const char *state)
 		{ "25006", ERR_READ_ONLY },
 		{ "28", ERR_PERMISSION },
 		{ "42501", ERR_PERMISSION },
-		{ "3D", ERR_NOT_FOUND }, /* no such database */
-		{ "42P01", ERR_NOT_FOUND },
+		{ "3D", ERR_NOT_FOUND }, /* no such database: only who connects hears that */
+		{ "3F", ERR_CORRUPT },   /* no such schema, table or column: no row is said to be absent for it */
+		{ "42P01", ERR_CORRUPT },
+		{ "42703", ERR_CORRUPT },
 		{ "22", ERR_RANGE },
 		{ "54", ERR_RANGE },
 		{ "58", ERR_IO },
@@ -45,7 +47,7 @@ int pg_err(const PGresult *res)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE),
 		   *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-	int err = state ? err_of_state(state) : ERR_OFFLINE;
+	int err = state ? pg_err_of_state(state) : ERR_OFFLINE;
 
 	if (err != ERR_AGAIN)
 		log_warn("PostgreSQL: %s (%s)", text ? text : "the connection is lost", state ? state : "-");

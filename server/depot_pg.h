@@ -38,6 +38,7 @@ struct pg {
 	PGconn *c;       /* NULL: never connected */
 	char *url, tag[17]; /* tag: random, says who speaks */
 	int64_t lock; /* number of the store's advisory lock; lock + 1: of who migrates */
+	bool opened; /* it stood once */
 	bool in_tx;
 	size_t queued;   /* statements whose answers are to come */
 	int err;         /* the transaction has failed: of every statement until it ends */
@@ -58,15 +59,19 @@ static inline struct pg *pg_of(struct depot *s)
 	return (struct pg *)s;
 }
 
-/* Connects, migrates if it is the writer, prepares all statements. ERR_OFFLINE, ERR_PERMISSION, ERR_VERSION, ERR_NOT_FOUND (a
- * reader found no tables). */
+#define PG_SCHEMA "coffer" /* of whoever's search path was left as PostgreSQL has it */
+
+/* Connects, migrates if it is the writer, prepares all statements. ERR_OFFLINE, ERR_PERMISSION, ERR_VERSION, ERR_NOT_FOUND (no
+ * such database, or a reader found no tables). */
 int pg_connect(struct pg *s) MUST_CHECK;
 PGconn *pg_connect_to(const char *url);
-/* A connection that stands, made anew if it was lost. Not inside a transaction. */
+/* A connection that stands, made anew if it was lost. Not inside a transaction. Never ERR_NOT_FOUND; ERR_CORRUPT: the store is
+ * not there any more, or another one is. */
 int pg_ready(struct pg *s) MUST_CHECK;
 
-/* The enum err of an answer that is no success; logs what is not to be expected. */
+/* The enum err of an answer that is no success; logs what is not to be expected. Never ERR_NOT_FOUND within a connection. */
 int pg_err(const PGresult *res);
+int pg_err_of_state(const char *state);
 
 /* After each statement that was sent: `sent` is what libpq gave. */
 int pg_note_sent(struct pg *s, int sent) MUST_CHECK;

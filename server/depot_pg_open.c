@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connecting, the tables, and the statements prepared beforehand. The tables stand in the first schema of the search path,
- * so that one database can hold several relays' (?options=-csearch_path%3Dname). "migrations" says which of the steps
- * below were carried out; each is done in a transaction of its own, by one process at a time.
+ * Connecting, the tables, and the statements prepared beforehand. The tables stand in the schema PG_SCHEMA, beside what others have
+ * in the database (the reference server has tables of the same names), or in the first one of the search path that the URL,
+ * the user or the database gives, so that one database can hold several relays' (?options=-csearch_path%3Dname).
+ * "migrations" says which of the steps below were carried out; each is done in a transaction of its own, by one process at a time.
  */
 #include "server/depot_pg.h"
 
@@ -159,16 +160,40 @@ static int migrate(struct pg *s)
 	return err;
 }
 
+/* Who may not make the schema may be given it. */
+static int make_schema(struct pg *s)
+{
+	static const char is_there[] = "SELECT 1 FROM pg_namespace WHERE nspname = '" PG_SCHEMA "'";
+	char text[8];
+	int err = ask(s, is_there, text, sizeof text);
+
+	if (err < 0 || *text)
+		return err;
+	if ((err = exec(s, "CREATE SCHEMA IF NOT EXISTS " PG_SCHEMA)) == ERR_AGAIN) /* another process was faster */
+		err = OK;
+	return err;
+}
+
+static int enter_schema(struct pg *s)
+{
+	char text[64];
+	int err = ask(s, "SHOW search_path", text, sizeof text);
+
+	if (err < 0 || strcmp(text, "\"$user\", public") != 0)
+		return err;
+	if (s->d.writer && (err = make_schema(s)) < 0)
+		return err;
+	return exec(s, "SET search_path = " PG_SCHEMA);
+}
+
 /* Advisory locks are of the database; their numbers come from the schema's name. */
 static int read_lock(struct pg *s)
 {
 	char text[32];
 	int err = ask(s, "SELECT hashtextextended('coffer ' || current_schema(), 0) / 8 * 8", text, sizeof text);
 
-	if (err == OK && !*text) {
-		log_warn("PostgreSQL: no schema of the search path is there");
-		return ERR_NOT_FOUND;
-	}
+	if (err == OK && !*text)
+		return ERR_NOT_FOUND; /* no schema of the search path is there */
 	s->lock = strtoll(text, NULL, 10);
 	return err;
 }
@@ -192,8 +217,11 @@ static int migrate_alone(struct pg *s)
 static int check_version(struct pg *s)
 {
 	char text[32];
-	int err = ask(s, "SELECT max(version) FROM migrations", text, sizeof text);
+	int err = ask(s, "SELECT to_regclass('migrations')", text, sizeof text);
 
+	if (err < 0 || !*text)
+		return err < 0 ? err : ERR_NOT_FOUND;
+	err = ask(s, "SELECT max(version) FROM migrations", text, sizeof text);
 	return err < 0 ? err : strtol(text, NULL, 10) == PG_FORMAT ? OK : ERR_VERSION;
 }
 
@@ -274,17 +302,33 @@ PGconn *pg_connect_to(const char *url)
 	return PQconnectdbParams(words, values, 1);
 }
 
-static int explain(const struct pg *s)
+/* The SQLSTATE of a verbose text ("SEVERITY:  28P01: words"), whatever language the words are of. */
+static int err_of_text(const char *text)
 {
-	const char *text = PQerrorMessage(s->c);
-	int n = (int)strcspn(text, "\n");
+	char state[6];
 
-	log_warn("PostgreSQL: %.*s", n, text);
-	if (strstr(text, "does not exist"))
-		return ERR_NOT_FOUND;
-	return strstr(text, "authentication failed") || strstr(text, "pg_hba.conf") || strstr(text, "permission denied")
-		       ? ERR_PERMISSION
-		       : ERR_OFFLINE;
+	for (const char *p = text; (p = strstr(p, ":  ")); p += 3)
+		if (sscanf(p, ":  %5[0-9A-Z]:", state) == 1 && strlen(state) == 5 && p[8] == ':')
+			return pg_err_of_state(state);
+	return ERR_OFFLINE;
+}
+
+/* It could not connect. libpq tells the SQLSTATE of that only in its verbose text, so it is tried once more; at a start alone,
+ * later on one reason is as good as another. OK: this time it could. */
+static int explain(struct pg *s)
+{
+	const bool needs_password = PQconnectionNeedsPassword(s->c);
+	const char *text = PQerrorMessage(s->c);
+
+	log_warn("PostgreSQL: %.*s", (int)strcspn(text, "\n"), text);
+	if (s->opened)
+		return ERR_OFFLINE;
+	if (needs_password)
+		return ERR_PERMISSION;
+	PQsetErrorVerbosity(s->c, PQERRORS_VERBOSE);
+	PQreset(s->c);
+	PQsetErrorVerbosity(s->c, PQERRORS_DEFAULT);
+	return PQstatus(s->c) == CONNECTION_OK ? OK : err_of_text(PQerrorMessage(s->c));
 }
 
 int pg_connect(struct pg *s)
@@ -297,13 +341,13 @@ int pg_connect(struct pg *s)
 	s->c = pg_connect_to(s->url);
 	if (!s->c)
 		return ERR_NOMEM;
-	if (PQstatus(s->c) != CONNECTION_OK)
-		return explain(s);
+	if (PQstatus(s->c) != CONNECTION_OK && (err = explain(s)) < 0)
+		return err;
 	PQsetNoticeProcessor(s->c, say_nothing, NULL);
 	/* A plan is kept: one that was made while a table was small would read the whole of it when it is large. Every statement has
 	 * its index. */
 	if ((err = exec(s, "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")) < 0 ||
-		(err = read_lock(s)) < 0)
+		(err = enter_schema(s)) < 0 || (err = read_lock(s)) < 0)
 		return err;
 	err = s->d.writer ? migrate_alone(s) : check_version(s);
 	if (err == OK)
@@ -335,7 +379,7 @@ int pg_ready(struct pg *s)
 	err = pg_connect(s);
 	s->d.same_boot = same_boot;
 	/* Another store under the same name: what is kept in memory does not belong to it. */
-	if (err == OK && !id16_equal(&id, &s->d.id))
+	if (err == ERR_NOT_FOUND || (err == OK && !id16_equal(&id, &s->d.id)))
 		err = ERR_CORRUPT;
 	if (err < 0) {
 		s->d.id = id;
@@ -362,11 +406,13 @@ static int open_as(const struct env *env, const char *url, bool writer, struct d
 		snprintf(s->tag + 2 * i, 3, "%02x", tag[i]);
 	s->url = strdup(url);
 	err = s->url ? pg_connect(s) : ERR_NOMEM;
-	if (err < 0)
+	if (err < 0) {
 		depot_close(&s->d);
-	else
-		*ret_s = &s->d;
-	return err;
+		return err;
+	}
+	s->opened = true;
+	*ret_s = &s->d;
+	return OK;
 }
 
 int depot_pg_open(const struct env *env, const char *url, struct depot **ret_s)

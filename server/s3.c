@@ -14,6 +14,7 @@
 #define TRIES 4
 #define FIRST_PAUSE_MS 200 /* then three times as long each */
 #define TIMEOUTS_MAX 2     /* of s3_options.timeout_seconds; after that nothing is tried again */
+#define RATE_MIN 1024L     /* bytes a second: what is slower does not move */
 #define REFUSAL_MAX 8192   /* of an answer that says no */
 #define SECOND 1000000000ll
 
@@ -245,9 +246,8 @@ static void set_options(const struct try *t, const char *url, struct curl_slist 
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "coffer-relay");
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, t->s->timeout);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, RATE_MIN);
 	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, t->s->timeout);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT, 3 * t->s->timeout);
 	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, go_on);
 	curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);

@@ -27,7 +27,7 @@ struct s3_options {
 	const char *endpoint; /* http[s]://HOST[:PORT] */
 	const char *bucket, *region, *access_key, *secret_key;
 	const char *prefix;       /* of all keys: "" or ending in "/" */
-	uint64_t timeout_seconds; /* without a byte moving; a request that is repeated takes three times that at the most */
+	uint64_t timeout_seconds; /* below 1 KiB/s; however long a transfer takes that moves. After twice that a request is not repeated */
 };
 
 struct s3;

@@ -184,8 +184,10 @@ static int look_at_chunk(void *ctx, uint64_t space, const struct id16 *space_id,
 			complain(w, "chunk", &c->id, err == ERR_NOT_FOUND ? "is gone" : "cannot be read whole");
 		return OK;
 	}
-	if (err < 0)
+	if (err < 0) {
+		w->scrub->of_objects = !c->row;
 		return err;
+	}
 	sum = blob_sum(buf_bytes(&b));
 	if (c->summed ? !id16_equal(&sum, &c->sum) : chunk_decode(buf_bytes(&b), &form) < 0)
 		complain(w, "chunk", &c->id, "has changed on the disk");
@@ -230,6 +232,7 @@ static int look_at_file(void *ctx, const struct id16 *space, const struct depot_
 	if (err == OK &&
 		((uint64_t)size != it->size || (it->blob.len && !bytes_equal(it->blob, bytes_of(sum.b, sizeof sum.b)))))
 		complain(w, "file", &it->id, "has changed on the disk");
+	w->scrub->of_objects = err < 0;
 	return err;
 }
 
@@ -288,9 +291,13 @@ int scrub_run(struct scrub *s, const struct env *env, const struct config *c)
 	struct blob_config where;
 	int err = blob_config_read(&where, c);
 
-	if (err == OK && (err = depot_open_beside(env, config_depot(c), &w.store)) == OK &&
-		(err = depot_open_beside(env, config_depot(c), &w.blob_store)) == OK &&
-		(err = blob_open_beside(env, &where.place, &w.blobs)) == OK)
+	if (err == OK && (err = depot_open_beside(env, config_depot(c), &w.store)) == OK)
+		err = depot_open_beside(env, config_depot(c), &w.blob_store);
+	if (err == OK) {
+		err = blob_open_beside(env, &where.place, &w.blobs);
+		s->of_objects = err < 0;
+	}
+	if (err == OK)
 		err = look_at_all(&w);
 	free(w.lines);
 	blob_close(w.blobs);

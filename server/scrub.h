@@ -22,10 +22,11 @@ struct scrub {
 	void *ctx;
 
 	uint64_t records, versions, entries, chunks, files, bytes, damaged; /* versions: replaced ones */
+	bool of_objects;   /* it is the folder or the bucket of objects that could not be looked at */
 	uint64_t unsummed; /* chunks and files of a time before sums: only their form and size were looked at */
 };
 
-/* ERR_NOT_FOUND: no relay's directory; ERR_VERSION; ERR_CORRUPT: the database itself is damaged; ERR_IO, ERR_NOMEM;
+/* s->of_objects tells which of both an error is of. ERR_NOT_FOUND: no relay's directory, or no folder of objects; ERR_VERSION; ERR_CORRUPT: the database itself is damaged; ERR_IO, ERR_NOMEM;
  * ERR_OFFLINE, ERR_PERMISSION, ERR_ABSENT, ERR_TIMEOUT, ERR_FORBIDDEN: the database or the bucket. */
 int scrub_run(struct scrub *s, const struct env *env, const struct config *c) MUST_CHECK;
 

@@ -12,11 +12,13 @@ chmod 711 "${TMPDIR:=/tmp}" 2> /dev/null || : # the server runs as somebody else
 base=$(mktemp -d)
 chmod 711 "$base"
 postgres_start "$base/pg" fsync
+# The reference server's tables, of the same names: the relay leaves them alone.
+psql -q "$DATABASE_URL" -c 'CREATE TABLE spaces(id uuid); CREATE TABLE records(blob bytea); CREATE TABLE migrations(version text)'
 world_start
 WORLD_PIDS="$WORLD_PIDS $(head -1 "$PG_DIR/data/postmaster.pid")"
 
 rows() {
-	psql -qAt "$DATABASE_URL" -c "SELECT count(*) FROM $1"
+	psql -qAt "$DATABASE_URL" -c "SELECT count(*) FROM coffer.$1"
 }
 
 new_person alice
@@ -36,6 +38,14 @@ refused 78 'storage.database is no PostgreSQL URL' env DATABASE_URL=mysql://x "$
 DATABASE_URL="postgres://postgres@/nosuch?host=$PG_DIR" "$BUILD/coffer-relay" --listen 127.0.0.1:0 --data "$W/other" \
 	> "$W/out" 2>&1 && fail "a relay without a database runs"
 grep -q 'there is no such database; make it' "$W/out" || fail "$(cat "$W/out")"
+psql -q "$DATABASE_URL" -c "CREATE ROLE guest LOGIN" -c "CREATE DATABASE empty"
+DATABASE_URL="postgres://guest@/empty?host=$PG_DIR" "$BUILD/coffer-relay" --listen 127.0.0.1:0 --data "$W/other" \
+	> "$W/out" 2>&1 && fail "a relay runs without the right to make its tables"
+grep -q 'PostgreSQL refuses that user' "$W/out" || fail "$(cat "$W/out")"
+DATABASE_URL="postgres://nobody@/postgres?host=$PG_DIR" "$BUILD/coffer-relay" --listen 127.0.0.1:0 --data "$W/other" \
+	> "$W/out" 2>&1 && fail "a relay runs as a user whom the database does not know"
+grep -q 'PostgreSQL refuses that user' "$W/out" || fail "$(cat "$W/out")"
+refused 66 'no relay keeps its data in the database' env DATABASE_URL="postgres://postgres@/empty?host=$PG_DIR" "$BUILD/coffer-relay" --data "$W/other" check
 
 # The database is restarted: the relay stays, and its devices go on by themselves.
 postgres_stop

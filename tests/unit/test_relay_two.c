@@ -460,6 +460,31 @@ static void what_a_killed_relay_confirmed_is_at_the_other(void **state)
 	assert_int_equal(push_at(x, 1), last + 1);
 }
 
+/* Who takes a lost table for an absent row believes that nothing was ever stored. */
+static void a_store_that_is_gone_is_not_an_empty_one(void **state)
+{
+	const struct id16 space = { { 1 } };
+	struct depot_space sp = { .id = space, .retention = 1 };
+	struct relay_bench r;
+	struct depot *s;
+
+	(void)state;
+	relay_bench_open(&r);
+	s = r.relay.store;
+	assert_int_equal(depot_space_find(s, &space, &sp), ERR_NOT_FOUND);
+	assert_int_equal(depot_begin(s), 0);
+	assert_int_equal(depot_space_create(s, &sp), 0);
+	assert_int_equal(depot_commit(s), 0);
+	assert_int_equal(depot_space_find(r.reader, &space, &sp), 0);
+	test_database_drop(r.database);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(depot_space_find(s, &space, &sp), ERR_CORRUPT);
+		assert_int_equal(depot_space_find(r.reader, &space, &sp), ERR_CORRUPT);
+	}
+	r.database[0] = '\0';
+	relay_bench_close(&r);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -471,6 +496,7 @@ int main(void)
 		T(no_cursor_is_lost_or_given_twice),
 		T(a_space_that_both_make_is_made_once),
 		T(both_say_one_set_up_code),
+		cmocka_unit_test(a_store_that_is_gone_is_not_an_empty_one),
 		cmocka_unit_test_setup_teardown(
 			subscribers_of_one_hear_of_pushes_through_the_other, setup_pair, teardown_pair),
 		cmocka_unit_test_setup_teardown(who_listens_again_hears_what_was_missed, setup_pair, teardown_pair),
