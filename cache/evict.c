@@ -18,6 +18,7 @@ struct batch {
 	struct store_txn *t;
 	uint64_t freed, marked; /* marked: the file that was marked last; staged, it still reads as whole */
 	size_t rows, owners;    /* looked at, under one lock */
+	int damaged;            /* a row was, of the chunk or of who names it: it stays */
 };
 
 static bool batch_full(const struct batch *b)
@@ -94,12 +95,16 @@ static int drop_chunk(struct batch *b, struct chunk_row *c)
 
 static int evict_row(struct batch *b, uint64_t row, bool *ret_kept)
 {
-	struct chunk_row c;
-	bool go;
+	struct chunk_row c = { .here = true };
+	bool go = false;
 	int err = index_chunk_get(b->t->s->index, row, &c);
 	b->rows++;
 	if (err == 0)
 		err = may_go(b->t->s, &c, &b->owners, &go);
+	if (err == ERR_CORRUPT) {
+		b->damaged = err;
+		err = 0;
+	}
 	if (err == 0 && go) {
 		b->freed += c.len;
 		err = drop_chunk(b, &c);
@@ -142,8 +147,8 @@ static int evict_pieces(struct batch *b, struct file_walk *w)
 		w->at = p.off + p.len;
 		if (p.at.segment == 0) {
 			kept = false;
-			if (p.at.pos !=
-				w->last) /* a chunk in several pieces is dropped once: staged, it reads as here */
+			/* A chunk in several pieces is dropped once: staged, it still reads as here. */
+			if (p.at.pos != w->last)
 				err = evict_row(b, p.at.pos, &kept);
 			w->last = p.at.pos;
 		}
@@ -156,7 +161,7 @@ int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed)
 {
 	struct file_walk w = { .ino = ino };
 	uint64_t freed = 0;
-	int err = 0;
+	int err = 0, damaged = 0;
 	while (err == 0 && !w.done) {
 		struct batch b = { .t = NULL };
 		err = txn_call_freeing(s, &b.t);
@@ -164,9 +169,10 @@ int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed)
 			return err;
 		err = txn_end(b.t, evict_pieces(&b, &w));
 		freed += err == 0 ? b.freed : 0;
+		damaged = damaged < 0 ? damaged : b.damaged;
 	}
 	if (freed == 0 && err == 0 && w.busy)
-		err = ERR_BUSY;
+		err = damaged < 0 ? damaged : ERR_BUSY;
 	if (freed > 0 && (err == ERR_BUSY || err == ERR_NOT_FOUND)) /* opened, or gone, in the middle */
 		err = 0;
 	if (err == 0)
@@ -274,7 +280,7 @@ static int forget_some(struct store *s, uint64_t *row)
 	return err;
 }
 
-static int evict_batch(struct store *s, const struct candidates *list, size_t *next, uint64_t want, uint64_t *freed)
+static int evict_batch(struct store *s, struct candidates *list, size_t *next, uint64_t want, uint64_t *freed)
 {
 	struct batch b = { .t = NULL };
 	int err = txn_call_inside(s, &b.t);
@@ -287,6 +293,7 @@ static int evict_batch(struct store *s, const struct candidates *list, size_t *n
 	}
 	err = txn_end(b.t, err);
 	*freed += err == 0 ? b.freed : 0;
+	list->damaged = list->damaged < 0 ? list->damaged : b.damaged;
 	return err;
 }
 

@@ -364,9 +364,7 @@ static int put_content(
 	n->size = b->size;
 	n->mtime = of.mtime;
 	n->ctime = h->env->wall_ns(h->env->ctx);
-	n->flags &= ~(uint32_t)(NODE_PARTIAL | NODE_HOLES);
-	if (flat->n_slices)
-		n->flags |= NODE_PARTIAL;
+	n->flags &= ~(uint32_t)NODE_HOLES;
 	if (content_has_holes(b, flat))
 		n->flags |= NODE_HOLES;
 	int err = txn_node_put(t, n);

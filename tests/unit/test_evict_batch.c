@@ -182,22 +182,30 @@ static void a_chunk_that_completes_very_many_files_arrives(void **state)
 static void a_damaged_row_keeps_up_nothing_else(void **state)
 {
 	struct store_fixture *f = store_fixture_new(25);
-	uint64_t chunks[3], loose;
+	uint64_t chunks[4], loose, bad;
+	uint64_t freed;
 	struct store_stat st;
 	struct store_txn *t;
 	struct chunk_row c;
 	char sql[64];
 	(void)state;
-	add_chunks(f, chunks, 3, true);
+	add_chunks(f, chunks, 4, true);
 	add_file(f, 0, &chunks[1], 1);
 	loose = chunks[2];
+	bad = add_file(f, 1, &chunks[3], 1);
+	assert_int_equal(store_tend(f->store), 0); /* nodes that are held are in the tables then */
 	assert_int_equal(store_lock(f->store), 0);
 	snprintf(sql, sizeof sql, "UPDATE chunk SET data=x'00' WHERE row=%u", (unsigned)chunks[0]);
+	assert_int_equal(sqlite3_exec(f->store->index->db, sql, NULL, NULL, NULL), SQLITE_OK);
+	snprintf(sql, sizeof sql, "UPDATE node SET attr=x'00' WHERE ino=%u", (unsigned)bad);
 	assert_int_equal(sqlite3_exec(f->store->index->db, sql, NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(index_loose_put(f->store->index, chunks[0]), 0);
 	assert_int_equal(index_loose_put(f->store->index, loose), 0);
 	store_unlock(f->store);
+	store_fixture_make(f, f->root, "other", NODE_FILE); /* so that there is something to commit */
+	store_fixture_reopen(f);
 	assert_int_equal(store_set_limit(f->store, 1), 0);
+	assert_int_equal(store_evict(f->store, bad, &freed), ERR_CORRUPT);
 	assert_int_equal(store_tend(f->store), ERR_CORRUPT);
 	assert_int_equal(store_stat(f->store, &st), 0);
 	assert_int_equal(st.tend_err, ERR_CORRUPT);
@@ -207,6 +215,8 @@ static void a_damaged_row_keeps_up_nothing_else(void **state)
 	store_abort(&t);
 	assert_int_equal(store_lock(f->store), 0);
 	snprintf(sql, sizeof sql, "DELETE FROM chunk WHERE row=%u", (unsigned)chunks[0]);
+	assert_int_equal(sqlite3_exec(f->store->index->db, sql, NULL, NULL, NULL), SQLITE_OK);
+	snprintf(sql, sizeof sql, "DELETE FROM node WHERE ino=%u", (unsigned)bad);
 	assert_int_equal(sqlite3_exec(f->store->index->db, sql, NULL, NULL, NULL), SQLITE_OK);
 	store_unlock(f->store);
 	assert_int_equal(store_tend(f->store), 0);
