@@ -48,10 +48,10 @@ const struct setting config_table[] = {
 	LIST(auth, trusted_issuers, "", .env = "TRUSTED_ISSUERS", .restart = true, .about =
 		"Account servers whose tokens are believed, for clients of the plain protocol: [\"https://accounts.example.org\"],\n"
 		"or \"ISSUER=URL\" where the key set is not at ISSUER/.well-known/jwks.json. Up to 16."),
-	LIST(auth, audiences, "", .env = "AUDIENCES", .restart = true, .about =
+	LIST(auth, audiences, "", .env = "AUDIENCES", .about =
 		"A token of theirs must name one of these; none: any will do. Up to 16."),
-	TEXT(auth, identity_hash_key, "", .env = "IDENTITY_HASH_KEY", .restart = true, .about =
-		"64 hex digits. With it invitations and membership entries are limited to 10 an hour for each person, who is\n"
+	TEXT(auth, identity_hash_key, "", .env = "IDENTITY_HASH_KEY", .about =
+		"64 hex digits. With it invitations and membership entries are limited by the hour for each person, who is\n"
 		"noted as a keyed hash."),
 
 	TEXT(log, level, "info", .words = "error|warn|info|debug", .env = "COFFER_LOG", .about =
@@ -86,6 +86,8 @@ const struct setting config_table[] = {
 	NUMBER(storage, unnamed_chunk_days, 7, 1, 3650, .about =
 		"Chunks that nothing names are removed so long after their upload."),
 
+	NUMBER(storage, letter_days, 7, 1, 3650, .about = "Letters nobody took are removed so long after they came."),
+
 	NUMBER(storage, reserve_bytes, 268435456, 0, 1024 * GIB, .about =
 		"Disk space that is left free (never more than a twentieth of the disk): above it everything is refused with\n"
 		"storage_full but small requests, such as deletes, which may use half of it."),
@@ -100,6 +102,8 @@ const struct setting config_table[] = {
 	NUMBER(limits, connections_per_address, 256, 1, 1000000, .about =
 		"WebSocket connections of one client address."),
 	NUMBER(limits, connections_per_device, 3, 1, 100000, .about = "Of one device; a further one replaces the oldest (4006)."),
+	NUMBER(limits, connections_per_mailbox, 3, 1, 100000, .about =
+		"Of one mailbox, with issuers' tokens; a further one is refused (4003)."),
 	NUMBER(limits, auth_seconds, 5, 1, 600, .about = "For a connection to authenticate, else 4000."),
 	NUMBER(limits, keepalive_seconds, 30, 1, 3600, .about =
 		"Between keep-alives to a client. Coffer's clients give a relay up that is silent for 75 s."),
@@ -133,6 +137,9 @@ const struct setting config_table[] = {
 	NUMBER(limits, letters_burst, 100, 1, 1000000, .about =
 		"Letters into mailboxes (the plain protocol's invitations) by one address: at once, and after that."),
 	NUMBER(limits, letters_per_minute, 60, 1, 1000000),
+	NUMBER(limits, invitations_per_hour, 10, 1, 1000000, .about =
+		"Of one person, and entries of membership: if auth.identity_hash_key is set."),
+	NUMBER(limits, members_per_hour, 10, 1, 1000000),
 	NUMBER(limits, auths_burst, 2000, 1, 1000000, .about =
 		"Tokens that connections of one address bring, and new ones of its HTTP requests: at once, and after that; beyond\n"
 		"it they are closed (4007, or 429). It is as many clients as may come back at once after a restart."),

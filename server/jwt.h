@@ -12,7 +12,7 @@
 #define JWT_MAX 16384 /* characters */
 #define AUDIENCES_MAX 16
 
-/* What a relay asks of such tokens. Set at start. */
+/* What a relay asks of such tokens. The issuers are set at start, the rest may change on the network thread. */
 struct jwt_rules {
 	struct issuers *issuers;
 	const char *audiences[AUDIENCES_MAX]; /* a token must name one of them; none: any will do */

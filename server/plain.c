@@ -153,6 +153,14 @@ int plain_count(struct relay *relay, const struct caller *who, const char *what,
 	return n >= max ? ERR_RATE_LIMITED : OK;
 }
 
+int plain_refuse_hour(struct job *j, uint64_t max, const char *what)
+{
+	char text[96];
+
+	snprintf(text, sizeof text, "rate limit exceeded: max %llu %s per hour", (unsigned long long)max, what);
+	return job_error(j, "rate_limited", text);
+}
+
 int plain_check_room(struct relay *relay, const struct depot_plain *sp, size_t bytes)
 {
 	return sp ? quota_check_plain(&relay->quota, relay, sp, bytes + ROW_BYTES)

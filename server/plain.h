@@ -56,6 +56,9 @@ void plain_put_member(struct cbor_enc *e, const struct depot_item *it);
  * transaction; depot_deed_put counts one more. */
 int plain_count(struct relay *relay, const struct caller *who, const char *what, int64_t seconds, int64_t max) MUST_CHECK;
 
+/* Answers that; `what` in the plural. */
+int plain_refuse_hour(struct job *j, uint64_t max, const char *what) MUST_CHECK;
+
 /* Whether there is room for more (quota.h): on the disk, and unless `sp` is NULL in the space's quota and its owner's. ERR_NO_SPACE.
  * Writer thread. */
 int plain_check_room(struct relay *relay, const struct depot_plain *sp, size_t bytes) MUST_CHECK;

@@ -15,21 +15,29 @@
 #define SEEN_TOKENS 1024
 #define SEEN_CHAINS 2048
 
-/* What the config says of tokens; config_finish has checked it. */
-static int set_auth(struct relay *r)
+/* What may change while the relay runs, on the network thread, which alone checks tokens. */
+static void set_rules(struct relay *r, const struct config *c)
 {
-	const struct config *c = relay_config(r);
 	const char *key = c->auth.identity_hash_key;
 	struct id32 k;
-	int err = issuers_new(r->env, &r->jwt.issuers);
 
-	for (size_t i = 0; i < c->auth.trusted_issuers.n && err == OK; i++)
-		err = issuers_add(r->jwt.issuers, c->auth.trusted_issuers.items[i]);
+	r->jwt.n_audiences = 0;
 	for (size_t i = 0; i < c->auth.audiences.n && i < AUDIENCES_MAX; i++)
 		r->jwt.audiences[r->jwt.n_audiences++] = c->auth.audiences.items[i];
 	r->jwt.has_identity_key = id32_parse(key, strlen(key), &k) == OK;
 	if (r->jwt.has_identity_key)
 		memcpy(r->jwt.identity_key, k.b, sizeof k.b);
+}
+
+/* What the config says of tokens; config_finish has checked it. */
+static int set_auth(struct relay *r)
+{
+	const struct config *c = relay_config(r);
+	int err = issuers_new(r->env, &r->jwt.issuers);
+
+	for (size_t i = 0; i < c->auth.trusted_issuers.n && err == OK; i++)
+		err = issuers_add(r->jwt.issuers, c->auth.trusted_issuers.items[i]);
+	set_rules(r, c);
 	if (strcmp(c->auth.self_issued, "off") == 0)
 		r->strangers = STRANGERS_OFF;
 	else if (strcmp(c->auth.self_issued, "owners") == 0)
@@ -104,6 +112,7 @@ void relay_configure(struct relay *r, struct config *config)
 {
 	config->older = r->config;
 	atomic_store_explicit(&r->config, config, memory_order_release);
+	set_rules(r, config);
 	limits_configure(r->limits, config);
 	limits_configure(r->rates, config);
 }

@@ -59,7 +59,7 @@ struct relay {
 /* ERR_BUSY: another relay uses the directory; ERR_VERSION: of another format; ERR_PERMISSION, ERR_READ_ONLY, ERR_IO. */
 int relay_open(struct relay *r, const struct env *env, struct config *config) MUST_CHECK;
 /* Puts a newer config in place and takes it over. Old ones are kept to the end, since any thread may be reading them: a
- * few KiB for each reload. */
+ * few KiB for each reload. Network thread, if that runs. */
 void relay_configure(struct relay *r, struct config *config);
 void relay_close(struct relay *r);
 

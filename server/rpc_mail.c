@@ -15,8 +15,6 @@
 #include "server/rpc.h"
 
 #define MAIL_MAX 131072
-#define MAIL_SECONDS (7 * 86400)
-#define MAILS_PER_HOUR 10
 #define HOUR 3600
 #define DEED "invite"
 #define LIST_DEFAULT 50
@@ -88,7 +86,7 @@ static int store_mail(struct relay *relay, struct job *j, struct depot_mail *m)
 
 	random_id(relay->env, &m->id);
 	m->created = relay->env->wall_ns(relay->env->ctx) / 1000000;
-	m->expires = m->created / 1000 + MAIL_SECONDS;
+	m->expires = m->created / 1000 + (int64_t)relay_config(relay)->storage.letter_days * 86400;
 	if ((err = depot_mail_put(relay->store, m)) < 0)
 		return err;
 	if (j->caller->plain.counted &&
@@ -104,6 +102,7 @@ static int store_mail(struct relay *relay, struct job *j, struct depot_mail *m)
 static int create_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct depot_mail m = { 0 };
+	const uint64_t most = relay_config(relay)->limits.invitations_per_hour;
 	struct bytes box, server;
 	int err;
 
@@ -112,10 +111,8 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		param_text_opt(j->params, "payload", FRAME_MAX, &m.payload) < 0 ||
 		param_text_opt(j->params, "server", FRAME_MAX, &server) < 0)
 		return job_error(j, "invalid_params", "invalid params");
-	if ((err = plain_count(relay, j->caller, DEED, HOUR, MAILS_PER_HOUR)) < 0)
-		return err == ERR_RATE_LIMITED
-			       ? job_error(j, "rate_limited", "rate limit exceeded: max 10 invitations per hour")
-			       : err;
+	if ((err = plain_count(relay, j->caller, DEED, HOUR, (int64_t)most)) < 0)
+		return err == ERR_RATE_LIMITED ? plain_refuse_hour(j, most, "invitations") : err;
 	if (!box.len)
 		return job_error(j, "bad_request", "missing mailbox_id");
 	if (!parse_mailbox(box, &m.mailbox))

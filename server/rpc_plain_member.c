@@ -17,7 +17,6 @@
 
 #define MEMBERS_MAX 100000    /* as a Coffer log has */
 #define LIST_BYTES (3u << 20) /* of one answer, which clients drop above 4 MiB */
-#define APPENDS_PER_HOUR 10
 #define HOUR 3600
 #define DEED "append"
 
@@ -167,15 +166,14 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct append *a = j->state;
 	struct depot_plain sp;
+	const uint64_t most = relay_config(relay)->limits.members_per_hour;
 	const char *fault;
 	int err;
 
 	if (!a || a->err < 0)
 		return a ? plain_refuse(j, a->err) : ERR_NOMEM;
-	if ((err = plain_count(relay, j->caller, DEED, HOUR, APPENDS_PER_HOUR)) < 0)
-		return err == ERR_RATE_LIMITED
-			       ? job_error(j, "rate_limited", "rate limit exceeded: max 10 membership appends per hour")
-			       : err;
+	if ((err = plain_count(relay, j->caller, DEED, HOUR, (int64_t)most)) < 0)
+		return err == ERR_RATE_LIMITED ? plain_refuse_hour(j, most, "membership appends") : err;
 	if ((fault = append_fault(a)))
 		return job_error(j, "bad_request", fault);
 	if ((err = plain_open_to_write(relay, store, j->caller, &a->space, &a->right, &sp)) < 0)

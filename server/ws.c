@@ -501,7 +501,7 @@ static bool mailbox_is_full(const struct conn *c)
 
 		count += !o->close_code && o->caller->plain.trusted;
 	}
-	return count > WS_MAX_PER_MAILBOX;
+	return count > config_of(c)->limits.connections_per_mailbox;
 }
 
 static void refuse_auth(struct conn *c, const char *reason)

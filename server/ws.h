@@ -9,7 +9,6 @@
 #include "server/net.h"
 
 #define WS_AUTH_WAIT_SECONDS 20      /* while an issuer is asked for its keys */
-#define WS_MAX_PER_MAILBOX 3         /* connections with issuers' tokens: the next is refused */
 #define WS_RESUME_OUT (512u << 10) /* bytes queued: a stream goes on below this */
 
 /* libwebsockets' callback of the subprotocol. */

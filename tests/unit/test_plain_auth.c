@@ -420,6 +420,8 @@ static void issued_tokens_are_counted_unless_they_are_known(void **state)
 	struct relay_bench r;
 	struct auth a = { 0 }, again;
 	char claims[256], *good, *bad;
+	struct config_fault fault;
+	struct config *other;
 
 	relay_bench_open(&r);
 	r.relay.config->limits.auths_burst = 2;
@@ -447,6 +449,13 @@ static void issued_tokens_are_counted_unless_they_are_known(void **state)
 	fake_env_advance(r.env, 60 * 1000000000ll);
 	assert_int_equal(auth_check(&r.relay, bytes_str(good), "192.0.2.1", &a), 0);
 	assert_int_equal(auth_check(&r.relay, bytes_str(bad), "192.0.2.1", &a), ERR_RATE_LIMITED);
+	/* settings that are read again hold for what is not known yet */
+	other = bench_config(r.dir, r.database);
+	assert_int_equal(config_set(other, "auth.audiences", "elsewhere", &fault), OK);
+	relay_configure(&r.relay, other);
+	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), 0);
+	fake_env_advance(r.env, 60 * 1000000000ll);
+	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), ERR_INVALID);
 	free(good);
 	free(bad);
 	relay_bench_close(&r);

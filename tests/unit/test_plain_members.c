@@ -111,6 +111,9 @@ static void ten_appends_an_hour(void **state)
 		"rate limit exceeded: max 10 membership appends per hour");
 	relay_bench_restart(&x->r); /* the limit does not forget */
 	scene_refused(append(x, 10, &prev, "x", &hash), "rate_limited", NULL);
+	x->r.relay.config->limits.members_per_hour = 1;
+	scene_refused(append(x, 10, &prev, "x", &hash), "rate_limited",
+		"rate limit exceeded: max 1 membership appends per hour");
 	x->a->plain.counted = false;
 	struct answer a = append(x, 10, &prev, "x", &hash);
 	assert_int_equal(answer_uint(&a, "chain_seq"), 11);
@@ -497,6 +500,8 @@ static void ten_letters_an_hour(void **state)
 	struct answer a = invite(x, box, "x");
 	assert_false(a.last.is_error);
 	answer_release(&a);
+	x->r.relay.config->limits.invitations_per_hour = 1;
+	scene_refused(invite(x, box, "x"), "rate_limited", "rate limit exceeded: max 1 invitations per hour");
 }
 
 static void strangers_write_letters_only_where_they_are_welcome(void **state)
