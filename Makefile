@@ -158,8 +158,10 @@ lint: deps ## clang-tidy and cppcheck
 format: deps ## clang-format all sources in place (F="file ..." for some)
 	clang-format-14 -i $(or $(F),$(FORMATTED))
 
-format-check: deps ## fail if clang-format would change anything
+format-check: deps ## fail if clang-format would change anything, or a header has a line over 120 columns
 	clang-format-14 --dry-run --Werror $(or $(F),$(FORMATTED))
+	@for h in $$(find $(FOLDERS) tests -name '*.h'); do \
+		expand $$h | LC_ALL=C.UTF-8 grep -nE '.{121}' | sed "s|^|$$h:|"; done | grep . && exit 1 || :
 
 ##@ Measure
 

@@ -14,8 +14,9 @@
 #include <stddef.h>
 #include "base/err.h"
 
-/* The array with room for n items of `size` bytes, *alloc of them (it at least doubles); it may have moved. The new ones are not
- * initialised. The caller frees it with free(). items may be NULL if *alloc is 0; n may be 0. NULL: no memory, nothing changed. */
+/* The array with room for n items of `size` bytes, *alloc of them (it at least doubles); it may have moved. The new
+ * ones are not initialised. The caller frees it with free(). items may be NULL if *alloc is 0; n may be 0. NULL: no
+ * memory, nothing changed. */
 void *array_room(void *items, size_t *alloc, size_t n, size_t size) MUST_CHECK;
 
 #endif

@@ -7,7 +7,8 @@
  *	use(b.data, b.len);
  *
  * Exceeding the cap gives ERR_RANGE, a failed allocation ERR_NOMEM; the buffer then keeps what it had.
- * Not thread-safe. A buf does not wipe itself unless `secret` is set (then release and every growth wipe the old memory).
+ * Not thread-safe. A buf does not wipe itself unless `secret` is set (then release and every growth wipe the old
+ * memory).
  */
 #ifndef COFFER_BASE_BUF_H
 #define COFFER_BASE_BUF_H

@@ -71,8 +71,8 @@ void id16_from_hash(const struct id32 *hash, struct id16 *ret_id);
 void id32_format_did(const struct id32 *key, char out[DID_KEY_TEXT_SIZE]);
 int id32_parse_did(const char *text, size_t len, struct id32 *ret_key) MUST_CHECK;
 
-/* The n bytes that a did:key of any kind of key holds ("did:key:z" + base58btc of them, which must be the one spelling of
- * n bytes that begin with a byte over 1). ERR_INVALID. */
+/* The n bytes that a did:key of any kind of key holds ("did:key:z" + base58btc of them, which must be the one spelling
+ * of n bytes that begin with a byte over 1). ERR_INVALID. */
 int did_key_parse(const char *text, size_t len, uint8_t *out, size_t n) MUST_CHECK;
 
 #endif

@@ -18,7 +18,8 @@ struct log_short {
 	char s[9];
 };
 
-/* Sets the program's name and the highest level printed (from COFFER_LOG=error|warn|info|debug if set). Call once in main. */
+/* Sets the program's name and the highest level printed (from COFFER_LOG=error|warn|info|debug if set). Call once in
+ * main. */
 void log_init(const char *program, enum log_level max);
 /* Changes the highest level / writes lines as JSON objects {time, level, program, message} from now on. Any thread. */
 void log_set_level(enum log_level max);

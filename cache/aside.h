@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aside: room on the disk that fallocate(2) set aside for files, so that a full disk is ENOSPC there and not at a later write.
+ * aside: room on the disk that fallocate(2) set aside for files, so that a full disk is ENOSPC there and not at a later
+ * write.
  *
- * The store overwrites nothing, so there is no place that a file's bytes could be kept for them. Instead a file is noted with its
- * *target*: so many bytes may be allocated in it. What it lacks of that (index_extent_sum) is kept free for it by a file of that
- * size in the store's directory, which shrinks as the bytes come. The targets stand in meta rows; the file is made anew from them.
+ * The store overwrites nothing, so there is no place that a file's bytes could be kept for them. Instead a file is
+ * noted with its *target*: so many bytes may be allocated in it. What it lacks of that (index_extent_sum) is kept free
+ * for it by a file of that size in the store's directory, which shrinks as the bytes come. The targets stand in meta
+ * rows; the file is made anew from them.
  *
  *	aside_load(s);                                   // at the start
  *	aside_more(t, &node, off, len, cleared);         // fallocate; with the call's transaction
@@ -12,9 +14,9 @@
  *	if (t->tight) t->tight = !aside_use(s, ino, n);  // a write on a full disk
  *	aside_tend(s);                                   // once a second
  *
- * Not more than is asked: bytes that are overwritten take room until they are compacted, and other programs may fill the disk while
- * the file is being made anew. At most ASIDE_FILES files; beyond them fallocate only looks whether there is room now.
- * The store's lock guards everything here; aside_tend takes it.
+ * Not more than is asked: bytes that are overwritten take room until they are compacted, and other programs may fill
+ * the disk while the file is being made anew. At most ASIDE_FILES files; beyond them fallocate only looks whether there
+ * is room now. The store's lock guards everything here; aside_tend takes it.
  */
 #ifndef COFFER_CACHE_ASIDE_H
 #define COFFER_CACHE_ASIDE_H
@@ -47,7 +49,8 @@ void aside_release(struct aside *a);
 
 /* What may be allocated in a file; 0: nothing was set aside. */
 uint64_t aside_target(const struct store *s, uint64_t ino);
-/* Sets aside what [off, off+len) of the file needs; `cleared`: all that is there goes with the same transaction. ERR_NO_SPACE. */
+/* Sets aside what [off, off+len) of the file needs; `cleared`: all that is there goes with the same transaction.
+ * ERR_NO_SPACE. */
 int aside_more(struct store_txn *t, const struct node *n, uint64_t off, uint64_t len, bool cleared) MUST_CHECK;
 /* A hole of so many bytes was made; or the file ends at `size` now. */
 int aside_hole(struct store_txn *t, uint64_t ino, uint64_t bytes) MUST_CHECK;

@@ -2,15 +2,15 @@
 /*
  * index: the tables of the store in SQLite: what the journal says, looked up by key. docs/FORMAT.md "Index".
  *
- * One connection, one transaction that is always open: index_commit() ends it and begins the next. Everything that changes
- * rows is called by op_apply_all() alone (cache/op.h), so that replay does what happened. Functions that change rows report what
- * they give and take of a segment's live bytes to `live`.
+ * One connection, one transaction that is always open: index_commit() ends it and begins the next. Everything that
+ * changes rows is called by op_apply_all() alone (cache/op.h), so that replay does what happened. Functions that change
+ * rows report what they give and take of a segment's live bytes to `live`.
  *
  *	index_open(&config, &ix); ... index_commit(ix, &at); index_close(ix);
  *
- * Not thread-safe: the store's lock guards it. ERR_NOMEM, ERR_NO_SPACE, ERR_IO, ERR_CORRUPT; ERR_NOT_FOUND for absent rows.
- * What nodes became may wait in memory for index_commit() (index_held.c); every function here sees it.
- * After an error of a changing function the transaction may hold half of it: the caller rolls back.
+ * Not thread-safe: the store's lock guards it. ERR_NOMEM, ERR_NO_SPACE, ERR_IO, ERR_CORRUPT; ERR_NOT_FOUND for absent
+ * rows. What nodes became may wait in memory for index_commit() (index_held.c); every function here sees it. After an
+ * error of a changing function the transaction may hold half of it: the caller rolls back.
  */
 #ifndef COFFER_CACHE_INDEX_H
 #define COFFER_CACHE_INDEX_H
@@ -56,7 +56,8 @@ struct index_config {
 int index_open(const struct index_config *config, struct index **ret_ix) MUST_CHECK;
 void index_close(struct index *ix);            /* rolls the open transaction back; NULL is fine */
 int index_commit(struct index *ix) MUST_CHECK; /* writes the state, ends the transaction, begins the next */
-/* True after an error with which SQLite rolled back everything since the last commit: only index_rollback() works then. */
+/* True after an error with which SQLite rolled back everything since the last commit: only index_rollback() works
+ * then. */
 bool index_lost(const struct index *ix);
 int index_rollback(struct index *ix) MUST_CHECK; /* back to the last commit; the state too */
 int index_savepoint(struct index *ix) MUST_CHECK;
@@ -76,7 +77,8 @@ int index_target_get(struct index *ix, uint64_t ino, struct buf *out) MUST_CHECK
 int index_target_put(struct index *ix, uint64_t ino, struct bytes target) MUST_CHECK;
 int index_dirty_next(
 	struct index *ix, uint32_t space, uint64_t *change, uint64_t *ino) MUST_CHECK; /* the one after (both) */
-/* Nodes without a name of which something may have to be given back at the next start: unseen ones, tombstones with content. */
+/* Nodes without a name of which something may have to be given back at the next start: unseen ones, tombstones with
+ * content. */
 int index_orphan_next(struct index *ix, uint64_t *ino) MUST_CHECK;
 int index_orphan_del(struct index *ix, uint64_t ino) MUST_CHECK; /* bookkeeping only: not journaled */
 int index_dirty_count(struct index *ix, uint64_t *ret) MUST_CHECK;
@@ -91,7 +93,8 @@ int index_link_new(struct index *ix, const struct link *l) MUST_CHECK; /* its id
 int index_link_next(struct index *ix, uint64_t parent, uint64_t *cookie, struct link *ret) MUST_CHECK;
 /* Walks the links of a node in no particular order; *at = {0,0} to begin. */
 int index_link_of_next(struct index *ix, uint64_t ino, struct link_at *at, struct link *ret) MUST_CHECK;
-/* Walks the links whose register is (parent, name) or, with name.len 0, in parent, but which are shown elsewhere or not. */
+/* Walks the links whose register is (parent, name) or, with name.len 0, in parent, but which are shown elsewhere or
+ * not. */
 int index_claim_next(struct index *ix, uint64_t parent, struct bytes name, uint64_t *hash, struct id16 *id,
 	struct link *ret) MUST_CHECK;
 
@@ -115,12 +118,14 @@ int index_extent_next(struct index *ix, uint64_t owner, uint64_t off, struct pie
 int index_extents(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *p, size_t max,
 	size_t *ret_n) MUST_CHECK;
 int index_extent_sum(struct index *ix, uint64_t owner, uint64_t *ret_bytes) MUST_CHECK; /* that pieces cover */
-/* The next pieces of all owners after (*owner, *off), at most max of them, those in chunks too; moves *owner and *off on. */
+/* The next pieces of all owners after (*owner, *off), at most max of them, those in chunks too; moves *owner and *off
+ * on. */
 struct owned {
 	uint64_t owner;
 	struct piece p;
 };
-int index_extent_walk(struct index *ix, uint64_t *owner, uint64_t *off, struct owned *o, size_t max, size_t *ret_n) MUST_CHECK;
+int index_extent_walk(
+	struct index *ix, uint64_t *owner, uint64_t *off, struct owned *o, size_t max, size_t *ret_n) MUST_CHECK;
 int index_chunk_used(
 	struct index *ix, uint64_t chunk, uint64_t *ret_owner) MUST_CHECK; /* an owner after *ret_owner that names it */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * journal: the one order. Entries (a body of row changes, and data) are appended to the newest segment, sealed; the chain of
- * segments that name each other is the journal. docs/FORMAT.md "Journal".
+ * journal: the one order. Entries (a body of row changes, and data) are appended to the newest segment, sealed; the
+ * chain of segments that name each other is the journal. docs/FORMAT.md "Journal".
  *
  *	journal_open(env, set, &j);
  *	journal_replay(j, &state, fn, ctx);   // at the start: entries after the index's position
@@ -10,9 +10,9 @@
  *	journal_sync(j, &seq);                // on disk when it returns; concurrent calls share
  *	journal_close(j);
  *
- * append, start and replay: under the store's lock. sync: any thread. After a failed write nothing is written behind it: the
- * next append begins a new segment, which follows the last entry that was acknowledged. After a failed fdatasync the
- * journal is broken for good (ERR_READ_ONLY), as the kernel may have dropped what it could not write.
+ * append, start and replay: under the store's lock. sync: any thread. After a failed write nothing is written behind
+ * it: the next append begins a new segment, which follows the last entry that was acknowledged. After a failed
+ * fdatasync the journal is broken for good (ERR_READ_ONLY), as the kernel may have dropped what it could not write.
  */
 #ifndef COFFER_CACHE_JOURNAL_H
 #define COFFER_CACHE_JOURNAL_H
@@ -38,8 +38,8 @@ void journal_close(struct journal *j);
 int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e),
 	void *ctx) MUST_CHECK;
 
-/* Removes segments that nothing follows, makes what was replayed durable (a failed sync before this start included), opens a new
- * segment. */
+/* Removes segments that nothing follows, makes what was replayed durable (a failed sync before this start included),
+ * opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 
 /* What an entry may use on a disk that is full. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * move: living pieces written again at the journal's end, as an entry like any other. Pieces that share bytes go on sharing them.
+ * move: living pieces written again at the journal's end, as an entry like any other. Pieces that share bytes go on
+ * sharing them.
  *
  *	batch_new(size, &b); batch_clear(b);
  *	while (batch_add(b, &owned)) ...         // pieces that share bytes one after the other, by where they begin

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * op: the row changes that journal entries are made of. Their numbers and encodings are a format (docs/FORMAT.md "Journal"):
- * never change one, only add. They hold results, no rules: applying the same ops to the same index gives the same index.
+ * op: the row changes that journal entries are made of. Their numbers and encodings are a format (docs/FORMAT.md
+ * "Journal"): never change one, only add. They hold results, no rules: applying the same ops to the same index gives
+ * the same index.
  *
  *	op_put(&body, &op);                          // when a call decides what changes
  *	op_apply_all(ix, body, &data_place);         // then, and again in replay

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pack: the compact encoding inside journal entries and index rows: LEB128 integers, length-prefixed bytes, fixed arrays.
- * Only this program writes and reads it, under an AEAD; reading checks bounds all the same.
+ * pack: the compact encoding inside journal entries and index rows: LEB128 integers, length-prefixed bytes, fixed
+ * arrays. Only this program writes and reads it, under an AEAD; reading checks bounds all the same.
  *
- * Writing appends to a buf and keeps the first error; reading is a cursor that keeps the first error and then gives zeros:
+ * Writing appends to a buf and keeps the first error; reading is a cursor that keeps the first error and then gives
+ * zeros:
  *
  *	struct unpack u = unpack_init(bytes);
  *	ino = unpack_u64(&u); ...

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pagevfs: the SQLite VFS under the index: every page and every log frame is sealed, and nothing reaches the disk before the
- * journal that it reflects.
+ * pagevfs: the SQLite VFS under the index: every page and every log frame is sealed, and nothing reaches the disk
+ * before the journal that it reflects.
  *
  * Database: pages of 4096 bytes, XChaCha20-Poly1305, nonce and tag in the page's 40 reserved bytes, the page number as
- * additional data. Log (WAL): what SQLite writes stays in memory until pagevfs_flush(); on disk its header and its frames
- * (with their headers) are units sealed in the same way, in a layout of their own. docs/FORMAT.md "Index pages".
+ * additional data. Log (WAL): what SQLite writes stays in memory until pagevfs_flush(); on disk its header and its
+ * frames (with their headers) are units sealed in the same way, in a layout of their own. docs/FORMAT.md "Index pages".
  *
  *	pagevfs_open(env, dirfd, key, &v); sqlite3_open_v2("index", ..., pagevfs_name(v));
  *	mark = pagevfs_mark(v);       // after a commit, under the lock that guards the connection
@@ -13,8 +13,8 @@
  *	pagevfs_flush(v, mark);       // now the log up to the mark may be, and when this returns it is
  *
  * One database at a time. flush runs in any thread beside the connection; the VFS has a lock of its own.
- * A page that does not open is SQLITE_IOERR_DATA (ERR_CORRUPT); a log frame that does not open reads as zeros: to SQLite
- * the end of the log.
+ * A page that does not open is SQLITE_IOERR_DATA (ERR_CORRUPT); a log frame that does not open reads as zeros: to
+ * SQLite the end of the log.
  */
 #ifndef COFFER_CACHE_PAGEVFS_H
 #define COFFER_CACHE_PAGEVFS_H

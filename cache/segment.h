@@ -2,10 +2,11 @@
 /*
  * segment: the files that the journal is written into, and how many of their bytes extents still point to.
  *
- * File seg-%016x = head (SEGMENT_HEAD bytes: magic, format, suite, number, and sealed under the store key: the segment's own
- * random key, and the segment and position that it follows) and then whatever the journal writes. docs/FORMAT.md "Segment".
- * A file is made long enough before it is used; it is reused only under another name and key. Names are synced together with the
- * bytes (segments_sync_names): until then nothing in the file is promised to be on disk.
+ * File seg-%016x = head (SEGMENT_HEAD bytes: magic, format, suite, number, and sealed under the store key: the
+ * segment's own random key, and the segment and position that it follows) and then whatever the journal writes.
+ * docs/FORMAT.md "Segment". A file is made long enough before it is used; it is reused only under another name and key.
+ * Names are synced together with the bytes (segments_sync_names): until then nothing in the file is promised to be on
+ * disk.
  *
  *	segments_open(env, dirfd, key, size, &set);
  *	segments_prepare(set, number, size);          // ahead of time: an empty file is ready
@@ -59,9 +60,11 @@ void segments_close(struct segments *set);
 int segments_prepare(struct segments *set, uint64_t number, uint64_t size) MUST_CHECK;
 /* Makes segment info->number ready for use and registers it with no live bytes; takes the prepared file if it fits.
  * ERR_NO_SPACE and others leave nothing. */
-/* With `frees` (the entry to come will let go of more than it takes) a full disk gives the reserve: info->size is then its. */
+/* With `frees` (the entry to come will let go of more than it takes) a full disk gives the reserve: info->size is then
+ * its. */
 int segments_new(struct segments *set, struct segment_info *info, bool frees) MUST_CHECK;
-/* The reserve: a file kept so that a full disk can be emptied. While there is none, nothing that grows should be written. */
+/* The reserve: a file kept so that a full disk can be emptied. While there is none, nothing that grows should be
+ * written. */
 int segments_make_reserve(struct segments *set) MUST_CHECK;
 /* Gives the disk the files kept for reuse. */
 void segments_drop_spares(struct segments *set);
@@ -72,7 +75,8 @@ bool segments_has_reserve(struct segments *set);
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
 /* Makes the names of segments durable that were made, and those removed gone. */
 int segments_sync_names(struct segments *set) MUST_CHECK;
-/* Registers a segment found in the index or by probing; of one that is registered already it sets the size and the live bytes. */
+/* Registers a segment found in the index or by probing; of one that is registered already it sets the size and the live
+ * bytes. */
 int segments_add(struct segments *set, uint64_t number, uint64_t size, uint64_t live) MUST_CHECK;
 /* Removes the file, or keeps it for reuse. Waits for nobody: a reference keeps its descriptor. */
 int segments_remove(struct segments *set, uint64_t number) MUST_CHECK;
@@ -90,8 +94,8 @@ void segments_mark(struct segments *set);
 void segments_unmark(struct segments *set);
 /* ERR_NOMEM: not everything was recorded; the numbers must be loaded again. */
 int segments_undo(struct segments *set) MUST_CHECK;
-/* Before the numbers are loaded again from the index and the journal: no segment has live bytes. All stay registered, for who reads
- * now holds no lock but the set's; segments_add() gives them their numbers back. */
+/* Before the numbers are loaded again from the index and the journal: no segment has live bytes. All stay registered,
+ * for who reads now holds no lock but the set's; segments_add() gives them their numbers back. */
 void segments_reload(struct segments *set);
 
 struct segment_row {
@@ -116,8 +120,8 @@ void segments_saved(struct segments *set, uint64_t number);
 /* Stamps segments that have no live bytes and no stamp yet. */
 void segments_note_empty(struct segments *set, uint64_t seq);
 uint64_t segments_bytes(struct segments *set, uint64_t *ret_live);
-/* Bytes that content takes. Live bytes count once for each piece that points to them; here no segment counts for more than it holds, or
- * than a survey found in it: so what files share counts once, to within a segment. */
+/* Bytes that content takes. Live bytes count once for each piece that points to them; here no segment counts for more
+ * than it holds, or than a survey found in it: so what files share counts once, to within a segment. */
 uint64_t segments_content(struct segments *set);
 
 #endif

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store: the local cache of one profile: every node, link, xattr, byte, record and cursor of every space, sealed at rest.
+ * store: the local cache of one profile: every node, link, xattr, byte, record and cursor of every space, sealed at
+ * rest.
  *
  * One order. Every change is a transaction of row changes with their data, appended as one entry to the sealed journal
- * (cache/journal.h) and applied to the index (cache/index.h: SQLite over cache/pagevfs.h) by the function that replay uses.
- * When a changing call returns 0 the change has been handed to the kernel: it survives kill -9. After store_sync() it
- * survives power loss. What survives is a prefix of what happened.
+ * (cache/journal.h) and applied to the index (cache/index.h: SQLite over cache/pagevfs.h) by the function that replay
+ * uses. When a changing call returns 0 the change has been handed to the kernel: it survives kill -9. After
+ * store_sync() it survives power loss. What survives is a prefix of what happened.
  *
  * Calling sequence:
  *	store_open(&config, &s);
- *	store_create(s, parent, name, &new, &node);   // file-system calls: one transaction each, marked as local changes
+ *	store_create(s, parent, name, &new, &node);   // file-system calls: one transaction each, marked as local
+ *	                                              // changes
  *	store_begin(s, &t); txn_...(t, ...); store_commit(&t);  // sync: any number of row changes as one transaction
  *	store_close(s);
  *
  * Threads: every store_* function is thread-safe (one lock inside; reading content decrypts outside of it). Between
- * store_begin and store_commit/abort the calling thread holds that lock: no store_* call then, only txn_*, and no waiting.
- * Errors: ERR_NO_SPACE is found before anything is changed. After a failed journal write the store is read-only
- * (ERR_READ_ONLY for changes) until the next open, unless the rest could go to a new segment. ERR_CORRUPT: damaged.
+ * store_begin and store_commit/abort the calling thread holds that lock: no store_* call then, only txn_*, and no
+ * waiting. Errors: ERR_NO_SPACE is found before anything is changed. After a failed journal write the store is
+ * read-only (ERR_READ_ONLY for changes) until the next open, unless the rest could go to a new segment. ERR_CORRUPT:
+ * damaged.
  *
- * Inode numbers are row ids, never reused, stable across restarts. 1 is the profile's root directory, which lists spaces.
+ * Inode numbers are row ids, never reused, stable across restarts. 1 is the profile's root directory, which lists
+ * spaces.
  */
 #ifndef COFFER_CACHE_STORE_H
 #define COFFER_CACHE_STORE_H
@@ -43,7 +47,8 @@ enum node_flag {
 	NODE_CONFLICT = 1u << 4, /* an unresolved conflict copy */
 	NODE_PARTIAL = 1u << 5,  /* some content is only at the relay */
 	NODE_TOMBSTONE =
-		1u << 6, /* its record is a tombstone; a directory is shown all the same while something live is in it */
+		/* its record is a tombstone; a directory is shown all the same while something live is in it */
+		1u << 6,
 	NODE_ACL = 1u << 7,  /* it has one of the xattrs below; follows the xattrs */
 	NODE_HOLES = 1u << 8, /* the content may have holes; without it, it has none */
 	NODE_UNPINNED = 1u << 9 /* not pinned, though the folder is */
@@ -74,7 +79,8 @@ struct node {
 	struct id32 owner;  /* person */
 	struct id32 author; /* device of the current version; zero if never synced */
 	uint64_t rdev, size;
-	uint64_t allocated; /* bytes that are not holes, or are set aside; not kept: set by the file-system calls that return a node */
+	/* bytes that are not holes, or are set aside; not kept: set by the file-system calls that return a node */
+	uint64_t allocated;
 	int64_t atime, mtime, ctime, btime; /* ns since 1970 */
 	uint32_t nlink;                     /* shown links; directories: 2 + subdirectories */
 	uint64_t version;                   /* of the base record below; 0: never sealed */
@@ -83,8 +89,8 @@ struct node {
 	uint32_t change_bits; /* enum change_bit */
 };
 
-/* A link row. parent and name are the record's (the register); shown_* is where the tree shows it after merge. For local
- * operations both are equal. shown_parent 0: not shown. A name is unique among the shown links of a parent. */
+/* A link row. parent and name are the record's (the register); shown_* is where the tree shows it after merge. For
+ * local operations both are equal. shown_parent 0: not shown. A name is unique among the shown links of a parent. */
 struct link {
 	struct id16 id;
 	uint64_t ino;
@@ -107,7 +113,8 @@ struct store_config {
 	bool no_thread;             /* housekeeping is left to calls of store_tend() (tests) */
 };
 
-/* Opens or creates; replays the journal. ERR_BUSY if another process has it, ERR_WRONG_KEY, ERR_CORRUPT, ERR_VERSION. */
+/* Opens or creates; replays the journal. ERR_BUSY if another process has it, ERR_WRONG_KEY, ERR_CORRUPT,
+ * ERR_VERSION. */
 int store_open(const struct store_config *config, struct store **ret_store) MUST_CHECK;
 /* Commits the index, syncs, frees. NULL is fine. */
 void store_close(struct store *s);
@@ -184,8 +191,8 @@ int store_read(struct store *s, uint64_t ino, uint64_t off, void *p, size_t len,
 int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len) MUST_CHECK;
 /* Writes at the end, wherever that is by then: *ret_off. */
 int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off) MUST_CHECK;
-/* mode: of fallocate(2); sets room aside for what is not there yet (cache/aside.h); PUNCH_HOLE, ZERO_RANGE, COLLAPSE_RANGE,
- * INSERT_RANGE, KEEP_SIZE. */
+/* mode: of fallocate(2); sets room aside for what is not there yet (cache/aside.h); PUNCH_HOLE, ZERO_RANGE,
+ * COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE. */
 int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len) MUST_CHECK;
 int store_copy_range(struct store *s, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t len,
 	uint64_t *ret_len) MUST_CHECK; /* shares extents */
@@ -201,9 +208,9 @@ int store_set_acl(
 	struct store *s, uint64_t ino, const char *name, struct bytes value, const uint32_t *mode) MUST_CHECK;
 int store_listxattr(struct store *s, uint64_t ino, struct buf *out) MUST_CHECK; /* NUL-separated */
 
-/* From now on the file-system calls refuse what would be sent from this space (ERR_READ_ONLY), or take it again: for a device that may
- * not write there. What was changed before stays, and what was never sent can be removed; times of access, pins and eviction are
- * not sent. Also between store_begin and store_commit. Forgotten at store_close. */
+/* From now on the file-system calls refuse what would be sent from this space (ERR_READ_ONLY), or take it again: for a
+ * device that may not write there. What was changed before stays, and what was never sent can be removed; times of
+ * access, pins and eviction are not sent. Also between store_begin and store_commit. Forgotten at store_close. */
 int store_set_read_only(struct store *s, uint32_t space, bool on) MUST_CHECK;
 /* ERR_READ_ONLY if the node is in such a space. */
 int store_may_change(struct store *s, uint64_t ino) MUST_CHECK;
@@ -211,21 +218,23 @@ int store_may_change(struct store *s, uint64_t ino) MUST_CHECK;
 /* Open handles keep an unlinked node alive in this run. Counted. */
 void store_hold_open(struct store *s, uint64_t ino);
 void store_release_open(struct store *s, uint64_t ino);
-/* Nobody can reach the node by its number any more. For directories and special files, which are opened without store_hold_open: one that
- * was removed stays until then, like a file that is open. Cheap for every other node. */
+/* Nobody can reach the node by its number any more. For directories and special files, which are opened without
+ * store_hold_open: one that was removed stays until then, like a file that is open. Cheap for every other node. */
 void store_forget(struct store *s, uint64_t ino);
 /* Notes that the application asked for durability of this node (settle takes it as finished). */
 int store_mark_fsynced(struct store *s, uint64_t ino) MUST_CHECK;
-/* Pins a node, or ends that; of a folder, all in it that has no mark of its own, now and later (not a local change that syncs). The
- * marks NODE_PINNED and NODE_UNPINNED stand only where a node differs from its folder: store_pinned() says what holds. */
+/* Pins a node, or ends that; of a folder, all in it that has no mark of its own, now and later (not a local change that
+ * syncs). The marks NODE_PINNED and NODE_UNPINNED stand only where a node differs from its folder: store_pinned() says
+ * what holds. */
 int store_pinned(struct store *s, uint64_t ino, bool *ret) MUST_CHECK;
 int store_pin(struct store *s, uint64_t ino, bool pinned) MUST_CHECK;
-/* Drops local content that a confirmed chunk holds, some at a time; ERR_BUSY if pinned, open, changed or not yet confirmed, or if all of
- * it is in chunks that more than 1,000 files name. */
+/* Drops local content that a confirmed chunk holds, some at a time; ERR_BUSY if pinned, open, changed or not yet
+ * confirmed, or if all of it is in chunks that more than 1,000 files name. */
 int store_evict(struct store *s, uint64_t ino, uint64_t *ret_freed) MUST_CHECK;
 
-/* Bytes of content to keep here at most, what files share counted once; 0: no limit. What is pinned, open, changed or not at the relay yet counts and stays all
- * the same; else what was not used for longest goes first. Kept over restarts. */
+/* Bytes of content to keep here at most, what files share counted once; 0: no limit. What is pinned, open, changed or
+ * not at the relay yet counts and stays all the same; else what was not used for longest goes first. Kept over
+ * restarts. */
 int store_set_limit(struct store *s, uint64_t limit) MUST_CHECK;
 
 /* ---- transactions for sync and agent ---- */
@@ -243,8 +252,8 @@ int txn_meta_del(struct store_txn *t, const char *key) MUST_CHECK;
 int txn_meta_each(struct store_txn *t, const char *prefix, int (*fn)(void *ctx, const char *key, struct bytes value),
 	void *ctx) MUST_CHECK;
 
-/* Spaces. A space has a root directory node made by txn_space_add, shown in STORE_ROOT_INO under `name`. A space with an empty
- * name (the personal space) is not shown. */
+/* Spaces. A space has a root directory node made by txn_space_add, shown in STORE_ROOT_INO under `name`. A space with
+ * an empty name (the personal space) is not shown. */
 struct space_row {
 	uint32_t row;
 	struct id16 id;
@@ -274,8 +283,8 @@ int txn_node_get(struct store_txn *t, uint64_t ino, struct node *ret) MUST_CHECK
 int txn_node_find(
 	struct store_txn *t, uint32_t space, const struct id16 *id, struct node *ret) MUST_CHECK; /* zero id: root */
 int txn_node_add(struct store_txn *t, struct node *node /* ino is set */, struct bytes target) MUST_CHECK;
-/* Every field but ino, space, id, kind (settable once while NODE_UNKNOWN), nlink (follows the links), change and change_bits
- * (txn_mark_*, txn_outbox_add), NODE_PARTIAL (follows the chunks), NODE_ACL (follows the xattrs). */
+/* Every field but ino, space, id, kind (settable once while NODE_UNKNOWN), nlink (follows the links), change and
+ * change_bits (txn_mark_*, txn_outbox_add), NODE_PARTIAL (follows the chunks), NODE_ACL (follows the xattrs). */
 int txn_node_put(struct store_txn *t, const struct node *node) MUST_CHECK;
 int txn_node_set_target(struct store_txn *t, uint64_t ino, struct bytes target) MUST_CHECK;
 int txn_node_target(struct store_txn *t, uint64_t ino, struct buf *out) MUST_CHECK;
@@ -291,19 +300,20 @@ int txn_links_named(struct store_txn *t, uint64_t parent, struct bytes name, str
 	size_t *ret_n) MUST_CHECK; /* register */
 int txn_links_in(struct store_txn *t, uint64_t parent, bool shown, struct link **ret_links, size_t *ret_n) MUST_CHECK;
 int txn_link_shown(struct store_txn *t, uint64_t parent, struct bytes name, struct link *ret) MUST_CHECK;
-/* Names (parent, name) freed or taken by local calls while another link's register claims the same name: merge must look
- * at them again. Takes the space's first after (*parent, name) off the list, in their order, and writes it there (before the first: 0 and
- * an empty name); ERR_NOT_FOUND: there is none. Names on the way that no space can look at, since the directory is gone or is in none,
- * leave the list too; those of other spaces stay. */
-int txn_touched_take(struct store_txn *t, uint32_t space, uint64_t *parent, char name[NODE_MAX_NAME + 1], uint8_t *len) MUST_CHECK;
+/* Names (parent, name) freed or taken by local calls while another link's register claims the same name: merge must
+ * look at them again. Takes the space's first after (*parent, name) off the list, in their order, and writes it there
+ * (before the first: 0 and an empty name); ERR_NOT_FOUND: there is none. Names on the way that no space can look at,
+ * since the directory is gone or is in none, leave the list too; those of other spaces stay. */
+int txn_touched_take(
+	struct store_txn *t, uint32_t space, uint64_t *parent, char name[NODE_MAX_NAME + 1], uint8_t *len) MUST_CHECK;
 
 /* Xattrs, as the record has them. */
 int txn_xattrs(
 	struct store_txn *t, uint64_t ino, struct node_xattr **ret_x, size_t *ret_n, struct buf *memory) MUST_CHECK;
 int txn_xattrs_replace(struct store_txn *t, uint64_t ino, const struct node_xattr *x, size_t n) MUST_CHECK;
 
-/* Content. An extent is local bytes not yet in a chunk (chunk 0), or a range of a chunk; chunks are rows whose plaintext is
- * here wholly, or not. */
+/* Content. An extent is local bytes not yet in a chunk (chunk 0), or a range of a chunk; chunks are rows whose
+ * plaintext is here wholly, or not. */
 struct chunk_row {
 	uint64_t row;
 	uint32_t space;
@@ -338,12 +348,14 @@ struct link_at {
 	uint64_t parent, hash;
 };
 #define PIN_KNOWN 512
-/* A look for what pinned files lack; all zero: at its beginning. It goes over several transactions, and misses what changes behind it. */
+/* A look for what pinned files lack; all zero: at its beginning. It goes over several transactions, and misses what
+ * changes behind it. */
 struct pin_look {
 	uint64_t row;   /* the chunk, */
 	uint64_t owner; /* a file that names it, */
 	struct link_at link;
-	uint64_t folder, above; /* a folder that shows the file, and the one of those above it, at which the look stands; 0: none */
+	/* a folder that shows the file, and the one of those above it, at which the look stands; 0: none */
+	uint64_t folder, above;
 	struct link_at link_above;
 	unsigned depth;
 	bool in_chunk, in_owner; /* not done with these */
@@ -352,13 +364,14 @@ struct pin_look {
 		bool pinned;
 	} known[PIN_KNOWN]; /* answers, until the look ends */
 };
-/* The next chunk, in the order of their rows, that is not here though a pinned file needs it and the relay has it; its key is left out.
- * *left: how many chunks, files that name them and folders above those may be looked at; goes down. ERR_AGAIN: none among those;
- * ERR_NOT_FOUND: none any more, but chunks that come later have higher rows: the look may go on then. */
+/* The next chunk, in the order of their rows, that is not here though a pinned file needs it and the relay has it; its
+ * key is left out. *left: how many chunks, files that name them and folders above those may be looked at; goes down.
+ * ERR_AGAIN: none among those; ERR_NOT_FOUND: none any more, but chunks that come later have higher rows: the look may
+ * go on then. */
 int txn_pinned_absent(struct store_txn *t, struct pin_look *look, size_t *left, struct chunk_row *ret) MUST_CHECK;
-/* Turns local extents of ino within [off, off+len) into the chunk (its plaintext: those bytes in file order, holes as zeros): the
- * chunk takes over their place in the store, nothing is copied. Only if each extent is still the one in `seen` (as returned
- * by txn_extents); else ERR_CONFLICT and nothing changes. */
+/* Turns local extents of ino within [off, off+len) into the chunk (its plaintext: those bytes in file order, holes as
+ * zeros): the chunk takes over their place in the store, nothing is copied. Only if each extent is still the one in
+ * `seen` (as returned by txn_extents); else ERR_CONFLICT and nothing changes. */
 int txn_chunk_adopt(struct store_txn *t, uint64_t row, uint64_t ino, uint64_t off, uint64_t len,
 	const struct extent *seen, size_t n_seen) MUST_CHECK;
 
@@ -367,7 +380,8 @@ int txn_record_put(struct store_txn *t, uint32_t space, const struct id16 *id, c
 	struct bytes blob) MUST_CHECK;
 int txn_record_get(struct store_txn *t, uint32_t space, const struct id16 *id, struct id32 *ret_hash,
 	uint64_t *ret_cursor, struct buf *blob) MUST_CHECK;
-/* Where a walk over a space's records stands: at this record; all zero: before the first. It may go over several transactions. */
+/* Where a walk over a space's records stands: at this record; all zero: before the first. It may go over several
+ * transactions. */
 struct record_at {
 	bool begun;
 	struct id16 id;
@@ -390,8 +404,8 @@ struct outbox_row {
 	uint64_t change; /* node.change it was sealed from */
 	uint64_t group;  /* records of one cut share it: pushed together where they fit */
 };
-/* Queues a sealed record: blob is kept; the node's base and version become this record's; its change is cleared if it still
- * equals row->change. chunks: rows it names directly or through index chunks that are not confirmed yet. */
+/* Queues a sealed record: blob is kept; the node's base and version become this record's; its change is cleared if it
+ * still equals row->change. chunks: rows it names directly or through index chunks that are not confirmed yet. */
 int txn_outbox_add(struct store_txn *t, struct outbox_row *row, struct bytes blob, uint64_t version,
 	const uint64_t *chunks, size_t n_chunks) MUST_CHECK;
 int txn_outbox_each(struct store_txn *t, uint32_t space, uint64_t after_row,
@@ -416,8 +430,8 @@ uint64_t txn_position(struct store_txn *t);
 struct store_keep;
 int store_keep(struct store *s, struct store_keep **ret_k) MUST_CHECK;
 void store_keep_release(struct store_keep *k);
-/* Reads len bytes of the file image described by e[0..n) from off; holes are zeros. ERR_ABSENT as store_read. Needs a keep
- * taken in or before the transaction that returned the extents. */
+/* Reads len bytes of the file image described by e[0..n) from off; holes are zeros. ERR_ABSENT as store_read. Needs a
+ * keep taken in or before the transaction that returned the extents. */
 int store_read_extents(struct store *s, const struct extent *e, size_t n, uint64_t off, void *p, size_t len,
 	uint64_t *ret_chunk) MUST_CHECK;
 /* The plaintext of a chunk that is here (whole). */

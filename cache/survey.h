@@ -7,9 +7,10 @@
  *	do { lock; err = survey_step(v, fn, ctx); unlock; } while (err == 0);     // ERR_NOT_FOUND: the walk is done
  *	survey_row(v, i) ... ; survey_free(v);
  *
- * Bytes that live when the walk is done and were not seen alive can only be in a segment whose `gained` moved since survey_new(): new
- * bytes go to newer segments, and what is shared, cut or moved from a living piece to a place that the walk has passed counts as a gain.
- * Memory: a bit for each grain of 512 bytes; of more, up to 4 KiB, where that would take over 16 MiB.
+ * Bytes that live when the walk is done and were not seen alive can only be in a segment whose `gained` moved since
+ * survey_new(): new bytes go to newer segments, and what is shared, cut or moved from a living piece to a place that
+ * the walk has passed counts as a gain. Memory: a bit for each grain of 512 bytes; of more, up to 4 KiB, where that
+ * would take over 16 MiB.
  */
 #ifndef COFFER_CACHE_SURVEY_H
 #define COFFER_CACHE_SURVEY_H
@@ -29,7 +30,8 @@ struct survey_row {
 
 int survey_new(struct store *s, struct survey **ret_v) MUST_CHECK;
 void survey_free(struct survey *v); /* NULL is fine */
-/* Lock held. Looks at the next extents; fn (may be NULL) is called for each piece in a segment and returns 0 or an error. */
+/* Lock held. Looks at the next extents; fn (may be NULL) is called for each piece in a segment and returns 0 or an
+ * error. */
 int survey_step(struct survey *v, int (*fn)(void *ctx, const struct owned *o), void *ctx) MUST_CHECK;
 size_t survey_rows(const struct survey *v);
 struct survey_row survey_row(const struct survey *v, size_t i); /* ascending by number */

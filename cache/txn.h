@@ -2,12 +2,13 @@
 /*
  * txn: the inside of the store, for the files store*.c, compact.c, evict.c, replay.c and verify.c alone.
  *
- * A transaction collects ops. A file-system call (txn_call) decides by reading, stages its ops, and txn_end() appends them as
- * one journal entry and applies them. A sync transaction (store_begin) applies each op at once under a savepoint; when
- * it has data, whose place is known only after the append, commit goes back to the savepoint and applies all again.
+ * A transaction collects ops. A file-system call (txn_call) decides by reading, stages its ops, and txn_end() appends
+ * them as one journal entry and applies them. A sync transaction (store_begin) applies each op at once under a
+ * savepoint; when it has data, whose place is known only after the append, commit goes back to the savepoint and
+ * applies all again.
  *
- * An op that cannot be applied after its entry was appended leaves the index behind the journal: store_recover() rolls it
- * back to the last commit and replays, at once or with the next call.
+ * An op that cannot be applied after its entry was appended leaves the index behind the journal: store_recover() rolls
+ * it back to the last commit and replays, at once or with the next call.
  */
 #ifndef COFFER_CACHE_TXN_H
 #define COFFER_CACHE_TXN_H
@@ -65,7 +66,8 @@ struct punch_plan {
 	uint64_t lost, db_segment, left; /* when it was made; left: dead bytes that had to wait */
 };
 
-/* Files of one chunk that a single transaction goes through: what it marks must fit an entry, and others wait for the lock. */
+/* Files of one chunk that a single transaction goes through: what it marks must fit an entry, and others wait for the
+ * lock. */
 #define CHUNK_OWNERS 1000
 
 #define RANDOM_POOL 4096
@@ -81,7 +83,8 @@ struct store {
 	struct journal *journal;
 	struct pagevfs *vfs;
 	_Atomic uint64_t limit;    /* bytes that eviction aims for; 0: none */
-	_Atomic int64_t asked, in_vain; /* for tend_make_room(): when a turn was asked for; when a wait ended that did not help */
+	/* for tend_make_room(): when a turn was asked for; when a wait ended that did not help */
+	_Atomic int64_t asked, in_vain;
 	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
 	_Atomic unsigned snapshots; /* keeps of store_keep(); changed under `lock` */
 	_Atomic bool readers_wait; /* holes could be punched but for them */
@@ -140,8 +143,9 @@ struct store {
 	size_t n_read_only;
 };
 
-/* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. On a tight disk it first waits for what
- * housekeeping can give back, 2 s at most, so that nobody hears of a full disk while dead bytes take it up. */
+/* Takes the lock and gives the store's transaction for one call. On an error nothing is locked. On a tight disk it
+ * first waits for what housekeeping can give back, 2 s at most, so that nobody hears of a full disk while dead bytes
+ * take it up. */
 int txn_call(struct store *s, struct store_txn **ret_t) MUST_CHECK;
 /* The same for a call that lets go of more than it takes: it waits for no room, and may use the reserve. */
 int txn_call_freeing(struct store *s, struct store_txn **ret_t) MUST_CHECK;
@@ -167,8 +171,8 @@ void store_random(struct store *s, void *p, size_t n);
 int txn_put_node(struct store_txn *t, const struct node *now, const struct node *before) MUST_CHECK;
 /* Marks a local change on the copy; the caller stages it. */
 void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits);
-/* A node after a call that changed it, as the call returns it; no lock held. The call has happened, so this cannot fail: what cannot
- * be summed up counts as having no holes. */
+/* A node after a call that changed it, as the call returns it; no lock held. The call has happened, so this cannot
+ * fail: what cannot be summed up counts as having no holes. */
 void store_show_node(struct store *s, const struct node *n, struct node *ret);
 /* Drops a node without names: for good if nobody has ever seen it, else what is left is a tombstone to be sent. */
 int txn_drop_node(struct store_txn *t, struct node *n, const struct node *before) MUST_CHECK;
@@ -200,14 +204,15 @@ int store_compact(struct store *s) MUST_CHECK;
 void compact_stop(struct store *s); /* forgets how far it came */
 int store_coalesce(struct store *s) MUST_CHECK; /* small appends */
 int store_collect(struct store *s) MUST_CHECK;  /* chunks that nothing names */
-int store_refresh_marks(struct store *s) MUST_CHECK; /* NODE_PARTIAL of the files of a chunk that came and has very many */
+/* NODE_PARTIAL of the files of a chunk that came and has very many */
+int store_refresh_marks(struct store *s) MUST_CHECK;
 int store_punch(struct store *s, bool *ret_some) MUST_CHECK; /* on a full disk: gives dead bytes back where they lie */
 void punch_forget(struct store *s);
 int store_evict_some(struct store *s) MUST_CHECK;
 int evict_load_limit(struct store *s) MUST_CHECK; /* at the start: the configured one, else what was set */
 /* tend.c */
-/* When space is scarce, before a call; no lock held. Asks for a turn; with `wait`, on a tight disk, waits for turns as long as they give
- * something, 2 s at most. */
+/* When space is scarce, before a call; no lock held. Asks for a turn; with `wait`, on a tight disk, waits for turns as
+ * long as they give something, 2 s at most. */
 void tend_make_room(struct store *s, bool wait);
 /* Asks the disk what is free and sets free_bytes, scarce and tight by it. Needs no lock. */
 void tend_look_at_space(struct store *s);

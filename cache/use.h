@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * use: when chunks and files were last used, so that eviction takes the least recently used. Only noted if the store has a limit.
+ * use: when chunks and files were last used, so that eviction takes the least recently used. Only noted if the store
+ * has a limit.
  *
- * Bookkeeping of the index, not journaled: a crash forgets the last second's. A stamp is the number of the use, counted since the store
- * was made: no clock is trusted. Rows of chunks and files share one space of ids. A row is stamped anew at most every 10 minutes, so
- * reading costs no writing; sooner if another row took its slot meanwhile.
+ * Bookkeeping of the index, not journaled: a crash forgets the last second's. A stamp is the number of the use, counted
+ * since the store was made: no clock is trusted. Rows of chunks and files share one space of ids. A row is stamped anew
+ * at most every 10 minutes, so reading costs no writing; sooner if another row took its slot meanwhile.
  *
  *	use_note(s, row);                      // under the store's lock, by readers: cheap
  *	use_save(s);                           // each turn of housekeeping, under the lock

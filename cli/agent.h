@@ -24,18 +24,22 @@ void reply_release(struct reply *r);
 
 typedef void (*agent_event_fn)(void *arg, struct bytes event, struct bytes data);
 
-/* Starts the agent if needed, unlocks it if the verb needs keys and it is locked (asks for the passphrase on the terminal), sends the
- * verb and waits. args may be NULL (none); they stay the caller's. event may be NULL. Returns a sysexits code; an error has been
- * printed as "coffer: MESSAGE; NEXT". */
-int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r);
+/* Starts the agent if needed, unlocks it if the verb needs keys and it is locked (asks for the passphrase on the
+ * terminal), sends the verb and waits. args may be NULL (none); they stay the caller's. event may be NULL. Returns a
+ * sysexits code; an error has been printed as "coffer: MESSAGE; NEXT". */
+int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
+	struct reply *ret_r);
 
 /* The same without unlocking, for init, lock, stop, status and umount. */
-int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg, struct reply *ret_r);
+int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
+	struct reply *ret_r);
 
-/* Starts the agent if needed and unlocks it if it is locked: with the passphrase in the file, if one is named, else as above. */
+/* Starts the agent if needed and unlocks it if it is locked: with the passphrase in the file, if one is named, else as
+ * above. */
 int agent_unlock(const struct context *ctx, const char *passphrase_file);
 
-/* For verbs that have nothing to say but with --json: as agent_call, or as agent_call_locked if the verb needs no `keys`. */
+/* For verbs that have nothing to say but with --json: as agent_call, or as agent_call_locked if the verb needs no
+ * `keys`. */
 int agent_do(const struct context *ctx, const char *verb, struct map *args, bool keys);
 
 /* 1 if an agent runs for the profile. */

@@ -10,8 +10,8 @@ char *home_find(const char *option);
 /* `path` made absolute against the working directory (free()); symlinks are not resolved. NULL: out of memory. */
 char *home_absolute(const char *path);
 
-/* `path` with the directory that holds its last component resolved (free()), the component itself not: it may be a symlink that is meant.
- * NULL: out of memory. */
+/* `path` with the directory that holds its last component resolved (free()), the component itself not: it may be a
+ * symlink that is meant. NULL: out of memory. */
 char *home_resolved(const char *path);
 
 #endif

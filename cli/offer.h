@@ -6,7 +6,8 @@
 #include "base/bytes.h"
 #include "cli/verb.h"
 
-/* result: { code, link, expires, relay } of `invite` and `pair`. `command` is what the other side types before the code. */
+/* result: { code, link, expires, relay } of `invite` and `pair`. `command` is what the other side types before the
+ * code. */
 int offer_print(const struct context *ctx, struct bytes result, const char *command);
 
 /* "90s", "10m", "2h", "7d" or plain seconds; 0 if it is none of these. */

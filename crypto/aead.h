@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aead: the cipher of the local cache: AES-256-GCM by libcrypto where the CPU has AES, else XChaCha20-Poly1305 by libsodium.
- * Nothing sealed here leaves the device.
+ * aead: the cipher of the local cache: AES-256-GCM by libcrypto where the CPU has AES, else XChaCha20-Poly1305 by
+ * libsodium. Nothing sealed here leaves the device.
  *
- *	aead_new(AEAD_BEST, key, &a); aead_seal(a, (struct aead_nonce){ segment, position }, aad, plain, out, out + plain.len);
+ *	aead_new(AEAD_BEST, key, &a);
+ *	aead_seal(a, (struct aead_nonce){ segment, position }, aad, plain, out, out + plain.len);
  *
- * A nonce is never used twice under one key: the caller counts, or makes fresh keys. One struct aead serves one thread at a
- * time; aead_dup() gives another thread its own. Which suite a key belongs to stands in the caller's format: pass
+ * A nonce is never used twice under one key: the caller counts, or makes fresh keys. One struct aead serves one thread
+ * at a time; aead_dup() gives another thread its own. Which suite a key belongs to stands in the caller's format: pass
  * that one when opening what an earlier run sealed.
  */
 #ifndef COFFER_CRYPTO_AEAD_H

@@ -20,13 +20,13 @@ struct cert_chain {
 	size_t n;
 };
 
-/* Decodes a chain and verifies it link by link from the root `person`. The device is ret_chain->links[ret_chain->n - 1].
- * check_signature false: structure, and that each link is issued by the one before. */
+/* Decodes a chain and verifies it link by link from the root `person`. The device is ret_chain->links[ret_chain->n -
+ * 1]. check_signature false: structure, and that each link is issued by the one before. */
 int cert_verify(struct bytes item, const struct id32 *person, bool check_signature, struct cert_chain *ret_chain)
 	MUST_CHECK;
 
-/* OK if a sender can use these public keys: an X25519 key that does not give an all-zero secret; an Ed25519 key that is a
- * point of the main subgroup. Else ERR_INVALID. */
+/* OK if a sender can use these public keys: an X25519 key that does not give an all-zero secret; an Ed25519 key that is
+ * a point of the main subgroup. Else ERR_INVALID. */
 int key_check_x25519(const struct id32 *key) MUST_CHECK;
 int key_check_ed25519(const struct id32 *key) MUST_CHECK;
 

@@ -10,8 +10,8 @@
 #include "crypto/secret.h"
 #include "crypto/token.h"
 
-/* Appends the signed delegation. `device_key` is d->device's signing key (ERR_INVALID if not, or if d->aud is not of the
- * allowed characters). d->not_after is at most TOKEN_MAX_LIFE from now, by the caller's clock. */
+/* Appends the signed delegation. `device_key` is d->device's signing key (ERR_INVALID if not, or if d->aud is not of
+ * the allowed characters). d->not_after is at most TOKEN_MAX_LIFE from now, by the caller's clock. */
 int delegation_make(const struct delegation *d, const struct secret *device_key, struct buf *b) MUST_CHECK;
 
 #endif

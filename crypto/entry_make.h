@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * entry_make: builds the signed log entries that this device appends. Each takes the log's state as it is now and yields a
- * blob that log_apply takes as the very next entry; if another entry comes first, apply that and build anew.
+ * entry_make: builds the signed log entries that this device appends. Each takes the log's state as it is now and
+ * yields a blob that log_apply takes as the very next entry; if another entry comes first, apply that and build anew.
  *
  *	CLEANUP(buf_release) struct buf b = BUF_INIT(ENTRY_MAX_BLOB);
  *	if ((err = entry_make_invite(&m, ring, &params, &keys, &b)) < 0) return err;
@@ -79,17 +79,18 @@ struct invite_params {
 int entry_make_invite(const struct entry_maker *m, const struct epoch_ring *ring, const struct invite_params *params,
 		      const struct invite_keys *keys, struct buf *ret_blob) MUST_CHECK;
 int entry_make_invite_close(const struct entry_maker *m, const struct id16 *invite, struct buf *ret_blob) MUST_CHECK;
-/* Carries no epoch: who is demoted still reads, so the keys stay. `cut`: this device's head blob for a demotion, else empty. */
+/* Carries no epoch: who is demoted still reads, so the keys stay. `cut`: this device's head blob for a demotion, else
+ * empty. */
 int entry_make_role(const struct entry_maker *m, const struct id32 *person, enum role role, struct bytes cut,
 		    struct buf *ret_blob) MUST_CHECK;
 
-/* Removal of a person, or of one device (device not NULL): the next epoch goes with it; `cut` is this device's head blob.
- * *ret_key as in entry_make_epoch. */
+/* Removal of a person, or of one device (device not NULL): the next epoch goes with it; `cut` is this device's head
+ * blob. *ret_key as in entry_make_epoch. */
 int entry_make_remove(const struct entry_maker *m, const struct epoch_ring *ring, const struct id32 *person,
-		      const struct id32 *device, struct bytes cut, struct secret **ret_key, struct buf *ret_blob) MUST_CHECK;
+	const struct id32 *device, struct bytes cut, struct secret **ret_key, struct buf *ret_blob) MUST_CHECK;
 
-/* Leaving (device NULL), and the removal of an own device without a new epoch. `cut`: this device's head blob if it removes
- * another that is a member here; else empty. */
+/* Leaving (device NULL), and the removal of an own device without a new epoch. `cut`: this device's head blob if it
+ * removes another that is a member here; else empty. */
 int entry_make_leave(const struct entry_maker *m, const struct id32 *device, struct bytes cut, struct buf *ret_blob)
 	MUST_CHECK;
 int entry_make_retention(const struct entry_maker *m, uint64_t seconds, struct buf *ret_blob) MUST_CHECK;

@@ -8,8 +8,8 @@
 #include "crypto/entry_make.h"
 
 /* Appends the signed next entry of `log` with this payload. */
-int entry_sign(const struct log *log, enum entry_type type, struct bytes payload, const struct secret *key, uint64_t now,
-	       struct buf *ret_blob) MUST_CHECK;
+int entry_sign(const struct log *log, enum entry_type type, struct bytes payload, const struct secret *key,
+	uint64_t now, struct buf *ret_blob) MUST_CHECK;
 
 /* The device's public keys; its label sealed into `label` under the newest epoch key, if the ring holds it. */
 int entry_device_keys(const struct log *log, const struct identity *id, const struct epoch_ring *ring,

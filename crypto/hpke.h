@@ -27,13 +27,13 @@ int hpke_keypair_derive(struct bytes material, struct secret **ret_key, struct i
 /* The public half. ERR_INVALID if `key` is not 32 bytes. */
 int hpke_public(const struct secret *key, struct id32 *ret_public) MUST_CHECK;
 
-/* Appends the ciphertext (plain.len + HPKE_TAG_SIZE bytes) to `ct` and sets `enc`. ERR_INVALID: a public key of small order;
- * ERR_RANGE: too long. */
+/* Appends the ciphertext (plain.len + HPKE_TAG_SIZE bytes) to `ct` and sets `enc`. ERR_INVALID: a public key of small
+ * order; ERR_RANGE: too long. */
 int hpke_seal(const struct id32 *public_key, struct bytes info, struct bytes aad, struct bytes plain,
 	uint8_t enc[HPKE_ENC_SIZE], struct buf *ct) MUST_CHECK;
 
-/* ERR_TAMPERED: another key, info, aad, enc or ciphertext than sealed (HPKE cannot tell which); ERR_INVALID: `enc` of small
- * order, `key` not 32 bytes; ERR_TRUNCATED: shorter than a tag or nothing inside. */
+/* ERR_TAMPERED: another key, info, aad, enc or ciphertext than sealed (HPKE cannot tell which); ERR_INVALID: `enc` of
+ * small order, `key` not 32 bytes; ERR_TRUNCATED: shorter than a tag or nothing inside. */
 int hpke_open(const struct secret *key, const uint8_t enc[HPKE_ENC_SIZE], struct bytes info, struct bytes aad,
 	struct bytes ct, struct secret **ret_plain) MUST_CHECK;
 

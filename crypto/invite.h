@@ -4,19 +4,20 @@
  *
  *	inviter: invite_secret_new -> invite_derive -> entry_make_invite (crypto/entry_make.h)
  *	         -> show invite_format_code and invite_format_link: two forms of one invite
- *	joiner:  invite_secret_parse(what was typed) -> invite_derive -> ask the relay for the log by keys->id -> log_apply all
- *	         -> invite_open(log, keys) -> entry_make_join or identity_pair (crypto/entry_make.h)
+ *	joiner:  invite_secret_parse(what was typed) -> invite_derive -> ask the relay for the log by keys->id ->
+ *	         log_apply all -> invite_open(log, keys) -> entry_make_join or identity_pair (crypto/entry_make.h)
  *
- * A code is 80 random bits as 16 characters of base 32 (0-9 A-Z without I L O U), shown in fours with dashes. Typed codes
- * may have any case, spaces and dashes, O for 0, I or L for 1. The whole code goes through Argon2id (MODERATE, about half a
- * second and 256 MiB; the salt is fixed, the code is the entropy) before anything is looked up, so that nothing the relay
- * holds can be checked more cheaply than that. A link carries the result, so that it opens the same invite as the code it
- * was made with, without the stretching; it does not tell the code:
+ * A code is 80 random bits as 16 characters of base 32 (0-9 A-Z without I L O U), shown in fours with dashes. Typed
+ * codes may have any case, spaces and dashes, O for 0, I or L for 1. The whole code goes through Argon2id (MODERATE,
+ * about half a second and 256 MiB; the salt is fixed, the code is the entropy) before anything is looked up, so that
+ * nothing the relay holds can be checked more cheaply than that. A link carries the result, so that it opens the same
+ * invite as the code it was made with, without the stretching; it does not tell the code:
  *	master = Argon2id(the code's 16 characters, salt = first 16 bytes of BLAKE2b-256("coffer/invite/1"))
  *	coffer://join/RELAY#MASTER      RELAY: host[:port][/path] of an https relay, or its whole http:// URL;
  *	                                MASTER: base64url of the 32 bytes, 43 characters, in this one spelling
  * The fragment never reaches a server. Derivation:
- *	id, Ed25519 seed, X25519 seed, bundle key = kdf_subkey(master, ctx "invitid_", "invited_", "invitex_", "invitebn", 0)
+ *	id, Ed25519 seed, X25519 seed, bundle key = kdf_subkey(master, ctx "invitid_", "invited_", "invitex_",
+ *	"invitebn", 0)
  * The id is cut to 16 bytes and made a version-8 UUID; the X25519 key is hpke_keypair_derive of its seed.
  * The relay URL is not a secret and no part of the derivation. A struct invite_secret is for one thread.
  */
@@ -57,8 +58,8 @@ struct invite_keys {
 	struct secret *bundle;    /* 32 bytes */
 };
 
-/* Stretches a code the first time, about half a second and 256 MiB: not on a thread that serves others. ERR_NOMEM if memory
- * is short. A link costs nothing. */
+/* Stretches a code the first time, about half a second and 256 MiB: not on a thread that serves others. ERR_NOMEM if
+ * memory is short. A link costs nothing. */
 int invite_derive(struct invite_secret *s, struct invite_keys *ret_keys) MUST_CHECK;
 void invite_keys_release(struct invite_keys *k);
 
@@ -74,12 +75,13 @@ struct invite_bundle {
 };
 
 /* Seals it: seal_small(INVITE_BUNDLE_LABEL, bundle key, invite id, CBOR). ERR_INVALID: relay or name is not UTF-8. */
-int invite_seal_bundle(const struct invite_keys *k, const struct invite_bundle *bundle, struct buf *ret_sealed) MUST_CHECK;
+int invite_seal_bundle(
+	const struct invite_keys *k, const struct invite_bundle *bundle, struct buf *ret_sealed) MUST_CHECK;
 
-/* The joiner's check of what the relay answered: the log must hold this invite, open; its bundle must open and name this
- * very log (genesis and head). Then the space's epoch keys: *ret_ring holds all up to the newest (none with --ask).
- * ERR_NOT_FOUND: no such invite in this log; ERR_STALE: closed or used up; ERR_CONTEXT: the relay showed another space
- * or another history than the inviter's; ERR_WRONG_KEY, ERR_TAMPERED, ERR_COMMITMENT. (open_invite.c) */
+/* The joiner's check of what the relay answered: the log must hold this invite, open; its bundle must open and name
+ * this very log (genesis and head). Then the space's epoch keys: *ret_ring holds all up to the newest (none with
+ * --ask). ERR_NOT_FOUND: no such invite in this log; ERR_STALE: closed or used up; ERR_CONTEXT: the relay showed
+ * another space or another history than the inviter's; ERR_WRONG_KEY, ERR_TAMPERED, ERR_COMMITMENT. (open_invite.c) */
 int invite_open(const struct log *log, const struct invite_keys *k, struct invite_bundle *ret_bundle,
 		struct epoch_ring **ret_ring) MUST_CHECK;
 

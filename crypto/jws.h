@@ -44,16 +44,16 @@ int jws_encode_padded(struct bytes in, struct buf *ret) MUST_CHECK;
 /* Whether the header's `alg` is the one of this kind of key: "ES256", "EdDSA", "RS256". */
 bool jws_alg_is(struct bytes alg, enum jws_kind kind);
 
-/* Appends the one other text under which an ES256 token verifies: with (r, n - s) for its signature (r, s), which anybody can
- * compute (SEC 1, 4.1.4: only the x coordinate of a point is compared). Whoever knows tokens by their text must know both.
- * ERR_INVALID: no such signature. */
+/* Appends the one other text under which an ES256 token verifies: with (r, n - s) for its signature (r, s), which
+ * anybody can compute (SEC 1, 4.1.4: only the x coordinate of a point is compared). Whoever knows tokens by their text
+ * must know both. ERR_INVALID: no such signature. */
 int jws_twin(const struct jws *j, struct buf *ret_text) MUST_CHECK;
 
 /* ERR_SIGNATURE; ERR_INVALID if the signature is none of this kind; ERR_NOMEM. */
 int jws_verify(const struct jws *j, const struct jws_key *key) MUST_CHECK;
 
-/* Keys. The base64url texts of a JWK; a P-256 coordinate may be short. ERR_INVALID: not on the curve, of small order, too
- * small or too large. */
+/* Keys. The base64url texts of a JWK; a P-256 coordinate may be short. ERR_INVALID: not on the curve, of small order,
+ * too small or too large. */
 int jws_key_p256(struct bytes x, struct bytes y, struct jws_key *ret_k) MUST_CHECK;
 int jws_key_rsa(struct bytes n, struct bytes e, struct jws_key *ret_k) MUST_CHECK;
 /* A compressed point, checked to be on the curve. */

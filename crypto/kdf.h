@@ -3,8 +3,8 @@
  * kdf: keys from passphrases and codes (Argon2id v1.3, RFC 9106, as libsodium's crypto_pwhash), and subkeys of keys
  * (BLAKE2b with salt and personal, as libsodium's crypto_kdf_blake2b but with a whole id as the salt).
  *
- * Parameters come out of files and log entries, so they are bounded: below the floor an attacker could weaken a file, above
- * the ceiling it could stop the program. The bounds are compiled in.
+ * Parameters come out of files and log entries, so they are bounded: below the floor an attacker could weaken a file,
+ * above the ceiling it could stop the program. The bounds are compiled in.
  */
 #ifndef COFFER_CRYPTO_KDF_H
 #define COFFER_CRYPTO_KDF_H
@@ -31,11 +31,12 @@ struct kdf_params {
 void kdf_params_new(struct kdf_params *ret_p);
 
 /* The 32-byte key of a passphrase (1..KDF_PASSPHRASE_MAX bytes). ERR_RANGE if a parameter is out of bounds or the
- * passphrase is empty or too long; ERR_NOMEM if the memory that the parameters ask for is not there. Takes 0.1 to 3 s. */
+ * passphrase is empty or too long; ERR_NOMEM if the memory that the parameters ask for is not there. Takes 0.1 to 3
+ * s. */
 int kdf_passphrase(struct bytes passphrase, const struct kdf_params *p, struct secret **ret_key) MUST_CHECK;
 
-/* BLAKE2b-256(key, salt = id, personal = context ‖ 8 zero bytes, no message). `context` has exactly 8 characters, one per
- * purpose. The caller wipes `out`. */
+/* BLAKE2b-256(key, salt = id, personal = context ‖ 8 zero bytes, no message). `context` has exactly 8 characters, one
+ * per purpose. The caller wipes `out`. */
 void kdf_subkey(const uint8_t key[KEY_SIZE], const char context[9], const struct id16 *salt, uint8_t out[KEY_SIZE]);
 
 #endif

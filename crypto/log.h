@@ -9,29 +9,29 @@
  *	if (log_may_write(l, &device)) ...
  *	log_free(l);
  *
- * An entry is accepted only as the exact successor (seq, prev hash, space) of the last; validity follows that order alone,
- * no clock. A refused entry changes nothing. Who may sign what:
+ * An entry is accepted only as the exact successor (seq, prev hash, space) of the last; validity follows that order
+ * alone, no clock. A refused entry changes nothing. Who may sign what:
  *   0 genesis       its own key (personal: the root of the card in it)
  *   1 member        seq 1: the genesis key, naming the first admin; later: an admin device (shared spaces)
  *   2 join          the joining device, through an open invite
- *   3 device        shared: the new device itself, which shows that it holds the key (else a member could take another's
- *                   key for their own and keep its owner out); personal: a live device, or the root
- *   4 epoch         an admin device; seq 2: the first epoch, by the first device. Wraps exactly to the live devices, the
- *                   members' recovery keys and the open invites (log_recipients)
+ *   3 device        shared: the new device itself, which shows that it holds the key (else a member could take
+ *                   another's key for their own and keep its owner out); personal: a live device, or the root
+ *   4 epoch         an admin device; seq 2: the first epoch, by the first device. Wraps exactly to the live devices,
+ *                   the members' recovery keys and the open invites (log_recipients)
  *   5, 6 invite     an admin device
  *   7 role, 10      an admin device; an admin stays; a cut goes with what takes writing away
  *   8 remove        an admin device, with epoch and cut; a person may leave without
  *   9 device_remove a live device of the person, with a cut if the device is live and another; the root, or the device
  *                   itself, without; of another person an admin, with epoch and cut
- * Who left, or went, without a cut is given one by a further 8 or 9: until then what they date back counts. 9 may also name
- * the key of a pairing invite: then no device that it certified is added any more.
- * In a personal space the root may sign what an admin device may, and the new device's own signature is not enough for 3
- * (a join by an open invite is its way in). Removal, demotion and an admin's device_remove close all invites. A removed
- * device key never returns, and no certificate chain through it counts. The last admin stays. The last LOG_ADMIN_ENTRIES
- * places are for admins, and the caps by person keep one member from filling what all share.
+ * Who left, or went, without a cut is given one by a further 8 or 9: until then what they date back counts. 9 may also
+ * name the key of a pairing invite: then no device that it certified is added any more.
+ * In a personal space the root may sign what an admin device may, and the new device's own signature is not enough for
+ * 3 (a join by an open invite is its way in). Removal, demotion and an admin's device_remove close all invites. A
+ * removed device key never returns, and no certificate chain through it counts. The last admin stays. The last
+ * LOG_ADMIN_ENTRIES places are for admins, and the caps by person keep one member from filling what all share.
  *
- * Memory is bounded by the caps below. Not thread-safe: the owner holds a lock around apply and use. Pointers returned stay
- * valid until the next log_apply that succeeds, or log_free.
+ * Memory is bounded by the caps below. Not thread-safe: the owner holds a lock around apply and use. Pointers returned
+ * stay valid until the next log_apply that succeeds, or log_free.
  */
 #ifndef COFFER_CRYPTO_LOG_H
 #define COFFER_CRYPTO_LOG_H
@@ -108,9 +108,9 @@ void log_freep(struct log **l);
 int log_clone(const struct log *l, struct log **ret_log) MUST_CHECK;
 
 /* Applies the next entry. ERR_CONFLICT: not the successor of the last (wrong seq or prev); ERR_CONTEXT: other space or
- * genesis; ERR_SIGNATURE; ERR_FORBIDDEN: the signer may not, or not so; ERR_EXISTS; ERR_NOT_FOUND: names something unknown;
- * ERR_STALE: a closed or used-up invite, or an invite that wraps an older epoch; ERR_RANGE: a cap; ERR_INVALID and the
- * decoding errors; ERR_NOMEM. On any error nothing changed and log_refusal says why. */
+ * genesis; ERR_SIGNATURE; ERR_FORBIDDEN: the signer may not, or not so; ERR_EXISTS; ERR_NOT_FOUND: names something
+ * unknown; ERR_STALE: a closed or used-up invite, or an invite that wraps an older epoch; ERR_RANGE: a cap; ERR_INVALID
+ * and the decoding errors; ERR_NOMEM. On any error nothing changed and log_refusal says why. */
 int log_apply(struct log *l, struct bytes blob, enum log_mode mode) MUST_CHECK;
 /* The same decision without the effect. Several in a row: log_clone and apply. */
 int log_check(struct log *l, struct bytes blob) MUST_CHECK;
@@ -153,16 +153,17 @@ enum role log_role(const struct log *l, const struct id32 *device); /* ROLE_NONE
 
 /* For readers of a record: was `device` allowed to write when the entry with hash `at` was the newest? */
 bool log_could_write(const struct log *l, const struct id32 *device, const struct id32 *at);
-/* The same for a record whose line stands at `cursor`: if the right that it had at `at` was taken with a cut since, the line
- * must not lie after that cut. This is what keeps a removed device and a relay from dating records back. */
+/* The same for a record whose line stands at `cursor`: if the right that it had at `at` was taken with a cut since, the
+ * line must not lie after that cut. This is what keeps a removed device and a relay from dating records back. */
 bool log_accepts(const struct log *l, const struct id32 *device, const struct id32 *at, uint64_t cursor);
 /* The cut (head blob) that took a device's rights, as long as they are gone; empty if none. */
 struct bytes log_cut(const struct log *l, const struct id32 *device);
 /* 1 if this person's device key was removed here, whether or not it had been added. */
 bool log_revoked(const struct log *l, const struct id32 *person, const struct id32 *device);
 
-/* The exact set an epoch entry appended now must wrap to: allocated (free()), ascending, unique. With `without`: as it will
- * be after the removal of that person (and all invites closed); with also `device`: after the removal of that device. */
+/* The exact set an epoch entry appended now must wrap to: allocated (free()), ascending, unique. With `without`: as it
+ * will be after the removal of that person (and all invites closed); with also `device`: after the removal of that
+ * device. */
 int log_recipients(const struct log *l, const struct id32 *without, const struct id32 *device, struct id32 **ret_keys,
 		   size_t *ret_n) MUST_CHECK;
 

@@ -3,7 +3,8 @@
  * log_state: what a struct log is made of, and the two halves of log_apply. Private to crypto/log*.c.
  *
  *	log_decide(l, blob, mode, &change)   may refuse; changes nothing but the refusal text
- *	log_commit(l, &change)               allocates all it needs, then changes; the only error is ERR_NOMEM, before any change
+ *	log_commit(l, &change)               allocates all it needs, then changes;
+ *	the only error is ERR_NOMEM, before any change
  *
  * Rows that own memory (label, chain, cut, bundle, wraps, back) hold malloc'ed copies.
  */

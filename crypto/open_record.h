@@ -6,8 +6,8 @@
  *	if ((err = open_record(key, blob, &space, NULL, &o)) < 0) return err;
  *	use(o.r.h, o.body);
  *
- * The caller has looked up the epoch key by the header's epoch (record_decode) and asks its log whether the author may write
- * and whether the log head stands in it.
+ * The caller has looked up the epoch key by the header's epoch (record_decode) and asks its log whether the author may
+ * write and whether the log head stands in it.
  */
 #ifndef COFFER_CRYPTO_OPEN_RECORD_H
 #define COFFER_CRYPTO_OPEN_RECORD_H
@@ -27,10 +27,10 @@ struct opened_record {
 	}
 
 /*
- * Checks as verify_record() does, then the commitment (ERR_COMMITMENT: sealed under another epoch key, space or id), the tag
- * (ERR_TAMPERED), padding and length (ERR_INVALID), the body (the decoder's errors), and that the chunks which the body names
- * are exactly those of the header (ERR_TAMPERED). *ret_o must hold nothing (initialised or released); on an error it is left
- * alone.
+ * Checks as verify_record() does, then the commitment (ERR_COMMITMENT: sealed under another epoch key, space or id),
+ * the tag (ERR_TAMPERED), padding and length (ERR_INVALID), the body (the decoder's errors), and that the chunks which
+ * the body names are exactly those of the header (ERR_TAMPERED). *ret_o must hold nothing (initialised or released); on
+ * an error it is left alone.
  */
 int open_record(const uint8_t epoch_key[KEY_SIZE], struct bytes blob, const struct id16 *space, const struct id16 *id,
 	struct opened_record *ret_o) MUST_CHECK;

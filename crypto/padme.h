@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * padme: PADMÉ, the size that a sealed body is padded to (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and
- * Communication with PURBs", PETS 2019, algorithm 1). Costs at most 12 %, less for larger bodies; leaks O(log log n) bits.
+ * padme: PADMÉ, the size that a sealed body is padded to (Nikitin et al., "Reducing Metadata Leakage from Encrypted
+ * Files and Communication with PURBs", PETS 2019, algorithm 1). Costs at most 12 %, less for larger bodies; leaks O(log
+ * log n) bits.
  */
 #ifndef COFFER_CRYPTO_PADME_H
 #define COFFER_CRYPTO_PADME_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * page: seals fixed-size pieces of local files (database pages, log frames, heads of files) with XChaCha20-Poly1305-IETF
- * under a nonce that the caller stores beside them. A nonce is random; 24 bytes never repeat by chance.
+ * page: seals fixed-size pieces of local files (database pages, log frames, heads of files) with
+ * XChaCha20-Poly1305-IETF under a nonce that the caller stores beside them. A nonce is random; 24 bytes never repeat by
+ * chance.
  *
  *	page_seal(key, nonce, bytes_str("page 7"), plain, out, tag);
  */

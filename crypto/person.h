@@ -2,14 +2,15 @@
 /*
  * person: a person's own keys, which exist as 24 words: in memory only during init and recovery, wiped after.
  *
- *	init:     person_new -> show the words once; space_make_personal (crypto/entry_make.h) gives identity, log and entries;
+ *	init:     person_new -> show the words once;
+ *	space_make_personal (crypto/entry_make.h) gives identity, log and entries;
  *	          person_free
  *	recover:  person_from_words; fetch the log of person_space() (its members' root may read it); apply it with
  *	          log_new(person_genesis_hash()); identity_recover (crypto/entry_make.h); person_free
  *
- * From the 32 bytes of the words: root Ed25519 seed = kdf_subkey(words, "persroot", 0), recovery Ed25519 seed = ("persrecd"),
- * recovery X25519 key = hpke_keypair_derive of ("persrecx"). The personal space's genesis is made from these alone, so its
- * id is known from the words.
+ * From the 32 bytes of the words: root Ed25519 seed = kdf_subkey(words, "persroot", 0), recovery Ed25519 seed =
+ * ("persrecd"), recovery X25519 key = hpke_keypair_derive of ("persrecx"). The personal space's genesis is made from
+ * these alone, so its id is known from the words.
  */
 #ifndef COFFER_CRYPTO_PERSON_H
 #define COFFER_CRYPTO_PERSON_H

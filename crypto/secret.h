@@ -6,9 +6,9 @@
  *	if ((err = secret_random(32, &key)) < 0) return err;
  *	use(secret_key(key));
  *
- * The bytes stand between guard pages, out of core dumps, and locked into memory as far as RLIMIT_MEMLOCK lets; free wipes
- * them. (sodium_malloc: libsodium documentation, "Secure memory".) Keys that live within one function may stand in an array
- * that secret_wipe() clears on every way out. Not thread-safe while written; read by any number of threads.
+ * The bytes stand between guard pages, out of core dumps, and locked into memory as far as RLIMIT_MEMLOCK lets; free
+ * wipes them. (sodium_malloc: libsodium documentation, "Secure memory".) Keys that live within one function may stand
+ * in an array that secret_wipe() clears on every way out. Not thread-safe while written; read by any number of threads.
  */
 #ifndef COFFER_CRYPTO_SECRET_H
 #define COFFER_CRYPTO_SECRET_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token_text: the little of JSON and base64url that tokens use, for token.c, session.c, delegation.c and jws.c alone. Objects are
- * flat: strings without escapes, whole numbers, no blanks.
+ * token_text: the little of JSON and base64url that tokens use, for token.c, session.c, delegation.c and jws.c alone.
+ * Objects are flat: strings without escapes, whole numbers, no blanks.
  */
 #ifndef COFFER_CRYPTO_TOKEN_TEXT_H
 #define COFFER_CRYPTO_TOKEN_TEXT_H

@@ -15,9 +15,9 @@
 /* Lower case, single blanks, NUL at the end. The caller wipes `out`. */
 void words_format(const uint8_t key[KEY_SIZE], char out[WORDS_TEXT_SIZE]);
 
-/* Accepts any case and any white space (also commas and line numbers such as "1.") around words. ERR_NOT_FOUND: the word
- * number *ret_bad (from 1) is not in the list; ERR_INVALID: not 24 words (*ret_bad is how many); ERR_TAMPERED: the check sum
- * does not match (*ret_bad 0). ret_bad may be NULL. */
+/* Accepts any case and any white space (also commas and line numbers such as "1.") around words. ERR_NOT_FOUND: the
+ * word number *ret_bad (from 1) is not in the list; ERR_INVALID: not 24 words (*ret_bad is how many); ERR_TAMPERED: the
+ * check sum does not match (*ret_bad 0). ret_bad may be NULL. */
 int words_parse(const char *text, size_t len, struct secret **ret_key, unsigned *ret_bad) MUST_CHECK;
 
 /* The list in its order, each NUL-terminated. BIP-0039 English. */

@@ -7,10 +7,11 @@
  *	... verbs (fusefs/verb.h) from the control socket's threads ...
  *	agent_lock(a, lazy); agent_free(a);
  *
- * States: empty (no key file), locked, unlocked. `life` is held while the agent goes up or down, also over calls to the relay (init);
- * `lock` protects the fields after it and is never held over a call to the relay, a mount's start or stop, or a store transaction that
- * waits. A verb that uses the unlocked parts holds a use (agent_use), so that agent_lock waits for it; so `who`, `store`, `sync` and
- * `chores` stand still for it. Order: life, agent lock, store transaction, a space's lock.
+ * States: empty (no key file), locked, unlocked. `life` is held while the agent goes up or down, also over calls to the
+ * relay (init); `lock` protects the fields after it and is never held over a call to the relay, a mount's start or
+ * stop, or a store transaction that waits. A verb that uses the unlocked parts holds a use (agent_use), so that
+ * agent_lock waits for it; so `who`, `store`, `sync` and `chores` stand still for it. Order: life, agent lock, store
+ * transaction, a space's lock.
  */
 #ifndef COFFER_FUSEFS_AGENT_H
 #define COFFER_FUSEFS_AGENT_H
@@ -27,7 +28,8 @@
 
 struct chores;
 
-/* A space in the agent's list. `synced`: sync has it (a space made off line waits until the relay took its first entries). */
+/* A space in the agent's list. `synced`: sync has it (a space made off line waits until the relay took its first
+ * entries). */
 struct held_space {
 	struct space *space;
 	bool synced;
@@ -66,22 +68,24 @@ struct agent {
 int agent_new(const struct env *env, struct profile *profile, const char *syncd_path, struct agent **ret_a) MUST_CHECK;
 void agent_free(struct agent *a); /* locks first; NULL is fine. The profile is the caller's. */
 
-/* Opens the key file and brings everything up. Errors of profile_unlock and store_open; ERR_EXISTS: unlocked already. */
+/* Opens the key file and brings everything up. Errors of profile_unlock and store_open; ERR_EXISTS: unlocked
+ * already. */
 int agent_unlock(struct agent *a, const struct secret *passphrase) MUST_CHECK;
 bool agent_unlocked(struct agent *a);
 /* Why the keys are not here although they could be: the error of the last way up, OK if it did not fail. */
 int agent_up_error(struct agent *a);
 
-/* The way up in steps, for init, between agent_life_begin and agent_life_end. bring_up: store and sync for an identity that no key file
- * holds yet, over the directory HOME/dir_name; takes the identity. Verbs see the agent as locked until agent_show. */
+/* The way up in steps, for init, between agent_life_begin and agent_life_end. bring_up: store and sync for an identity
+ * that no key file holds yet, over the directory HOME/dir_name; takes the identity. Verbs see the agent as locked until
+ * agent_show. */
 void agent_life_begin(struct agent *a);
 void agent_life_end(struct agent *a);
 int agent_bring_up(struct agent *a, struct identity *who, const char *dir_name) MUST_CHECK;
 void agent_show(struct agent *a);
 void agent_take_down(struct agent *a); /* of what was brought up and not shown */
 
-/* Unmounts, stops sync, closes the store, wipes the keys; calls that block are cancelled. lazy false: ERR_BUSY if files are open in a
- * mount (what could be unmounted is, and nothing else happened). */
+/* Unmounts, stops sync, closes the store, wipes the keys; calls that block are cancelled. lazy false: ERR_BUSY if files
+ * are open in a mount (what could be unmounted is, and nothing else happened). */
 int agent_lock(struct agent *a, bool lazy);
 
 /* The process is to end: calls that block return ERR_CANCELLED, and none begins any more. Does not wait. */
@@ -91,9 +95,11 @@ void agent_cancel(struct agent *a);
 int agent_use(struct agent *a) MUST_CHECK;
 void agent_unuse(struct agent *a);
 
-/* Lists a mount. ERR_RANGE: there are too many; ERR_CLOSED: the kernel has ended it already. Then it stays the caller's. */
+/* Lists a mount. ERR_RANGE: there are too many; ERR_CLOSED: the kernel has ended it already. Then it stays the
+ * caller's. */
 int agent_hold_mount(struct agent *a, struct mount *m, const char *dir, uint64_t root_ino) MUST_CHECK;
-/* Takes the mount m, or if that is NULL the one at dir, off the list; NULL if it is not there. It is the caller's then. */
+/* Takes the mount m, or if that is NULL the one at dir, off the list; NULL if it is not there. It is the caller's
+ * then. */
 struct mount *agent_take_mount(struct agent *a, const struct mount *m, const char *dir);
 size_t agent_count_mounts(struct agent *a);
 /* Until every operation that the mounts had received is carried out (writes are answered before they are). */

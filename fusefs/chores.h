@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * chores: what the agent still owes the relay or the store beyond records, done by one thread, tried again with back-off while the
- * relay is away, and derived from the store at every start, so that a crash loses none:
+ * chores: what the agent still owes the relay or the store beyond records, done by one thread, tried again with
+ * back-off while the relay is away, and derived from the store at every start, so that a crash loses none:
  *   - a space made here whose first entries the relay has not taken (meta "unsent/ROW");
- *   - a space that the person's list (NODE_PROFILE nodes) names and this device does not hold: fetch its log, append the own device
- *     entry, add it;
- *   - a space this device holds that the person's list does not name, or names with an older key: write the list's node.
+ *   - a space that the person's list (NODE_PROFILE nodes) names and this device does not hold: fetch its log, append
+ *     the own device entry, add it;
+ *   - a space this device holds that the person's list does not name, or names with an older key: write the list's
+ *     node.
  *
  *	chores_start(agent, &c);  chores_poke(c);  chores_wait(c, deadline, &what);
  *	chores_quit(c);  chores_join(c);  chores_free(c);

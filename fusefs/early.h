@@ -15,8 +15,8 @@
  * Of many small files that are made one after the other, those that are open for writing alone are spared all this:
  * their writes are answered when they are in the journal, so that close(2) has nothing to wait for and nothing to
  * tell, and the kernel sends no FLUSH. That is one in five of the requests that their maker waits for. A stream gains
- * more by early answers: so does a file that was no small one's follower within EARLY_BURST_NS. A wrong guess costs time
- * alone.
+ * more by early answers: so does a file that was no small one's follower within EARLY_BURST_NS. A wrong guess costs
+ * time alone.
  */
 #ifndef COFFER_FUSEFS_EARLY_H
 #define COFFER_FUSEFS_EARLY_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * member: how people name the persons and devices of a space: by did:key, by its first characters after "did:key:z" (8 at least), by the
- * fingerprint that `coffer members` shows, or by a device's name. The space's lock is taken.
+ * member: how people name the persons and devices of a space: by did:key, by its first characters after "did:key:z" (8
+ * at least), by the fingerprint that `coffer members` shows, or by a device's name. The space's lock is taken.
  */
 #ifndef COFFER_FUSEFS_MEMBER_H
 #define COFFER_FUSEFS_MEMBER_H

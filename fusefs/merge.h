@@ -7,11 +7,12 @@
  *	... m.body; m.content; m.same_as_remote ...
  *	merged_release(&m);
  *
- * Field by field, three ways: who did not change a field takes the other's. Where both did, the side that is higher in the tie-break
- * (version, author) wins. Links are a set of registers, found by id: a link that one side removed and the other edited stays; so
- * does a node that one side deleted and the other edited, and one of which each side took another name away. Xattrs merge by name.
- * mtime goes with the content. Two edits of the content cannot be one here: MERGE_CONTENT_BOTH, and the caller, unless both say the same,
- * makes a conflict copy of the local one, the later of the two, because it was not accepted yet.
+ * Field by field, three ways: who did not change a field takes the other's. Where both did, the side that is higher in
+ * the tie-break (version, author) wins. Links are a set of registers, found by id: a link that one side removed and the
+ * other edited stays; so does a node that one side deleted and the other edited, and one of which each side took
+ * another name away. Xattrs merge by name. mtime goes with the content. Two edits of the content cannot be one here:
+ * MERGE_CONTENT_BOTH, and the caller, unless both say the same, makes a conflict copy of the local one, the later of
+ * the two, because it was not accepted yet.
  */
 #ifndef COFFER_FUSEFS_MERGE_H
 #define COFFER_FUSEFS_MERGE_H

@@ -7,10 +7,10 @@
  *	peer_call(p, "coffer.pull", params, &answer, &num); ... answer.result(...) ... peer_cancel(p, num);
  *	peer_free(&p);
  *
- * Starts the process when first run, and again, with back-off, when it ends. The device delegates to the process's throw-away
- * key for at most an hour, renewed at half time. Every call ends with exactly one `result` (ERR_OFFLINE if the connection or
- * the process was lost), unless it was cancelled. Never blocks: what a stopped process does not read is queued up to
- * PEER_MAX_QUEUED bytes (peer_room), then calls are refused with ERR_AGAIN.
+ * Starts the process when first run, and again, with back-off, when it ends. The device delegates to the process's
+ * throw-away key for at most an hour, renewed at half time. Every call ends with exactly one `result` (ERR_OFFLINE if
+ * the connection or the process was lost), unless it was cancelled. Never blocks: what a stopped process does not read
+ * is queued up to PEER_MAX_QUEUED bytes (peer_room), then calls are refused with ERR_AGAIN.
  *
  * Not thread-safe: all calls and callbacks are on the thread that runs the loop. Callbacks may make and cancel calls.
  */
@@ -53,8 +53,8 @@ short peer_events(const struct peer *p);
 int64_t peer_deadline(const struct peer *p);   /* monotonic ns of the next thing to do by time; INT64_MAX: none */
 void peer_run(struct peer *p, short revents, int64_t now);
 
-/* *ret_num (may be NULL) names the call for peer_cancel. ERR_AGAIN: the queue is full; ERR_NOMEM, ERR_RANGE. Not an error
- * while offline: the process answers "offline". */
+/* *ret_num (may be NULL) names the call for peer_cancel. ERR_AGAIN: the queue is full; ERR_NOMEM, ERR_RANGE. Not an
+ * error while offline: the process answers "offline". */
 int peer_call(struct peer *p, const char *method, struct bytes params, const struct peer_answer *a, uint64_t *ret_num)
 	MUST_CHECK;
 int peer_put(struct peer *p, const struct id16 *space, const struct id16 *chunk, struct bytes blob,

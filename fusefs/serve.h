@@ -4,13 +4,15 @@
  * operations.
  *
  * Leader and followers: one of SERVE_THREADS threads holds the lead and reads; when nothing comes it spins for 50 us
- * (the time that waking a halted CPU costs) unless another thread serves a stream, then polls. A cheap request is carried out without giving up the lead,
- * so that a caller that issues one request after another meets one warm thread; a request that may take long gives
- * up the lead first, and so does a change while the disk is slow (events.slow). When all threads are at such requests another one
- * is started, up to SERVE_MOST: so others are served while some wait for the disk. It waits aside when it is not needed.
+ * (the time that waking a halted CPU costs) unless another thread serves a stream, then polls. A cheap request is
+ * carried out without giving up the lead, so that a caller that issues one request after another meets one warm thread;
+ * a request that may take long gives up the lead first, and so does a change while the disk is slow (events.slow). When
+ * all threads are at such requests another one is started, up to SERVE_MOST: so others are served while some wait for
+ * the disk. It waits aside when it is not needed.
  *
  * With the lead held while an operation runs, a request that the kernel sends after the reply is read only after
- * that operation is over, unless it was one that gave up the lead. Early answers count on it (early.h): call->alone says so.
+ * that operation is over, unless it was one that gave up the lead. Early answers count on it (early.h): call->alone
+ * says so.
  *
  *	serve_start(se, fd, &events, &s);
  *	serve_stop(s);                      // from any other thread, once; waits for running operations
@@ -35,7 +37,8 @@ struct serve;
 /* What an operation may know of the thread that carries it out and of what libfuse 3.14 hides of the request. */
 struct serve_call {
 	uint8_t *reply;       /* SERVE_MAX_IO bytes for what is read */
-	bool alone;           /* the lead is held: nothing that the kernel sends after the reply is read before the end */
+	/* the lead is held: nothing that the kernel sends after the reply is read before the end */
+	bool alone;
 	bool kill_privileges; /* the kernel asks to clear setuid, setgid and the capability xattr with this request */
 };
 

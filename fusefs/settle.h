@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* settle: waits until the kernel was told what was queued for it (inval.h), so that who asked for a change sees it in the mounts. */
+/* settle: waits until the kernel was told what was queued for it (inval.h), so that who asked for a change sees it in
+ * the mounts. */
 #ifndef COFFER_FUSEFS_SETTLE_H
 #define COFFER_FUSEFS_SETTLE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * step: one step of a space's history as the relay tells it (docs/PROTOCOL.md coffer.pull, coffer.sync), decoded and checked against
- * its lines: every blob is one that a line names. Pure; views point into the encoded map.
+ * step: one step of a space's history as the relay tells it (docs/PROTOCOL.md coffer.pull, coffer.sync), decoded and
+ * checked against its lines: every blob is one that a line names. Pure; views point into the encoded map.
  */
 #ifndef COFFER_FUSEFS_STEP_H
 #define COFFER_FUSEFS_STEP_H
@@ -24,7 +24,8 @@ struct history_step {
 	struct bytes head;         /* empty if none */
 };
 
-/* ERR_INVALID and the decoding errors; ERR_TAMPERED: a blob that no line names; ERR_GAP: an entry's line without the entry. */
+/* ERR_INVALID and the decoding errors; ERR_TAMPERED: a blob that no line names; ERR_GAP: an entry's line without the
+ * entry. */
 int step_decode(struct bytes data, struct history_step *ret_s) MUST_CHECK;
 void step_release(struct history_step *s);
 

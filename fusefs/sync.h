@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync: carries local changes to the relay and remote changes into the store, for all spaces of a profile. One thread with one
- * loop over the sockets to coffer-syncd (one process per relay), timers and wake-ups; sealing on worker threads.
+ * sync: carries local changes to the relay and remote changes into the store, for all spaces of a profile. One thread
+ * with one loop over the sockets to coffer-syncd (one process per relay), timers and wake-ups; sealing on worker
+ * threads.
  *
  *	sync_start(&config, &s);
  *	sync_add_space(s, space);      // at start and whenever one is created or joined
  *	... sync_poke(s) from store_config.changed ...
  *	sync_stop(&s);
  *
- * All functions are thread-safe. Those that say "blocks" wait for the sync thread, so they must not be called on it, which
- * the callbacks of the config are. The others only take a lock or a store transaction.
+ * All functions are thread-safe. Those that say "blocks" wait for the sync thread, so they must not be called on it,
+ * which the callbacks of the config are. The others only take a lock or a store transaction.
  */
 #ifndef COFFER_FUSEFS_SYNC_H
 #define COFFER_FUSEFS_SYNC_H
@@ -34,45 +35,55 @@ struct sync_config {
 };
 
 int sync_start(const struct sync_config *config, struct sync **ret_s) MUST_CHECK;
-/* From now on every open and later blocking call ends with ERR_CANCELLED at once. Before sync_stop, while other threads still call. */
+/* From now on every open and later blocking call ends with ERR_CANCELLED at once. Before sync_stop, while other threads
+ * still call. */
 void sync_quit(struct sync *s);
-void sync_stop(struct sync **s);          /* open calls end with ERR_CANCELLED; nothing is lost: all state is in the store */
+/* open calls end with ERR_CANCELLED; nothing is lost: all state is in the store */
+void sync_stop(struct sync **s);
 void sync_poke(struct sync *s, uint32_t space_row);
 
 /* Blocks. The space outlives sync. ERR_EXISTS: it is there already; ERR_CANCELLED. */
 int sync_add_space(struct sync *s, struct space *space) MUST_CHECK;
 
-/* One RPC to a relay. Blocks until the result, at most until deadline. params and result are encoded CBOR items. part may
- * be NULL; it is called on the sync thread for each chunk frame, under the lock that keeps the caller here: it may call no
- * sync_* function, and copies what it needs. A relay's error code text is turned into an enum err and, if `ret_code` is not
- * NULL, copied there (64 bytes). ERR_OFFLINE at once if the relay cannot be reached within the deadline. */
+/* One RPC to a relay. Blocks until the result, at most until deadline. params and result are encoded CBOR items. part
+ * may be NULL; it is called on the sync thread for each chunk frame, under the lock that keeps the caller here: it may
+ * call no sync_* function, and copies what it needs. A relay's error code text is turned into an enum err and, if
+ * `ret_code` is not NULL, copied there (64 bytes). ERR_OFFLINE at once if the relay cannot be reached within the
+ * deadline. */
 int sync_call(struct sync *s, const char *relay, const char *method, struct bytes params, int64_t deadline_mono_ns,
-	      void (*part)(void *ctx, struct bytes name, struct bytes data), void *ctx, struct buf *result, char ret_code[64]) MUST_CHECK;
+	void (*part)(void *ctx, struct bytes name, struct bytes data), void *ctx, struct buf *result,
+	char ret_code[64]) MUST_CHECK;
 
-/* Appends signed entries to a space's log at the relay and, when accepted, to the local log. Blocks. ERR_CONFLICT: somebody was first;
- * the local log has been brought up to date, build the entries anew. */
-int sync_append(struct sync *s, struct space *space, const struct bytes *blobs, size_t n, int64_t deadline_mono_ns) MUST_CHECK;
+/* Appends signed entries to a space's log at the relay and, when accepted, to the local log. Blocks. ERR_CONFLICT:
+ * somebody was first; the local log has been brought up to date, build the entries anew. */
+int sync_append(
+	struct sync *s, struct space *space, const struct bytes *blobs, size_t n, int64_t deadline_mono_ns) MUST_CHECK;
 
-/* Takes over entries that the space's log does not have yet, which another call to the relay brought, and the epoch keys of `ring`, and asks
- * for access anew: this device was let in again. Blocks. ERR_FORK and the errors of space_apply_entries. */
-int sync_take_log(struct sync *s, struct space *space, const struct bytes *blobs, size_t n, const struct epoch_ring *ring) MUST_CHECK;
+/* Takes over entries that the space's log does not have yet, which another call to the relay brought, and the epoch
+ * keys of `ring`, and asks for access anew: this device was let in again. Blocks. ERR_FORK and the errors of
+ * space_apply_entries. */
+int sync_take_log(struct sync *s, struct space *space, const struct bytes *blobs, size_t n,
+	const struct epoch_ring *ring) MUST_CHECK;
 
-/* Appends this device's head over all that the relay has, which is applied here first: the cut of an entry that takes rights away. Blocks.
- * ERR_TIMEOUT, ERR_OFFLINE; ERR_FORK. */
+/* Appends this device's head over all that the relay has, which is applied here first: the cut of an entry that takes
+ * rights away. Blocks. ERR_TIMEOUT, ERR_OFFLINE; ERR_FORK. */
 int sync_make_head(struct sync *s, struct space *space, int64_t deadline_mono_ns, struct buf *ret_blob) MUST_CHECK;
 
 /* mount_config.fetch. Blocks. */
-int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
+int sync_fetch(struct sync *s, uint64_t chunk_row, int64_t deadline_mono_ns, bool (*interrupted)(void *arg),
+	void *arg) MUST_CHECK;
 
-/* What is pinned was changed (store_pin): what is not here is fetched behind all else, now, after a restart, and when the relay is there
- * again. */
+/* What is pinned was changed (store_pin): what is not here is fetched behind all else, now, after a restart, and when
+ * the relay is there again. */
 void sync_pinned(struct sync *s);
 
-/* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor at the call is
- * applied here (metadata, and the content of what is pinned; other content comes when it is read); with sent_only the latter is left
- * out. space NULL: all; one that sync does not have is not waited for. Blocks. ERR_TIMEOUT: `what` (may be NULL) then says
- * to a person what is left. ERR_CANCELLED; ERR_FORBIDDEN: this device may not write to a space that holds changes of its own. */
-int sync_wait(struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
+/* Barrier: everything changed locally before the call is durable at the relay, and everything up to the relay's cursor
+ * at the call is applied here (metadata, and the content of what is pinned; other content comes when it is read); with
+ * sent_only the latter is left out. space NULL: all; one that sync does not have is not waited for. Blocks.
+ * ERR_TIMEOUT: `what` (may be NULL) then says to a person what is left. The error of a space that is stopped, as
+ * ERR_FORK; ERR_CANCELLED; ERR_FORBIDDEN: this device may not write to a space that holds changes of its own. */
+int sync_wait(
+	struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
 struct sync_status {
 	bool online;
@@ -85,7 +96,8 @@ struct sync_status {
 	uint64_t up_bytes, down_bytes; /* totals of this run, of all spaces */
 	double up_rate, down_rate;     /* bytes per second, a few seconds' mean, of all spaces */
 	uint64_t conflicts;
-	int alarm;                     /* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN, ERR_RELAY_FULL ... or 0 */
+	/* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN, ERR_RELAY_FULL ... or 0 */
+	int alarm;
 	const char *alarm_text;        /* of alarm, for a person; static */
 };
 /* Of a space, or NULL: of all together. Blocks. */

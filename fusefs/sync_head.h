@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync_head: the kept chain values, what a relay shows compared with them, and when devices were seen (sync_inner.h has the rest of sync_head.c).
+ * sync_head: the kept chain values, what a relay shows compared with them, and when devices were seen (sync_inner.h has
+ * the rest of sync_head.c).
  *
  *	struct step_lines s = { .cursor = 0 };
  *	step_lines_ask(&s, &space, cursor, &params);   // coffer.pull with them, whose parts go to step_lines_take
@@ -22,7 +23,8 @@ int sync_head_drop(struct store_txn *t, uint32_t row, uint64_t cursor) MUST_CHEC
 /* Of cursor 0: zeros. ERR_NOT_FOUND: too old, or not reached yet. */
 int sync_head_kept(struct store_txn *t, uint32_t row, uint64_t cursor, struct id32 *ret_chain) MUST_CHECK;
 
-/* Unix seconds of the newest head of a device that came with a step, a minute more or less; by that device's clock. ERR_NOT_FOUND. */
+/* Unix seconds of the newest head of a device that came with a step, a minute more or less; by that device's clock.
+ * ERR_NOT_FOUND. */
 int sync_head_seen(struct store_txn *t, uint32_t row, const struct id32 *device, uint64_t *ret_time) MUST_CHECK;
 
 /* Whether a record was made on top of the one with that hash. */

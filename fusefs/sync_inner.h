@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases), sync_dirty.c (what
- * changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what comes), sync_fetch.c (content on
- * demand), sync_room.c (what the relay has no room for), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone,
- * unless it says otherwise.
+ * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases),
+ * sync_dirty.c (what changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what
+ * comes), sync_fetch.c (content on demand), sync_room.c (what the relay has no room for), sync_keep.c (content that is
+ * pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone, unless it says otherwise.
  */
 #ifndef COFFER_FUSEFS_SYNC_INNER_H
 #define COFFER_FUSEFS_SYNC_INNER_H
@@ -26,7 +26,8 @@ struct sync_space;
 /* Work that another thread posted; it waits for `done`. Freed when both sides have let go. */
 struct sync_job {
 	struct sync_job *next;
-	int (*run)(struct sync *s, struct sync_job *job); /* on the sync thread; ERR_AGAIN: not done yet (never once dead) */
+	/* on the sync thread; ERR_AGAIN: not done yet (never once dead) */
+	int (*run)(struct sync *s, struct sync_job *job);
 	void (*release)(void *ctx); /* of ctx, when both sides have let go; may be NULL */
 	pthread_cond_t cond;
 	int refs;         /* under sync->lock */
@@ -126,7 +127,8 @@ struct sync_heal {
 	bool tried;             /* on this connection: the log, for a space that the relay does not know */
 	bool first;
 	uint64_t cursor;        /* of the relay when it was found out */
-	uint64_t common, until; /* while on: the last step that both know; steps up to `until` count as older than what is here */
+	/* while on: the last step that both know; steps up to `until` count as older than what is here */
+	uint64_t common, until;
 	uint64_t low, high;     /* the last common step is one of low .. high */
 	uint64_t given_up;      /* records, in this run: neither here nor there is all of their content */
 	uint64_t entries, sent; /* of the log: the relay has; and is being sent */
@@ -168,7 +170,8 @@ struct sync_space {
 	struct slice index_wanted;
 	bool index_failed;      /* the relay does not have it: records that need it are passed over */
 	struct tree_state tree;
-	struct table copies;    /* ino -> change + 1 of the state of which a conflict copy was made, until the steps are applied */
+	/* ino -> change + 1 of the state of which a conflict copy was made, until the steps are applied */
+	struct table copies;
 	/* changes here */
 	struct lanes *lanes;
 	struct table lane_of;   /* directory ino -> lane + 1 */
@@ -187,7 +190,8 @@ struct sync_space {
 	struct keep_list keep;
 	struct sync_heal heal;
 	struct sync_room room;
-	struct table rewritten; /* ino -> when its hour began (s, 48 bits), and how many versions were sealed since (16 bits) */
+	/* ino -> when its hour began (s, 48 bits), and how many versions were sealed since (16 bits) */
+	struct table rewritten;
 };
 
 struct fetch;
@@ -225,10 +229,11 @@ struct sync {
 int64_t sync_now(const struct sync *s);
 struct sync_peer *sync_peer_of(struct sync *s, const char *relay, bool make);
 struct sync_space *sync_space_of(struct sync *s, uint32_t row);
-/* Whether rights that stand in a version of this owner and author count here (owners_trusted); zero: not synced yet. On the sync thread; takes
- * the personal space's lock. */
+/* Whether rights that stand in a version of this owner and author count here (owners_trusted); zero: not synced yet. On
+ * the sync thread; takes the personal space's lock. */
 bool sync_trusts(const struct sync *s, const struct id32 *owner, const struct id32 *author);
-int sync_job_post(struct sync *s, struct sync_job *job, int64_t deadline, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
+int sync_job_post(
+	struct sync *s, struct sync_job *job, int64_t deadline, bool (*interrupted)(void *arg), void *arg) MUST_CHECK;
 struct sync_job *sync_job_new(int (*run)(struct sync *s, struct sync_job *job), void *ctx);
 bool sync_job_dead(struct sync *s, const struct sync_job *job);
 void sync_job_let_go(struct sync *s, struct sync_job *job);
@@ -245,14 +250,16 @@ void sync_space_step(struct sync_space *ss, int64_t now);
 int64_t sync_space_due(const struct sync_space *ss, int64_t now);
 void sync_space_alarm(struct sync_space *ss, int err, const char *text); /* text: static */
 void sync_space_fork(struct sync_space *ss); /* two histories: stops for good */
-void sync_space_offline(struct sync_space *ss); /* begins anew with the next connection or try, unless it is stopped for good */
+/* begins anew with the next connection or try, unless it is stopped for good */
+void sync_space_offline(struct sync_space *ss);
 void sync_space_revoked(struct sync_space *ss); /* the relay says that this device is no member any more */
-void sync_space_stored(struct sync_space *ss, int err); /* what became of a write to the store: of a full disk people are told */
+/* what became of a write to the store: of a full disk people are told */
+void sync_space_stored(struct sync_space *ss, int err);
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
 bool sync_space_may_push(const struct sync_space *ss);
 
-/* The tree of a space within a transaction; and its end: what is shown otherwise is told if `err` is 0, else the state is loaded again.
- * Returns err, or what went wrong with that. */
+/* The tree of a space within a transaction; and its end: what is shown otherwise is told if `err` is 0, else the state
+ * is loaded again. Returns err, or what went wrong with that. */
 struct tree sync_space_tree(struct sync_space *ss, struct store_txn *t);
 int sync_space_settled(struct sync_space *ss, struct tree *tr, int err) MUST_CHECK;
 
@@ -263,7 +270,8 @@ int sync_dirty_scan(struct sync_space *ss, int64_t now) MUST_CHECK;
 int sync_seal_due(struct sync_space *ss, int64_t now) MUST_CHECK;
 
 /* sync_push.c */
-int sync_push_load(struct sync_space *ss) MUST_CHECK; /* the outbox as the store has it; nothing of it is in flight then */
+/* the outbox as the store has it; nothing of it is in flight then */
+int sync_push_load(struct sync_space *ss) MUST_CHECK;
 struct out_item *sync_push_add(struct sync_space *ss, const struct outbox_row *o) MUST_CHECK;
 void sync_push_pump(struct sync_space *ss, int64_t now);
 void sync_push_reset(struct sync_space *ss); /* the connection is gone: nothing is in flight */
@@ -271,7 +279,8 @@ struct out_item *sync_push_find(const struct sync_space *ss, uint64_t ino);
 /* Takes an item out of memory (its row is the caller's to delete): merged away, or confirmed by a line. */
 void sync_push_drop(struct sync_space *ss, struct out_item *item);
 void sync_push_free(struct sync_space *ss);
-/* Takes versions back that the relay does not have: what they changed counts as changed again, on the last version that it has. */
+/* Takes versions back that the relay does not have: what they changed counts as changed again, on the last version that
+ * it has. */
 int sync_push_give_back(struct sync_space *ss, struct out_item **items, size_t n) MUST_CHECK;
 /* Reads the sealed blob of an item's row. */
 int sync_push_blob(struct store_txn *t, const struct out_item *item, struct buf *ret_blob) MUST_CHECK;
@@ -280,7 +289,8 @@ int sync_push_blob(struct store_txn *t, const struct out_item *item, struct buf 
 /* Adds the chunk of a row to what an item names, as OUT_WAITING unless it is known. */
 int out_chunk_add(struct out_item *item, uint64_t row, uint32_t len) MUST_CHECK;
 void out_chunk_print(struct sync_space *ss, uint64_t row, const struct fingerprint *print);
-void out_chunk_set(struct sync_space *ss, uint64_t row, enum out_state state); /* nothing, if no item names it any more */
+/* nothing, if no item names it any more */
+void out_chunk_set(struct sync_space *ss, uint64_t row, enum out_state state);
 void out_chunk_drop_all(struct out_item *item);
 
 /* sync_pull.c */
@@ -288,15 +298,16 @@ void sync_pull_start(struct sync_space *ss);
 void sync_pull_notified(struct sync_space *ss, struct bytes params);
 void sync_pull_run(struct sync_space *ss, int64_t now);  /* applies what can be applied */
 void sync_pull_clear(struct sync_space *ss);
-/* Writes cursor, chain and the kept chain value of `cursor` in t: lines are the encoded lines of that step; *chain is H before it
- * (at first space->row.chain), and after it on return. */
-int sync_pull_advance(struct sync_space *ss, struct store_txn *t, uint64_t cursor, struct bytes lines, struct id32 *chain) MUST_CHECK;
+/* Writes cursor, chain and the kept chain value of `cursor` in t: lines are the encoded lines of that step; *chain is H
+ * before it (at first space->row.chain), and after it on return. */
+int sync_pull_advance(
+	struct sync_space *ss, struct store_txn *t, uint64_t cursor, struct bytes lines, struct id32 *chain) MUST_CHECK;
 void sync_pull_advanced(struct sync_space *ss, uint64_t cursor, const struct id32 *chain); /* t was committed */
 
 
 /* sync_apply.c */
-/* Applies the first n steps of the queue, which follow the cursor; *ret_done of them are through. ERR_AGAIN: an index chunk is being
- * fetched first. */
+/* Applies the first n steps of the queue, which follow the cursor; *ret_done of them are through. ERR_AGAIN: an index
+ * chunk is being fetched first. */
 int sync_apply_batch(struct sync_space *ss, size_t n, size_t *ret_done) MUST_CHECK;
 /* Applies entries that the relay accepted from here as step `cursor`. */
 int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t n, uint64_t cursor) MUST_CHECK;
@@ -304,12 +315,13 @@ int sync_apply_appended(struct sync_space *ss, const struct bytes *blobs, size_t
 /* Entries were committed: notes what this device may do now, and tells. */
 void sync_apply_log_moved(struct sync_space *ss);
 
-/* sync_wait.c: what barriers that are under way must know. The item was confirmed; a copy of the file, which holds what was changed in
- * it, is to be sent too. ERR_NOMEM. */
+/* sync_wait.c: what barriers that are under way must know. The item was confirmed; a copy of the file, which holds what
+ * was changed in it, is to be sent too. ERR_NOMEM. */
 void sync_wait_confirmed(struct sync *s, const struct out_item *item);
 int sync_wait_copied(struct sync_space *ss, uint64_t ino, uint64_t copy) MUST_CHECK;
 
-/* sync_head.c. sync_head_check writes in t, and sets ss->forked, if the head shows another history; sync_head_forked: 1 if one ever did. */
+/* sync_head.c. sync_head_check writes in t, and sets ss->forked, if the head shows another history; sync_head_forked: 1
+ * if one ever did. */
 int sync_head_forked(struct store_txn *t, uint32_t row) MUST_CHECK;
 int sync_head_make(struct sync_space *ss, struct buf *ret_blob) MUST_CHECK;
 void sync_head_check(struct sync_space *ss, struct store_txn *t, struct bytes blob);
@@ -319,8 +331,8 @@ void sync_fetch_pump(struct sync *s, int64_t now);
 void sync_fetch_offline(struct sync *s, struct sync_peer *p);
 void sync_fetch_gone(struct sync *s, struct sync_space *ss); /* the space goes */
 void sync_fetch_free(struct sync *s);
-/* Begins to fetch a pinned chunk; sync_keep_result() tells how it ended. ERR_AGAIN: not now, others go first; ERR_EXISTS: it is here;
- * ERR_NOT_FOUND: it went. */
+/* Begins to fetch a pinned chunk; sync_keep_result() tells how it ended. ERR_AGAIN: not now, others go first;
+ * ERR_EXISTS: it is here; ERR_NOT_FOUND: it went. */
 int sync_fetch_keep(struct sync *s, uint64_t chunk_row) MUST_CHECK;
 uint64_t sync_fetch_kept(const struct sync *s, uint32_t space); /* bytes of those under way */
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync_room: a relay that has no room for what is queued (storage_full). What it refused is put *aside*: it stays queued, but what
- * follows goes without it, in its lane too, until there is room for it, or it is changed again.
+ * sync_room: a relay that has no room for what is queued (storage_full). What it refused is put *aside*: it stays
+ * queued, but what follows goes without it, in its lane too, until there is room for it, or it is changed again.
  *
  *	sync_room_refused / sync_room_chunk_refused   // an answer said so
  *	if (sync_room_waits(&look, item)) continue;   // for each item, in their order, before a push is made
  *	sync_room_taken / sync_room_chunk_taken       // an answer said ok
- *	sync_room_step(ss, now)                       // each turn: takes back what was changed or deleted meanwhile, tries again
+ *	sync_room_step(ss, now)                       // each turn: takes back what was changed or deleted meanwhile,
+ *	                                              // tries again
  *
- * What follows may go, but for deletions: one of a name that something aside is to have waits for that, and one that was queued
- * before the refusal was known waits too, because it may be the other half of a move that people have not been told of. One of the items
- * aside, in turn, is tried again (*doubtful*) after ROOM_DELAY_MIN, doubling to ROOM_DELAY_MAX; all of them when one was taken, on a new
- * connection, and when somebody waits. All of this is in memory: after a restart it is refused again. Sync thread only.
+ * What follows may go, but for deletions: one of a name that something aside is to have waits for that, and one that
+ * was queued before the refusal was known waits too, because it may be the other half of a move that people have not
+ * been told of. One of the items aside, in turn, is tried again (*doubtful*) after ROOM_DELAY_MIN, doubling to
+ * ROOM_DELAY_MAX; all of them when one was taken, on a new connection, and when somebody waits. All of this is in
+ * memory: after a restart it is refused again. Sync thread only.
  */
 #ifndef COFFER_FUSEFS_SYNC_ROOM_H
 #define COFFER_FUSEFS_SYNC_ROOM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tree: where each link of a space is shown. A pure function of the links' registers (parent, name) and of their nodes' versions,
- * computed incrementally: only names touched, and the ancestors' paths, are looked at.
+ * tree: where each link of a space is shown. A pure function of the links' registers (parent, name) and of their nodes'
+ * versions, computed incrementally: only names touched, and the ancestors' paths, are looked at.
  *
  *	struct tree tr = TREE_INIT(t, &state, root_ino, &device);   // within a store transaction
  *	tree_set_links(&tr, &node, links, n);                 // after the node's row was written
@@ -14,8 +14,8 @@
  *   - Directories of one name in one place unite: the lowest id shows, the others' children are shown in it.
  *   - Files of one name, kind, mode and content unite: the one lowest in rank shows.
  *   - Otherwise the lowest in rank keeps the name; the others are shown as `name (xxxxxxxx).ext` from their link id.
- *   - In a cycle of directories the link whose node is lowest in rank falls back to its synced parent if that leads to the root by
- *     registers alone, else to the root.
+ *   - In a cycle of directories the link whose node is lowest in rank falls back to its synced parent if that leads to
+ *     the root by registers alone, else to the root.
  *   - What lies under a node that has not arrived, or that is no directory, is not reachable until that changes.
  * Rank is (version, author device, record hash); a node with local changes ranks as the version it will become.
  */
@@ -44,10 +44,11 @@ void tree_state_release(struct tree_state *s);
 
 struct tree {
 	struct store_txn *t;
-	/* 1 if two nodes hold the same content by their records, neither changed here; 0; negative: an error. NULL: never. */
+	/* 1 if two nodes hold the same content by their records, neither changed here; 0; negative: an error. NULL:
+	 * never. */
 	int (*same_content)(void *ctx, struct store_txn *t, const struct node *a, const struct node *b);
-	/* Sets the last links of a deleted directory whose link row is gone (tree_set_links, from its record): a deleted directory keeps
-	 * its row only while something live is in it. NULL: never. */
+	/* Sets the last links of a deleted directory whose link row is gone (tree_set_links, from its record): a
+	 * deleted directory keeps its row only while something live is in it. NULL: never. */
 	int (*last_links)(void *ctx, struct tree *tr, const struct node *dir);
 	void *ctx;
 	struct tree_state *state; /* changed in place; after an abort load it again */
@@ -76,10 +77,11 @@ int tree_set_links(struct tree *tr, const struct node *node, const struct node_l
 int tree_touch(struct tree *tr, uint64_t parent, struct bytes name) MUST_CHECK;
 /* The node's rank or life changed: its names are looked at again. */
 int tree_touch_node(struct tree *tr, const struct node *node) MUST_CHECK;
-/* The same for a node that stands as it did but for its rank, which may decide names and cycles: touches only what others claim too, so
- * it costs little. */
+/* The same for a node that stands as it did but for its rank, which may decide names and cycles: touches only what
+ * others claim too, so it costs little. */
 int tree_touch_contested(struct tree *tr, uint64_t ino) MUST_CHECK;
-/* The record of a node that had a placeholder came: if it is no directory, what was put under it is not reachable any more. */
+/* The record of a node that had a placeholder came: if it is no directory, what was put under it is not reachable any
+ * more. */
 int tree_arrived(struct tree *tr, const struct node *node) MUST_CHECK;
 /* A directory's register was changed by local calls. */
 int tree_dir_moved(struct tree *tr, uint64_t dir) MUST_CHECK;
@@ -92,9 +94,10 @@ int tree_invalidate(struct tree *tr, uint64_t ino, uint64_t child, struct bytes 
 /* The node of an id, or a placeholder row made for it. */
 int tree_node_of(struct tree *tr, const struct id16 *id, struct node *ret_node) MUST_CHECK;
 
-/* The name of a loser: `name (HEX).ext` with the first `digits` of the link id's hex, at most NODE_MAX_NAME bytes, cut at a UTF-8
- * boundary. */
-void tree_other_name(struct bytes name, const struct id16 *link, unsigned digits, char out[NODE_MAX_NAME + 1], uint8_t *ret_len);
+/* The name of a loser: `name (HEX).ext` with the first `digits` of the link id's hex, at most NODE_MAX_NAME bytes, cut
+ * at a UTF-8 boundary. */
+void tree_other_name(
+	struct bytes name, const struct id16 *link, unsigned digits, char out[NODE_MAX_NAME + 1], uint8_t *ret_len);
 
 /* <0, 0, >0 by rank; `device` stands for this device where a node has local changes. */
 int tree_rank(const struct node *a, const struct node *b, const struct id32 *device);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tree_inner: what tree.c (registers, worklist), tree_name.c (one name's group), tree_cycle.c (cycles) and tree_state.c share.
+ * tree_inner: what tree.c (registers, worklist), tree_name.c (one name's group), tree_cycle.c (cycles) and tree_state.c
+ * share.
  */
 #ifndef COFFER_FUSEFS_TREE_INNER_H
 #define COFFER_FUSEFS_TREE_INNER_H

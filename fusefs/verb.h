@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verb: what the agent does for one request of the control socket. Each verb is a function over the agent and a call; verbs of one
- * subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_rights.c, verb_mount.c, verb_status.c, verb_content.c, verb_verify.c, verb_history.c, verb_undelete.c).
+ * verb: what the agent does for one request of the control socket. Each verb is a function over the agent and a call;
+ * verbs of one subject share a file (verb_init.c, verb_space.c, verb_share.c, verb_rights.c, verb_mount.c,
+ * verb_status.c, verb_content.c, verb_verify.c, verb_history.c, verb_undelete.c).
  *
  * A verb reads call->args (wire/map.h), adds pairs to call->result, and returns 0; or returns call_fail(...).
  */
@@ -26,7 +27,8 @@ struct verb {
 	int (*run)(struct call *c);
 };
 
-/* Sets the error that the person will read: "MESSAGE; NEXT". exit 0: chosen by err. Returns err (or ERR_INTERNAL if err is 0). */
+/* Sets the error that the person will read: "MESSAGE; NEXT". exit 0: chosen by err. Returns err (or ERR_INTERNAL if err
+ * is 0). */
 int call_fail(struct call *c, int err, int exit_code, const char *next, const char *message, ...)
 	__attribute__((format(printf, 5, 6)));
 /* The same for an error of an operation that has no better words: "WHAT: err_str". */
@@ -37,8 +39,8 @@ int call_space(struct call *c, struct space **ret_s) MUST_CHECK;
 int call_path(struct call *c, struct bytes path, struct node *ret_n) MUST_CHECK;
 /* Monotonic time at which "timeout_ms" of the arguments ends (60 s if there is none; 100 days at most). */
 int64_t call_deadline(const struct call *c);
-/* The barrier of wait and umount, for one space or all (NULL), until call_deadline. sent_only: what the relay has need not be here. On
- * an error `what` says what is left, never empty. */
+/* The barrier of wait and umount, for one space or all (NULL), until call_deadline. sent_only: what the relay has need
+ * not be here. On an error `what` says what is left, never empty. */
 int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what) MUST_CHECK;
 /* Runs the verb that args name; c is filled. */
 int verb_run(struct call *c, struct bytes name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth: from a token to who is speaking. Two kinds: a device's own (crypto/token.h), which proves the device and claims a
- * person; and a trusted issuer's (jwt.h), which proves what it says.
+ * auth: from a token to who is speaking. Two kinds: a device's own (crypto/token.h), which proves the device and claims
+ * a person; and a trusted issuer's (jwt.h), which proves what it says.
  */
 #ifndef COFFER_SERVER_AUTH_H
 #define COFFER_SERVER_AUTH_H
@@ -16,10 +16,11 @@ struct auth {
 	struct plain_self plain;
 };
 
-/* Tokens that were found good are known (seen.h): a device's until it ends, an issuer's for AUTH_KEPT_SECONDS, since its keys may be
- * withdrawn. ERR_STALE: expired; ERR_NOT_FOUND: of no trusted issuer; ERR_CONTEXT: for another relay; ERR_AGAIN: ask again when the
- * issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; ERR_RATE_LIMITED: one that is not known is one too many for
- * `addr` (NULL: the caller counts, or nobody does); anything else: not a good token. Network thread. */
+/* Tokens that were found good are known (seen.h): a device's until it ends, an issuer's for AUTH_KEPT_SECONDS, since
+ * its keys may be withdrawn. ERR_STALE: expired; ERR_NOT_FOUND: of no trusted issuer; ERR_CONTEXT: for another relay;
+ * ERR_AGAIN: ask again when the issuers' keys have changed; ERR_OFFLINE: its issuer does not answer; ERR_RATE_LIMITED:
+ * one that is not known is one too many for `addr` (NULL: the caller counts, or nobody does); anything else: not a good
+ * token. Network thread. */
 #define AUTH_KEPT_SECONDS 60
 int auth_check(const struct relay *r, struct bytes text, const char *addr, struct auth *ret_a) MUST_CHECK;
 /* The same for an HTTP Authorization header's value: NULL, or the reason and *ret_status. */

@@ -13,8 +13,8 @@
 
 #include "server/job.h"
 
-/* Where other processes write too, the spaces of the jobs are locked in the order of their ids: whoever waits for another holds
- * none that this one waits for. */
+/* Where other processes write too, the spaces of the jobs are locked in the order of their ids: whoever waits for
+ * another holds none that this one waits for. */
 int batch_begin(struct relay *r, struct job *const *jobs, size_t n) MUST_CHECK;
 int batch_commit(struct relay *r) MUST_CHECK;
 void batch_rollback(struct relay *r);

@@ -16,8 +16,8 @@
 #define CALLER_ADDR 64
 #define CALLER_DID 264
 
-/* A set of numbers that are mostly consecutive, as intervals: accepted pushes, with a gap for each refused one. When it is full the lowest
- * interval is forgotten. Each connection has one, idle ones too: it is most of what they cost. */
+/* A set of numbers that are mostly consecutive, as intervals: accepted pushes, with a gap for each refused one. When it
+ * is full the lowest interval is forgotten. Each connection has one, idle ones too: it is most of what they cost. */
 #define NUMBER_SET_MAX 128
 struct number_set {
 	struct {

@@ -21,13 +21,14 @@ struct chunk_new {
 	struct id16 object; /* its name then */
 };
 
-/* Large chunks first: 1 when it is kept as an object, 0 if there is no need to: it is small, or these bytes are here; ERR_CONFLICT: others
- * are. Any thread; it may take as long as the network does. An object that chunk_store does not take becomes garbage
- * there; one that a crash cuts off from its row is found by sweep.h. */
+/* Large chunks first: 1 when it is kept as an object, 0 if there is no need to: it is small, or these bytes are here;
+ * ERR_CONFLICT: others are. Any thread; it may take as long as the network does. An object that chunk_store does not
+ * take becomes garbage there; one that a crash cuts off from its row is found by sweep.h. */
 int chunk_keep(struct relay *r, struct depot *store, uint64_t no, struct chunk_new *c) MUST_CHECK;
 
-/* Stores a chunk, in the writer's transaction. 1: new, also when it is done again after a commit that seemed to fail; 0: these bytes were here; ERR_CONFLICT: others are; ERR_AGAIN: it is large and
- * was not kept, because the one that was here then is gone: keep it, and try again. */
+/* Stores a chunk, in the writer's transaction. 1: new, also when it is done again after a commit that seemed to fail;
+ * 0: these bytes were here; ERR_CONFLICT: others are; ERR_AGAIN: it is large and was not kept, because the one that was
+ * here then is gone: keep it, and try again. */
 int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *c) MUST_CHECK;
 
 /* An object that was kept in vain, unless its row is there: it goes later. In the writer's transaction. */

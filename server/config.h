@@ -49,7 +49,8 @@ struct config {
 
 	struct {
 		char *data, *database, *backend, *folder;
-		char *s3_endpoint, *s3_tls, *s3_bucket, *s3_prefix, *s3_region, *s3_access_key, *s3_secret_key, *s3_secret_file;
+		char *s3_endpoint, *s3_tls, *s3_bucket, *s3_prefix, *s3_region, *s3_access_key, *s3_secret_key,
+			*s3_secret_file;
 		uint64_t s3_timeout_seconds;
 		uint64_t blob_threads, unnamed_chunk_days, letter_days, reserve_bytes, space_bytes, person_bytes;
 	} storage;
@@ -61,7 +62,8 @@ struct config {
 		uint64_t http_uploads, http_uploads_per_address, http_requests_per_address, http_pause_seconds;
 		uint64_t http_idle_seconds, http_header_seconds, http_body_seconds;
 		uint64_t invite_lookups_per_minute, invite_misses_per_minute;
-		uint64_t spaces_burst, spaces_per_minute, entries_burst, entries_per_minute, letters_burst, letters_per_minute;
+		uint64_t spaces_burst, spaces_per_minute, entries_burst, entries_per_minute, letters_burst,
+			letters_per_minute;
 		uint64_t connections_per_mailbox, invitations_per_hour, members_per_hour;
 		uint64_t auths_burst, auths_per_minute, chains_burst, chains_per_minute;
 		uint64_t device_requests_burst, device_requests_per_minute, space_pushes_burst, space_pushes_per_minute;

@@ -32,8 +32,8 @@
 
 struct depot;
 
-/* `where`: a directory, for SQLite, or the URL of a PostgreSQL database (postgres://...), which other relays may use too.
- * ERR_OFFLINE, ERR_PERMISSION, ERR_NOT_FOUND: no such database. */
+/* `where`: a directory, for SQLite, or the URL of a PostgreSQL database (postgres://...), which other relays may use
+ * too. ERR_OFFLINE, ERR_PERMISSION, ERR_NOT_FOUND: no such database. */
 int depot_open(const struct env *env, const char *where, struct depot **ret_s) MUST_CHECK;
 bool depot_is_url(const char *where);
 /* Whether other processes may write to the store / this is a writer's connection: depot_space_find and depot_plain_find
@@ -136,9 +136,9 @@ int depot_versions(
 /* Up to n replaced versions of one record numbered below `below`, newest first. */
 int depot_history(struct depot *s, uint64_t space, const struct id16 *id, uint64_t below, uint64_t n,
 	depot_version_each *each, void *ctx) MUST_CHECK;
-/* What was current before version number `below`: of the versions below it that are still there the newest of each id, by
- * number, from *from on. One call looks at no more than DEPOT_AT_NUMBERS numbers and moves *from behind what it has looked at;
- * 1: call again, OK: that was all. each() may stop with a value != 0, which is returned. */
+/* What was current before version number `below`: of the versions below it that are still there the newest of each id,
+ * by number, from *from on. One call looks at no more than DEPOT_AT_NUMBERS numbers and moves *from behind what it has
+ * looked at; 1: call again, OK: that was all. each() may stop with a value != 0, which is returned. */
 #define DEPOT_AT_NUMBERS 4096
 int depot_versions_at(struct depot *s, uint64_t space, uint64_t *from, uint64_t below, depot_version_each *each,
 	void *ctx) MUST_CHECK;
@@ -150,8 +150,8 @@ int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_versi
 
 /* Up to n current records of any space behind (after_space, after): for scrubbing. each() must not write. */
 typedef int depot_current_each(void *ctx, uint64_t space, const struct depot_version *v, const struct id32 *hash);
-int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_current_each *each,
-	void *ctx) MUST_CHECK;
+int depot_currents(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n,
+	depot_current_each *each, void *ctx) MUST_CHECK;
 
 struct depot_record {
 	uint64_t number; /* of the current version */
@@ -203,12 +203,12 @@ int depot_chunk_named(
 int depot_chunks_refs(struct depot *s, uint64_t space, const struct id16 *ids, size_t n, int delta) MUST_CHECK;
 int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable) MUST_CHECK;
 int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c) MUST_CHECK;
-/* Up to n chunks without refs uploaded before `before` / of any space behind (after_space, after), for scrubbing / objects
- * that were never synced. each() must not write. */
+/* Up to n chunks without refs uploaded before `before` / of any space behind (after_space, after), for scrubbing /
+ * objects that were never synced. each() must not write. */
 typedef int depot_chunk_each(void *ctx, uint64_t space, const struct id16 *space_id, const struct depot_chunk *c);
 int depot_chunks_stale(struct depot *s, int64_t before, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
-int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_chunk_each *each,
-	void *ctx) MUST_CHECK;
+int depot_chunks_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n,
+	depot_chunk_each *each, void *ctx) MUST_CHECK;
 int depot_chunks_unsynced(struct depot *s, uint64_t n, depot_chunk_each *each, void *ctx) MUST_CHECK;
 
 /* 1 if a chunk or a file of the plain protocol names this object (blob.h), 0 if none does. */
@@ -216,7 +216,8 @@ int depot_object_owned(struct depot *s, const struct id16 *space, const struct i
 /* The same, with the list of garbage. */
 int depot_object_named(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
 
-/* Gives some of the space that was freed back to the file system, outside of transactions: 1 if there may be more, 0 if not. */
+/* Gives some of the space that was freed back to the file system, outside of transactions: 1 if there may be more, 0 if
+ * not. */
 int depot_shrink(struct depot *s) MUST_CHECK;
 
 struct depot_sizes {

@@ -2,13 +2,13 @@
 /*
  * depot_pg: a connection to PostgreSQL, shared by the depot_pg*.c files. Nobody else includes it.
  *
- * The connection stays in libpq's pipeline mode (PostgreSQL 15, 34.5): what gives no answer is only queued, and an answer
- * that is wanted brings all before it in the same round trip. A failure undoes the transaction, so it is early enough to
- * hear of it then, at the commit the latest.
+ * The connection stays in libpq's pipeline mode (PostgreSQL 15, 34.5): what gives no answer is only queued, and an
+ * answer that is wanted brings all before it in the same round trip. A failure undoes the transaction, so it is early
+ * enough to hear of it then, at the commit the latest.
  *
- * Several processes write to one database. A writing transaction holds the store's lock (an advisory one) shared, and the
- * row of each space from the moment that it looks at it (FOR UPDATE); housekeeping, which goes through many spaces, holds
- * the store's lock alone.
+ * Several processes write to one database. A writing transaction holds the store's lock (an advisory one) shared, and
+ * the row of each space from the moment that it looks at it (FOR UPDATE); housekeeping, which goes through many spaces,
+ * holds the store's lock alone.
  */
 #ifndef COFFER_SERVER_DEPOT_PG_H
 #define COFFER_SERVER_DEPOT_PG_H
@@ -43,8 +43,8 @@ struct pg {
 	size_t queued;   /* statements whose answers are to come */
 	int err;         /* the transaction has failed: of every statement until it ends */
 	int64_t retry_at; /* monotonic ns: not sooner, if it could not connect */
-	/* Bytes that came to spaces in this transaction: one UPDATE each at its end. One for every row would leave as many dead
-	 * rows in a row's chain, each of which the next has to walk over. */
+	/* Bytes that came to spaces in this transaction: one UPDATE each at its end. One for every row would leave as
+	 * many dead rows in a row's chain, each of which the next has to walk over. */
 	struct {
 		uint64_t space, bytes;
 	} grown[PG_GROWN_MAX];
@@ -61,15 +61,16 @@ static inline struct pg *pg_of(struct depot *s)
 
 #define PG_SCHEMA "coffer" /* of whoever's search path was left as PostgreSQL has it */
 
-/* Connects, migrates if it is the writer, prepares all statements. ERR_OFFLINE, ERR_PERMISSION, ERR_VERSION, ERR_NOT_FOUND (no
- * such database, or a reader found no tables). */
+/* Connects, migrates if it is the writer, prepares all statements. ERR_OFFLINE, ERR_PERMISSION, ERR_VERSION,
+ * ERR_NOT_FOUND (no such database, or a reader found no tables). */
 int pg_connect(struct pg *s) MUST_CHECK;
 PGconn *pg_connect_to(const char *url);
-/* A connection that stands, made anew if it was lost. Not inside a transaction. Never ERR_NOT_FOUND; ERR_CORRUPT: the store is
- * not there any more, or another one is. */
+/* A connection that stands, made anew if it was lost. Not inside a transaction. Never ERR_NOT_FOUND; ERR_CORRUPT: the
+ * store is not there any more, or another one is. */
 int pg_ready(struct pg *s) MUST_CHECK;
 
-/* The enum err of an answer that is no success; logs what is not to be expected. Never ERR_NOT_FOUND within a connection. */
+/* The enum err of an answer that is no success; logs what is not to be expected. Never ERR_NOT_FOUND within a
+ * connection. */
 int pg_err(const PGresult *res);
 int pg_err_of_state(const char *state);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * depot_plain: what the store keeps for the plain protocol (docs/PROTOCOL.md §6): its spaces, what stands in them, and the
- * mail between people. The second half of depot.h's interface: same connections, transactions and errors.
+ * depot_plain: what the store keeps for the plain protocol (docs/PROTOCOL.md §6): its spaces, what stands in them, and
+ * the mail between people. The second half of depot.h's interface: same connections, transactions and errors.
  *
- * An item is a record, a file or an entry of the membership chain. Items of one space are found by (kind, id) and listed
- * by (cursor, kind, id), because that is how a pull sends them. A file's bytes are a blob (blob.h) under its `object`, an
- * id of its own for each upload, so that two uploads of one file never write to one name; objects that no file names
- * any more are listed as garbage until they are removed.
+ * An item is a record, a file or an entry of the membership chain. Items of one space are found by (kind, id) and
+ * listed by (cursor, kind, id), because that is how a pull sends them. A file's bytes are a blob (blob.h) under its
+ * `object`, an id of its own for each upload, so that two uploads of one file never write to one name; objects that no
+ * file names any more are listed as garbage until they are removed.
  *
  * Views in structs that a callback gets hold until it returns; callbacks must not write.
  */
@@ -53,8 +53,9 @@ struct depot_item {
 	struct bytes dek;    /* record, file: the wrapped key; may be empty */
 	struct bytes link;   /* file: its record's id (16); membership entry: hash of the one before (32), or empty */
 	struct bytes object; /* file: id of its blob (16); membership entry: its own hash (32) */
-	struct bytes blob;   /* record: what was sealed; membership entry: payload; file: blob_sum of its bytes (16), or empty if it
-			      * came before there were sums; empty for tombstones */
+	/* record: what was sealed; membership entry: payload; file: blob_sum of its bytes (16), or empty if it came
+	 * before there were sums; empty for tombstones */
+	struct bytes blob;
 };
 
 typedef int depot_item_each(void *ctx, const struct depot_item *it);
@@ -65,7 +66,8 @@ int depot_item_put(struct depot *s, uint64_t space, const struct depot_item *it)
 int depot_item_get(struct depot *s, uint64_t space, enum depot_kind kind, const struct id16 *id, depot_item_each *each,
 	void *ctx) MUST_CHECK;
 /* Another wrapped key for an item; its cursor stays. ERR_NOT_FOUND. */
-int depot_item_dek(struct depot *s, uint64_t space, enum depot_kind kind, const struct id16 *id, struct bytes dek) MUST_CHECK;
+int depot_item_dek(
+	struct depot *s, uint64_t space, enum depot_kind kind, const struct id16 *id, struct bytes dek) MUST_CHECK;
 
 struct depot_place {
 	uint64_t cursor;
@@ -85,12 +87,13 @@ typedef int depot_file_each(void *ctx, const struct id16 *space, const struct de
 int depot_files_all(struct depot *s, const struct id16 *after, uint64_t n, depot_file_each *each, void *ctx) MUST_CHECK;
 /* The same with entries of the membership chains, behind (after_space, after), internal number and item id. */
 typedef int depot_member_each(void *ctx, uint64_t space_no, const struct id16 *space, const struct depot_item *it);
-int depot_members_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n, depot_member_each *each,
-	void *ctx) MUST_CHECK;
+int depot_members_all(struct depot *s, uint64_t after_space, const struct id16 *after, uint64_t n,
+	depot_member_each *each, void *ctx) MUST_CHECK;
 int depot_garbage_put(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
-/* What was brought for a row that it did not get. OK without doing anything if it has it after all: a commit whose answer was lost may have
- * stood, and its work been done again. */
-int depot_garbage_put_vain(struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
+/* What was brought for a row that it did not get. OK without doing anything if it has it after all: a commit whose
+ * answer was lost may have stood, and its work been done again. */
+int depot_garbage_put_vain(
+	struct depot *s, const struct id16 *space, const struct id16 *object, int64_t now) MUST_CHECK;
 /* Up to n objects that are garbage since before `before`, the oldest first / one of them was removed. */
 typedef int depot_garbage_each(void *ctx, const struct id16 *space, const struct id16 *object);
 int depot_garbage(struct depot *s, int64_t before, uint64_t n, depot_garbage_each *each, void *ctx) MUST_CHECK;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * depot_sql: the statements that keep the depot, and the engines that run them. depot_log.c, depot_chunk.c, depot_plain.c
- * and depot_mail.c say once what is stored and found; depot_sqlite.c and depot_pg.c carry it out. Nobody else includes it.
+ * depot_sql: the statements that keep the depot, and the engines that run them. depot_log.c, depot_chunk.c,
+ * depot_plain.c and depot_mail.c say once what is stored and found; depot_sqlite.c and depot_pg.c carry it out. Nobody
+ * else includes it.
  *
- *	struct sql_stmt *q = sql_stmt(s, ST_ENTRIES);      // reset, ready to bind; a failure shows at sql_row or sql_run
+ *	struct sql_stmt *q = sql_stmt(s, ST_ENTRIES);      // reset, ready to bind; a failure shows at sql_row or
+ *	                                                   // sql_run
  *	sql_bind_uint(q, 1, from);
  *	while ((err = sql_row(q)) > 0)
  *		use(sql_uint(q, 0), sql_bytes(q, 1));       // views hold until the next sql_row or sql_done
@@ -11,9 +13,10 @@
  *
  * The texts (depot_sql.c) are of the SQL that both engines understand: parameters ?1 .. ?9, integers of 64 bits, bytes
  * and text; ON CONFLICT, RETURNING, comparisons of rows; sums cast to BIGINT. Only tables differ, and each engine makes
- * its own. Where one statement for many rows is worth a text of its own, that stands in depot_sql_many. Other statements may run between two rows of one. An engine may hold what sql_run was given until an answer is
- * wanted: then its failure shows there, at depot_commit the latest, which is soon enough because after a failure the
- * transaction is undone. An answer may be read whole at the first sql_row: where rows are many or long, the text has a LIMIT.
+ * its own. Where one statement for many rows is worth a text of its own, that stands in depot_sql_many. Other
+ * statements may run between two rows of one. An engine may hold what sql_run was given until an answer is wanted: then
+ * its failure shows there, at depot_commit the latest, which is soon enough because after a failure the transaction is
+ * undone. An answer may be read whole at the first sql_row: where rows are many or long, the text has a LIMIT.
  */
 #ifndef COFFER_SERVER_DEPOT_SQL_H
 #define COFFER_SERVER_DEPOT_SQL_H
@@ -110,8 +113,8 @@ struct sql_stmt {
 	void *impl; /* the engine's */
 };
 
-/* One statement for each of n rows of parameters. bind() gives those of row i; row() is called if that brought a row: one at most, in
- * any order; NULL if it brings none. row() stops all with a value != 0. */
+/* One statement for each of n rows of parameters. bind() gives those of row i; row() is called if that brought a row:
+ * one at most, in any order; NULL if it brings none. row() stops all with a value != 0. */
 struct sql_rows {
 	size_t n;
 	void (*bind)(void *ctx, struct sql_stmt *q, size_t i);
@@ -132,8 +135,8 @@ struct depot_engine {
 	void (*rollback)(struct depot *s);
 	int (*disk_bytes)(struct depot *s, uint64_t *ret_bytes);
 	int (*shrink)(struct depot *s); /* NULL: it does so by itself */
-	/* Of engines whose tables do not count by themselves (NULL: they do): a row of so many bytes came to a space; what is
-	 * counted is to stand in the tables now. */
+	/* Of engines whose tables do not count by themselves (NULL: they do): a row of so many bytes came to a space;
+	 * what is counted is to stand in the tables now. */
 	int (*grew)(struct depot *s, uint64_t space, uint64_t bytes);
 	int (*flush)(struct depot *s);
 	int (*tell)(struct depot *s, struct bytes words); /* NULL: nobody else uses the store */
@@ -162,8 +165,8 @@ struct depot {
 
 /* `sql[st]`: its text. */
 extern const char *const depot_sql[ST_COUNT];
-/* The same for many rows at once, or NULL: for engines that have arrays. Each parameter is the array of what it is there; of
- * rows the last column is the place in the arrays, from 1. */
+/* The same for many rows at once, or NULL: for engines that have arrays. Each parameter is the array of what it is
+ * there; of rows the last column is the place in the arrays, from 1. */
 extern const char *const depot_sql_many[ST_COUNT];
 
 /* For engines: sets the head of a connection. */

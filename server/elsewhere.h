@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * elsewhere: what happens at other relays on the same store, told to those who are connected here, and the reverse. Of a step
- * only the space is named: its subscribers here get a notification that does not follow on what they have, and pull.
+ * elsewhere: what happens at other relays on the same store, told to those who are connected here, and the reverse. Of
+ * a step only the space is named: its subscribers here get a notification that does not follow on what they have, and
+ * pull.
  *
  * Words (ear.h) are items one after the other: a letter, and what it is about:
  *	S space                      steps, members or keys of it changed

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * file_job: the work behind the plain protocol's file routes, as steps of one job whose j->space and j->chunk name space and
- * file. j->state is a struct file_job from the beginning. A step that returns > 0 wants the next; one that returns OK has
- * set j->status and perhaps j->body.
+ * file_job: the work behind the plain protocol's file routes, as steps of one job whose j->space and j->chunk name
+ * space and file. j->state is a struct file_job from the beginning. A step that returns > 0 wants the next; one that
+ * returns OK has set j->status and perhaps j->body.
  *
- *	upload:    check (may they? is it new?), then with the body spooled: keep (durable under an id of its own), store (the row)
+ *	upload:    check (may they? is it new?), then with the body spooled: keep (durable under an id of its own),
+ *	           store (the row)
  *	download:  get, again and again, a slice each time
  */
 #ifndef COFFER_SERVER_FILE_JOB_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * housekeeping_plain: the plain protocol's part of housekeeping: letters that expired and deeds that no limit counts any more.
+ * housekeeping_plain: the plain protocol's part of housekeeping: letters that expired and deeds that no limit counts
+ * any more.
  */
 #ifndef COFFER_SERVER_HOUSEKEEPING_PLAIN_H
 #define COFFER_SERVER_HOUSEKEEPING_PLAIN_H

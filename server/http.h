@@ -12,8 +12,9 @@
 
 #include "server/net.h"
 
-/* What libwebsockets lets pass without a piece of a body, before and after each callback: it has no other place for this than the
- * context's time-out. http_tick puts it off while a request may still wait, and ends those that waited too long. */
+/* What libwebsockets lets pass without a piece of a body, before and after each callback: it has no other place for
+ * this than the context's time-out. http_tick puts it off while a request may still wait, and ends those that waited
+ * too long. */
 #define HTTP_KEPT_SECONDS 60
 
 /* On every answer, also those that libwebsockets makes by itself: for the vhost. */

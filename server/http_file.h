@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_file: PUT, GET, HEAD of /api/v1/spaces/{space}/files/{id}, the plain protocol's files (docs/PROTOCOL.md §6.6). Whether
- * an upload is wanted and has room is looked up while it comes; its beginning is held in memory until then, after that it goes to a
- * file. One that is not wanted is read to its end and thrown away, because clients do not read an answer before they have sent all;
- * but not that of a stranger. Network thread only.
+ * http_file: PUT, GET, HEAD of /api/v1/spaces/{space}/files/{id}, the plain protocol's files (docs/PROTOCOL.md §6.6).
+ * Whether an upload is wanted and has room is looked up while it comes; its beginning is held in memory until then,
+ * after that it goes to a file. One that is not wanted is read to its end and thrown away, because clients do not read
+ * an answer before they have sent all; but not that of a stranger. Network thread only.
  */
 #ifndef COFFER_SERVER_HTTP_FILE_H
 #define COFFER_SERVER_HTTP_FILE_H

@@ -8,9 +8,9 @@
  *	hub_leave(h, &me);
  *
  * At each delivery the subscriber's right to read is checked: in a Coffer space against its log as it stands now, in a
- * plain one against the end of the UCAN that let it in; who lost it is told once (revoked) and forgotten. What a revoked
- * UCAN let in is forgotten by hub_revoke. deliver must not call back into the hub; it takes a reference of its own if it
- * keeps the message.
+ * plain one against the end of the UCAN that let it in; who lost it is told once (revoked) and forgotten. What a
+ * revoked UCAN let in is forgotten by hub_revoke. deliver must not call back into the hub; it takes a reference of its
+ * own if it keeps the message.
  */
 #ifndef COFFER_SERVER_HUB_H
 #define COFFER_SERVER_HUB_H
@@ -38,16 +38,16 @@ struct hub;
 int hub_new(const struct env *env, struct spaces *spaces, struct hub **ret_h) MUST_CHECK;
 void hub_free(struct hub *h); /* nobody may be subscribed */
 
-/* `sp` of a Coffer space, NULL for a plain one; then `grant` says by what right, NULL by the person's own. Again takes the new
- * grant. ERR_RANGE over s->max. */
+/* `sp` of a Coffer space, NULL for a plain one; then `grant` says by what right, NULL by the person's own. Again takes
+ * the new grant. ERR_RANGE over s->max. */
 int hub_subscribe(struct hub *h, struct subscriber *s, const struct id16 *id, struct space *sp,
 	const struct grant *grant) MUST_CHECK;
 /* Whether it listens to the space and may still read it now (unix s). */
 bool hub_may_hear(struct hub *h, const struct subscriber *s, const struct id16 *id, int64_t now);
 void hub_unsubscribe(struct hub *h, struct subscriber *s, const struct id16 *id);
 void hub_leave(struct hub *h, struct subscriber *s);
-/* One look at a time at a space that changed elsewhere: true if somebody listens to it and nobody looks; else it is noted that the
- * look under way may have come too early / the look is over; true: look again. */
+/* One look at a time at a space that changed elsewhere: true if somebody listens to it and nobody looks; else it is
+ * noted that the look under way may have come too early / the look is over; true: look again. */
 bool hub_look(struct hub *h, const struct id16 *id);
 bool hub_looked(struct hub *h, const struct id16 *id);
 /* All spaces that somebody listens to. */

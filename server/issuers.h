@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * issuers: the account servers whose tokens this relay believes, and their public keys (JWKS, RFC 7517): fetched at start
- * and every hour, and when a token names a key that is not among them. Each issuer has a thread of its own, so that one
- * that hangs keeps nobody else waiting; nobody waits in issuers_key.
+ * issuers: the account servers whose tokens this relay believes, and their public keys (JWKS, RFC 7517): fetched at
+ * start and every hour, and when a token names a key that is not among them. Each issuer has a thread of its own, so
+ * that one that hangs keeps nobody else waiting; nobody waits in issuers_key.
  *
  *	issuers_new(&is); issuers_add(is, "https://accounts.example.org"); issuers_start(is, changed, ctx);
  *	switch (issuers_key(is, iss, kid, &key)) { case ERR_AGAIN: hold the token and ask again after changed(ctx) ... }
  *	issuers_free(is);
  *
- * A key once fetched is used until a fetch that succeeded no longer has it. A key id that was not there is not asked for
- * again for ISSUERS_MISS_SECONDS, and neither is an issuer that did not answer. Thread-safe after issuers_start.
+ * A key once fetched is used until a fetch that succeeded no longer has it. A key id that was not there is not asked
+ * for again for ISSUERS_MISS_SECONDS, and neither is an issuer that did not answer. Thread-safe after issuers_start.
  */
 #ifndef COFFER_SERVER_ISSUERS_H
 #define COFFER_SERVER_ISSUERS_H
@@ -32,12 +32,13 @@ struct issuer_key {
 	struct jws_key key;
 };
 
-/* Reads a key set: its usable keys, at most ISSUERS_KEYS_MAX; others are left out. Returns how many; ERR_INVALID, ERR_NOMEM. */
+/* Reads a key set: its usable keys, at most ISSUERS_KEYS_MAX; others are left out. Returns how many; ERR_INVALID,
+ * ERR_NOMEM. */
 int jwks_read(struct bytes json, struct issuer_key *ret_keys) MUST_CHECK;
 
 int issuers_new(const struct env *env, struct issuers **ret_is) MUST_CHECK;
-/* "ISSUER" or "ISSUER=URL of its key set" (otherwise ISSUER/.well-known/jwks.json). Before start. ERR_INVALID, ERR_RANGE over
- * ISSUERS_MAX. */
+/* "ISSUER" or "ISSUER=URL of its key set" (otherwise ISSUER/.well-known/jwks.json). Before start. ERR_INVALID,
+ * ERR_RANGE over ISSUERS_MAX. */
 int issuers_add(struct issuers *is, const char *spec) MUST_CHECK;
 bool issuers_spec_is_good(const char *spec);
 /* changed is called from any issuer's thread after each fetch, good or bad. */
@@ -46,8 +47,8 @@ int issuers_start(struct issuers *is, void (*changed)(void *ctx), void *ctx) MUS
 void issuers_stop(struct issuers *is);
 void issuers_free(struct issuers *is); /* stops first */
 
-/* The key of an issuer (trailing slashes do not count). ERR_NOT_FOUND: not a trusted issuer; ERR_AGAIN: it is being fetched;
- * ERR_WRONG_KEY: the issuer has no such key; ERR_OFFLINE: the issuer does not answer. */
+/* The key of an issuer (trailing slashes do not count). ERR_NOT_FOUND: not a trusted issuer; ERR_AGAIN: it is being
+ * fetched; ERR_WRONG_KEY: the issuer has no such key; ERR_OFFLINE: the issuer does not answer. */
 int issuers_key(struct issuers *is, struct bytes iss, struct bytes kid, struct jws_key *ret_key) MUST_CHECK;
 
 #endif

@@ -6,9 +6,9 @@
  *
  * A method's functions:
  *	prepare  decodes params, verifies signatures; no store. A refusal is kept in j->state for run to answer.
- *	run      the work. Answers with the job_* functions below and returns OK; > 0: there is more, run it again when what
- *	         it brought has been sent (readers only); negative: nothing was decided (store failure, out of memory), what
- *	         it answered is dropped and the caller answers for it.
+ *	run      the work. Answers with the job_* functions below and returns OK; > 0: there is more, run it again when
+ *	         what it brought has been sent (readers only); negative: nothing was decided (store failure, out of
+ *	         memory), what it answered is dropped and the caller answers for it.
  */
 #ifndef COFFER_SERVER_JOB_H
 #define COFFER_SERVER_JOB_H
@@ -29,7 +29,8 @@ enum lane {
 	LANE_WRITE, /* writer thread, in its transaction, in order */
 	LANE_READ,  /* reader thread, one at a time for each connection */
 	LANE_BLOB,  /* a thread of those that wait for objects (blob.h), which may take long */
-	LANE_TURN   /* writer thread too, but in turn with the connection's reads: the plain protocol answers in order */
+	/* writer thread too, but in turn with the connection's reads: the plain protocol answers in order */
+	LANE_TURN
 };
 
 struct method {
@@ -115,8 +116,8 @@ int job_notify(struct job *j, const struct id16 *space, struct message *m, struc
 int job_watch(struct relay *relay, struct job *j, const struct id16 *id, struct space *sp,
 	const struct grant *grant) MUST_CHECK;
 
-/* caller_take for n of them, caller_miss and caller_hit, each once for a job: a transaction that failed runs it again, which then
- * finds what the first run found. The last two say whether it is the first time. */
+/* caller_take for n of them, caller_miss and caller_hit, each once for a job: a transaction that failed runs it again,
+ * which then finds what the first run found. The last two say whether it is the first time. */
 int job_take(struct relay *relay, struct job *j, enum limit what, size_t n) MUST_CHECK;
 bool job_miss(struct relay *relay, struct job *j, enum limit what);
 bool job_hit(struct relay *relay, struct job *j, enum limit what);

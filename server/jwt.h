@@ -24,9 +24,9 @@ struct jwt_rules {
 /* Whether the text may be such a token at all: its header names a key id and an algorithm of an issuer. */
 bool jwt_is(struct bytes text);
 
-/* Checks a token at `now` (unix s). Those of issuers_key; ERR_INVALID: ill-formed, or a claim that is missing or says what
- * the issuer cannot know; ERR_SIGNATURE; ERR_CONTEXT: for another audience; ERR_STALE: expired. *ret_exp: until when it is good
- * (unix s), INT64_MAX if it does not say. */
+/* Checks a token at `now` (unix s). Those of issuers_key; ERR_INVALID: ill-formed, or a claim that is missing or says
+ * what the issuer cannot know; ERR_SIGNATURE; ERR_CONTEXT: for another audience; ERR_STALE: expired. *ret_exp: until
+ * when it is good (unix s), INT64_MAX if it does not say. */
 int jwt_verify(struct bytes text, const struct jwt_rules *rules, int64_t now, struct plain_self *ret_self,
 	int64_t *ret_exp) MUST_CHECK;
 

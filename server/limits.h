@@ -24,7 +24,8 @@ enum limit {
 	LIMIT_ENTRY,   /* log entries, good or bad, which cost the writer signatures */
 	LIMIT_MAIL,    /* letters into mailboxes */
 	LIMIT_AUTH,    /* tokens to be checked, which cost the network thread signatures */
-	LIMIT_CHAIN,   /* UCAN chains to be verified, which cost readers and verify threads up to UCAN_DEPTH signatures each */
+	/* UCAN chains to be verified, which cost readers and verify threads up to UCAN_DEPTH signatures each */
+	LIMIT_CHAIN,
 	/* not by address, and in a table of their own (relay.h: rates), which they fill: */
 	LIMIT_DEVICE, /* requests of one device */
 	LIMIT_SPACE   /* pushes into one space by those who may */

@@ -28,14 +28,14 @@ struct listener {
 	uint16_t port;
 };
 
-/* ADDRESS:PORT, [ADDRESS]:PORT; port 0: any free one. With `shared` other processes of this user may have the port too (SO_REUSEPORT):
- * each gets its part of the connections, from listener_listen on. ERR_INVALID (no IP address), ERR_BUSY (in use), ERR_NOT_FOUND (no
- * address of this machine), ERR_PERMISSION, ERR_IO. */
+/* ADDRESS:PORT, [ADDRESS]:PORT; port 0: any free one. With `shared` other processes of this user may have the port too
+ * (SO_REUSEPORT): each gets its part of the connections, from listener_listen on. ERR_INVALID (no IP address), ERR_BUSY
+ * (in use), ERR_NOT_FOUND (no address of this machine), ERR_PERMISSION, ERR_IO. */
 int listener_open(struct listener *l, const char *where, bool shared) MUST_CHECK;
 /* Nothing to do for sockets that were passed. ERR_BUSY, ERR_IO. */
 int listener_listen(struct listener *l) MUST_CHECK;
-/* The passed sockets, marked close-on-exec; their variables leave the environment. Once, before any thread. l->n is 0 if
- * there are none. ERR_INVALID: what was passed is no listening stream socket. */
+/* The passed sockets, marked close-on-exec; their variables leave the environment. Once, before any thread. l->n is 0
+ * if there are none. ERR_INVALID: what was passed is no listening stream socket. */
 int listener_passed(struct listener *l) MUST_CHECK;
 void listener_close(struct listener *l);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * live: what connections tell each other and nobody keeps: presence and events, as notifications from a client to the
- * others that are subscribed to the space. What is not well-formed, too long, too often, or of a space that the sender is not subscribed to or may not read any more is
- * ignored without an answer. Network thread only.
+ * others that are subscribed to the space. What is not well-formed, too long, too often, or of a space that the sender
+ * is not subscribed to or may not read any more is ignored without an answer. Network thread only.
  */
 #ifndef COFFER_SERVER_LIVE_H
 #define COFFER_SERVER_LIVE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mailbox: finds the connections of one mailbox without asking all. A device that speaks for itself is a mailbox of its own.
- * Network thread only.
+ * mailbox: finds the connections of one mailbox without asking all. A device that speaks for itself is a mailbox of its
+ * own. Network thread only.
  *
  *	mailboxes_join(all, &c->seat, &mailbox, c);
  *	for (s = mailboxes_first(all, &mailbox); s; s = mailbox_next(s)) tell(s->owner);

@@ -19,7 +19,8 @@ enum metrics_kind { METRICS_WRITE, METRICS_READ, METRICS_UPLOAD, METRICS_DOWNLOA
 
 struct metrics {
 	atomic_ullong connections, connections_active, requests, requests_refused, pushes, conflicts, records, entries;
-	atomic_ullong chunks_in, chunk_bytes_in, chunks_again, chunks_out, chunk_bytes_out, notices, commits, commit_jobs;
+	atomic_ullong chunks_in, chunk_bytes_in, chunks_again, chunks_out, chunk_bytes_out, notices, commits,
+		commit_jobs;
 	atomic_ullong invite_misses, slow_consumers, auth_failures, bytes_in, bytes_out, cleaned_chunks,
 		cleaned_versions;
 	atomic_ullong queued; /* requests under way: waiting, or being worked on */
@@ -33,14 +34,14 @@ struct metrics {
 
 #define metrics_add(m, field, n) atomic_fetch_add_explicit(&(m)->field, (unsigned long long)(n), memory_order_relaxed)
 
-/* Counts what is stored, if somebody asked since the last time. It reads whole tables, and anybody may ask: so this is for a thread
- * that nobody waits for (sweep.h), once a minute. */
+/* Counts what is stored, if somebody asked since the last time. It reads whole tables, and anybody may ask: so this is
+ * for a thread that nobody waits for (sweep.h), once a minute. */
 int metrics_count(struct metrics *m, struct depot *store) MUST_CHECK;
 /* What was counted last, and has it counted again soon. False: not yet. */
 bool metrics_sizes(struct metrics *m, struct depot_sizes *ret_z);
 
 /* sizes NULL: those rows are left out. */
-int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room, int64_t now)
-	MUST_CHECK;
+int metrics_put(struct buf *b, const struct metrics *m, const struct depot_sizes *sizes, unsigned long long room,
+	int64_t now) MUST_CHECK;
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * net: the network thread: one libwebsockets context, its HTTP requests and WebSocket connections, the hub, and the
- * way to and from writer and readers. Nothing here waits for the disk, but one thing: the pieces of a file that comes in
- * (http_file.c) are written to its spool here, not synced, so that they wait only while the system holds writers back.
+ * way to and from writer and readers. Nothing here waits for the disk, but one thing: the pieces of a file that comes
+ * in (http_file.c) are written to its spool here, not synced, so that they wait only while the system holds writers
+ * back.
  *
  *	struct net *n;
- *	if ((err = net_new(relay, &listener, &n)) < 0) ...    // takes the sockets over on success; ERR_INVALID: the TLS files;
- *	                                                      // ERR_UNSUPPORTED: no epoll
+ *	if ((err = net_new(relay, &listener, &n)) < 0) ...    // takes the sockets over on success; ERR_INVALID:
+ *	                                                      // the TLS files; ERR_UNSUPPORTED: no epoll
  *	net_on_reload(n, reload, ctx);
  *	net_run(n);        // until net_stop, then drains for at most server.drain_seconds
  *	net_free(n);
@@ -58,7 +59,8 @@ struct net {
 	struct mailboxes *mailboxes; /* WebSocket connections */
 	struct peers *peers;   /* sockets, by the address they come from */
 	struct peers *senders; /* WebSocket connections and in_bytes, by the client's address */
-	struct peers *askers, *uploaders; /* HTTP requests of somebody known, and those with bodies coming in, by that too */
+	/* HTTP requests of somebody known, and those with bodies coming in, by that too */
+	struct peers *askers, *uploaders;
 	bool full;                   /* no descriptors left: nothing is accepted until the next tick */
 	volatile int stop, reload;   /* set by net_stop, net_reload */
 	void (*on_reload)(void *ctx);

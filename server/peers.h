@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peers: how many sockets, or requests, are open from each address, so that one address cannot take all of them. Network thread only.
+ * peers: how many sockets, or requests, are open from each address, so that one address cannot take all of them.
+ * Network thread only.
  *
  *	struct peer *p;
  *	if ((err = peers_open(all, addr, max, &p)) < 0) close it;     // ERR_RANGE: it has that many

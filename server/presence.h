@@ -22,8 +22,10 @@ int presence_new(const struct env *env, struct presence **ret_p) MUST_CHECK;
 void presence_share(struct presence *p, const uint8_t secret[32]);
 void presence_free(struct presence *p);
 
-/* What others call a connection in a space: HMAC-SHA256(secret, connection ‖ 00 ‖ space text), 16 bytes of it in hex. */
-void presence_name(const uint8_t secret[32], const char *connection, const struct id16 *space, char out[PRESENCE_PEER_SIZE]);
+/* What others call a connection in a space: HMAC-SHA256(secret, connection ‖ 00 ‖ space text), 16 bytes of it in
+ * hex. */
+void presence_name(
+	const uint8_t secret[32], const char *connection, const struct id16 *space, char out[PRESENCE_PEER_SIZE]);
 void presence_peer(const struct presence *p, uint64_t conn, const struct id16 *space, char out[PRESENCE_PEER_SIZE]);
 
 /* ERR_RANGE: too long, or the space is full; ERR_NOMEM. */

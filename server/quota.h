@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quota: whether there is room for more: on the disk above its reserve, in the space's quota and in that of its owner (the
- * person who made it). Everything stored counts: chunks, current records and history.
+ * quota: whether there is room for more: on the disk above its reserve, in the space's quota and in that of its owner
+ * (the person who made it). Everything stored counts: chunks, current records and history.
  *
  *	if ((err = quota_check(&r->quota, r, space_no, bytes)) == ERR_NO_SPACE) refuse;
  *
- * The relay stops before the disk is full, so that it can go on working: small requests (deletes, changes of members) may
- * use half of the reserve, and pass a quota by a sixteenth, because deleting is a record too. Writer thread.
+ * The relay stops before the disk is full, so that it can go on working: small requests (deletes, changes of members)
+ * may use half of the reserve, and pass a quota by a sixteenth, because deleting is a record too. Writer thread.
  */
 #ifndef COFFER_SERVER_QUOTA_H
 #define COFFER_SERVER_QUOTA_H
@@ -29,13 +29,15 @@ struct quota {
 /* `space`: its number in the store, or 0 to ask for the disk alone. ERR_NO_SPACE, or the store's errors. */
 int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes) MUST_CHECK;
 
-/* The same before work is done off the writer, whose quota_check then counts: nothing is noted. Any thread, with its store. */
+/* The same before work is done off the writer, whose quota_check then counts: nothing is noted. Any thread, with its
+ * store. */
 int quota_check_early(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes) MUST_CHECK;
 
 /* The same two for a plain space. */
 struct depot_plain;
 int quota_check_plain(struct quota *q, struct relay *r, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
-int quota_check_plain_early(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
+int quota_check_plain_early(
+	const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
 
 /* Asks the disk alone, now; nobody may use the reserve. ERR_NO_SPACE. Any thread. */
 int quota_check_disk(const struct relay *r, uint64_t bytes) MUST_CHECK;

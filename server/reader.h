@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader: threads that answer what only reads, each with a connection of its own to the store. There are two such groups: one for
- * what the store alone answers, one for what waits for objects (LANE_BLOB), so that a slow bucket holds up nobody else. A long answer comes in
- * slices: the job goes back with `more`, and is put again once its slice has been sent.
+ * reader: threads that answer what only reads, each with a connection of its own to the store. There are two such
+ * groups: one for what the store alone answers, one for what waits for objects (LANE_BLOB), so that a slow bucket holds
+ * up nobody else. A long answer comes in slices: the job goes back with `more`, and is put again once its slice has
+ * been sent.
  */
 #ifndef COFFER_SERVER_READER_H
 #define COFFER_SERVER_READER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * service: what the relay tells the service manager that started it (sd_notify(3)): datagrams to $NOTIFY_SOCKET, and how
- * often it wants a sign of life. Nothing happens if nobody asked. From one thread.
+ * service: what the relay tells the service manager that started it (sd_notify(3)): datagrams to $NOTIFY_SOCKET, and
+ * how often it wants a sign of life. Nothing happens if nobody asked. From one thread.
  */
 #ifndef COFFER_SERVER_SERVICE_H
 #define COFFER_SERVER_SERVICE_H

@@ -76,8 +76,8 @@ int spaces_new(const struct env *env, struct spaces **ret_s) MUST_CHECK;
 void spaces_free(struct spaces *s);
 
 /* `store` is the caller's connection; a reader calls this before depot_begin_read, because a space loaded from an older
- * snapshot would be an old one for everybody. May wait for the store, and for another who loads the same space; spaces_ref,
- * spaces_put and space_view never do. The reference goes back with spaces_put. */
+ * snapshot would be an old one for everybody. May wait for the store, and for another who loads the same space;
+ * spaces_ref, spaces_put and space_view never do. The reference goes back with spaces_put. */
 int spaces_get(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp) MUST_CHECK;
 /* The same, but a space that is not in the store gets an empty place (published.log NULL). Writer thread. */
 int spaces_get_new(struct spaces *s, struct depot *store, const struct id16 *id, struct space **ret_sp) MUST_CHECK;

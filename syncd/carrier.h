@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * carrier: feeds the engine with what happens and carries out what it asks for: the place where sockets, clock, session key
- * and transports meet. One thread; it holds sealed bytes only and nothing on disk.
+ * carrier: feeds the engine with what happens and carries out what it asks for: the place where sockets, clock, session
+ * key and transports meet. One thread; it holds sealed bytes only and nothing on disk.
  */
 #ifndef COFFER_SYNCD_CARRIER_H
 #define COFFER_SYNCD_CARRIER_H

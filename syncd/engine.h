@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine: what coffer-syncd does, as a pure state machine: (state, event) -> actions. No clock, socket, disk or randomness of
- * its own; carrier.c feeds it and carries out what it asks for.
+ * engine: what coffer-syncd does, as a pure state machine: (state, event) -> actions. No clock, socket, disk or
+ * randomness of its own; carrier.c feeds it and carries out what it asks for.
  *
  *	idle -> connect -> verify -> online          (idle: no CONFIG or no valid delegation yet)
  *	any failure -> wait (back-off with jitter, 0.2 s to 60 s) -> connect
  *	upgrade answered by something else -> health -> wait
  *
  * `verify`: the auth notification has no reply, so an empty subscribe goes behind it; its response is the proof of an
- * authenticated exchange. Only that makes the state online and resets the back-off. When a connection ends, every open CALL,
- * PUT and GET is answered "offline"; nothing is retried here.
+ * authenticated exchange. Only that makes the state online and resets the back-off. When a connection ends, every open
+ * CALL, PUT and GET is answered "offline"; nothing is retried here.
  *
- * Reasons in STATE (tokens): offline: "name" "unreachable" "tls" "timeout" "closed" "replaced" "too-many" "busy" "bad-frame"
- * "stuck"; refused (a person has to look; tried again every minute): "auth" "forbidden" "not-a-relay" "version"
- * "no-websocket" "delegation". Codes in RESULT: "" or the relay's own; here made: "offline", "busy" (more than ENGINE_MAX_OPEN open).
+ * Reasons in STATE (tokens): offline: "name" "unreachable" "tls" "timeout" "closed" "replaced" "too-many" "busy"
+ * "bad-frame" "stuck"; refused (a person has to look; tried again every minute): "auth" "forbidden" "not-a-relay"
+ * "version" "no-websocket" "delegation". Codes in RESULT: "" or the relay's own; here made: "offline", "busy" (more
+ * than ENGINE_MAX_OPEN open).
  */
 #ifndef COFFER_SYNCD_ENGINE_H
 #define COFFER_SYNCD_ENGINE_H
@@ -38,7 +39,8 @@ enum engine_event_kind {
 	ENGINE_FAILED,      /* no connection: reason token */
 	ENGINE_CLOSED,      /* code (0 if none), data: the relay's reason */
 	ENGINE_MESSAGE,     /* data: one whole message */
-	ENGINE_HEARD,       /* a part of a message came, bytes sent are still on their way, or reading is paused on purpose */
+	/* a part of a message came, bytes sent are still on their way, or reading is paused on purpose */
+	ENGINE_HEARD,
 	ENGINE_HTTP_DONE,   /* num, reason: code of the RESULT, data of a GET */
 	ENGINE_HEALTH_DONE, /* status of GET /health (0: none), version: its X-Protocol-Version (0: none) */
 	ENGINE_NETWORK,     /* a network interface or address changed */
@@ -66,7 +68,8 @@ enum engine_action_kind {
 	ENGINE_GET,     /* num, space, chunk, token; answered by HTTP_DONE */
 	ENGINE_ABORT,   /* num: no HTTP_DONE comes any more */
 	ENGINE_HEALTH,  /* GET /health; answered by HEALTH_DONE */
-	ENGINE_TELL     /* msg to coffer-fs; its views live until the next engine_step, or as long as the event's data */
+	/* msg to coffer-fs; its views live until the next engine_step, or as long as the event's data */
+	ENGINE_TELL
 };
 
 struct engine_action {

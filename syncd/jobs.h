@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jobs: the table of open PUTs and GETs of chunks: at most ENGINE_MAX_HTTP run at once, ENGINE_MAX_PUTS of them uploads;
- * the others wait in the order in which they came.
+ * jobs: the table of open PUTs and GETs of chunks: at most ENGINE_MAX_HTTP run at once, ENGINE_MAX_PUTS of them
+ * uploads; the others wait in the order in which they came.
  */
 #ifndef COFFER_SYNCD_JOBS_H
 #define COFFER_SYNCD_JOBS_H
@@ -13,8 +13,8 @@ struct jobs;
 int jobs_new(struct jobs **ret_j) MUST_CHECK;
 void jobs_free(struct jobs *j);
 
-/* Takes a PUT (its blob is copied) or GET: starts it, keeps it waiting, or answers "busy". ERR_INVALID if its number is open
- * already. `token` stands in the actions. */
+/* Takes a PUT (its blob is copied) or GET: starts it, keeps it waiting, or answers "busy". ERR_INVALID if its number is
+ * open already. `token` stands in the actions. */
 int jobs_add(struct jobs *j, const struct msg *m, struct bytes token, struct engine_actions *out) MUST_CHECK;
 
 bool jobs_has(const struct jobs *j, uint64_t num);

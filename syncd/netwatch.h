@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * netwatch: tells when a network interface or address of this machine changed (rtnetlink). Without it, where the kernel or a
- * sandbox has none, the back-off alone decides when to try again.
+ * netwatch: tells when a network interface or address of this machine changed (rtnetlink). Without it, where the kernel
+ * or a sandbox has none, the back-off alone decides when to try again.
  */
 #ifndef COFFER_SYNCD_NETWATCH_H
 #define COFFER_SYNCD_NETWATCH_H

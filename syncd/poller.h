@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poller: the descriptors and the one timer that coffer-syncd waits for besides the WebSocket, behind one epoll descriptor.
- * libwebsockets owns the outer loop and watches that descriptor (transport_ws.h); so everything runs on one thread.
+ * poller: the descriptors and the one timer that coffer-syncd waits for besides the WebSocket, behind one epoll
+ * descriptor. libwebsockets owns the outer loop and watches that descriptor (transport_ws.h); so everything runs on one
+ * thread.
  */
 #ifndef COFFER_SYNCD_POLLER_H
 #define COFFER_SYNCD_POLLER_H
@@ -34,7 +35,8 @@ void poller_end(struct poller *p, struct poll_source *s);
 /* `ready` of the timer is called once when poller_now() reaches `at` (ms); UINT64_MAX stops it. */
 void poller_timer(struct poller *p, uint64_t at, void (*ready)(void *ctx), void *ctx);
 
-/* Calls `ready` of what is ready, without waiting; returns after a bounded number. A source may be ended in any call. */
+/* Calls `ready` of what is ready, without waiting; returns after a bounded number. A source may be ended in any
+ * call. */
 void poller_dispatch(struct poller *p);
 
 /* Milliseconds that count suspend and never go back. */

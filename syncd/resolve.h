@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * resolve: host names to addresses without ever blocking the loop: getaddrinfo runs on a thread of its own. A look-up that is
- * given up goes on until the system's own time limit, and its answer is dropped.
+ * resolve: host names to addresses without ever blocking the loop: getaddrinfo runs on a thread of its own. A look-up
+ * that is given up goes on until the system's own time limit, and its answer is dropped.
  */
 #ifndef COFFER_SYNCD_RESOLVE_H
 #define COFFER_SYNCD_RESOLVE_H
@@ -14,7 +14,8 @@
 
 struct resolve;
 
-/* The answer to the newest resolve_start: addresses in the system's order of preference; none if the name is unknown. */
+/* The answer to the newest resolve_start: addresses in the system's order of preference; none if the name is
+ * unknown. */
 struct resolve_answer {
 	uint64_t serial;
 	unsigned n;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox: takes from the process what it does not need, for good: core dumps and being traced, new privileges, all inherited
- * descriptors but 0-3, and (Landlock, where the kernel has it) every file but those that TLS and name look-up read. With it
- * a taken-over coffer-syncd cannot open the cache, the key file or anything of the person's home.
+ * sandbox: takes from the process what it does not need, for good: core dumps and being traced, new privileges, all
+ * inherited descriptors but 0-3, and (Landlock, where the kernel has it) every file but those that TLS and name look-up
+ * read. With it a taken-over coffer-syncd cannot open the cache, the key file or anything of the person's home.
  */
 #ifndef COFFER_SYNCD_SANDBOX_H
 #define COFFER_SYNCD_SANDBOX_H

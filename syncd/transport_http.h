@@ -3,9 +3,9 @@
  * transport_http: uploads and downloads of chunks, and GET /health, on libcurl's multi interface (its only user in
  * coffer-syncd). Connections are kept and shared; no redirects, no proxies, no other schemes than http and https.
  *
- * An answer is one code: "" (done), "not_found", "conflict" (409: the relay has other bytes under this id), "unauthorized",
- * "forbidden", "storage_full", "payload_too_large", "rate_limited", "offline" (no answer), "bad_response" (anything else,
- * also a download of more than CHUNK_MAX_BLOB bytes).
+ * An answer is one code: "" (done), "not_found", "conflict" (409: the relay has other bytes under this id),
+ * "unauthorized", "forbidden", "storage_full", "payload_too_large", "rate_limited", "offline" (no answer),
+ * "bad_response" (anything else, also a download of more than CHUNK_MAX_BLOB bytes).
  */
 #ifndef COFFER_SYNCD_TRANSPORT_HTTP_H
 #define COFFER_SYNCD_TRANSPORT_HTTP_H
@@ -19,7 +19,8 @@ struct http;
 
 struct http_handler {
 	void *ctx;
-	/* `data` is valid during the call, `code` is static. Never called from inside a function below but http_turn. */
+	/* `data` is valid during the call, `code` is static. Never called from inside a function below but
+	 * http_turn. */
 	void (*done)(void *ctx, uint64_t num, const char *code, struct bytes data);
 	/* status 0: no answer. version: X-Protocol-Version, 0 if absent or no number. */
 	void (*health)(void *ctx, unsigned status, unsigned version);

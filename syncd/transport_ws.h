@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transport_ws: one WebSocket connection to the relay, and the outer loop of the process (libwebsockets' own poll loop; the
- * only file of coffer-syncd that knows that library).
+ * transport_ws: one WebSocket connection to the relay, and the outer loop of the process (libwebsockets' own poll loop;
+ * the only file of coffer-syncd that knows that library).
  *
  *	ws_new -> ws_run { ws_connect -> opened | answered | failed; ws_send, message...; closed } until ws_stop
  *
- * The functions of the handler are called from ws_run only, never from inside ws_connect or ws_close. After ws_close none of
- * that connection comes any more. Messages over FRAME_MAX, text messages and compressed ones end the connection.
+ * The functions of the handler are called from ws_run only, never from inside ws_connect or ws_close. After ws_close
+ * none of that connection comes any more. Messages over FRAME_MAX, text messages and compressed ones end the
+ * connection.
  */
 #ifndef COFFER_SYNCD_TRANSPORT_WS_H
 #define COFFER_SYNCD_TRANSPORT_WS_H
@@ -19,7 +20,8 @@ struct ws;
 struct ws_handler {
 	void *ctx;
 	void (*opened)(void *ctx);
-	void (*answered)(void *ctx, unsigned status);    /* HTTP status instead of the upgrade; 101: without our subprotocol */
+	/* HTTP status instead of the upgrade; 101: without our subprotocol */
+	void (*answered)(void *ctx, unsigned status);
 	void (*failed)(void *ctx, const char *reason);   /* token of engine.h; static */
 	void (*closed)(void *ctx, unsigned code, struct bytes reason);
 	void (*message)(void *ctx, struct bytes message); /* valid during the call */

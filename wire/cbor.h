@@ -13,8 +13,9 @@
  *
  * The encoder asserts nothing about key order of maps; the order is the caller's (and the tests').
  *
- * Decoding is a cursor over borrowed bytes; views returned point into the input. The decoder keeps the first error too and
- * then returns zeros, so that a sequence of gets is checked once with cbor_dec_end() (which also refuses trailing bytes):
+ * Decoding is a cursor over borrowed bytes; views returned point into the input. The decoder keeps the first error too
+ * and then returns zeros, so that a sequence of gets is checked once with cbor_dec_end() (which also refuses trailing
+ * bytes):
  *
  *	struct cbor_dec d = cbor_dec_init(bytes);
  *	size_t n = cbor_get_map(&d, 8);          // at most 8 pairs
@@ -37,7 +38,16 @@
 #define CBOR_MAX_DEPTH 16
 
 enum cbor_type {
-	CBOR_UINT, CBOR_NINT, CBOR_BYTES, CBOR_TEXT, CBOR_ARRAY, CBOR_MAP, CBOR_FALSE, CBOR_TRUE, CBOR_NULL, CBOR_UNDEFINED,
+	CBOR_UINT,
+	CBOR_NINT,
+	CBOR_BYTES,
+	CBOR_TEXT,
+	CBOR_ARRAY,
+	CBOR_MAP,
+	CBOR_FALSE,
+	CBOR_TRUE,
+	CBOR_NULL,
+	CBOR_UNDEFINED,
 	CBOR_NONE /* end of input or an error */
 };
 
@@ -59,7 +69,8 @@ void cbor_put_array(struct cbor_enc *e, size_t n); /* n items follow */
 void cbor_put_map(struct cbor_enc *e, size_t n);   /* n pairs follow */
 void cbor_put_bool(struct cbor_enc *e, bool v);
 void cbor_put_null(struct cbor_enc *e);
-void cbor_put_raw(struct cbor_enc *e, struct bytes item); /* an item already encoded, not looked at; ERR_INVALID if empty */
+/* an item already encoded, not looked at; ERR_INVALID if empty */
+void cbor_put_raw(struct cbor_enc *e, struct bytes item);
 
 struct cbor_dec {
 	const uint8_t *p, *end;
@@ -67,8 +78,9 @@ struct cbor_dec {
 	int err;
 };
 
-/* Checks that `in` is exactly one canonical item (dialect's rules), nested at most CBOR_MAX_DEPTH, with at most max_items
- * items in all (containers, keys and values count one each). ERR_TRUNCATED, ERR_NONCANONICAL, ERR_RANGE, ERR_INVALID. */
+/* Checks that `in` is exactly one canonical item (dialect's rules), nested at most CBOR_MAX_DEPTH, with at most
+ * max_items items in all (containers, keys and values count one each). ERR_TRUNCATED, ERR_NONCANONICAL, ERR_RANGE,
+ * ERR_INVALID. */
 int cbor_check(struct bytes in, enum cbor_dialect dialect, size_t max_items) MUST_CHECK;
 
 struct cbor_dec cbor_dec_init(struct bytes in);     /* strict */
@@ -86,7 +98,8 @@ void cbor_get_fixed(struct cbor_dec *d, void *out, size_t n);   /* byte string o
 size_t cbor_get_array(struct cbor_dec *d, size_t max);          /* number of items that follow */
 size_t cbor_get_map(struct cbor_dec *d, size_t max);            /* number of pairs that follow */
 bool cbor_get_bool(struct cbor_dec *d);
-bool cbor_get_null(struct cbor_dec *d);   /* consumes null or undefined and returns true; false and nothing if another type */
+/* consumes null or undefined and returns true; false and nothing if another type */
+bool cbor_get_null(struct cbor_dec *d);
 struct bytes cbor_get_raw(struct cbor_dec *d); /* one whole item of any type, as a view of its encoding */
 void cbor_skip(struct cbor_dec *d);            /* one whole item */
 bool cbor_is_text(struct bytes s);             /* UTF-8 as RFC 3629 has it: what may stand in a text string */

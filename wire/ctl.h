@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctl: the control socket between coffer and the key agent coffer-fs: HOME/agent.sock (mode 0600, one profile), framed as
- * in wire/msg.h.
+ * ctl: the control socket between coffer and the key agent coffer-fs: HOME/agent.sock (mode 0600, one profile), framed
+ * as in wire/msg.h.
  *
  * A connection carries one request.
  *
  * request  = { "verb": text, "args": map }              text keys, strict CBOR
  * answers  = any number of { "event": text, "data": map }, then one of
- *            { "result": map }  or  { "error": { "name": err_name text, "exit": sysexits code, "message": text, "next": text } }
- * Keys stand in the order of RFC 8949 (args, verb; data, event; exit, name, next, message). Verbs, events and names have at
- * most 64 bytes, sentences 4 KiB, exit is 0 to 255. No verb sends events yet.
+ *            { "result": map }  or
+ *            { "error": { "name": err_name text, "exit": sysexits code, "message": text, "next": text } }
+ * Keys stand in the order of RFC 8949 (args, verb; data, event; exit, name, next, message). Verbs, events and names
+ * have at most 64 bytes, sentences 4 KiB, exit is 0 to 255. No verb sends events yet.
  * `message` names the cause, `next` the step to take; together they are the one line that the person reads.
  * The map in `result` is what --json prints (docs/CLI.md lists the shape of each verb, "v": 1 in each).
  */

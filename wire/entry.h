@@ -5,15 +5,16 @@
  *
  * blob = [ body map, signature 64 ]                          strict CBOR, at most ENTRY_MAX_BLOB bytes
  * body = { 0: format 1, 1: space 16, 2: seq, 3: prev 32, 4: type, 5: signer 32, 6: time in s, 7: payload map }
- * The genesis (seq 0) has neither 1 nor 3. The signer signs ENTRY_LABEL and the encoded body. An entry's hash is SHA-256
- * of the blob; prev is the hash of the entry before; a space's id is id16_from_hash of the genesis entry's hash.
+ * The genesis (seq 0) has neither 1 nor 3. The signer signs ENTRY_LABEL and the encoded body. An entry's hash is
+ * SHA-256 of the blob; prev is the hash of the entry before; a space's id is id16_from_hash of the genesis entry's
+ * hash.
  *
  *	struct entry e; struct entry_epoch p;
  *	if ((err = entry_decode(blob, &e)) < 0) return err;
  *	if (e.type == ENTRY_EPOCH && (err = entry_get_epoch(e.payload, &p)) < 0) return err;
  *
- * entry_decode checks the whole blob (canonical form, caps), so the entry_get_* take e.payload as it is. All views point
- * into the blob. Unknown keys and types are refused: a new one needs a new format number.
+ * entry_decode checks the whole blob (canonical form, caps), so the entry_get_* take e.payload as it is. All views
+ * point into the blob. Unknown keys and types are refused: a new one needs a new format number.
  */
 #ifndef COFFER_WIRE_ENTRY_H
 #define COFFER_WIRE_ENTRY_H
@@ -30,7 +31,13 @@ enum entry_type {
 	ENTRY_INVITE_CLOSE = 6, ENTRY_ROLE = 7, ENTRY_REMOVE = 8, ENTRY_DEVICE_REMOVE = 9, ENTRY_RETENTION = 10
 };
 
-enum role { ROLE_NONE = 0, ROLE_READER = 1, ROLE_WRITER = 2, ROLE_ADMIN = 3, ROLE_DEVICE = 4 /* pairing invites only */ };
+enum role {
+	ROLE_NONE = 0,
+	ROLE_READER = 1,
+	ROLE_WRITER = 2,
+	ROLE_ADMIN = 3,
+	ROLE_DEVICE = 4 /* pairing invites only */
+};
 
 enum space_kind { SPACE_PERSONAL = 0, SPACE_SHARED = 1 };
 
@@ -77,8 +84,8 @@ struct entry_device {
 	struct bytes chain;
 };
 
-/* { 0: invite 16, 1: card (absent in a personal space), 2: device, 3: chain, 4: the invite key's signature over JOIN_LABEL
- * and [space, invite, person, device ed, device x] } */
+/* { 0: invite 16, 1: card (absent in a personal space), 2: device, 3: chain, 4: the invite key's signature over
+ * JOIN_LABEL and [space, invite, person, device ed, device x] } */
 struct entry_join {
 	struct id16 invite;
 	struct bytes card;
@@ -97,8 +104,8 @@ struct wrap {
 };
 
 /* { 0: number, 1: commitment 32, 2: wraps [[recipient, enc, ct] ..] strictly ascending by recipient,
- *   3: previous epoch key sealed under this one (absent in the first; at most 512 bytes), 4: minimum epoch accepted from
- *   now on } */
+ *   3: previous epoch key sealed under this one (absent in the first; at most 512 bytes), 4: minimum epoch accepted
+ *   from now on } */
 struct entry_epoch {
 	uint64_t number;
 	struct id32 commitment;
@@ -134,8 +141,8 @@ struct entry_invite_close {
 	struct id16 id;
 };
 
-/* Taking rights away: a cut is a head blob (wire/head.h) of the signing device: up to there the records of who loses the
- * right count. */
+/* Taking rights away: a cut is a head blob (wire/head.h) of the signing device: up to there the records of who loses
+ * the right count. */
 #define CUT_MAX 512
 
 /* { 0: person, 1: role, 2: epoch payload (optional), 3: cut, a head blob (optional) } */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * field: maps with small integer keys, as Coffer's own formats use them: written in ascending order, read in ascending order,
- * nothing unknown accepted.
+ * field: maps with small integer keys, as Coffer's own formats use them: written in ascending order, read in ascending
+ * order, nothing unknown accepted.
  *
  *	write: cbor_put_map(&e, 2); field_put_uint(&e, 0, FORMAT); field_put_id32(&e, 1, &key);
  *	read:  struct fields f = fields_begin(&d, 3);      // at most 3 pairs

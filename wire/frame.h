@@ -51,8 +51,8 @@ void frame_put_error(struct cbor_enc *e, struct bytes id, const char *code, cons
 bool frame_is_keepalive(struct bytes message);
 
 /* Decodes a message that is no keepalive. Unknown keys are ignored, an unknown type gives FRAME_OTHER. ERR_RANGE over
- * FRAME_MAX or a text over its cap; ERR_INVALID or what cbor_check gives if it is no map, has no `type`, a key twice, or a
- * text field of another kind. */
+ * FRAME_MAX or a text over its cap; ERR_INVALID or what cbor_check gives if it is no map, has no `type`, a key twice,
+ * or a text field of another kind. */
 int frame_decode(struct bytes message, struct frame *ret_f) MUST_CHECK;
 
 #endif

@@ -3,8 +3,8 @@
  * head: a device's signed statement of what it has seen of a space; line: what the relay recorded at a cursor.
  *
  * head blob = [ { 0: format 1, 1: space 16, 2: device 32, 3: cursor, 4: chain hash 32, 5: log head 32, 6: live hash 32
- * (optional), 7: wall time in s }, signature 64 ]; the signature covers HEAD_LABEL and the encoded map. `live` is meant to be
- * the hash of the list of live (id, hash): the format has it, nothing makes or reads it yet.
+ * (optional), 7: wall time in s }, signature 64 ]; the signature covers HEAD_LABEL and the encoded map. `live` is meant
+ * to be the hash of the list of live (id, hash): the format has it, nothing makes or reads it yet.
  * line      = [ kind, id 16, hash 32 ]; the lines of one cursor stand in an array, in the relay's order.
  * Chain: H_0 = 32 zero bytes; H_c = BLAKE2b-256(H_{c-1} ‖ c as u64 BE ‖ encoded array of lines)  (crypto/chain.h).
  */

@@ -24,8 +24,8 @@
  *   [22 RATE, bytes sent, bytes received]              totals since start, at most once a second
  *
  * Caps: url 2 KiB; method, code and name 128 bytes; message and reason 4 KiB; delegation 4 KiB here, DELEGATION_MAX of
- * crypto/token.h where it is read; the rest MSG_MAX. There is one version; coffer-fs gives up a process that says another
- * in HELLO. After any error of msg_take but ERR_AGAIN the socket is of no more use.
+ * crypto/token.h where it is read; the rest MSG_MAX. There is one version; coffer-fs gives up a process that says
+ * another in HELLO. After any error of msg_take but ERR_AGAIN the socket is of no more use.
  *
  * Flow control is the socket's: coffer-syncd stops reading it while it holds 16 MiB unsent, and stops reading the relay
  * while it holds 16 MiB not yet taken by coffer-fs. When the connection drops, every open CALL, PUT and GET is answered

@@ -8,10 +8,10 @@
  * device = { 0: Ed25519 32, 1: X25519 32, 2: label (optional; sealed under the space's epoch key) }
  * chain  = [ link .. ], 1 to CERT_MAX_LINKS, from the root to the device:
  *   link = { 0: issuer 32 (the root, or the device of the link before), 1: Ed25519 32, 2: X25519 32,
- *            3: via 32 (optional: the Ed25519 key of the pairing invite), 4: issuer's signature 64, 5: via's signature 64
- *            (exactly with 3) }
- *   Without via the issuer signs CERT_LABEL and [person, ed, x]; with via it signs GRANT_LABEL and [person, via] (made with
- *   the invite, before the device is known), and via signs CERT_LABEL and [person, ed, x].
+ *            3: via 32 (optional: the Ed25519 key of the pairing invite), 4: issuer's signature 64, 5: via's signature
+ *            64 (exactly with 3) }
+ *   Without via the issuer signs CERT_LABEL and [person, ed, x]; with via it signs GRANT_LABEL and [person, via] (made
+ *   with the invite, before the device is known), and via signs CERT_LABEL and [person, ed, x].
  *
  * Inputs of the decoders are items of a blob that cbor_check has passed; views in results point into them.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record: the sealed, signed state of one node at one version, as bytes. Encodes and decodes; opens and verifies nothing
- * (crypto/ does). All of it is in docs/FORMAT.md "Record".
+ * record: the sealed, signed state of one node at one version, as bytes. Encodes and decodes; opens and verifies
+ * nothing (crypto/ does). All of it is in docs/FORMAT.md "Record".
  *
  * blob   = [ header map, sealed bytes, signature 64 ]                  strict CBOR, at most RECORD_MAX_BLOB bytes
- * header = { 0: format 1, 1: space 16, 2: id 16, 3: version, 4: prev (n*32, ascending, unique), 5: epoch, 6: log head 32,
+ * header = { 0: format 1, 1: space 16, 2: id 16, 3: version, 4: prev (n*32, ascending, unique), 5: epoch, 6: log head
+ * 32,
  *            7: author device 32, 8: chunks named (n*16, ascending, unique), 9: SHA-256 of sealed, 10: flags }
  * The signature covers RECORD_LABEL and the encoded header. The AEAD's additional data is the header without key 9.
  * The record's hash (prev, lines) is SHA-256 of the whole blob.
@@ -22,7 +23,8 @@
 #define RECORD_MAX_PREV 16
 #define RECORD_MAX_CHUNKS 64
 #define RECORD_LABEL "coffer/record/1"
-#define RECORD_PASSING 1u /* the one flag: a version that the author keeps rewriting; history may drop it once replaced */
+/* the one flag: a version that the author keeps rewriting; history may drop it once replaced */
+#define RECORD_PASSING 1u
 
 struct record_header {
 	struct id16 space, id;
@@ -54,7 +56,8 @@ int record_decode(struct bytes blob, struct record *ret_r) MUST_CHECK;
 
 enum node_kind {
 	NODE_FILE = 1, NODE_DIR = 2, NODE_SYMLINK = 3, NODE_FIFO = 4, NODE_SOCKET = 5, NODE_CHAR = 6, NODE_BLOCK = 7,
-	NODE_PROFILE = 32 /* personal space only: one entry of the person's list of spaces; inline CBOR (fusefs/listing.h) */
+	/* personal space only: one entry of the person's list of spaces; inline CBOR (fusefs/listing.h) */
+	NODE_PROFILE = 32
 };
 
 #define NODE_MAX_LINKS 1000
@@ -70,8 +73,8 @@ enum node_kind {
 
 /* A piece of content: `len` bytes of the file from `at` are the bytes from `from` of the chunk's plaintext. In an index
  * entry (depth > 0) the chunk is an index chunk that covers [at, at+len) and `from` is 0. Ascending, not overlapping;
- * what no slice covers is zeros. An index chunk does not say its depth: it is one less than that of the slice naming it.
- * CBOR: [at, len, from, chunk_len, id, key, hash]. */
+ * what no slice covers is zeros. An index chunk does not say its depth: it is one less than that of the slice naming
+ * it. CBOR: [at, len, from, chunk_len, id, key, hash]. */
 struct slice {
 	uint64_t at, len;
 	uint32_t from;
@@ -84,7 +87,8 @@ struct slice {
 struct node_link {
 	struct id16 id;            /* random, made by link or create; a rename keeps it */
 	struct id16 parent;        /* node id of a directory; the space's root is the zero id */
-	struct id16 synced_parent; /* the parent before, at the last synced state (of a new link: parent); repairs cycles */
+	/* the parent before, at the last synced state (of a new link: parent); repairs cycles */
+	struct id16 synced_parent;
 	struct bytes name;         /* 1..255 bytes, no '/', no NUL, not "." or ".." */
 };
 
@@ -118,7 +122,8 @@ struct node_body {
 	struct node_xattr *xattrs;
 	size_t n_xattrs;
 	struct bytes target;
-	bool has_replaces;         /* this node took the name of another, as a safe save does; then id and version are not 0 */
+	/* this node took the name of another, as a safe save does; then id and version are not 0 */
+	bool has_replaces;
 	struct id16 replaces_id;
 	uint64_t replaces_version;
 	struct id32 replaces_hash;
@@ -127,8 +132,9 @@ struct node_body {
 /* Appends the encoding. Links and xattrs may be in any order in the struct; they are written sorted (links by id). */
 int node_body_put(struct buf *b, const struct node_body *body) MUST_CHECK;
 
-/* Decodes; arrays are allocated and belong to *ret_body, byte views point into `in`, which must outlive it. Refuses names
- * the kernel must never see, unsorted or overlapping slices, sizes that contradict the slices, too many of anything. */
+/* Decodes; arrays are allocated and belong to *ret_body, byte views point into `in`, which must outlive it. Refuses
+ * names the kernel must never see, unsorted or overlapping slices, sizes that contradict the slices, too many of
+ * anything. */
 int node_body_decode(struct bytes in, struct node_body *ret_body) MUST_CHECK;
 
 /* Frees the arrays (slices wiped). The struct may be reused. */
@@ -143,11 +149,13 @@ struct cbor_dec;
 void slice_put(struct cbor_enc *e, const struct slice *s);
 void slice_get(struct cbor_dec *d, struct slice *ret_s);
 
-/* OK if slices are ascending, do not overlap, lie within [begin, end), and (depth 0) within their chunks; depth > 0 says that
- * they are index entries. node_body_decode does this; whoever opens an index chunk does it with what its entry covers. */
+/* OK if slices are ascending, do not overlap, lie within [begin, end), and (depth 0) within their chunks; depth > 0
+ * says that they are index entries. node_body_decode does this; whoever opens an index chunk does it with what its
+ * entry covers. */
 int slices_check(const struct slice *slices, size_t n, unsigned depth, uint64_t begin, uint64_t end) MUST_CHECK;
 
-/* Index chunk plaintext: strict CBOR array of slices, at most INDEX_MAX_SLICES. Decoding allocates *ret_slices (free()). */
+/* Index chunk plaintext: strict CBOR array of slices, at most INDEX_MAX_SLICES. Decoding allocates *ret_slices
+ * (free()). */
 int index_put(struct buf *b, const struct slice *slices, size_t n) MUST_CHECK;
 int index_decode(struct bytes in, struct slice **ret_slices, size_t *ret_n) MUST_CHECK;
 

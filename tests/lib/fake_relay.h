@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fake_relay: the other end of a relay's port, played by a test step by step: it can be slow, wrong and hostile as no real
- * relay is. Blocking, with a deadline after which the test fails; one connection is one struct peer.
+ * fake_relay: the other end of a relay's port, played by a test step by step: it can be slow, wrong and hostile as no
+ * real relay is. Blocking, with a deadline after which the test fails; one connection is one struct peer.
  */
 #ifndef COFFER_TESTS_LIB_FAKE_RELAY_H
 #define COFFER_TESTS_LIB_FAKE_RELAY_H

@@ -2,9 +2,9 @@
 /*
  * format_doc: the worked examples of docs/FORMAT.md, so that a test can hold the document against the code.
  *
- * An example is a fenced block whose first line is "```hex NAME" or "```text NAME". In hex, blanks mean nothing, "#" begins a
- * comment and {NAME} stands for the bytes of another example. In text, line ends mean nothing but between words. Rows of
- * tables count between "<!-- checked -->" and "<!-- /checked -->".
+ * An example is a fenced block whose first line is "```hex NAME" or "```text NAME". In hex, blanks mean nothing, "#"
+ * begins a comment and {NAME} stands for the bytes of another example. In text, line ends mean nothing but between
+ * words. Rows of tables count between "<!-- checked -->" and "<!-- /checked -->".
  *
  *	doc_hex("record.header", buf_bytes(&b));     // fails the test unless the document has exactly these bytes
  *	doc_value("RECORD_MAX_BLOB", RECORD_MAX_BLOB); // a row "| `RECORD_MAX_BLOB` | 262144 |" of a table

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * format_world: the person, devices and personal space of the examples in docs/FORMAT.md. All keys are bytes that count up,
- * and so is what the random source gives: the same bytes each time. What random bytes an example holds begins where
+ * format_world: the person, devices and personal space of the examples in docs/FORMAT.md. All keys are bytes that count
+ * up, and so is what the random source gives: the same bytes each time. What random bytes an example holds begins where
  * world_random() was told.
  *
  *	struct world w;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model_relay: what a relay does for one Coffer space, in memory, by the protocol's words and nothing more: compare-and-swap, steps with
- * lines, chunks, notices. No rights, no limits. For simulations of several devices; everything asserts.
+ * model_relay: what a relay does for one Coffer space, in memory, by the protocol's words and nothing more:
+ * compare-and-swap, steps with lines, chunks, notices. No rights, no limits. For simulations of several devices;
+ * everything asserts.
  */
 #ifndef COFFER_TESTS_LIB_MODEL_RELAY_H
 #define COFFER_TESTS_LIB_MODEL_RELAY_H

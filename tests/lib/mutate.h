@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mutate: changes an encoded object in every place, one at a time, and hands each result to a function that must refuse it.
- * The copies stand at the end of their allocation, so that a sanitizer sees a read past them.
+ * mutate: changes an encoded object in every place, one at a time, and hands each result to a function that must refuse
+ * it. The copies stand at the end of their allocation, so that a sanitizer sees a read past them.
  */
 #ifndef COFFER_TESTS_LIB_MUTATE_H
 #define COFFER_TESTS_LIB_MUTATE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * needle: finds any of many secrets in any amount of bytes, in the forms in which a program lets a secret slip: as they are, in hex
- * (both cases), in base64 and base64url (at all three alignments).
+ * needle: finds any of many secrets in any amount of bytes, in the forms in which a program lets a secret slip: as they
+ * are, in hex (both cases), in base64 and base64url (at all three alignments).
  *
  *	struct needles *n = needles_new();
  *	needles_add(n, "epoch key", key, 32); ...
@@ -25,8 +25,8 @@ struct needles;
 struct needles *needles_new(void);
 void needles_free(struct needles *n); /* wipes; NULL is fine */
 
-/* `kind` is borrowed. One secret is kept once, under the kind it came with first; bytes that are all the same are none. False if it is
- * one of these. */
+/* `kind` is borrowed. One secret is kept once, under the kind it came with first; bytes that are all the same are none.
+ * False if it is one of these. */
 bool needles_add(struct needles *n, const char *kind, const void *p, size_t len);
 void needles_sort(struct needles *n);
 

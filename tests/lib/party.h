@@ -41,7 +41,8 @@ void party_invite(const struct party *admin, struct new_space *s, enum role role
 		  struct invite_keys *ret_k);
 
 /* One builds the join's blob, the other invites, joins and applies. */
-void party_join_blob(const struct party *joiner, const struct log *log, const struct invite_keys *k, struct buf *ret_blob);
+void party_join_blob(
+	const struct party *joiner, const struct log *log, const struct invite_keys *k, struct buf *ret_blob);
 void party_join(const struct party *admin, const struct party *joiner, struct new_space *s, enum role role);
 
 /* A second device of p's person, paired through p's personal space (its join is applied there). */

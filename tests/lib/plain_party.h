@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain_party: people of the plain protocol: a P-256 key with its did:key, the UCANs that it signs, the access tokens that it
- * signs as an issuer; and a server on loopback that hands out key sets. Everything asserts.
+ * plain_party: people of the plain protocol: a P-256 key with its did:key, the UCANs that it signs, the access tokens
+ * that it signs as an issuer; and a server on loopback that hands out key sets. Everything asserts.
  */
 #ifndef COFFER_TESTS_LIB_PLAIN_PARTY_H
 #define COFFER_TESTS_LIB_PLAIN_PARTY_H
@@ -25,8 +25,8 @@ void plain_party_release(struct plain_party *p);
 /* A compact JWS over these texts; free() it. */
 char *plain_party_sign(const struct plain_party *p, const char *header, const char *claims);
 /* A UCAN; `proof` may be NULL. free() it. */
-char *plain_party_ucan(const struct plain_party *p, const char *aud, const struct id16 *space, const char *command, int64_t exp,
-	const char *proof);
+char *plain_party_ucan(const struct plain_party *p, const char *aud, const struct id16 *space, const char *command,
+	int64_t exp, const char *proof);
 /* Somebody with this key, by an issuer's word. */
 struct caller *plain_party_caller(const struct plain_party *p, const char *name);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain_scene: a relay without its network on which Alice is admin of one space and Bob writes to it, both by UCANs of the plain
- * protocol; the maps that its methods take, and its commonest calls. Everything asserts.
+ * plain_scene: a relay without its network on which Alice is admin of one space and Bob writes to it, both by UCANs of
+ * the plain protocol; the maps that its methods take, and its commonest calls. Everything asserts.
  *
  *	cmocka_unit_test_setup_teardown(test, scene_setup, scene_teardown)     // *state is a struct scene
  *	params_begin(&p, 2); params_text(&p, "space", SCENE_SPACE); params_uint(&p, "since", 0);
@@ -46,15 +46,16 @@ void params_dek(struct params *p, uint8_t epoch);               /* "dek": a wrap
 /* Answers are released with answer_release(). ucan NULL: undefined. */
 struct answer scene_call(struct scene *x, struct caller *c, const char *method, struct params *p);
 /* One change; blob NULL: a tombstone; epoch negative: without a key. */
-struct answer scene_push(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id, const char *blob,
-	uint64_t expected, int epoch);
-void scene_push_ok(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id, const char *blob,
-	uint64_t expected, uint64_t cursor);
-void scene_push_refused(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id, uint64_t expected,
-	const char *why);
+struct answer scene_push(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id,
+	const char *blob, uint64_t expected, int epoch);
+void scene_push_ok(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id,
+	const char *blob, uint64_t expected, uint64_t cursor);
+void scene_push_refused(struct scene *x, struct caller *c, const char *space, const char *ucan, const char *id,
+	uint64_t expected, const char *why);
 struct answer scene_pull(struct scene *x, struct caller *c, const char *space, const char *ucan, uint64_t since);
 /* A method whose params are the space, a UCAN and one number. */
-struct answer scene_ask(struct scene *x, struct caller *c, const char *method, const char *ucan, const char *key, uint64_t v);
+struct answer scene_ask(
+	struct scene *x, struct caller *c, const char *method, const char *ucan, const char *key, uint64_t v);
 
 /* These release the answer. message NULL: any. */
 void scene_refused(struct answer a, const char *code, const char *message);

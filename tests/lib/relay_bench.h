@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay_bench: a relay without its network: its store in a private directory, its methods called one by one or in batches,
- * its clock moved by hand. Everything asserts.
+ * relay_bench: a relay without its network: its store in a private directory, its methods called one by one or in
+ * batches, its clock moved by hand. Everything asserts.
  *
  *	struct relay_bench r;
  *	relay_bench_open(&r);

@@ -25,7 +25,8 @@ struct rpc_client {
 	struct buf notices; /* notifications that came while waiting: u32 big-endian length, frame */
 };
 
-/* A socket connected to the relay from this address of loopback ("127.0.0.2"), with the deadline set; close() ends it. */
+/* A socket connected to the relay from this address of loopback ("127.0.0.2"), with the deadline set; close() ends
+ * it. */
 int rpc_dial(const char *from, uint16_t port);
 /* Connects and upgrades, from 127.0.0.1 / from another address of loopback. */
 void rpc_open(struct rpc_client *c, uint16_t port);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * s3_endpoint: a real S3 endpoint on loopback (tests/tools/swift.py), and one that behaves as it is told. Everything asserts.
+ * s3_endpoint: a real S3 endpoint on loopback (tests/tools/swift.py), and one that behaves as it is told. Everything
+ * asserts.
  *
  *	struct s3_endpoint e;
  *	s3_endpoint_start(&e);                // ends with the test, whatever happens
@@ -23,8 +24,8 @@ struct s3_endpoint {
 void s3_endpoint_start(struct s3_endpoint *e);
 void s3_endpoint_stop(struct s3_endpoint *e);
 
-/* Takes connections one after the other, reads a request's headers from each, and answers the i-th with script[i], the last one again
- * and again. "": it says nothing until the client goes. */
+/* Takes connections one after the other, reads a request's headers from each, and answers the i-th with script[i], the
+ * last one again and again. "": it says nothing until the client goes. */
 struct s3_script {
 	struct s3_options options;
 	char url[64];

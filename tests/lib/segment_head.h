@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * segment_head: reads the head of a journal file (docs/FORMAT.md "Segment"), with the segment's own key, which cache/segment.h keeps to
- * itself, and tells which nonces the entries behind it were sealed under.
+ * segment_head: reads the head of a journal file (docs/FORMAT.md "Segment"), with the segment's own key, which
+ * cache/segment.h keeps to itself, and tells which nonces the entries behind it were sealed under.
  */
 #ifndef COFFER_TESTS_LIB_SEGMENT_HEAD_H
 #define COFFER_TESTS_LIB_SEGMENT_HEAD_H
@@ -23,9 +23,10 @@ struct journal_nonce {
 	uint64_t counter;
 };
 
-/* The entry that `at` begins with, at position pos of the segment: calls fn for each nonce that it was sealed under. *ret_len is its length.
- * ERR_CORRUPT: there is none. */
+/* The entry that `at` begins with, at position pos of the segment: calls fn for each nonce that it was sealed under.
+ * *ret_len is its length. ERR_CORRUPT: there is none. */
 int segment_entry_nonces(const struct segment_head *h, uint64_t pos, struct bytes at,
-	void (*fn)(void *ctx, const struct segment_head *h, struct journal_nonce nonce), void *ctx, size_t *ret_len) MUST_CHECK;
+	void (*fn)(void *ctx, const struct segment_head *h, struct journal_nonce nonce), void *ctx,
+	size_t *ret_len) MUST_CHECK;
 
 #endif

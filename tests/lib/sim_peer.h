@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sim_peer: fusefs/peer.h without a process: what sync asks of the relay waits in a list until somebody takes it out and answers. A test
- * that is linked with this has no other peer.
+ * sim_peer: fusefs/peer.h without a process: what sync asks of the relay waits in a list until somebody takes it out
+ * and answers. A test that is linked with this has no other peer.
  */
 #ifndef COFFER_TESTS_LIB_SIM_PEER_H
 #define COFFER_TESTS_LIB_SIM_PEER_H

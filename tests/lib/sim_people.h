@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sim_people: what people do at random on the devices of sim_world.h, and whether all of it is there afterwards: each text they write has
- * a token of its own, which must be found in every tree unless somebody who saw it overwrote or removed it.
+ * sim_people: what people do at random on the devices of sim_world.h, and whether all of it is there afterwards: each
+ * text they write has a token of its own, which must be found in every tree unless somebody who saw it overwrote or
+ * removed it.
  */
 #ifndef COFFER_TESTS_LIB_SIM_PEOPLE_H
 #define COFFER_TESTS_LIB_SIM_PEOPLE_H

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sim_world: devices of several people in one space, over a relay in memory: real stores, real sealing, the real sync but for its thread
- * and the network process (sim_peer.h). Nothing moves unless it is told to, and a seed says what is random. Everything asserts.
+ * sim_world: devices of several people in one space, over a relay in memory: real stores, real sealing, the real sync
+ * but for its thread and the network process (sim_peer.h). Nothing moves unless it is told to, and a seed says what is
+ * random. Everything asserts.
  *
  *	sim_open(1);
  *	sim_make_file(&sim.d[0], "a", "text");
  *	sim_come_to_rest(1, NULL);     // all are on line, everything is sent, received and applied
  *	sim_close();
  *
- * There is one world, because libsodium's source of random bytes has no context; it gives the seed's, and while a device seals it lets
- * people go on working (`meanwhile`, else something at random now and then).
+ * There is one world, because libsodium's source of random bytes has no context; it gives the seed's, and while a
+ * device seals it lets people go on working (`meanwhile`, else something at random now and then).
  */
 #ifndef COFFER_TESTS_LIB_SIM_WORLD_H
 #define COFFER_TESTS_LIB_SIM_WORLD_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * step_book: what everybody was told of one space's steps, by answers, notifications and pulls: whoever says something of a
- * cursor must say what all others do. Any thread. Fails the test.
+ * step_book: what everybody was told of one space's steps, by answers, notifications and pulls: whoever says something
+ * of a cursor must say what all others do. Any thread. Fails the test.
  *
  *	step_book_init(&b, 1);                       // its newest cursor
  *	step_book_answered(&b, cursor, &digest);     // of a push: once for each cursor

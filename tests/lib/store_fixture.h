@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_fixture: a store on the disk in memory with one space, housekeeping by hand, that can be killed and opened again; and
- * a digest of everything that it shows.
+ * store_fixture: a store on the disk in memory with one space, housekeeping by hand, that can be killed and opened
+ * again; and a digest of everything that it shows.
  *
  *	struct store_fixture *f = store_fixture_new(1);
  *	... f->store, f->root ...
@@ -35,8 +35,8 @@ void store_fixture_crash(struct store_fixture *f, enum fake_crash how); /* kill,
 
 uint64_t store_fixture_make(struct store_fixture *f, uint64_t dir, const char *name, enum node_kind kind);
 void store_fixture_write(struct store_fixture *f, uint64_t ino, uint64_t off, const void *p, size_t len);
-/* SHA-256 over names, attributes (but atime), xattrs, targets and content below the root; content that is not here counts as such.
- * ERR_* if anything fails. */
+/* SHA-256 over names, attributes (but atime), xattrs, targets and content below the root; content that is not here
+ * counts as such. ERR_* if anything fails. */
 int store_fixture_digest(struct store_fixture *f, struct id32 *ret);
 /* And over what sync keeps: changes to send, outbox, records, meta. */
 int store_fixture_digest_all(struct store_fixture *f, struct id32 *ret);

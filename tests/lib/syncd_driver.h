@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * syncd_driver: plays coffer-fs towards a real coffer-syncd: starts build/coffer-syncd with a socket as descriptor 3 and
- * speaks wire/msg.h with it. Every wait has a deadline after which the test fails.
+ * syncd_driver: plays coffer-fs towards a real coffer-syncd: starts build/coffer-syncd with a socket as descriptor 3
+ * and speaks wire/msg.h with it. Every wait has a deadline after which the test fails.
  *
  *	struct syncd s; syncd_start(&s); syncd_delegate(&s, origin, 3600); syncd_configure(&s, url);
- *	syncd_expect_state(&s, MSG_ONLINE, ""); num = syncd_call(&s, "coffer.head", params); m = syncd_expect(&s, MSG_RESULT);
+ *	syncd_expect_state(&s, MSG_ONLINE, ""); num = syncd_call(&s, "coffer.head", params);
+ *	m = syncd_expect(&s, MSG_RESULT);
  */
 #ifndef COFFER_TESTS_LIB_SYNCD_DRIVER_H
 #define COFFER_TESTS_LIB_SYNCD_DRIVER_H
@@ -28,7 +29,8 @@ struct syncd {
 /* Starts the program, makes keys of a person and a device, and reads HELLO. */
 void syncd_start(struct syncd *s);
 /* The same for keys that there are (borrowed). */
-void syncd_start_as(struct syncd *s, const struct id32 *person, const struct id32 *device, const struct secret *device_key);
+void syncd_start_as(
+	struct syncd *s, const struct id32 *person, const struct id32 *device, const struct secret *device_key);
 /* Frees what the driver holds, for a test that ended the process itself. */
 void syncd_release(struct syncd *s);
 /* Closes the socket, waits for the end, and asserts that it ended by itself with success. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_database: where a test's relay keeps its rows. With TEST_DATABASE=postgres://... in the environment (tests/run sets it
- * for the phase "postgres") each test gets a schema of its own there, else SQLite in the relay's directory.
+ * test_database: where a test's relay keeps its rows. With TEST_DATABASE=postgres://... in the environment (tests/run
+ * sets it for the phase "postgres") each test gets a schema of its own there, else SQLite in the relay's directory.
  */
 #ifndef COFFER_TESTS_LIB_TEST_DATABASE_H
 #define COFFER_TESTS_LIB_TEST_DATABASE_H

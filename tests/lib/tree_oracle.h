@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tree_oracle: where every link of a set of records is shown, computed from the whole set at once, as fusefs/tree.h states the rules.
- * What the product computes name by name must equal it.
+ * tree_oracle: where every link of a set of records is shown, computed from the whole set at once, as fusefs/tree.h
+ * states the rules. What the product computes name by name must equal it.
  */
 #ifndef COFFER_TESTS_LIB_TREE_ORACLE_H
 #define COFFER_TESTS_LIB_TREE_ORACLE_H

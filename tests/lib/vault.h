@@ -8,8 +8,8 @@
  *	vault_finish(v, &count);                                 // follows the slices down to the last chunk
  *	vault_free(v);
  *
- * The secrets go to the needles under the kinds named in vault.c. A record or a chunk that no secret here opens is counted: where that
- * number is 0, the collection is complete for what was seen.
+ * The secrets go to the needles under the kinds named in vault.c. A record or a chunk that no secret here opens is
+ * counted: where that number is 0, the collection is complete for what was seen.
  */
 #ifndef COFFER_TESTS_LIB_VAULT_H
 #define COFFER_TESTS_LIB_VAULT_H
@@ -29,7 +29,8 @@ struct vault_count {
 struct vault *vault_new(struct needles *needles); /* borrowed */
 void vault_free(struct vault *v);
 
-/* A profile without passphrase that no agent holds. Errors of profile_open, profile_unlock, store_open and space_load. */
+/* A profile without passphrase that no agent holds. Errors of profile_open, profile_unlock, store_open and
+ * space_load. */
 int vault_add_home(struct vault *v, const char *home) MUST_CHECK;
 /* The 24 words in a file, and the person's keys that follow from them. ERR_NOT_FOUND: no words in it. */
 int vault_add_words(struct vault *v, const char *path) MUST_CHECK;

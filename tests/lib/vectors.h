@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vectors: reads tests/data/NAME: lines of name=value pairs with blanks between; "#" begins a comment line. Values are hex
- * or words. Found from the root of the repository or next to the test's build directory.
+ * vectors: reads tests/data/NAME: lines of name=value pairs with blanks between; "#" begins a comment line. Values are
+ * hex or words. Found from the root of the repository or next to the test's build directory.
  *
  *	n = vectors_each("ed25519.txt", check, NULL);        // check(v, NULL) runs once per line
  *	unit_assert_bytes(got, vector_get(v, "sig"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * victim: a real relay under attack, and somebody on it who must not notice. The bystander comes from 127.0.0.1, attackers
- * from MALLORY; no address is a proxy's, so that all are counted.
+ * victim: a real relay under attack, and somebody on it who must not notice. The bystander comes from 127.0.0.1,
+ * attackers from MALLORY; no address is a proxy's, so that all are counted.
  *
  *	struct victim v;
  *	victim_start(&v, (const char *const[]){ "LIMITS_HTTP_UPLOADS=2", NULL });

@@ -12,7 +12,7 @@ struct posix_case {
 };
 
 /* Each ends with call NULL. */
-extern const struct posix_case cases_names[], cases_rename[], cases_files[], cases_space[], cases_attrs[], cases_users[],
-	cases_xattrs[], cases_times[], cases_locks[];
+extern const struct posix_case cases_names[], cases_rename[], cases_files[], cases_space[], cases_attrs[],
+	cases_users[], cases_xattrs[], cases_times[], cases_locks[];
 
 #endif
