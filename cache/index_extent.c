@@ -8,7 +8,7 @@
 #include "cache/query.h"
 
 enum { END = INT64_MAX };
-enum { FEW = 8 }; /* pieces read at once, to be dropped */
+enum { FEW = 32 }; /* pieces read, and dropped, at once */
 
 static struct extent_sum *sum_slot(struct index *ix, uint64_t owner)
 {
@@ -113,18 +113,21 @@ static int cut_piece(struct index *ix, uint64_t owner, struct piece *p, uint64_t
 	return piece_add(ix, owner, &rest);
 }
 
-/* Drops the piece, but for what of it lies at or after end. */
-static int drop_piece(struct index *ix, uint64_t owner, struct piece p, uint64_t end)
+/* Drops pieces that stand side by side, the last one first, but for what of it lies at or after end. */
+static int drop_pieces(struct index *ix, uint64_t owner, const struct piece *p, size_t n, uint64_t end)
 {
-	live(ix, &p.at, -(int64_t)p.len);
-	count(ix, owner, -(int64_t)p.len);
-	int err = query_run(ix, Q_EXTENT_DEL, "ii", owner, p.off);
-	if (err == 0)
-		err = dropped(ix, &p);
-	if (err < 0 || piece_end(&p) <= end)
+	for (size_t i = 0; i < n; i++) {
+		live(ix, &p[i].at, -(int64_t)p[i].len);
+		count(ix, owner, -(int64_t)p[i].len);
+	}
+	int err = query_run(ix, Q_EXTENT_DEL, "iii", owner, p[n - 1].off, p[0].off);
+	for (size_t i = 0; err == 0 && i < n; i++)
+		err = dropped(ix, &p[i]);
+	if (err < 0 || piece_end(&p[0]) <= end)
 		return err;
-	cut_front(&p, end);
-	return piece_add(ix, owner, &p);
+	struct piece rest = p[0];
+	cut_front(&rest, end);
+	return piece_add(ix, owner, &rest);
 }
 
 /* The last pieces that begin before end, from the last on: FEW, or less if there are no more or one begins before off. */
@@ -152,13 +155,12 @@ static int clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, s
 	while (err == 0 && n == FEW && ret_before->len == 0) {
 		struct piece p[FEW];
 		err = few_below(ix, owner, off, end, p, &n);
-		for (size_t i = 0; err == 0 && i < n; i++) {
-			if (p[i].off >= off) {
-				err = drop_piece(ix, owner, p[i], end);
-				continue;
-			}
-			err = cut_piece(ix, owner, &p[i], off, end);
-			*ret_before = p[i];
+		bool before = err == 0 && n > 0 && p[n - 1].off < off;
+		if (err == 0 && n > before)
+			err = drop_pieces(ix, owner, p, n - before, end);
+		if (err == 0 && before) {
+			err = cut_piece(ix, owner, &p[n - 1], off, end);
+			*ret_before = p[n - 1];
 		}
 	}
 	return err;

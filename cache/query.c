@@ -65,7 +65,7 @@ static const char *const sql[Q_COUNT] = {
 		"SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? ORDER BY off",
 	[Q_EXTENT_ADD] = "REPLACE INTO extent VALUES(?,?,?,?,?,?,?)",
 	[Q_EXTENT_LEN] = "UPDATE extent SET len=? WHERE owner=? AND off=?",
-	[Q_EXTENT_DEL] = "DELETE FROM extent WHERE owner=? AND off=?",
+	[Q_EXTENT_DEL] = "DELETE FROM extent WHERE owner=? AND off>=? AND off<=?",
 	[Q_EXTENT_LAST] = "SELECT off, len, segment, pos, run, skip FROM extent WHERE owner=? AND off>=? AND off<? "
 			  "ORDER BY off DESC LIMIT 1",
 	[Q_EXTENT_MOVE] = "UPDATE extent SET off=? WHERE owner=? AND off=?",
