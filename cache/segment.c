@@ -69,6 +69,7 @@ struct segments {
 	uint64_t prepared, prepared_size; /* number whose file is ready; 0: none */
 	uint64_t reserve;                 /* size of the reserve; 0: none */
 	uint64_t spare[SPARES];           /* sizes of spare-0, spare-1; 0: none */
+	int making;                       /* the spare that is being made without the lock; -1: none */
 };
 
 static void segment_name(char name[NAME_SIZE], uint64_t number)
@@ -102,6 +103,7 @@ int segments_open(const struct env *env, int dirfd, const struct secret *key, ui
 	set->key = key;
 	set->size = size;
 	set->names = 1; /* those of a run that was killed may not be on disk */
+	set->making = -1;
 	pthread_mutex_init(&set->lock, NULL);
 	for (int i = 0; i < SPARES; i++) {
 		char name[NAME_SIZE];
@@ -316,6 +318,16 @@ static int take_spare(struct segments *set, uint64_t size)
 	return -1;
 }
 
+static int rename_spare(struct segments *set, int i, const char *name)
+{
+	char spare[NAME_SIZE];
+	spare_name(spare, i);
+	int err = set->env->rename(set->env->ctx, set->dirfd, spare, name);
+	if (err == 0)
+		set->spare[i] = 0;
+	return err;
+}
+
 /* A spare may have been punched while it was a segment (punch.c). */
 static int fill_holes(const struct env *env, int dirfd, const char *name, uint64_t size)
 {
@@ -329,21 +341,29 @@ static int fill_holes(const struct env *env, int dirfd, const char *name, uint64
 	return err == ERR_UNSUPPORTED ? 0 : err;
 }
 
+/* Gives a file its size, and then closes and, after an error, removes it. */
+static int fill_new(const struct env *env, int dirfd, const char *name, int fd, uint64_t size)
+{
+	int err = env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
+	if (err == ERR_UNSUPPORTED)
+		err = env->ftruncate(env->ctx, fd, (off_t)size);
+	env->close(env->ctx, fd);
+	if (err < 0)
+		env->unlink(env->ctx, dirfd, name);
+	return err;
+}
+
 /* The file of a number, long enough; its head, if it has one, says another number. The lock is held. */
 static int make_file(struct segments *set, uint64_t number, uint64_t size)
 {
 	const struct env *env = set->env;
-	char name[NAME_SIZE], spare[NAME_SIZE];
+	char name[NAME_SIZE];
 	segment_name(name, number);
 	set->names++;
 	int i = take_spare(set, size);
 	if (i >= 0) {
-		spare_name(spare, i);
-		int err = env->rename(env->ctx, set->dirfd, spare, name);
-		if (err < 0)
-			return err;
-		set->spare[i] = 0;
-		return fill_holes(env, set->dirfd, name, size);
+		int err = rename_spare(set, i, name);
+		return err < 0 ? err : fill_holes(env, set->dirfd, name, size);
 	}
 	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd == ERR_EXISTS) { /* begun and not finished, or else something is very wrong */
@@ -356,23 +376,51 @@ static int make_file(struct segments *set, uint64_t number, uint64_t size)
 	}
 	if (fd < 0)
 		return fd;
-	int err = env->fallocate(env->ctx, fd, 0, 0, (off_t)size);
-	if (err == ERR_UNSUPPORTED)
-		err = env->ftruncate(env->ctx, fd, (off_t)size);
-	env->close(env->ctx, fd);
-	if (err < 0)
-		env->unlink(env->ctx, set->dirfd, name);
-	return err;
+	return fill_new(env, set->dirfd, name, fd, size);
+}
+
+static int free_spare(const struct segments *set)
+{
+	for (int i = 0; i < SPARES; i++)
+		if (set->spare[i] == 0 && set->making != i)
+			return i;
+	return -1;
+}
+
+static bool is_wanted(const struct segments *set, uint64_t number, uint64_t size)
+{
+	return number > set->newest && (set->prepared != number || set->prepared_size < size);
+}
+
+/* The lock is held, but not while the disk is asked for room: whoever writes needs it all the time. If the journal takes the
+ * number meanwhile, a spare is there for the next one. */
+static int make_ahead(struct segments *set, int i, uint64_t number, uint64_t size)
+{
+	const struct env *env = set->env;
+	char spare[NAME_SIZE], name[NAME_SIZE];
+	spare_name(spare, i);
+	segment_name(name, number);
+	set->making = i;
+	pthread_mutex_unlock(&set->lock);
+	int fd = env->open(env->ctx, set->dirfd, spare, O_RDWR | O_CREAT, 0600);
+	int err = fd < 0 ? fd : fill_new(env, set->dirfd, spare, fd, size);
+	pthread_mutex_lock(&set->lock);
+	set->making = -1;
+	set->spare[i] = err < 0 ? 0 : size;
+	if (err < 0 || !is_wanted(set, number, size))
+		return err;
+	set->names++;
+	return rename_spare(set, i, name);
 }
 
 int segments_prepare(struct segments *set, uint64_t number, uint64_t size)
 {
-	pthread_mutex_lock(&set->lock);
 	int err = 0;
-	bool used = number <= set->newest; /* the journal took it before us */
-	if (!used && (set->prepared != number || set->prepared_size < size)) {
-		err = make_file(set, number, size);
-		set->prepared = err == 0 ? number : 0;
+	pthread_mutex_lock(&set->lock);
+	if (is_wanted(set, number, size)) {
+		int slot = take_spare(set, size) < 0 && set->making < 0 ? free_spare(set) : -1;
+		err = slot < 0 ? make_file(set, number, size) : make_ahead(set, slot, number, size);
+		set->prepared = err == 0 && number > set->newest ? number : 0;
 		set->prepared_size = size;
 	}
 	pthread_mutex_unlock(&set->lock);
@@ -529,9 +577,8 @@ int segments_remove(struct segments *set, uint64_t number)
 	uint64_t size = seg ? seg->size : 0;
 	int slot = -1, err = ERR_NOT_FOUND;
 	set->names++;
-	for (int i = 0; size == set->size && i < SPARES; i++)
-		if (set->spare[i] == 0)
-			slot = i;
+	if (size == set->size)
+		slot = free_spare(set);
 	if (seg) {
 		slot = seg->h && seg->h->refs > 0 ? -1 : slot; /* a reader is in it: never write there again */
 		handle_drop(set, seg);

@@ -477,9 +477,12 @@ static int write_entry(struct store_txn *t)
 		tend_look_at_space(s);
 		s->unseen = 0;
 	}
+	uint64_t segment = s->at.segment;
 	int err = journal_append(s->journal, &s->at, buf_bytes(&t->body), txn_data(t), room, &data);
 	if (err < 0)
 		return err;
+	if (s->at.segment != segment)
+		tend_segment_taken(s);
 	aside_done(t);
 	s->worked |= !t->keeps_house;
 	s->uncommitted++;

@@ -434,14 +434,28 @@ void tend_make_room(struct store *s, bool wait)
 
 /* ---- the thread ---- */
 
+static void prepare_segment(struct store *s)
+{
+	if (!atomic_load(&s->scarce))
+		(void)!journal_prepare(s->journal);
+}
+
 static void wait_second(struct store *s)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec++;
 	pthread_mutex_lock(&s->wake_lock);
-	while (!s->stopping && !s->kicked && pthread_cond_timedwait(&s->wake, &s->wake_lock, &until) == 0)
-		;
+	while (!s->stopping && !s->kicked) {
+		if (s->segment_taken) {
+			s->segment_taken = false;
+			pthread_mutex_unlock(&s->wake_lock);
+			prepare_segment(s);
+			pthread_mutex_lock(&s->wake_lock);
+		} else if (pthread_cond_timedwait(&s->wake, &s->wake_lock, &until) != 0) {
+			break;
+		}
+	}
 	s->kicked = false;
 	pthread_mutex_unlock(&s->wake_lock);
 }
@@ -459,8 +473,8 @@ static void *keeper(void *ctx)
 {
 	struct store *s = ctx;
 	while (!stopping(s)) {
-		if (!atomic_load(&s->scarce) && !s->quiet) /* written by this thread alone, or late by a turn */
-			(void)!journal_prepare(s->journal);
+		if (!s->quiet) /* written by this thread alone, or late by a turn */
+			prepare_segment(s);
 		wait_second(s);
 		(void)!store_tend(s);
 	}
@@ -475,6 +489,14 @@ int tend_start(struct store *s)
 		return ERR_NOMEM;
 	s->keeper_runs = true;
 	return 0;
+}
+
+void tend_segment_taken(struct store *s)
+{
+	pthread_mutex_lock(&s->wake_lock);
+	s->segment_taken = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->wake_lock);
 }
 
 void tend_kick(struct store *s)

@@ -135,6 +135,7 @@ struct store {
 	_Atomic bool crowded;       /* the index holds back nearly as much as it may; no lock */
 	uint64_t turns_begun, turns_ended;
 	bool stopping, kicked;
+	bool segment_taken; /* another one is to be made ready */
 	pthread_t keeper;
 	bool keeper_runs; /* set while no other thread is here */
 
@@ -222,5 +223,7 @@ int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
 int tend_start(struct store *s) MUST_CHECK;
 void tend_stop(struct store *s);
 void tend_kick(struct store *s);
+/* The journal has begun a segment: its keeper makes the next one ready, so that no writer waits for the disk to find room. */
+void tend_segment_taken(struct store *s);
 
 #endif

@@ -335,6 +335,58 @@ static void loading_the_numbers_again_lets_readers_be(void **state)
 	free_world(&w);
 }
 
+/* ---- made ahead ---- */
+
+static void to_the_next_segment(struct world *w)
+{
+	for (uint64_t number = journal_segment(w->j); journal_segment(w->j) == number;)
+		append(w, 1);
+}
+
+static void a_segment_made_ahead_asks_the_disk_for_nothing(void **state)
+{
+	struct world w = new_world();
+	(void)state;
+	append(&w, 20);
+	assert_int_equal(journal_prepare(w.j), 0);
+	unsigned long asked = fake_env_calls(w.env, FAKE_FALLOCATE);
+	to_the_next_segment(&w);
+	assert_int_equal(fake_env_calls(w.env, FAKE_FALLOCATE), asked);
+	fake_env_fail(w.env, FAKE_FALLOCATE, 1, ERR_NO_SPACE, false);
+	assert_int_equal(journal_prepare(w.j), ERR_NO_SPACE);
+	to_the_next_segment(&w);
+	free_world(&w);
+}
+
+/* Writers need the lock while the disk looks for room. */
+static void write_on(void *ctx)
+{
+	struct world *w = ctx;
+	fake_env_after_writing(w->env, NULL, NULL);
+	to_the_next_segment(w);
+	append(w, 1);
+}
+
+static void a_segment_made_ahead_comes_too_late(void **state)
+{
+	struct world w = new_world();
+	(void)state;
+	append(&w, 20);
+	fake_env_after_writing(w.env, write_on, &w);
+	assert_int_equal(journal_prepare(w.j), 0);
+	for (int i = 0; i < 3; i++) {
+		append(&w, 3);
+		assert_int_equal(journal_prepare(w.j), 0);
+	}
+	uint64_t n = w.at.seq;
+	detach(&w);
+	fake_env_crash(w.env, FAKE_KEEP_ALL);
+	assert_int_equal(start(&w), 0);
+	assert_int_equal(w.seen, n);
+	to_the_next_segment(&w);
+	free_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_have_the_bytes_of_the_format),
@@ -346,6 +398,8 @@ int main(void)
 		cmocka_unit_test(after_a_failed_sync_nothing_is_acknowledged),
 		cmocka_unit_test(what_a_failed_sync_left_is_on_disk_after_the_next_start),
 		cmocka_unit_test(too_much_for_one_entry_is_refused),
-		cmocka_unit_test(loading_the_numbers_again_lets_readers_be) };
+		cmocka_unit_test(loading_the_numbers_again_lets_readers_be),
+		cmocka_unit_test(a_segment_made_ahead_asks_the_disk_for_nothing),
+		cmocka_unit_test(a_segment_made_ahead_comes_too_late) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
