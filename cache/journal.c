@@ -40,6 +40,7 @@ struct journal {
 	struct segment_ref unsynced[UNSYNCED_MAX]; /* older segments with bytes that may not be on disk */
 	unsigned n_unsynced;
 	bool current_unsynced, syncing, broken;
+	int failure; /* of the sync that broke it */
 	/* count entries and begun segments, whose heads must be on disk before the index names them */
 	uint64_t written, synced;
 	uint64_t written_seq, synced_seq;
@@ -536,6 +537,7 @@ static int sync_now(struct journal *j)
 	j->syncing = false;
 	if (err < 0) {
 		j->broken = true;
+		j->failure = err;
 	} else {
 		j->synced = covers;
 		j->synced_seq = covers_seq;
@@ -549,12 +551,13 @@ int journal_sync(struct journal *j, uint64_t *ret_seq)
 	int err = 0;
 	pthread_mutex_lock(&j->lock);
 	uint64_t want = j->written;
+	bool was_broken = j->broken;
 	while (j->syncing && j->synced < want && !j->broken)
 		pthread_cond_wait(&j->done, &j->lock);
 	if (j->synced < want && !j->broken)
 		err = sync_now(j);
 	if (j->broken)
-		err = ERR_READ_ONLY;
+		err = was_broken ? ERR_READ_ONLY : j->failure;
 	*ret_seq = j->synced_seq;
 	pthread_mutex_unlock(&j->lock);
 	return err;
