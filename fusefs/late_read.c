@@ -57,10 +57,45 @@ static bool is_stopping(struct late_read *l)
 	return stopping;
 }
 
+/* Takes those out of the queue whose callers were killed or interrupted; the lock is held. */
+static struct waiting *take_interrupted(struct late_read *l)
+{
+	struct waiting *gone = NULL, **p = &l->first;
+
+	while (*p) {
+		struct waiting *r = *p;
+		if (!fuse_req_interrupted(r->req)) {
+			p = &r->next;
+			continue;
+		}
+		*p = r->next;
+		l->queued--;
+		r->next = gone;
+		gone = r;
+	}
+	l->last = p;
+	return gone;
+}
+
+/* When all threads wait for content, nobody else looks at those that wait for a thread. */
+static void sweep(struct late_read *l)
+{
+	pthread_mutex_lock(&l->lock);
+	struct waiting *gone = take_interrupted(l);
+	pthread_mutex_unlock(&l->lock);
+	while (gone) {
+		struct waiting *r = gone;
+		gone = r->next;
+		fuse_reply_err(r->req, EINTR);
+		free(r);
+	}
+}
+
 static bool interrupted(void *arg)
 {
 	struct waiting *r = arg;
 
+	sweep(r->l);
 	return fuse_req_interrupted(r->req) || is_stopping(r->l);
 }
 

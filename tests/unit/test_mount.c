@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "crypto/hash.h"
 #include "fusefs/early.h"
+#include "fusefs/late_read.h"
 #include "fusefs/mount.h"
 #include "fusefs/serve.h"
 #include "tests/lib/fake_env.h"
@@ -382,12 +383,14 @@ static void a_failed_fetch_is_an_errno_and_can_be_tried_again(void **state)
  * end. */
 static pid_t spawn_reader(const char *name)
 {
-	char program[] = "head", option[] = "-c1", path[32];
-	char *argv[] = { program, option, path, NULL };
+	char program[] = "dd", size[] = "bs=4096", count[] = "count=1", path[32];
+	char direct[] = "iflag=direct",
+	     silent[] = "status=none"; /* not what the kernel reads ahead: of that it asks for little */
+	char *argv[] = { program, path, size, count, direct, silent, NULL };
 	posix_spawn_file_actions_t quiet;
 	pid_t pid;
 
-	snprintf(path, sizeof path, "%s", name);
+	snprintf(path, sizeof path, "if=%s", name);
 	posix_spawn_file_actions_init(&quiet);
 	posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
 	assert_int_equal(posix_spawnp(&pid, program, &quiet, NULL, argv, environ), 0);
@@ -398,23 +401,23 @@ static pid_t spawn_reader(const char *name)
 static void waiting_reads_can_be_killed_and_stop_nothing(void **state)
 {
 	struct fixture *f = mounted(state);
-	pid_t readers[8];
+	pid_t readers[LATE_READ_THREADS + 8];
 	struct stat st;
 	char name[16];
 	int status;
 
 	f->fetch_waits = true;
-	for (size_t i = 0; i < COUNT(readers); i++) { /* more than the mount has threads */
+	for (size_t i = 0; i < COUNT(readers); i++) { /* more than wait at once */
 		snprintf(name, sizeof name, "remote%zu", i);
 		add_absent(f, name);
 		readers[i] = spawn_reader(name);
 	}
-	EVENTUALLY(atomic_load(&f->fetches) >= (int)COUNT(readers));
+	EVENTUALLY(atomic_load(&f->fetches) >= LATE_READ_THREADS);
 	assert_int_equal(stat("none", &st), -1); /* the mount goes on */
 	CLOSE_AFTER int fd = open("other", O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(write(fd, "x", 1), 1);
-	for (size_t i = 0; i < COUNT(readers); i++) {
-		kill(readers[i], SIGINT);
+	for (size_t i = COUNT(readers); i-- > 0;) { /* the last ones wait for a thread */
+		kill(readers[i], SIGTERM);
 		pid_t ended = 0;
 		EVENTUALLY(ended != 0 || (ended = waitpid(readers[i], &status, WNOHANG)) != 0);
 		assert_int_equal(ended, readers[i]);
