@@ -190,15 +190,23 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	ops_reply_err(req, err);
 }
 
+/* What is no mark of the user's, or not set, is removed as it is set: programs that carry attributes over must not fail. */
+static int remove_own(struct ops *o, uint64_t ino, const char *name)
+{
+	return strcmp(name, "pinned") == 0 ? set_own(o, ino, name, bytes_str("0")) : 0;
+}
+
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct ops *o = ops_of(req);
 	uint64_t node = ops_ino(o, ino);
 	int err = 0;
 
-	if (ops_is_acl(name)) {
+	if (own_name(name)) {
+		err = remove_own(o, node, own_name(name));
+	} else if (ops_is_acl(name)) {
 		err = ops_acl_remove(o, node, name);
-	} else if (!own_name(name)) {
+	} else {
 		err = check_name(o, node, name);
 		if (err == 0)
 			err = store_removexattr(o->config.store, node, name);

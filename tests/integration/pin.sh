@@ -47,6 +47,10 @@ relay_stop
 same keep/old keep/deep/changed keep/deep/new/added keep/moved
 [ "$(pinned keep/deep/new/added) $(pinned other/away)" = '1 0' ] || fail "the wrong things are pinned"
 [ "$(state other/away)" = remote-only ] || fail "what is not pinned was fetched"
+setfattr -n user.coffer.pinned -v 1 "$theirs/other"
+[ "$(pinned other)" = 1 ] || fail "setfattr pins nothing"
+setfattr -x user.coffer.pinned "$theirs/other"
+[ "$(pinned other)" = 0 ] || fail "it is pinned after setfattr -x"
 
 # While the desktop is off; and nobody waits for it then.
 pid=$(agent_pid desktop)
