@@ -96,6 +96,7 @@ static void *run(void *arg)
 int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q)
 {
 	struct inval *q = calloc(1, sizeof *q);
+	pthread_condattr_t clock;
 
 	if (!q)
 		return ERR_NOMEM;
@@ -104,7 +105,10 @@ int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q
 	q->last = &q->first;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->cond, NULL);
-	pthread_cond_init(&q->told_cond, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->told_cond, &clock);
+	pthread_condattr_destroy(&clock);
 	if (pthread_create(&q->thread, NULL, run, q) != 0) {
 		pthread_mutex_destroy(&q->lock);
 		pthread_cond_destroy(&q->cond);
@@ -141,7 +145,7 @@ void inval_drain(struct inval *q, unsigned ms)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000;
 	until.tv_nsec += ms % 1000 * 1000000L;
 	if (until.tv_nsec >= 1000000000L) {
