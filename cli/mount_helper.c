@@ -65,7 +65,8 @@ static bool is_for_others(const char *o)
 {
 	static const char *const words[] = { "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail",
 		"_netdev", "defaults", "async", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime",
-		"strictatime", "nostrictatime", "lazytime", "nolazytime" };
+		"strictatime", "nostrictatime", "lazytime", "nolazytime", "iversion", "noiversion", "mand", "nomand",
+		"silent", "loud" };
 	static const char *const starts[] = { "x-", "X-", "user=", "comment=", "uhelper=", "helper=" };
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

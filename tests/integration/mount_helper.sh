@@ -39,7 +39,7 @@ ended() {
 }
 
 # As mount(8) calls it.
-expect 0 "" "$HELPER" "My Photos" "$W/dir" -sn -o "rw,$P,noatime,nofail,user=alice,x-systemd.automount,comment=x,_netdev"
+expect 0 "" "$HELPER" "My Photos" "$W/dir" -sn -o "rw,$P,noatime,nofail,user=alice,x-systemd.automount,comment=x,_netdev,iversion,nomand,silent"
 [ "$(fs_type "$W/dir")" = 'My\040Photos fuse.coffer' ] || fail "the table says $(fs_type "$W/dir")"
 echo cat > "$W/dir/cat.txt"
 expect 32 "is mounted at" "$HELPER" "My Photos" "$W/dir" -o "rw,$P"
