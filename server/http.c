@@ -405,6 +405,7 @@ const char *request_authenticate(struct request *r, int *ret_status)
 	if (no) {
 		r->counted = false;
 		r->close |= *ret_status == 429;
+		metrics_add(&r->net->relay->metrics, auth_failures, *ret_status != 503);
 		return no;
 	}
 	r->caller = caller_new(&a.person, &a.device, addr, r->counted);

@@ -80,7 +80,7 @@ int metrics_put(
 		{ "connections_total", "counter", "WebSocket connections accepted.", m->connections },
 		{ "requests_queued", "gauge", "Requests waiting or being worked on.", m->queued },
 		{ "connections_active", "gauge", "WebSocket connections open.", m->connections_active },
-		{ "auth_failures_total", "counter", "Connections refused at authentication.", m->auth_failures },
+		{ "auth_failures_total", "counter", "Connections and HTTP requests refused at authentication.", m->auth_failures },
 		{ "requests_total", "counter", "RPC requests.", m->requests },
 		{ "requests_refused_total", "counter", "RPC requests answered with an error.", m->requests_refused },
 		{ "pushes_total", "counter", "Pushes accepted.", m->pushes },

@@ -287,8 +287,12 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_refuse(j, "rate_limited");
 	if (is_stale(&sp, p))
 		return job_refuse(j, "key_generation_stale");
-	if ((err = compare(store, &sp, p, &replaced)) <= 0)
-		return err < 0 ? err : job_refuse(j, "conflict");
+	if ((err = compare(store, &sp, p, &replaced)) < 0)
+		return err;
+	if (!err) {
+		metrics_add(&relay->metrics, conflicts, 1);
+		return job_refuse(j, "conflict");
+	}
 	if ((err = plain_check_room(relay, &sp, j->in.len)) < 0)
 		return err == ERR_NO_SPACE ? job_refuse(j, "storage_full") : err;
 	sp.cursor++;
@@ -297,6 +301,7 @@ static int push_run(struct relay *relay, struct job *j, struct depot *store)
 		(err = notify(j, &sp, p)) < 0)
 		return err;
 	metrics_add(&relay->metrics, records, p->n);
+	metrics_add(&relay->metrics, pushes, 1);
 	return answer_pushed(j, sp.cursor);
 }
 

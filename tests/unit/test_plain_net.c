@@ -429,6 +429,41 @@ static void begin_subscribe(struct rpc_client *c, const char *ucan)
 	buf_release(&b);
 }
 
+static void expect_metric(const struct scene *x, const char *line)
+{
+	struct buf answer = BUF_INIT(1u << 20);
+
+	assert_int_equal(http_raw(x->relay.port, bytes_str("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), &answer), 200);
+	if (!memmem(answer.data, answer.len, line, strlen(line)))
+		fail_msg("no%s in %.*s", line, (int)answer.len, (const char *)answer.data);
+	buf_release(&answer);
+}
+
+static void pushes_and_refusals_are_counted(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a;
+	struct buf b = BUF_INIT(1024);
+	struct cbor_enc e;
+	struct reply r;
+
+	come(x, &a, &x->alice, "alice");
+	make_space(x, &a);
+	push(x, &a, x->ua, "one", 0);
+	push(x, &a, x->ua, "two", 1);
+	begin_push(&b, &e, x->ua, "late", 1);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(&a, "push", &b);
+	assert_true(reply_refused(&r, "conflict"));
+	reply_release(&r);
+	assert_int_equal(http_raw(x->relay.port, bytes_str("GET /x HTTP/1.1\r\nHost: x\r\n\r\n"), &b), 401);
+	expect_metric(x, "\ncoffer_relay_pushes_total 2\n");
+	expect_metric(x, "\ncoffer_relay_push_conflicts_total 1\n");
+	expect_metric(x, "\ncoffer_relay_auth_failures_total 1\n");
+	buf_release(&b);
+	rpc_close(&a);
+}
+
 static void what_comes_behind_a_request_waits_for_it(void **state)
 {
 	struct scene *x = *state;
@@ -627,6 +662,7 @@ int main(void)
 		TEST(others_are_told_and_nobody_else),
 		TEST(requests_are_answered_in_their_order),
 		TEST(who_talks_too_much_is_not_repeated),
+		TEST(pushes_and_refusals_are_counted),
 		TEST(what_comes_behind_a_request_waits_for_it),
 		TEST(a_letter_is_announced),
 		TEST(files_are_refused_in_the_protocols_words),
