@@ -30,6 +30,8 @@ int chunk_keep(struct relay *r, struct depot *store, uint64_t no, struct chunk_n
  * 0: these bytes were here; ERR_CONFLICT: others are; ERR_AGAIN: it is large and was not kept, because the one that was
  * here then is gone: keep it, and try again. */
 int chunk_store(struct relay *r, uint64_t no, const struct chunk_new *c) MUST_CHECK;
+/* Stores n small chunks of one space. ERR_CONFLICT: of one others are here; of the rest some may be stored. */
+int chunks_store(struct relay *r, uint64_t no, const struct chunk_new *c, size_t n) MUST_CHECK;
 
 /* An object that was kept in vain, unless its row is there: it goes later. In the writer's transaction. */
 int chunk_drop(struct relay *r, const struct chunk_new *c) MUST_CHECK;

@@ -2,6 +2,9 @@
 /* Rows of chunks, small chunks' blobs and the ids that index chunks name. */
 #include "server/depot_sql.h"
 
+#include <stdlib.h>
+#include "base/cleanup.h"
+
 enum { FLAG_ADOPTED = 1, FLAG_INDEX = 2, FLAG_DURABLE = 4 };
 
 static struct sql_stmt *stmt_of(struct depot *s, enum stmt st, uint64_t space, const struct id16 *id)
@@ -86,15 +89,48 @@ int depot_chunk_find(struct depot *s, uint64_t space, const struct id16 *id, str
 	return err < 0 || one.found ? err : ERR_NOT_FOUND;
 }
 
-static int blob_add(struct depot *s, struct bytes blob, uint64_t *ret_row)
-{
-	struct sql_stmt *q = sql_stmt(s, ST_BLOB_ADD);
+struct new_chunks {
+	uint64_t space;
+	const struct depot_chunk *c;
+	const struct depot_chunk_body *bodies;
+	uint64_t *keys; /* of their blobs; NULL: they are objects */
+};
 
-	sql_bind_bytes(q, 1, blob.p, blob.len);
-	return sql_run_returning(q, ret_row);
+static void bind_blob(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct new_chunks *n = ctx;
+
+	sql_bind_bytes(q, 1, n->bodies[i].blob.p, n->bodies[i].blob.len);
 }
 
-static int named_add(struct depot *s, uint64_t space, const struct id16 *id, struct bytes named)
+static int keep_key(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct new_chunks *n = ctx;
+
+	n->keys[i] = sql_uint(q, 0);
+	return OK;
+}
+
+static void bind_chunk(void *ctx, struct sql_stmt *q, size_t i)
+{
+	const struct new_chunks *n = ctx;
+	const struct depot_chunk *c = &n->c[i];
+	const uint64_t row = n->keys ? n->keys[i] : 0;
+
+	sql_bind_uint(q, 1, n->space);
+	sql_bind_id(q, 2, &c->id);
+	sql_bind_uint(q, 3, c->size);
+	sql_bind_uint(q, 4, c->refs);
+	sql_bind_uint(q, 5, row);
+	sql_bind_int(q, 6,
+		(c->adopted ? FLAG_ADOPTED : 0) | (n->bodies[i].named.len ? FLAG_INDEX : 0) |
+			(c->durable || row ? FLAG_DURABLE : 0));
+	sql_bind_int(q, 7, c->uploaded);
+	sql_bind_bytes(q, 8, c->sum.b, c->summed ? sizeof c->sum.b : 0);
+	sql_bind_bytes(q, 9, c->object.b, row ? 0 : sizeof c->object.b);
+}
+
+static int put_named(struct depot *s, uint64_t space, const struct id16 *id, struct bytes named)
 {
 	struct sql_stmt *q = stmt_of(s, ST_NAMED_ADD, space, id);
 
@@ -102,28 +138,47 @@ static int named_add(struct depot *s, uint64_t space, const struct id16 *id, str
 	return sql_run(q);
 }
 
+static int put_chunks(struct depot *s, struct new_chunks *all, size_t n)
+{
+	struct sql_rows rows = { .n = n, .bind = bind_blob, .row = keep_key, .ctx = all };
+	uint64_t bytes = 0;
+	int err = all->keys ? sql_many(s, ST_BLOB_ADD, &rows) : OK;
+
+	for (size_t i = 0; i < n && err == OK; i++) {
+		const struct bytes named = all->bodies[i].named;
+
+		bytes += all->c[i].size;
+		if (all->keys && !all->keys[i])
+			err = ERR_INTERNAL;
+		if (err == OK && named.len)
+			err = put_named(s, all->space, &all->c[i].id, named);
+	}
+	rows.bind = bind_chunk;
+	rows.row = NULL;
+	if (err < 0 || (err = sql_many(s, ST_CHUNK_ADD, &rows)) < 0)
+		return err;
+	return sql_grew(s, all->space, bytes);
+}
+
+int depot_chunks_put(
+	struct depot *s, uint64_t space, const struct depot_chunk *c, const struct depot_chunk_body *bodies, size_t n)
+{
+	FREE_AFTER uint64_t *keys = NULL;
+	struct new_chunks all = { .space = space, .c = c, .bodies = bodies };
+
+	if (!n)
+		return OK;
+	if (bodies[0].blob.len && !(keys = calloc(n, sizeof *keys)))
+		return ERR_NOMEM;
+	all.keys = keys;
+	return put_chunks(s, &all, n);
+}
+
 int depot_chunk_put(struct depot *s, uint64_t space, const struct depot_chunk *c, struct bytes blob, struct bytes named)
 {
-	int err, flags = (c->adopted ? FLAG_ADOPTED : 0) | (named.len ? FLAG_INDEX : 0);
-	struct sql_stmt *q;
-	uint64_t row = 0;
+	const struct depot_chunk_body body = { blob, named };
 
-	if (blob.len && (err = blob_add(s, blob, &row)) < 0)
-		return err;
-	if (named.len && (err = named_add(s, space, &c->id, named)) < 0)
-		return err;
-	if (c->durable || row)
-		flags |= FLAG_DURABLE;
-	q = stmt_of(s, ST_CHUNK_ADD, space, &c->id);
-	sql_bind_uint(q, 3, c->size);
-	sql_bind_uint(q, 4, c->refs);
-	sql_bind_uint(q, 5, row);
-	sql_bind_int(q, 6, flags);
-	sql_bind_int(q, 7, c->uploaded);
-	sql_bind_bytes(q, 8, c->sum.b, c->summed ? sizeof c->sum.b : 0);
-	sql_bind_bytes(q, 9, c->object.b, row ? 0 : sizeof c->object.b);
-	err = sql_run(q);
-	return err < 0 ? err : sql_grew(s, space, c->size);
+	return depot_chunks_put(s, space, c, &body, 1);
 }
 
 static int get_bytes(struct sql_stmt *q, struct buf *out)

@@ -397,21 +397,22 @@ static size_t chunk_bytes(const struct push *p)
 /* 1: answered. */
 static int put_chunks(struct relay *relay, struct job *j, struct push *p, uint64_t space)
 {
+	FREE_AFTER struct chunk_new *n = calloc(p->n_chunks + 1, sizeof *n);
 	int err;
 
+	if (!n)
+		return ERR_NOMEM;
 	for (size_t i = 0; i < p->n_chunks; i++) {
 		const struct chunk *c = &p->chunks[i].chunk;
-		const struct chunk_new n = {
+
+		n[i] = (struct chunk_new){
 			.space = p->space, .id = c->id, .blob = p->chunks[i].blob, .named = c->named
 		};
-
-		err = chunk_store(relay, space, &n);
-		if (err == ERR_CONFLICT)
-			return (err = job_refuse(j, "bad_request")) < 0 ? err : 1;
-		if (err < 0)
-			return err;
 	}
-	return 0;
+	err = chunks_store(relay, space, n, p->n_chunks);
+	if (err == ERR_CONFLICT)
+		return (err = job_refuse(j, "bad_request")) < 0 ? err : 1;
+	return err;
 }
 
 /* Makes the chunks with these ids durable, and notes that they are. */

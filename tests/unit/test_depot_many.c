@@ -162,6 +162,40 @@ static void each_name_of_a_chunk_counts(void **state)
 		assert_int_equal(x->seen[i], i == 0 || i == 1 ? 2 : i == 2 ? 1 : i == 1200 ? 3 : 0);
 }
 
+static void many_chunks_are_stored_with_their_blobs(void **state)
+{
+	struct scene *x = *state;
+	struct depot_chunk *c = calloc(MANY, sizeof *c);
+	struct depot_chunk_body *bodies = calloc(MANY, sizeof *bodies);
+	struct id16 *all = calloc(MANY, sizeof *all);
+
+	assert_true(c && bodies && all);
+	for (size_t i = 0; i < MANY; i++) {
+		c[i] = (struct depot_chunk){ .id = x->ids[i], .size = 1 + i, .uploaded = 5 };
+		memcpy(&all[i], &x->ids[i], sizeof all[i]);
+		bodies[i] = (struct depot_chunk_body){ bytes_of(x->ids[i].b, 16),
+			i == 7 ? bytes_of(all, 32) : bytes_of(NULL, 0) };
+	}
+	assert_int_equal(depot_chunks_put(x->store, x->space.no, c, bodies, MANY), 0);
+	for (size_t i = 0; i < MANY; i += 499) {
+		struct buf b = BUF_INIT(64);
+		struct depot_chunk found;
+
+		assert_int_equal(depot_chunk_find(x->store, x->space.no, &x->ids[i], &found), 0);
+		assert_int_equal(found.size, 1 + i);
+		assert_true(found.durable && !found.index && found.row);
+		assert_int_equal(depot_chunk_blob(x->store, found.row, &b), 0);
+		assert_int_equal(b.len, 16);
+		assert_memory_equal(b.data, x->ids[i].b, 16);
+		buf_release(&b);
+	}
+	assert_int_equal(depot_chunk_find(x->store, x->space.no, &x->ids[7], &c[0]), 0);
+	assert_true(c[0].index);
+	free(c);
+	free(bodies);
+	free(all);
+}
+
 static int stop_at_once(void *ctx, size_t i, const struct depot_record *r)
 {
 	(void)i, (void)r;
@@ -189,6 +223,7 @@ int main(void)
 		CASE(of_many_records_the_newest_versions_are_current),
 		CASE(many_versions_are_stored_with_their_blobs),
 		CASE(each_name_of_a_chunk_counts),
+		CASE(many_chunks_are_stored_with_their_blobs),
 		CASE(who_is_given_them_may_stop),
 	};
 

@@ -168,6 +168,28 @@ static void test_bad_records(void **state)
 	new_space_release(&other);
 }
 
+/* Twice in one push, here before, here with other bytes. */
+static void test_chunks_again(void **state)
+{
+	struct push_scene *x = *state;
+	struct sealed one = record_of(x, (struct sealed_params){ 0 }), c[3], other;
+
+	for (size_t i = 0; i < COUNT(c); i++)
+		sealed_chunk(&x->s, NULL, 100, &c[i]);
+	sealed_chunk(&x->s, &c[0].id, 100, &other);
+	expect_refused(push_all(x, x->a, -1, &one, 1, (struct sealed[]){ c[0], other }, 2), "bad_request");
+	expect_ok(push_all(x, x->a, -1, &one, 1, (struct sealed[]){ c[0], c[1], c[0] }, 3), 2);
+	expect_refused(push_all(x, x->a, -1, &one, 1, (struct sealed[]){ c[1], other }, 2), "bad_request");
+	sealed_release(&one);
+	one = record_of(x, (struct sealed_params){ .chunks = &c[2].id, .n_chunks = 1 });
+	expect_refused(push_all(x, x->a, -1, &one, 1, c, 2), "missing");
+	expect_ok(push_all(x, x->a, -1, &one, 1, c, 3), 3);
+	for (size_t i = 0; i < COUNT(c); i++)
+		sealed_release(&c[i]);
+	sealed_release(&other);
+	sealed_release(&one);
+}
+
 static void test_strangers(void **state)
 {
 	struct push_scene *x = *state;
@@ -699,6 +721,7 @@ int main(void)
 		T(test_order),
 		T(test_batch_is_one_commit_with_order),
 		T(test_bad_records),
+		T(test_chunks_again),
 		T(test_strangers),
 		T(test_reader_and_writer),
 		T(test_writer_writes_and_heals),
