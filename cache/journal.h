@@ -61,8 +61,8 @@ void journal_shrink(struct journal *j, const struct index_state *state);
 /* Writers faster than the disk wait for it here, before they leave more behind than is kept track of. No lock held. */
 int journal_catch_up(struct journal *j) MUST_CHECK;
 bool journal_far_ahead(const struct journal *j); /* that may come soon; costs nothing */
-/* What is on disk for sure: everything up to sequence number *ret_seq. Those that wait for a sync that fails get its error (ERR_IO),
- * later calls ERR_READ_ONLY. */
+/* What is on disk for sure: everything up to sequence number *ret_seq. Those that wait for a sync that fails get its
+ * error (ERR_IO), later calls ERR_READ_ONLY. */
 int journal_sync(struct journal *j, uint64_t *ret_seq) MUST_CHECK;
 /* Makes the next segment's file ahead of time. */
 int journal_prepare(struct journal *j) MUST_CHECK;

@@ -98,7 +98,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_ENTRY_GET] = "SELECT seq, blob FROM entry WHERE space=? AND seq>=? ORDER BY seq LIMIT 1",
 	[Q_RECORD_GET] = "SELECT hash, cursor, blob FROM record WHERE space=? AND id=?",
 	[Q_RECORD_PUT] = "REPLACE INTO record(space, id, hash, cursor, blob) VALUES(?,?,?,?,?)",
-	[Q_RECORD_NEXT] = "SELECT id, hash, cursor, length(blob), blob FROM record WHERE space=? AND id>? ORDER BY id LIMIT 1",
+	[Q_RECORD_NEXT] =
+		"SELECT id, hash, cursor, length(blob), blob FROM record WHERE space=? AND id>? ORDER BY id LIMIT 1",
 	[Q_OUTBOX_PUT] = "REPLACE INTO outbox VALUES(?,?,?)",
 	[Q_OUTBOX_NEXT] = "SELECT row, data, blob FROM outbox WHERE row>? ORDER BY row LIMIT 1",
 	[Q_OUTBOX_DEL] = "DELETE FROM outbox WHERE row=?",

@@ -56,8 +56,8 @@ int segments_open(const struct env *env, int dirfd, const struct secret *key, ui
 uint64_t segments_size(const struct segments *set);
 void segments_close(struct segments *set);
 
-/* Makes the file that segments_new() will take, so that it need not. Safe to call at any time from another thread, and others
- * go on while the disk finds room. */
+/* Makes the file that segments_new() will take, so that it need not. Safe to call at any time from another thread, and
+ * others go on while the disk finds room. */
 int segments_prepare(struct segments *set, uint64_t number, uint64_t size) MUST_CHECK;
 /* Makes segment info->number ready for use and registers it with no live bytes; takes the prepared file if it fits.
  * ERR_NO_SPACE and others leave nothing. */

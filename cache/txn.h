@@ -223,7 +223,8 @@ int tend_commit(struct store *s) MUST_CHECK; /* index commit; lock held */
 int tend_start(struct store *s) MUST_CHECK;
 void tend_stop(struct store *s);
 void tend_kick(struct store *s);
-/* The journal has begun a segment: its keeper makes the next one ready, so that no writer waits for the disk to find room. */
+/* The journal has begun a segment: its keeper makes the next one ready, so that no writer waits for the disk to find
+ * room. */
 void tend_segment_taken(struct store *s);
 
 #endif

@@ -188,4 +188,3 @@ int aead_seal_units(
 	}
 	return 0;
 }
-

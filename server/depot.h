@@ -200,8 +200,8 @@ int depot_chunk_put(
 struct depot_chunk_body {
 	struct bytes blob, named;
 };
-int depot_chunks_put(struct depot *s, uint64_t space, const struct depot_chunk *c, const struct depot_chunk_body *bodies,
-	size_t n) MUST_CHECK;
+int depot_chunks_put(struct depot *s, uint64_t space, const struct depot_chunk *c,
+	const struct depot_chunk_body *bodies, size_t n) MUST_CHECK;
 int depot_chunk_blob(struct depot *s, uint64_t row, struct buf *ret_blob) MUST_CHECK; /* appends */
 int depot_chunk_named(
 	struct depot *s, uint64_t space, const struct id16 *id, struct buf *ret_named) MUST_CHECK; /* appends */

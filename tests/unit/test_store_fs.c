@@ -645,7 +645,7 @@ int main(void)
 		cmocka_unit_test(a_file_without_a_name_can_get_one),
 		cmocka_unit_test(what_was_born_and_died_leaves_no_trace),
 		cmocka_unit_test(a_sealed_node_leaves_a_tombstone),
-			cmocka_unit_test(a_whiteout_takes_the_old_name_in_one_step),
+		cmocka_unit_test(a_whiteout_takes_the_old_name_in_one_step),
 		cmocka_unit_test(names_and_spaces_are_guarded), cmocka_unit_test(xattrs_keep_their_rules),
 		cmocka_unit_test(a_full_disk_is_told_at_the_call),
 		cmocka_unit_test(a_read_only_space_takes_no_changes) };
