@@ -18,6 +18,7 @@
 #define STEP_MAX_CHUNK_BYTES (2u << 20) /* and no more than the frame still holds */
 #define STEP_ROOM 1024                  /* of a step's frame, for what follows the chunks */
 #define CHUNK_ITEM 5                    /* a byte string's head */
+#define CHUNK_LIST_BYTES (4u << 20)
 #define LIMIT_DEFAULT (64ull << 20)
 
 enum with { WITH_LINES, WITH_RECORDS, WITH_CHUNKS };
@@ -42,77 +43,85 @@ struct head_row {
 	size_t at, len; /* in the blobs after the rows */
 };
 
-static int count_current(void *ctx, uint64_t space, const struct depot_version *v)
-{
-	(void)space;
-	*(size_t *)ctx += v->current;
-	return 0;
-}
-
-static int put_current(void *ctx, uint64_t space, const struct depot_version *v)
-{
-	(void)space;
-	if (v->current)
-		cbor_put_bytes(ctx, v->blob.p, v->blob.len);
-	return 0;
-}
-
-struct chunk_list {
+/* What a step's records give, in one look at them: they are read once, since each may be large. */
+struct step_records {
 	struct pull *p;
-	struct buf found; /* struct depot_chunk, small ones */
-	uint64_t bytes, room;
+	struct cbor_enc records; /* those still current */
+	struct buf chunks;       /* struct depot_chunk: the small ones that these name */
+	uint64_t chunk_bytes;
+	size_t n;
 };
 
-static int list_chunks(void *ctx, uint64_t space, const struct depot_version *v)
+static int list_chunks(struct step_records *l, struct bytes blob)
 {
-	struct chunk_list *l = ctx;
 	struct record rec;
 	int err;
 
-	if (!v->current)
-		return 0;
-	if (record_decode(v->blob, &rec) < 0)
+	if (record_decode(blob, &rec) < 0)
 		return ERR_CORRUPT;
 	for (size_t i = 0; i < rec.h.chunks.len / 16; i++) {
 		struct depot_chunk c;
 		struct id16 id;
 
 		memcpy(id.b, rec.h.chunks.p + i * 16, 16);
-		if ((err = depot_chunk_find(l->p->store, space, &id, &c)) < 0)
+		if ((err = depot_chunk_find(l->p->store, l->p->no, &id, &c)) < 0)
 			return err;
-		if (!c.row || l->bytes + c.size + CHUNK_ITEM > l->room)
+		if (!c.row || l->chunk_bytes + c.size + CHUNK_ITEM > STEP_MAX_CHUNK_BYTES)
 			continue;
-		l->bytes += c.size + CHUNK_ITEM;
-		if ((err = buf_put(&l->found, &c, sizeof c)) < 0)
+		l->chunk_bytes += c.size + CHUNK_ITEM;
+		if ((err = buf_put(&l->chunks, &c, sizeof c)) < 0)
 			return err;
 	}
 	return 0;
 }
 
-static int put_step_chunks(struct pull *p, const struct depot_step *step, struct cbor_enc *e)
+static int take_record(void *ctx, uint64_t space, const struct depot_version *v)
 {
-	struct chunk_list l = { .p = p, .found = BUF_INIT(4u << 20) };
+	struct step_records *l = ctx;
+
+	(void)space;
+	if (!v->current)
+		return 0;
+	l->n++;
+	cbor_put_bytes(&l->records, v->blob.p, v->blob.len);
+	return l->p->with == WITH_CHUNKS ? list_chunks(l, v->blob) : 0;
+}
+
+/* How many of the chunks fit into the frame; what stands first stays first. */
+static size_t fit_chunks(struct step_records *l, size_t frame)
+{
+	uint64_t room = frame + STEP_ROOM < FRAME_MAX ? FRAME_MAX - STEP_ROOM - frame : 0;
+	const size_t n = l->chunks.len / sizeof(struct depot_chunk);
+	struct depot_chunk c;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&c, l->chunks.data + i * sizeof c, sizeof c);
+		if (c.size + CHUNK_ITEM > room)
+			continue;
+		room -= c.size + CHUNK_ITEM;
+		memcpy(l->chunks.data + kept++ * sizeof c, &c, sizeof c);
+	}
+	return kept;
+}
+
+static int put_step_chunks(struct step_records *l, struct cbor_enc *e)
+{
 	CLEANUP(buf_release) struct buf blob = BUF_INIT(CHUNK_MAX_BLOB);
-	size_t n;
+	const size_t n = fit_chunks(l, e->b->len);
+	struct pull *p = l->p;
 	int err = OK;
 
-	l.room = e->b->len + STEP_ROOM < FRAME_MAX ? FRAME_MAX - STEP_ROOM - e->b->len : 0;
-	if (l.room > STEP_MAX_CHUNK_BYTES)
-		l.room = STEP_MAX_CHUNK_BYTES;
-	if (p->with == WITH_CHUNKS)
-		err = depot_versions(p->store, p->no, step->first_version, step->versions, list_chunks, &l);
-	n = l.found.len / sizeof(struct depot_chunk);
 	cbor_put_text(e, "chunks");
 	cbor_put_array(e, n);
 	for (size_t i = 0; i < n && err == OK; i++) {
 		struct depot_chunk c;
 
-		memcpy(&c, l.found.data + i * sizeof c, sizeof c);
+		memcpy(&c, l->chunks.data + i * sizeof c, sizeof c);
 		buf_clear(&blob);
 		err = chunk_read(p->relay, p->store, &p->id, &c, 0, c.size, &blob);
 		cbor_put_bytes(e, blob.data, blob.len);
 	}
-	buf_release(&l.found);
 	return err;
 }
 
@@ -125,15 +134,22 @@ static int put_entry(void *ctx, uint64_t seq, struct bytes blob)
 
 static int put_step_records(struct pull *p, const struct depot_step *step, struct cbor_enc *e)
 {
-	size_t n = 0;
+	CLEANUP(buf_release) struct buf records = BUF_INIT(FRAME_MAX);
+	struct step_records l = { .p = p, .records = cbor_enc_init(&records), .chunks = BUF_INIT(CHUNK_LIST_BYTES) };
 	int err = OK;
 
-	cbor_put_text(e, "records");
 	if (p->with != WITH_LINES)
-		err = depot_versions(p->store, p->no, step->first_version, step->versions, count_current, &n);
-	cbor_put_array(e, n);
-	if (n && err == OK)
-		err = depot_versions(p->store, p->no, step->first_version, step->versions, put_current, e);
+		err = depot_versions(p->store, p->no, step->first_version, step->versions, take_record, &l);
+	if (err == OK)
+		err = cbor_enc_end(&l.records);
+	if (err == OK) {
+		cbor_put_text(e, "records");
+		cbor_put_array(e, l.n);
+		if (l.n && e->err == OK)
+			e->err = buf_put(e->b, records.data, records.len);
+		err = put_step_chunks(&l, e);
+	}
+	buf_release(&l.chunks);
 	return err;
 }
 
@@ -191,8 +207,7 @@ static int send_step(void *ctx, const struct depot_step *step)
 		cbor_put_text(&e, "head");
 		cbor_put_bytes(&e, head.p, head.len);
 	}
-	if ((err = put_step_records(p, step, &e)) == OK)
-		err = put_step_chunks(p, step, &e);
+	err = put_step_records(p, step, &e);
 	cbor_put_text(&e, "entries");
 	cbor_put_array(&e, step->entries);
 	if (err == OK && step->entries)

@@ -14,6 +14,7 @@
 #include "server/rpc.h"
 
 #define SLICE_BYTES (512u << 10)
+#define ROW_BYTES 256 /* of a slice, for a row that is only looked at */
 #define INLINE_BYTES (1u << 20)
 #define REWRAP_MAX 100000
 
@@ -77,8 +78,10 @@ static int send_row(void *ctx, const struct depot_item *it)
 	int err;
 
 	d->place = (struct depot_place){ it->cursor, it->kind, it->id };
-	if (!it->dek.len)
-		return OK;
+	if (!it->dek.len) {
+		d->slice += ROW_BYTES;
+		return d->slice >= SLICE_BYTES;
+	}
 	job_begin_chunk(d->job, it->kind == DEPOT_FILE ? "deks.files.record" : "deks.record", &b, &e);
 	put_row(&e, it);
 	d->slice += b.len;

@@ -13,6 +13,7 @@
 #include "server/rpc.h"
 
 #define SLICE_BYTES (1u << 20)
+#define ROW_BYTES 256 /* of a slice, for a row that is only looked at */
 
 struct wanted {
 	struct id16 id;
@@ -179,8 +180,10 @@ static int send_item(void *ctx, const struct depot_item *it)
 	int err;
 
 	p->place = (struct depot_place){ it->cursor, it->kind, it->id };
-	if (it->deleted && !w->since)
-		return OK;
+	if (it->deleted && !w->since) {
+		p->slice += ROW_BYTES;
+		return p->slice >= SLICE_BYTES;
+	}
 	if (it->kind == DEPOT_FILE && it->link.len != sizeof it->id.b)
 		return ERR_CORRUPT;
 	job_begin_chunk(p->job, names[it->kind], &b, &e);

@@ -9,7 +9,7 @@
  *	space_view_release(&v); spaces_put(all, sp);
  *
  * Two states stand side by side: the published one, that everybody reads (under the space's lock), and the writer
- * thread's, which runs ahead inside its transaction: writer_publish after the commit, writer_reset after a rollback. A
+ * thread's, which runs ahead inside its transaction: space_publish after the commit, space_reset after a rollback. A
  * log is never changed once it is shared: an append clones. The cache holds SPACES_KEEP unused spaces at most.
  */
 #ifndef COFFER_SERVER_SPACES_H

@@ -157,6 +157,8 @@ static struct answer finish(struct relay_bench *r, struct job *j)
 struct answer bench_call(struct relay_bench *r, struct caller *c, const char *method, struct buf *params)
 {
 	struct job *j = make_job(c, method, params);
+	struct answer a;
+	size_t slices = 0;
 
 	if (j->method->lane == LANE_WRITE || j->method->lane == LANE_TURN) {
 		writer_run_batch(&r->relay, &j, 1);
@@ -166,8 +168,11 @@ struct answer bench_call(struct relay_bench *r, struct caller *c, const char *me
 	do {
 		j->more = false;
 		reader_run(&r->relay, j, r->reader);
+		slices++;
 	} while (j->more);
-	return finish(r, j);
+	a = finish(r, j);
+	a.slices = slices;
+	return a;
 }
 
 void bench_batch(

@@ -47,6 +47,7 @@ struct answer {
 	struct frame last;       /* views into `message` */
 	struct message *message; /* the last: the response */
 	size_t chunks;           /* frames before it */
+	size_t slices;           /* how often the method ran for it, of reading ones */
 	struct message *notice;  /* the last notification for subscribers, or NULL */
 };
 

@@ -132,6 +132,44 @@ static void a_push_too_large_to_be_told_makes_others_pull(void **state)
 	free(blob);
 }
 
+/* Tombstones without keys: nothing of them is sent. */
+static void store_tombstones(struct scene *x, unsigned n)
+{
+	struct depot *s = x->r.relay.store;
+	struct depot_plain sp;
+
+	assert_int_equal(depot_begin(s), 0);
+	assert_int_equal(depot_plain_find(s, &x->space, &sp), 0);
+	for (unsigned i = 1; i <= n; i++) {
+		struct depot_item it = { .kind = DEPOT_RECORD,
+			.id = { { (uint8_t)(i >> 8), (uint8_t)i } },
+			.cursor = ++sp.cursor,
+			.deleted = true };
+
+		assert_int_equal(depot_item_put(s, sp.no, &it), 0);
+	}
+	assert_int_equal(depot_plain_update(s, &sp), 0);
+	assert_int_equal(depot_commit(s), 0);
+}
+
+/* There are but a few readers: whoever reads what gives nothing must let others in between, too. */
+static void what_gives_nothing_holds_no_reader(void **state)
+{
+	struct scene *x = *state;
+	struct answer a;
+
+	store_tombstones(x, 10000);
+	scene_push_ok(x, x->a, SCENE_SPACE, x->ua, SCENE_R1, "one", 0, 10001);
+	a = scene_pull(x, x->b, SCENE_SPACE, x->ub, 0);
+	assert_int_equal(a.chunks, 3);
+	assert_in_range(a.slices, 3, 10);
+	answer_release(&a);
+	a = scene_ask(x, x->a, "deks.get", x->ua, "since", 0);
+	assert_int_equal(a.chunks, 1);
+	assert_in_range(a.slices, 4, 10);
+	answer_release(&a);
+}
+
 static void a_pull_tells_what_it_counts(void **state)
 {
 	struct scene *x = *state;
@@ -307,6 +345,7 @@ int main(void)
 		TEST(others_are_told_what_was_pushed),
 		TEST(a_push_too_large_to_be_told_makes_others_pull),
 		TEST(a_pull_tells_what_it_counts),
+		TEST(what_gives_nothing_holds_no_reader),
 		TEST(a_long_pull_comes_in_slices),
 		TEST(a_files_bytes_go_an_hour_after_its_record),
 		TEST(a_subscription_tells_where_the_space_stands),
