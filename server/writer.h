@@ -5,7 +5,8 @@
  * threads, in any order; the transaction keeps the order of arrival.
  *
  * A failing store undoes the whole transaction; the jobs are then run one by one, so that one that cannot be stored
- * does not take others with it. Between two transactions it does housekeeping when that is due, also when there is always work.
+ * does not take others with it. Between two transactions it does housekeeping when that is due, also when there is
+ * always work.
  */
 #ifndef COFFER_SERVER_WRITER_H
 #define COFFER_SERVER_WRITER_H
