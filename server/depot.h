@@ -13,8 +13,8 @@
  *	depot_begin_read(r); ...; depot_end_read(r);       // one snapshot
  *
  * Group commit is the caller's: many requests in one transaction. Errors: ERR_NO_SPACE (disk full), ERR_NOT_FOUND,
- * ERR_IO, ERR_CORRUPT, ERR_NOMEM; of a shared store also ERR_AGAIN (another process was in the way: the transaction may be made
- * again), ERR_OFFLINE, ERR_BUSY. After an error of a writing function the transaction must be rolled back.
+ * ERR_IO, ERR_CORRUPT, ERR_NOMEM; of a shared store also ERR_AGAIN (another process was in the way: the transaction
+ * may be made again), ERR_OFFLINE, ERR_BUSY. After an error of a writing function the transaction must be rolled back.
  *
  * Steps, versions and entries are numbered per space; a step (one cursor) owns a run of versions and a run of entries.
  * A version is one record at one cursor: the current one of its id, or history until `expires`.
@@ -78,7 +78,8 @@ struct depot_space {
 };
 
 int depot_space_find(struct depot *s, const struct id16 *id, struct depot_space *ret_sp) MUST_CHECK;
-/* Sets no. A store holds 2^23 spaces (keys have 23 bits for them): ERR_NO_SPACE after that, with no set all the same. */
+/* Sets no. A store holds 2^23 spaces (keys have 23 bits for them): ERR_NO_SPACE after that, with no set all the
+ * same. */
 int depot_space_create(struct depot *s, struct depot_space *sp) MUST_CHECK;
 int depot_space_update(struct depot *s, const struct depot_space *sp) MUST_CHECK;
 
@@ -207,7 +208,8 @@ int depot_chunks_put(struct depot *s, uint64_t space, const struct depot_chunk *
 int depot_chunk_blob(struct depot *s, uint64_t row, struct buf *ret_blob) MUST_CHECK; /* appends */
 int depot_chunk_named(
 	struct depot *s, uint64_t space, const struct id16 *id, struct buf *ret_named) MUST_CHECK; /* appends */
-/* Counts n names more (or less: delta -1); a chunk may be named several times. Chunks that are not there are passed over. */
+/* Counts n names more (or less: delta -1); a chunk may be named several times. Chunks that are not there are passed
+ * over. */
 int depot_chunks_refs(struct depot *s, uint64_t space, const struct id16 *ids, size_t n, int delta) MUST_CHECK;
 int depot_chunk_set(struct depot *s, uint64_t space, const struct id16 *id, bool adopted, bool durable) MUST_CHECK;
 int depot_chunk_remove(struct depot *s, uint64_t space, const struct depot_chunk *c) MUST_CHECK;
