@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backup: a copy of what a relay keeps, while it runs: first the database as one snapshot, then the chunks. What is removed in
- * between has no part in the snapshot's newest state, with one exception: a record that keeps no history (passing), replaced
- * meanwhile, loses its chunks' objects an hour later; if the copying takes longer, the backup's version of it lacks them, which
- * the check of the copy tells. What comes in between is there in vain. Chunk files never change, so on the same file system
- * they are links and cost nothing.
+ * backup: a copy of what a relay keeps, while it runs: first the database as one snapshot, then the chunks. What is
+ * removed in between has no part in the snapshot's newest state, with one exception: a record that keeps no history
+ * (passing), replaced meanwhile, loses its chunks' objects an hour later; if the copying takes longer, the backup's
+ * version of it lacks them, which the check of the copy tells. What comes in between is there in vain. Chunk files
+ * never change, so on the same file system they are links and cost nothing.
  *
  * The copy is a directory that a relay can be started on; it has a new store id, so that devices compare and give back
  * what it lacks.
