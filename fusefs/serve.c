@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define SPIN_NS 50000
+#define POLL_NS 10000 /* of these; who was answered mostly comes back by then, and sched_yield() takes half a microsecond */
 #define DRAIN_NS INT64_C(10000000000)
 #define LONG_READ (16u * 1024)
 #define STREAM_READ (128u * 1024)      /* what the kernel asks for when it reads ahead */
@@ -52,6 +53,7 @@ struct serve {
 	atomic_int flush_waiters;
 	atomic_uint_fast64_t init_unique; /* of the INIT request while it is answered, else 0 */
 	uint32_t init_offered;            /* lead */
+	bool has_cpus;                    /* more than one */
 	atomic_size_t n_workers;          /* grows with the lead held; those below are all set */
 	atomic_size_t ready;              /* threads that hold the lead or will take it */
 	pthread_mutex_t aside_lock;
@@ -103,7 +105,7 @@ static void idle(struct serve *s, const struct worker *self, int64_t *spin_until
 		*spin_until = 0;
 	} else if (*spin_until == 0) {
 		*spin_until = now + SPIN_NS;
-	} else {
+	} else if (!s->has_cpus || now >= *spin_until - SPIN_NS + POLL_NS) {
 		sched_yield();
 	}
 }
@@ -384,6 +386,7 @@ void serve_free(struct serve *s)
 
 static int serve_prepare(struct serve *s)
 {
+	s->has_cpus = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->stop_fd < 0)
 		return err_from_errno(errno);
