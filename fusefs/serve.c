@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define SPIN_NS 50000
-#define POLL_NS 10000 /* of these; who was answered mostly comes back by then, and sched_yield() takes half a microsecond */
+#define POLL_NS 10000 /* of these, without sched_yield(), which takes half a microsecond */
 #define DRAIN_NS INT64_C(10000000000)
 #define LONG_READ (16u * 1024)
 #define STREAM_READ (128u * 1024)      /* what the kernel asks for when it reads ahead */
