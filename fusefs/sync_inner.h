@@ -139,6 +139,7 @@ struct sync_heal {
 /* What the relay has no room for (sync_room.h). */
 struct sync_room {
 	size_t aside, doubtful;  /* items */
+	size_t asking;           /* PUTs under way that began for a doubtful item */
 	uint64_t refusals, turn; /* counted: of both, what changes whether a deletion may go */
 	struct table taken_back; /* ino -> 1: nodes of which a newer version is about to be queued */
 	int64_t at, delay;       /* when the next one is tried again */

@@ -37,6 +37,7 @@ struct put {
 	struct sealing sealing;
 	uint64_t num; /* 0: not with the peer */
 	size_t bytes; /* of the blob; until it is sealed, what it may have at most */
+	bool asking;  /* counted in ss->room.asking */
 	struct buf blob;
 	int err; /* of the sealing; then of what the relay has under this id */
 	struct put *next;
@@ -142,6 +143,8 @@ static void unlist(struct put *p)
 	}
 	p->ss->puts--;
 	p->ss->put_bytes -= p->bytes;
+	if (p->asking)
+		p->ss->room.asking--;
 	p->ss = NULL;
 }
 
@@ -278,7 +281,7 @@ static void sealed(struct work *w)
 		free_put(p);
 }
 
-static int start_put(struct sync_space *ss, const struct out_chunk *c)
+static int start_put(struct sync_space *ss, const struct out_chunk *c, bool asking)
 {
 	struct put *p = calloc(1, sizeof *p);
 
@@ -288,11 +291,14 @@ static int start_put(struct sync_space *ss, const struct out_chunk *c)
 		.ss = ss,
 		.sealing = sealing_of(ss, c),
 		.bytes = CHUNK_MAX_BLOB,
+		.asking = asking,
 		.blob = BUF_INIT(CHUNK_MAX_BLOB) };
 	p->next = ss->put_list;
 	ss->put_list = p;
 	ss->puts++;
 	ss->put_bytes += p->bytes;
+	if (asking)
+		ss->room.asking++;
 	out_chunk_set(ss, c->row, OUT_SENDING);
 	workers_add(ss->sync->workers, &p->work);
 	return OK;
@@ -321,12 +327,12 @@ void sync_upload_pump(struct sync_space *ss)
 
 			if (!c->by_put || c->state != OUT_WAITING)
 				continue;
-			if (item->doubtful && ss->puts > 0)
+			if (item->doubtful && ss->room.asking > 0)
 				break; /* one asks whether there is room */
 			if (ss->puts >= PUTS_MAX || ss->put_bytes > PUT_BYTES_MAX - CHUNK_MAX_BLOB ||
 				peer_room(ss->peer->peer) < being_sealed(ss) + 2u * CHUNK_MAX_BLOB)
 				return;
-			if (start_put(ss, c) == OK)
+			if (start_put(ss, c, item->doubtful) == OK)
 				continue;
 			sync_space_retry(ss, sync_now(ss->sync));
 			return;
