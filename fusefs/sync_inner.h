@@ -64,6 +64,8 @@ struct out_chunk {
 struct push;
 struct put;
 
+enum out_shrink { SHRINK_UNKNOWN, SHRINK_NO, SHRINK_YES };
+
 struct out_item {
 	struct outbox_row o;
 	struct sync_space *ss;
@@ -77,6 +79,9 @@ struct out_item {
 	bool dead;           /* a deletion */
 	bool aside, doubtful; /* sync_room.h */
 	uint64_t refusal, tried; /* number of its first and its last refusal */
+	int64_t refused_at;  /* the first */
+	bool overdue;        /* refused so long ago that nothing waits for it any more */
+	enum out_shrink shrink; /* whether it has less content than the version it follows */
 	uint64_t known;      /* how many there had been when it was queued */
 	uint64_t judged;     /* found to wait for what is aside, in which turn */
 	bool dropped;        /* merged away or confirmed otherwise while in flight: the push only forgets it */

@@ -55,6 +55,9 @@ static void unlist(struct sync_space *ss, struct out_item *item)
 	for (struct out_item **at = &ss->items; *at; at = &(*at)->next) {
 		if (*at != item)
 			continue;
+		/* It went past what is aside (sync_room.h): what was queued behind it before that was known has not. */
+		if (item->barrier && at != &ss->items && item->next && item->next->known < ss->room.refusals)
+			item->next->barrier = true;
 		*at = item->next;
 		if (ss->items_tail == &item->next)
 			ss->items_tail = at;

@@ -27,8 +27,10 @@ static void put_aside(struct sync_space *ss, struct out_item *item)
 	item->doubtful = false;
 	item->aside = true;
 	item->tried = ++ss->room.refusals;
-	if (item->refusal == 0)
+	if (item->refusal == 0) {
 		item->refusal = item->tried;
+		item->refused_at = sync_now(ss->sync);
+	}
 	ss->room.aside++;
 	sync_space_alarm(ss, ERR_RELAY_FULL, alarm_text);
 }
@@ -199,6 +201,58 @@ static bool deletion_waits(struct sync_space *ss, struct out_item *item, uint64_
 	return true;
 }
 
+static int compare_sizes(struct sync_space *ss, const struct out_item *item, bool *ret_less)
+{
+	CLEANUP(buf_release) struct buf blob = BUF_INIT(RECORD_MAX_BLOB), base = BUF_INIT(RECORD_MAX_BLOB);
+	CLEANUP(opened_record_release) struct opened_record was = OPENED_RECORD_INIT;
+	CLEANUP(opened_record_release) struct opened_record is = OPENED_RECORD_INIT;
+	struct store_txn *t = NULL;
+	struct id32 hash;
+	uint64_t cursor;
+	int err = store_begin(ss->sync->config.store, &t);
+
+	if (err == OK)
+		err = txn_record_get(t, ss->row, &item->o.id, &hash, &cursor, &base);
+	bool fresh = err == ERR_NOT_FOUND || (err == OK && base.len == 0);
+	if (err == OK && !fresh)
+		err = sync_push_blob(t, item, &blob);
+	store_abort(&t);
+	*ret_less = false;
+	if (fresh)
+		return OK;
+	if (err == OK)
+		err = space_open_record(ss->space, buf_bytes(&base), &was);
+	if (err == OK)
+		err = space_open_record(ss->space, buf_bytes(&blob), &is);
+	*ret_less = err == OK && is.body.size < was.body.size;
+	return err;
+}
+
+static bool shrinks(struct sync_space *ss, struct out_item *item)
+{
+	bool less;
+
+	if (item->shrink == SHRINK_UNKNOWN) {
+		if (compare_sizes(ss, item, &less) < 0)
+			return true; /* asked again */
+		item->shrink = less ? SHRINK_YES : SHRINK_NO;
+	}
+	return item->shrink == SHRINK_YES;
+}
+
+/* What takes something away and was queued before this refusal waits behind the item. */
+static void note(struct sync_room_look *look, const struct out_item *item, uint64_t refusal)
+{
+	uint64_t had = 0;
+
+	if (refusal > look->seen)
+		look->seen = refusal;
+	(void)table_get(&look->lanes, item->o.lane + 1, &had);
+	/* Without memory for it the other lanes wait too. */
+	if (item->barrier || (refusal > had && table_put(&look->lanes, item->o.lane + 1, refusal) < 0))
+		look->behind = look->seen;
+}
+
 bool sync_room_waits(struct sync_room_look *look, struct out_item *item)
 {
 	struct sync_space *ss = look->ss;
@@ -206,12 +260,23 @@ bool sync_room_waits(struct sync_room_look *look, struct out_item *item)
 
 	if (ss->room.aside == 0 && ss->room.doubtful == 0)
 		return false;
+	if (item->barrier)
+		look->behind = look->seen;
+	if (item->aside) {
+		if (!item->overdue)
+			note(look, item, item->refusal);
+		return true;
+	}
 	(void)table_get(&look->lanes, item->o.lane + 1, &refusal);
-	if (!item->aside)
-		return item->dead && !item->push && deletion_waits(ss, item, refusal);
-	/* Without memory for it a deletion goes a little early. */
-	if (item->refusal > refusal)
-		(void)!table_put(&look->lanes, item->o.lane + 1, item->refusal);
+	if (refusal < look->behind)
+		refusal = look->behind;
+	if (item->push)
+		return false;
+	if (item->dead)
+		return deletion_waits(ss, item, refusal);
+	if (item->known >= refusal || !shrinks(ss, item))
+		return false;
+	note(look, item, UINT64_MAX); /* it may hold what a later deletion takes away elsewhere */
 	return true;
 }
 
@@ -256,6 +321,8 @@ static void try_next(struct sync_space *ss, int64_t now)
 	struct out_item *next = NULL;
 
 	for (struct out_item *item = ss->items; item; item = item->next) {
+		if (item->aside && now - item->refused_at >= ROOM_HOLD)
+			item->overdue = true; /* `try_again` begins the turn that sees it */
 		if (item->aside && !item->push && (!next || item->tried < next->tried))
 			next = item;
 	}
