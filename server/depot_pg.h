@@ -59,7 +59,8 @@ static inline struct pg *pg_of(struct depot *s)
 	return (struct pg *)s;
 }
 
-#define PG_SCHEMA "coffer" /* of whoever's search path was left as PostgreSQL has it */
+/* Of whoever's search path was left as PostgreSQL has it, unless a relay's tables stand there already. */
+#define PG_SCHEMA "coffer"
 
 /* Connects, migrates if it is the writer, prepares all statements. ERR_OFFLINE, ERR_PERMISSION, ERR_VERSION,
  * ERR_NOT_FOUND (no such database, or a reader found no tables). */

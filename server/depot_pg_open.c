@@ -2,7 +2,8 @@
 /*
  * Connecting, the tables, and the statements prepared beforehand. The tables stand in the schema PG_SCHEMA, beside what others have
  * in the database (the reference server has tables of the same names), or in the first one of the search path that the URL,
- * the user or the database gives, so that one database can hold several relays' (?options=-csearch_path%3Dname).
+ * the user or the database gives, so that one database can hold several relays' (?options=-csearch_path%3Dname). Relays made
+ * them in PostgreSQL's own search path first: such a store is gone on with where it stands, else it would seem to be empty.
  * "migrations" says which of the steps below were carried out; each is done in a transaction of its own, by one process at a time.
  */
 #include "server/depot_pg.h"
@@ -174,6 +175,19 @@ static int make_schema(struct pg *s)
 	return err;
 }
 
+/* 1: a relay's tables stand in the search path, and none in the schema. The reference server has neither facts nor deeds. */
+static int is_outside_schema(struct pg *s)
+{
+	static const char where[] =
+		"SELECT 1 WHERE to_regclass('migrations') IS NOT NULL"
+		" AND to_regclass('facts') IS NOT NULL AND to_regclass('deeds') IS NOT NULL AND NOT"
+		" EXISTS (SELECT FROM pg_tables WHERE schemaname = '" PG_SCHEMA "' AND tablename = 'migrations')";
+	char text[8];
+	int err = ask(s, where, text, sizeof text);
+
+	return err < 0 ? err : *text != '\0';
+}
+
 static int enter_schema(struct pg *s)
 {
 	char text[64];
@@ -181,6 +195,8 @@ static int enter_schema(struct pg *s)
 
 	if (err < 0 || strcmp(text, "\"$user\", public") != 0)
 		return err;
+	if ((err = is_outside_schema(s)))
+		return err < 0 ? err : OK;
 	if (s->d.writer && (err = make_schema(s)) < 0)
 		return err;
 	return exec(s, "SET search_path = " PG_SCHEMA);

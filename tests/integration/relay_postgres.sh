@@ -57,3 +57,23 @@ await 60 coffer alice wait --timeout 60s || fail "the relay did not find its dat
 await 60 cmp "$W/alice.mnt/Work/meanwhile" "$W/alice2.mnt/Work/meanwhile" || fail "not synced after the restart"
 kill -0 "$RELAY_PID" || fail "the relay ended"
 "$BUILD/coffer-relay" --data "$W/relay" check | grep -q ' 0 damaged' || fail "the check fails after the restart"
+
+# A store from before there was the schema: in public. It is gone on with, not begun anew.
+store() {
+	psql -qAt "$DATABASE_URL" -c "SELECT store FROM $1.meta"
+}
+await 30 coffer alice wait --timeout 30s || fail "not synced before the relay ended"
+was=$(store coffer)
+relay_stop
+psql -q "$DATABASE_URL" -c 'ALTER SCHEMA public RENAME TO others' -c 'ALTER SCHEMA coffer RENAME TO public'
+for i in 1 2; do
+	"$BUILD/coffer-relay" --data "$W/relay" check | grep -q ' 0 damaged' || fail "the check does not find a store in public"
+	relay_start
+	echo "stored in public, $i" > "$W/alice.mnt/Work/public"
+	await 60 coffer alice wait --timeout 60s || fail "not synced with a store in public"
+	await 30 cmp "$W/alice.mnt/Work/public" "$W/alice2.mnt/Work/public" || fail "the other device does not hear of it"
+	[ "$(store public)" = "$was" ] || fail "another store in public"
+	[ -z "$(psql -qAt "$DATABASE_URL" -c "SELECT tablename FROM pg_tables WHERE schemaname = 'coffer'")" ] || fail "a new store beside the old one"
+	relay_stop
+	psql -q "$DATABASE_URL" -c 'SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS coffer' # which whoever runs the database may give
+done
