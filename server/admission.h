@@ -12,7 +12,8 @@
  *	guest's code = hours (3 bytes, since 1970, its last) ‖ 5 random bytes ‖ the first 12 bytes of
  *	               HMAC-SHA256(key, "coffer/guest" ‖ the 8 bytes before), good once
  * as hex in fours with dashes. The key, who was let in, and the guests' codes used are facts of the store
- * (depot_plain.h).
+ * (depot_plain.h). Of several relays on one store only one lets somebody in by a code: each gets the key first, which
+ * holds it until its transaction ends.
  */
 #ifndef COFFER_SERVER_ADMISSION_H
 #define COFFER_SERVER_ADMISSION_H

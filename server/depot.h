@@ -38,7 +38,7 @@ struct depot;
 int depot_open(const struct env *env, const char *where, struct depot **ret_s) MUST_CHECK;
 bool depot_is_url(const char *where);
 /* Whether other processes may write to the store / this is a writer's connection: depot_space_find and depot_plain_find
- * then hold the space against other processes until the end of the transaction. */
+ * then hold the space, depot_fact_get the fact, against other processes until the end of the transaction. */
 bool depot_is_shared(const struct depot *s);
 bool depot_is_writer(const struct depot *s);
 /* Holds it without looking; of either kind, or of none. */

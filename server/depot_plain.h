@@ -130,6 +130,9 @@ int depot_deed_expire(struct depot *s, int64_t before, uint64_t n) MUST_CHECK;
 
 /* --- single facts of the relay itself, by name: a value may be replaced --- */
 int depot_fact_put(struct depot *s, const char *name, struct bytes value) MUST_CHECK;
-int depot_fact_get(struct depot *s, const char *name, struct buf *ret_value) MUST_CHECK; /* appends; ERR_NOT_FOUND */
+/* Appends; ERR_NOT_FOUND. A writer's connection to a shared store then holds the fact against other processes until
+ * the end of the transaction; one that is not there cannot be held. So who adds a fact only if it is absent begins
+ * alone, or gets another first that is there, and that all who add this one get. */
+int depot_fact_get(struct depot *s, const char *name, struct buf *ret_value) MUST_CHECK;
 
 #endif

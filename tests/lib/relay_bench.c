@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <unistd.h>
+#include "crypto/hash.h"
 #include "server/reader.h"
 #include "server/rpc.h"
 #include "server/sweep.h"
@@ -255,4 +256,17 @@ struct answer bench_append(struct relay_bench *r, struct caller *c, const struct
 
 	params_append(&params, space, entry, 1);
 	return bench_call(r, c, "coffer.append", &params);
+}
+
+void bench_setup_code(struct relay_bench *r, char ret_code[ADMISSION_CODE])
+{
+	struct buf key = BUF_INIT(64);
+	struct id32 m;
+
+	assert_int_equal(depot_fact_get(r->relay.store, "admission/key", &key), 0);
+	hash_hmac(buf_bytes(&key), bytes_str("coffer/set-up"), bytes_of(NULL, 0), &m);
+	buf_release(&key);
+	for (size_t i = 0, at = 0; i < 10; i++)
+		at += (size_t)snprintf(
+			ret_code + at, ADMISSION_CODE - at, "%s%02X", i && i % 2 == 0 ? " " : "", m.b[i]);
 }

@@ -12,6 +12,7 @@
 #ifndef COFFER_TESTS_LIB_RELAY_BENCH_H
 #define COFFER_TESTS_LIB_RELAY_BENCH_H
 
+#include "server/admission.h"
 #include "server/relay.h"
 #include "tests/lib/fake_env.h"
 #include "tests/lib/sealed.h"
@@ -67,5 +68,7 @@ struct bytes answer_chunk(const struct answer *a, size_t i, struct bytes *ret_na
 void bench_space(struct relay_bench *r, struct caller *c, const struct new_space *s);
 /* Appends one entry. */
 struct answer bench_append(struct relay_bench *r, struct caller *c, const struct id16 *space, const struct buf *entry);
+/* What admission_start says, which only the log shows. */
+void bench_setup_code(struct relay_bench *r, char ret_code[ADMISSION_CODE]);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who may make spaces: the set-up code that the first owner brings, and codes for guests. */
 #include "server/admission.h"
-#include "base/cleanup.h"
-#include "crypto/hash.h"
 #include "server/depot_sql.h"
 #include "tests/lib/relay_bench.h"
 
@@ -75,18 +73,6 @@ static bool makes_space(struct relay_bench *r, const struct party *p)
 	return ok;
 }
 
-/* What admission_start says, which only the log shows. */
-static void setup_code(struct relay_bench *r, char out[ADMISSION_CODE])
-{
-	CLEANUP(buf_release) struct buf key = BUF_INIT(64);
-	struct id32 m;
-
-	assert_int_equal(depot_fact_get(r->relay.store, "admission/key", &key), 0);
-	hash_hmac(buf_bytes(&key), bytes_str("coffer/set-up"), bytes_of(NULL, 0), &m);
-	for (size_t i = 0, at = 0; i < 10; i++)
-		at += (size_t)snprintf(out + at, ADMISSION_CODE - at, "%s%02X", i && i % 2 == 0 ? " " : "", m.b[i]);
-}
-
 static void the_first_to_bring_the_code_owns_the_relay(void **state)
 {
 	struct relay_bench *r = *state;
@@ -98,7 +84,7 @@ static void the_first_to_bring_the_code_owns_the_relay(void **state)
 	claimed(r, &mallory, "anything"); /* it is open: there is nothing to claim */
 	r->relay.strangers = STRANGERS_OWNERS;
 	assert_int_equal(admission_start(&r->relay), 0);
-	setup_code(r, code);
+	bench_setup_code(r, code);
 	assert_false(makes_space(r, &alice));
 	refused(r, &mallory, "0000-0000-0000-0000-0000");
 	refused(r, &mallory, "");
@@ -192,7 +178,7 @@ static void named_owners_leave_nothing_to_claim(void **state)
 	r->relay.strangers = STRANGERS_INVITED;
 	r->relay.owners[r->relay.n_owners++] = (struct id32){ { 1 } };
 	assert_int_equal(admission_start(&r->relay), 0);
-	setup_code(r, code);
+	bench_setup_code(r, code);
 	refused(r, &alice, code);
 	party_release(&alice);
 }
@@ -243,7 +229,7 @@ static void other_settings_let_others_in(void **state)
 	party_init(&bob, "phone");
 	r->relay.strangers = STRANGERS_INVITED;
 	assert_int_equal(admission_start(&r->relay), 0);
-	setup_code(r, code);
+	bench_setup_code(r, code);
 	claimed(r, &alice, code);
 	assert_int_equal(admission_invite(r->relay.env, r->relay.store, 100, code), 0);
 	claimed(r, &bob, code);

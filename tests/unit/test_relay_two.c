@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "server/admission.h"
 #include "server/rpc.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
@@ -269,6 +268,69 @@ static void both_say_one_set_up_code(void **state)
 	assert_memory_equal(key.data, first, sizeof first);
 }
 
+struct claim {
+	struct relay_bench *r;
+	struct id32 person;
+	const char *code;
+	int err;
+};
+
+static void *claim(void *arg)
+{
+	struct claim *c = arg;
+	struct depot *store = c->r->relay.store;
+
+	assert_int_equal(depot_begin(store), 0);
+	c->err = admission_claim(&c->r->relay, store, &c->person, bytes_str(c->code));
+	assert_int_equal(depot_commit(store), 0);
+	return NULL;
+}
+
+/* Alice's claim is about to be committed when bob brings the same code to the other relay. */
+static void expect_good_once(struct scene *x, const char *code)
+{
+	const struct id32 alice = *identity_person(x->alice.id);
+	struct claim bob = { .r = &x->r[1], .person = *identity_person(x->bob.id), .code = code };
+	struct depot *store = x->r[0].relay.store;
+	pthread_t thread;
+
+	assert_int_equal(depot_begin(store), 0);
+	assert_int_equal(admission_claim(&x->r[0].relay, store, &alice, bytes_str(code)), 0);
+	assert_int_equal(pthread_create(&thread, NULL, claim, &bob), 0);
+	test_database_await_waiter(x->r[0].database);
+	assert_int_equal(depot_commit(store), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(bob.err, ERR_NOT_FOUND);
+	assert_int_equal(admission_has(&x->r[1].relay, x->r[1].reader, &alice), 1);
+	assert_int_equal(admission_has(&x->r[1].relay, x->r[1].reader, &bob.person), 0);
+}
+
+static void a_set_up_code_is_good_once_for_both(void **state)
+{
+	struct scene *x = *state;
+	char code[ADMISSION_CODE];
+
+	for (int i = 0; i < 2; i++) {
+		x->r[i].relay.strangers = STRANGERS_OWNERS;
+		assert_int_equal(admission_start(&x->r[i].relay), 0);
+	}
+	bench_setup_code(&x->r[0], code);
+	expect_good_once(x, code);
+}
+
+static void a_guests_code_is_good_once_for_both(void **state)
+{
+	struct scene *x = *state;
+	char code[ADMISSION_CODE];
+
+	for (int i = 0; i < 2; i++) {
+		x->r[i].relay.strangers = STRANGERS_INVITED;
+		assert_int_equal(admission_start(&x->r[i].relay), 0);
+	}
+	assert_int_equal(admission_invite(x->r[0].relay.env, x->r[0].relay.store, 1, code), 0);
+	expect_good_once(x, code);
+}
+
 static void *create(void *arg)
 {
 	struct worker *w = arg;
@@ -496,6 +558,8 @@ int main(void)
 		T(no_cursor_is_lost_or_given_twice),
 		T(a_space_that_both_make_is_made_once),
 		T(both_say_one_set_up_code),
+		T(a_set_up_code_is_good_once_for_both),
+		T(a_guests_code_is_good_once_for_both),
 		cmocka_unit_test(a_store_that_is_gone_is_not_an_empty_one),
 		cmocka_unit_test_setup_teardown(
 			subscribers_of_one_hear_of_pushes_through_the_other, setup_pair, teardown_pair),
