@@ -337,7 +337,7 @@ int depot_versions(struct depot *s, uint64_t space, uint64_t first, uint64_t n, 
 	int64_t at = depot_key(space, first), end = key_end(space, first, n);
 	int err, rows;
 
-	if (!n)
+	if (!n || first > KEY_MAX)
 		return OK;
 	do {
 		struct sql_stmt *q = sql_stmt(s, ST_VERSIONS);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many rows with one statement, where an engine has that: they are what one by one would give. */
 #include <stdlib.h>
+#include "server/depot_sql.h"
 #include "tests/lib/relay_bench.h"
 
 #define MANY 2500 /* more than one statement takes */
@@ -130,6 +131,17 @@ static void many_versions_are_stored_with_their_blobs(void **state)
 	assert_int_equal(bytes, all);
 }
 
+/* A number that no version can have is not read as one of the next space. */
+static void beyond_the_last_number_are_no_versions(void **state)
+{
+	struct scene *x = *state;
+
+	put_versions(x, 1, 7, MANY);
+	assert_int_equal(depot_versions(x->store, x->space.no - 1, KEY_MAX + 1, MANY, see_version, x), 0);
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(x->seen[i], 0);
+}
+
 static int see_chunk(void *ctx, size_t i, const struct depot_chunk *c)
 {
 	struct scene *x = ctx;
@@ -222,6 +234,7 @@ int main(void)
 		CASE(of_many_records_those_there_are_found_each_once),
 		CASE(of_many_records_the_newest_versions_are_current),
 		CASE(many_versions_are_stored_with_their_blobs),
+		CASE(beyond_the_last_number_are_no_versions),
 		CASE(each_name_of_a_chunk_counts),
 		CASE(many_chunks_are_stored_with_their_blobs),
 		CASE(who_is_given_them_may_stop),
