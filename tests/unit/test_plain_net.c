@@ -500,39 +500,86 @@ static void what_comes_behind_a_request_waits_for_it(void **state)
 	rpc_close(&b);
 }
 
-static void a_letter_is_announced(void **state)
+static void write_letter(struct rpc_client *c, const char *mailbox_name, const char *payload)
 {
-	struct scene *x = *state;
-	struct rpc_client a, b;
-	struct buf params = BUF_INIT(8192);
+	struct buf params = BUF_INIT(1024);
 	struct cbor_enc e = cbor_enc_init(&params);
 	struct id32 box;
-	struct reply r;
 	char hex[ID32_TEXT_SIZE];
 
-	come(x, &a, &x->alice, "alice");
-	come(x, &b, &x->bob, "bob");
-	hash_sha256(bytes_str("bob"), &box);
+	hash_sha256(bytes_str(mailbox_name), &box);
 	id32_format(&box, hex);
-	/* bob is in before alice writes; another token does not move him to another mailbox */
-	char *other = token_of_mailbox(x, &x->bob, "bob", "k", "elsewhere");
-	cbor_put_map(&e, 1);
-	cbor_put_text(&e, "token");
-	cbor_put_text(&e, other);
-	assert_int_equal(cbor_enc_end(&e), 0);
-	r = rpc_call(&b, "token.refresh", &params);
-	assert_true(reply_ok(&r));
-	reply_release(&r);
-	free(other);
-	params = (struct buf)BUF_INIT(1024);
-	e = cbor_enc_init(&params);
 	cbor_put_map(&e, 2);
 	cbor_put_text(&e, "mailbox_id");
 	cbor_put_text(&e, hex);
 	cbor_put_text(&e, "payload");
-	cbor_put_text(&e, "sealed");
-	call_ok(&a, "invitation.create", &params, &e);
+	cbor_put_text(&e, payload);
+	call_ok(c, "invitation.create", &params, &e);
+}
+
+static bool has_letter(struct rpc_client *c, const char *payload)
+{
+	struct buf params = BUF_INIT(64);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct reply r;
+	bool has;
+
+	cbor_put_map(&e, 0);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(c, "invitation.list", &params);
+	assert_false(r.f.is_error);
+	has = memmem(r.f.value.p, r.f.value.len, payload, strlen(payload)) != NULL;
+	reply_release(&r);
+	return has;
+}
+
+static void refresh(struct rpc_client *c, const char *text)
+{
+	struct buf params = BUF_INIT(8192);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct reply r;
+
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "token");
+	cbor_put_text(&e, text);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(c, "token.refresh", &params);
+	assert_true(reply_ok(&r));
+	reply_release(&r);
+}
+
+static void a_letter_is_announced(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+
+	come(x, &a, &x->alice, "alice");
+	come(x, &b, &x->bob, "bob");
+	assert_false(has_letter(&b, "sealed")); /* bob is in before alice writes */
+	write_letter(&a, "bob", "sealed");
 	expect_notice(&b, "invitation");
+	assert_true(has_letter(&b, "sealed"));
+	rpc_close(&a);
+	rpc_close(&b);
+}
+
+/* The issuer puts the claim in once the client has registered a mailbox. */
+static void a_refreshed_token_moves_what_is_read_not_what_is_heard_of(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+	char *other = token_of_mailbox(x, &x->bob, "bob", "k", "elsewhere");
+
+	come(x, &a, &x->alice, "alice");
+	come(x, &b, &x->bob, "bob");
+	refresh(&b, other);
+	free(other);
+	assert_false(has_letter(&b, "old home")); /* his new token counts before alice writes */
+	write_letter(&a, "bob", "old home");
+	expect_notice(&b, "invitation");
+	assert_false(has_letter(&b, "old home"));
+	write_letter(&a, "elsewhere", "new home");
+	assert_true(has_letter(&b, "new home"));
 	rpc_close(&a);
 	rpc_close(&b);
 }
@@ -665,6 +712,7 @@ int main(void)
 		TEST(pushes_and_refusals_are_counted),
 		TEST(what_comes_behind_a_request_waits_for_it),
 		TEST(a_letter_is_announced),
+		TEST(a_refreshed_token_moves_what_is_read_not_what_is_heard_of),
 		TEST(files_are_refused_in_the_protocols_words),
 		TEST(a_file_comes_back_as_it_was),
 	};
