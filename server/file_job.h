@@ -4,7 +4,7 @@
  * space and file. j->state is a struct file_job from the beginning. A step that returns > 0 wants the next; one that
  * returns OK has set j->status and perhaps j->body.
  *
- *	upload:    check (may they? is it new?), then with the body spooled: keep (durable under an id of its own),
+ *	upload:    check (may they? is it new?), then with the whole body: keep (durable under an id of its own),
  *	           store (the row)
  *	download:  get, again and again, a slice each time
  */
@@ -21,7 +21,8 @@ struct file_job {
 	const char *fault; /* of its headers; NULL: none */
 	struct id16 record;
 	uint8_t dek[PLAIN_DEK]; /* of a download too */
-	struct blob_spool *spool;
+	struct blob_spool *spool; /* the body; NULL: it is in `held`, until it is kept */
+	struct buf held;
 	struct id16 object;
 	/* what the steps know */
 	struct plain_right right;

@@ -8,13 +8,13 @@
 
 #define UCAN_HEADER_MAX 61440 /* of the 64 KiB that all headers may have */
 #define DRAIN_MAX (1u << 20)
-#define HELD_MAX (256u << 10)
+#define HELD_MAX (1088u << 10) /* a file of 1 MiB with what seals it */
 
 struct upload {
 	struct job *job; /* when it is here and not at work */
 	struct buf
-		held; /* what came before the look-up was back, while that is little: nothing goes to the disk for nothing */
-	struct blob_spool *spool; /* until it is the job's; NULL: not yet */
+		held; /* the body while it is small: a thread that may wait for the disk writes it, and nothing in vain */
+	struct blob_spool *spool; /* else, until it is the job's; NULL: not yet */
 	bool arrived;             /* the whole body */
 	int status;               /* the answer, once it is known; what comes then is thrown away */
 	struct buf answer;
@@ -215,7 +215,7 @@ int file_body(struct request *r, struct bytes piece)
 
 	if (u->status)
 		return OK;
-	if (u->spool || u->job || u->held.len + piece.len > HELD_MAX)
+	if (u->spool || u->held.len + piece.len > HELD_MAX)
 		spool_write(r, piece);
 	else
 		return buf_put(&u->held, piece.p, piece.len);
@@ -239,6 +239,8 @@ static void keep(struct request *r)
 	struct file_job *f = j->state;
 
 	f->spool = STEAL(&u->spool);
+	f->held = u->held;
+	u->held = (struct buf)BUF_INIT(0);
 	j->method = &method_file_keep;
 	j->more = false;
 	request_begin_work(r, 600);
@@ -281,8 +283,6 @@ static void upload_step_done(struct request *r, struct job *j)
 	}
 	if (j->more) {
 		u->job = j;
-		if (!u->status)
-			spool_write(r, bytes_of(NULL, 0));
 	} else {
 		u->status = j->status ? j->status : 500;
 		u->answer = j->body;

@@ -21,6 +21,7 @@ static void file_job_free(void *state)
 	if (!f)
 		return;
 	blob_spool_free(f->spool);
+	buf_release(&f->held);
 	buf_release(&f->ucan);
 	free(f);
 }
@@ -104,12 +105,26 @@ static int check_run(struct relay *relay, struct job *j, struct depot *store)
 	return 1;
 }
 
+static int spool_held(struct relay *relay, struct file_job *f)
+{
+	int err = blob_spool_new(relay->blobs, &f->spool);
+
+	if (err == OK && f->held.len)
+		err = blob_spool_write(f->spool, buf_bytes(&f->held));
+	buf_release(&f->held);
+	return err;
+}
+
 static int keep_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	struct file_job *f = j->state;
-	int err;
+	int err = f->spool ? OK : spool_held(relay, f);
 
 	(void)store;
+	if (err == ERR_NO_SPACE)
+		return fail(j, 507, "no room for the file");
+	if (err < 0)
+		return err;
 	relay->env->random(relay->env->ctx, f->object.b, sizeof f->object.b);
 	err = blob_spool_keep(f->spool, &j->space, &f->object);
 	return err < 0 ? err : 1;
