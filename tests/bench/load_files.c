@@ -23,6 +23,7 @@
 #include "crypto/hash.h"
 #include "crypto/token.h"
 #include "server/jwt.h"
+#include "tests/lib/program.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
 
@@ -316,6 +317,7 @@ int main(void)
 	struct new_space space;
 	pid_t nginx;
 
+	program_init();
 	signal(SIGPIPE, SIG_IGN);
 	if (crypto_init() < 0)
 		return 1;

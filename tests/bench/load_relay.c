@@ -29,6 +29,7 @@
 #include "crypto/session.h"
 #include "crypto/sign.h"
 #include "server/jwt.h"
+#include "tests/lib/program.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
 
@@ -546,6 +547,7 @@ int main(int argc, char **argv)
 	};
 	struct rlimit files = { 0 };
 
+	program_init();
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);

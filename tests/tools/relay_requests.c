@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "crypto/hash.h"
+#include "tests/lib/program.h"
 #include "tests/lib/rpc_client.h"
 
 #define PIPELINED 96 /* of a round */
@@ -144,6 +145,7 @@ int main(int argc, char **argv)
 	struct asker x = { 0 };
 	unsigned long n;
 
+	program_init();
 	if (argc != 3 || crypto_init() < 0)
 		return 64;
 	x.port = (uint16_t)strtoul(argv[1], NULL, 10);

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "crypto/hash.h"
 #include "server/rpc.h"
+#include "tests/lib/program.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
 #include "tests/lib/step_book.h"
@@ -579,6 +580,7 @@ int main(int argc, char **argv)
 	static struct device devices[DEVICES];
 	static struct listener listeners[LISTENERS];
 
+	program_init();
 	w.wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000;
 	w.seed = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)time(NULL);
 	if (test_database_is_sqlite() || !w.wanted) {
