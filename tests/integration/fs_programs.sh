@@ -265,6 +265,7 @@ git -C "$MNT/repo" commit -qam "after the kill"
 for mode in wal delete; do
 	db=$MNT/killed-$mode.db
 	sqlite3 "$db" "PRAGMA journal_mode=$mode; CREATE TABLE t(i INTEGER PRIMARY KEY, v BLOB);" > /dev/null
+	: > "$T/committed" # before the writer's shell gets to it
 	for i in $(seq 100000); do
 		echo "INSERT INTO t VALUES($i, randomblob(3000)); SELECT $i;"
 	done | sqlite3 "$db" > "$T/committed" 2> /dev/null &
