@@ -34,6 +34,12 @@ static inline int id16_compare(const struct id16 *a, const struct id16 *b)
 	return memcmp(a->b, b->b, sizeof a->b);
 }
 
+/* The same for qsort() and bsearch(). */
+static inline int id16_order(const void *a, const void *b)
+{
+	return id16_compare(a, b);
+}
+
 static inline bool id32_equal(const struct id32 *a, const struct id32 *b)
 {
 	return memcmp(a->b, b->b, sizeof a->b) == 0;

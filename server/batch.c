@@ -5,11 +5,6 @@
 #include "base/cleanup.h"
 #include "server/relay.h"
 
-static int compare_ids(const void *a, const void *b)
-{
-	return id16_compare(a, b);
-}
-
 static int hold_spaces(struct relay *r, struct job *const *jobs, size_t n)
 {
 	FREE_AFTER struct id16 *ids = calloc(n, sizeof *ids);
@@ -19,7 +14,7 @@ static int hold_spaces(struct relay *r, struct job *const *jobs, size_t n)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++)
 		ids[i] = jobs[i]->space;
-	qsort(ids, n, sizeof *ids, compare_ids);
+	qsort(ids, n, sizeof *ids, id16_order);
 	for (size_t i = 0; i < n && err == OK; i++)
 		if (!i || !id16_equal(&ids[i], &ids[i - 1]))
 			err = depot_hold(r->store, &ids[i]);

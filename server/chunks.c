@@ -113,11 +113,6 @@ static int keep_found(void *ctx, size_t i, const struct depot_chunk *c)
 	return OK;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	return id16_compare(a, b);
-}
-
 /* Their ids, and whether one is there twice. */
 static struct id16 *ids_of(const struct chunk_new *n, size_t count, bool *ret_twins)
 {
@@ -131,7 +126,7 @@ static struct id16 *ids_of(const struct chunk_new *n, size_t count, bool *ret_tw
 		free(ids);
 		return NULL;
 	}
-	qsort(sorted, count, sizeof *sorted, compare_ids);
+	qsort(sorted, count, sizeof *sorted, id16_order);
 	for (size_t i = 1; i < count; i++)
 		*ret_twins |= id16_equal(&sorted[i - 1], &sorted[i]);
 	return ids;

@@ -10,11 +10,6 @@
 #define LEVEL_MAX (64u << 20) /* ids of one level of index chunks: a file of 4 TiB */
 #define LOOK_MAX 1000         /* chunks at once */
 
-static int compare_ids(const void *a, const void *b)
-{
-	return id16_compare(a, b);
-}
-
 /* Puts the ids in order and each but once. Index chunks may name one another: without this the ways through a few hundred
  * of them would be more than anybody can go. */
 static void unite(struct buf *ids)
@@ -23,7 +18,7 @@ static void unite(struct buf *ids)
 	struct id16 *id = (struct id16 *)ids->data;
 
 	if (n)
-		qsort(id, n, sizeof *id, compare_ids);
+		qsort(id, n, sizeof *id, id16_order);
 	for (size_t i = 0; i < n; i++)
 		if (!kept || !id16_equal(&id[i], &id[kept - 1]))
 			id[kept++] = id[i];
