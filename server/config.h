@@ -58,13 +58,16 @@ struct config {
 	struct {
 		uint64_t connections, sockets_per_address, connections_per_address, connections_per_device;
 		uint64_t auth_seconds, keepalive_seconds, life_seconds, message_seconds;
-		uint64_t incoming_bytes, queue_bytes, queue_messages, requests, request_bytes, subscriptions;
+		uint64_t message_bytes, incoming_bytes, queue_bytes, queue_messages, requests, request_bytes, subscriptions;
 		uint64_t http_uploads, http_uploads_per_address, http_requests_per_address, http_pause_seconds;
 		uint64_t http_idle_seconds, http_header_seconds, http_body_seconds;
 		uint64_t invite_lookups_per_minute, invite_misses_per_minute;
 		uint64_t spaces_burst, spaces_per_minute, entries_burst, entries_per_minute, letters_burst,
 			letters_per_minute;
 		uint64_t connections_per_mailbox, invitations_per_hour, members_per_hour;
+		uint64_t gone_seconds, issuer_seconds;
+		uint64_t letter_bytes, file_bytes, record_bytes, changes, spaces_per_request, members;
+		uint64_t presence_bytes, presence_per_space, presence_seconds, event_bytes, live_burst, live_per_minute;
 		uint64_t auths_burst, auths_per_minute, chains_burst, chains_per_minute;
 		uint64_t device_requests_burst, device_requests_per_minute, space_pushes_burst, space_pushes_per_minute;
 	} limits;

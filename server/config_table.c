@@ -2,6 +2,8 @@
 /* Every setting. A new one needs a line here and a field in struct config, nothing else. */
 #include "server/config.h"
 
+#include "wire/frame.h"
+
 #define KIB 1024ull
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
@@ -109,6 +111,13 @@ const struct setting config_table[] = {
 		"Between keep-alives to a client. Coffer's clients give a relay up that is silent for 75 s."),
 	NUMBER(limits, life_seconds, 3600, 10, 604800, .about =
 		"Of a connection, give or take 10 %; then the client comes back with a new token (4001)."),
+	NUMBER(limits, issuer_seconds, 20, 1, 600, .about =
+		"For an account server to give the key that a token names, while its connection waits."),
+	NUMBER(limits, gone_seconds, 300, 1, 86400, .restart = true, .about =
+		"A client that acknowledges nothing of what it is sent for so long is cut off. Of connections made from then on."),
+	NUMBER(limits, message_bytes, 6291456, 4 * MIB, FRAME_MAX, .about =
+		"Of one message that comes in, else 1009. Coffer's devices send up to 5 MiB, clients of the plain protocol 4 MiB;\n"
+		"nobody takes more than 6 MiB."),
 	NUMBER(limits, message_seconds, 300, 1, 3600, .about = "For one message to come in, else 4006."),
 	NUMBER(limits, incoming_bytes, 536870912, 8 * MIB, 1024 * GIB, .about =
 		"Held by messages that come in or are worked on, all connections together; those of one address an eighth of it\n"
@@ -140,6 +149,23 @@ const struct setting config_table[] = {
 	NUMBER(limits, invitations_per_hour, 10, 1, 1000000, .about =
 		"Of one person, and entries of membership: if auth.identity_hash_key is set."),
 	NUMBER(limits, members_per_hour, 10, 1, 1000000),
+	NUMBER(limits, letter_bytes, 131072, KIB, MIB, .about =
+		"Of the plain protocol: a letter, a record, a file (413), the changes of a push (payload_too_large) or keys of a rewrap,\n"
+		"the spaces of a subscribe or pull, the entries of a space's membership."),
+	NUMBER(limits, record_bytes, 5242880, KIB, FRAME_MAX),
+	NUMBER(limits, file_bytes, 104857600, KIB, GIB),
+	NUMBER(limits, changes, 100000, 1, 100000),
+	NUMBER(limits, spaces_per_request, 1000, 1, 10000),
+	NUMBER(limits, members, 100000, 1, 100000),
+	NUMBER(limits, presence_bytes, 1024, 1, 5 * KIB, .about =
+		"Presence: its size, how many of one space, and how long it lasts if it is not renewed (clients do each 25 to 35 s);\n"
+		"the size of an event. What is more is ignored, as the protocol has it."),
+	NUMBER(limits, presence_per_space, 100, 1, 10000),
+	NUMBER(limits, presence_seconds, 45, 1, 86400),
+	NUMBER(limits, event_bytes, 4096, 1, 5 * KIB),
+	NUMBER(limits, live_burst, 50, 1, 1000000, .about =
+		"Events and presence of one connection: at once, and after that; what is more is ignored."),
+	NUMBER(limits, live_per_minute, 600, 1, 60000000),
 	NUMBER(limits, auths_burst, 2000, 1, 1000000, .about =
 		"Tokens that connections of one address bring, and new ones of its HTTP requests: at once, and after that; beyond\n"
 		"it they are closed (4007, or 429). It is as many clients as may come back at once after a restart."),

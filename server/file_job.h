@@ -13,8 +13,6 @@
 
 #include "server/plain.h"
 
-#define FILE_MAX 104857600 /* bytes */
-
 struct file_job {
 	struct buf ucan; /* of the header; empty if there was none */
 	/* upload */

@@ -7,6 +7,7 @@
 #include "server/request.h"
 
 #define UCAN_HEADER_MAX 61440 /* of the 64 KiB that all headers may have */
+#define MIB (1u << 20)
 #define DRAIN_MAX (1u << 20)
 #define HELD_MAX (1088u << 10) /* a file of 1 MiB with what seals it */
 
@@ -108,6 +109,16 @@ static const char *read_upload_headers(struct request *r, struct file_job *f)
 	return NULL;
 }
 
+static int refuse_long(struct request *r, uint64_t most)
+{
+	const bool whole = most % MIB == 0;
+	char text[64];
+
+	snprintf(text, sizeof text, "file exceeds %llu %s limit", (unsigned long long)(whole ? most / MIB : most),
+		whole ? "MB" : "byte");
+	return refuse(r, 413, text);
+}
+
 /* SPACE/files/ID */
 static int read_path(struct request *r, const char *path)
 {
@@ -124,6 +135,7 @@ static int read_path(struct request *r, const char *path)
 /* Token, scope, path and headers. > 0: refused and answered. */
 static int read_request(struct request *r, const char *path, struct file_job *f)
 {
+	const uint64_t most = relay_config(r->net->relay)->limits.file_bytes;
 	int status, err;
 	const char *no = request_authenticate(r, &status);
 
@@ -133,8 +145,8 @@ static int read_request(struct request *r, const char *path, struct file_job *f)
 		return refuse(r, 403, "files scope required");
 	if ((err = read_path(r, path)) || (err = read_ucan(r, &f->ucan)))
 		return err;
-	if (r->verb == VERB_PUT && r->length > FILE_MAX)
-		return refuse(r, 413, "file exceeds 100 MB limit");
+	if (r->verb == VERB_PUT && r->length > most)
+		return refuse_long(r, most);
 	if (r->verb == VERB_PUT)
 		f->fault = read_upload_headers(r, f);
 	return OK;

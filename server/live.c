@@ -4,6 +4,8 @@
 #include "server/elsewhere.h"
 #include "server/rpc.h"
 
+#define MINUTE 60000000000ll
+
 /* {space, peer, data}; without data if `data` is NULL. */
 static void tell(struct net *n, const char *name, const struct id16 *space, uint64_t conn, const struct bytes *data)
 {
@@ -35,12 +37,14 @@ static void tell(struct net *n, const char *name, const struct id16 *space, uint
 static bool may_speak(const struct net *n, struct subscriber *from)
 {
 	const int64_t now = n->relay->env->mono_ns(n->relay->env->ctx);
+	const struct config *c = relay_config(n->relay);
+	const int64_t every = MINUTE / (int64_t)c->limits.live_per_minute;
 
 	if (from->spoke < now)
 		from->spoke = now;
-	if (from->spoke - now > (LIVE_BURST - 1) * LIVE_EVERY_NS)
+	if (from->spoke - now > ((int64_t)c->limits.live_burst - 1) * every)
 		return false;
-	from->spoke += LIVE_EVERY_NS;
+	from->spoke += every;
 	return true;
 }
 
@@ -65,13 +69,14 @@ void live_take(struct net *n, struct subscriber *from, struct bytes name, struct
 {
 	const bool set = cbor_text_is(name, "presence.set"), clear = cbor_text_is(name, "presence.clear");
 	const bool event = cbor_text_is(name, "event.send");
+	const struct config *c = relay_config(n->relay);
 	struct bytes data = bytes_of(NULL, 0);
 	struct id16 space;
 
 	if ((!set && !clear && !event) || param_id(params, "space", &space) < 0 ||
 		!hub_may_hear(n->hub, from, &space, relay_now(n->relay)))
 		return;
-	if (!clear && param_bytes(params, "data", event ? LIVE_EVENT_MAX : PRESENCE_DATA_MAX, &data) < 0)
+	if (!clear && param_bytes(params, "data", event ? c->limits.event_bytes : c->limits.presence_bytes, &data) < 0)
 		return;
 	if (!clear && !may_speak(n, from))
 		return;

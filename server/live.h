@@ -9,11 +9,6 @@
 
 #include "server/net.h"
 
-#define LIVE_EVENT_MAX 4096
-/* What one connection may say at once, and how often after that; more is ignored. */
-#define LIVE_BURST 50
-#define LIVE_EVERY_NS 100000000ll
-
 /* presence.set, presence.clear, event.send; other names are ignored. */
 void live_take(struct net *n, struct subscriber *from, struct bytes name, struct bytes params);
 /* The same from another relay: P (presence), Q (gone), E (event) of a connection there. */

@@ -195,7 +195,7 @@ static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void
 
 static void adopt(struct net *n, int fd)
 {
-	unsigned gone_ms = NET_GONE_SECONDS * 1000;
+	unsigned gone_ms = (unsigned)relay_config(n->relay)->limits.gone_seconds * 1000;
 	int one = 1;
 
 	/* Answers are written whole; nothing is gained by waiting for more. */

@@ -27,7 +27,6 @@
 
 #define NET_BUCKETS 4096
 #define NET_MAX_ACCEPTS 64 /* in a row, before others get their turn */
-#define NET_GONE_SECONDS 300 /* a client that acknowledges nothing of what it is sent for so long is cut off */
 
 struct conn;
 struct request;

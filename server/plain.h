@@ -16,7 +16,6 @@
 
 #define PLAIN_DEK 44             /* bytes of a wrapped key: epoch (u32 big-endian), then what only members read */
 #define PLAIN_DEK_TEXT 64        /* room for one in base64, with NUL */
-#define PLAIN_MAX_SPACES 1000    /* of one subscribe or pull */
 #define PLAIN_MAX_FRAME (4u << 20) /* the protocol's clients drop larger ones */
 
 struct plain_right {

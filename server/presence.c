@@ -26,9 +26,20 @@ struct presence {
 	struct here *buckets[BUCKETS]; /* by space */
 	struct here *conns[BUCKETS];
 	size_t n;
+	uint64_t max_bytes, max_in_space;
+	int64_t lasts; /* ns */
 };
 
-int presence_new(const struct env *env, struct presence **ret_p)
+void presence_configure(struct presence *p, const struct config *c)
+{
+	pthread_mutex_lock(&p->lock);
+	p->max_bytes = c->limits.presence_bytes;
+	p->max_in_space = c->limits.presence_per_space;
+	p->lasts = (int64_t)c->limits.presence_seconds * SECOND;
+	pthread_mutex_unlock(&p->lock);
+}
+
+int presence_new(const struct env *env, const struct config *c, struct presence **ret_p)
 {
 	struct presence *p = calloc(1, sizeof *p);
 
@@ -38,6 +49,7 @@ int presence_new(const struct env *env, struct presence **ret_p)
 	env->random(env->ctx, p->secret, sizeof p->secret);
 	env->random(env->ctx, p->seed, sizeof p->seed);
 	pthread_mutex_init(&p->lock, NULL);
+	presence_configure(p, c);
 	*ret_p = p;
 	return OK;
 }
@@ -127,8 +139,6 @@ int presence_set(struct presence *p, const struct id16 *space, uint64_t conn, st
 	struct here *h, **at;
 	size_t n;
 
-	if (data.len > PRESENCE_DATA_MAX)
-		return ERR_RANGE;
 	if (!(h = calloc(1, sizeof *h + data.len)))
 		return ERR_NOMEM;
 	*h = (struct here){ .space = *space, .conn = conn, .len = data.len };
@@ -136,7 +146,7 @@ int presence_set(struct presence *p, const struct id16 *space, uint64_t conn, st
 	memcpy(h->data, data.p, data.len);
 	pthread_mutex_lock(&p->lock);
 	at = find(p, space, conn, &n);
-	if (!*at && n >= PRESENCE_SPACE_MAX) {
+	if (data.len > p->max_bytes || (!*at && n >= p->max_in_space)) {
 		pthread_mutex_unlock(&p->lock);
 		free(h);
 		return ERR_RANGE;
@@ -202,9 +212,10 @@ void presence_leave(struct presence *p, uint64_t conn, presence_each *each, void
 
 void presence_sweep(struct presence *p, presence_each *each, void *ctx)
 {
-	const int64_t before = p->env->mono_ns(p->env->ctx) - PRESENCE_SECONDS * SECOND;
+	int64_t before = p->env->mono_ns(p->env->ctx);
 
 	pthread_mutex_lock(&p->lock);
+	before -= p->lasts;
 	for (size_t i = 0; i < BUCKETS && p->n; i++)
 		for (struct here **at = &p->buckets[i]; *at;) {
 			struct here *h = *at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * presence: who is here now: a few sealed bytes of each connection in each space, in memory, forgotten 45 s after they
- * were last set. Others know a connection by a name that differs from space to space and from run to run. Thread-safe;
+ * presence: who is here now: a few sealed bytes of each connection in each space, in memory, forgotten some time
+ * (limits.presence_seconds) after they were last set. Others know a connection by a name that differs from space to space and from run to run. Thread-safe;
  * callbacks run under its lock and must not call back.
  */
 #ifndef COFFER_SERVER_PRESENCE_H
@@ -9,15 +9,15 @@
 
 #include "base/env.h"
 #include "base/id.h"
+#include "server/config.h"
 
-#define PRESENCE_DATA_MAX 1024
-#define PRESENCE_SPACE_MAX 100 /* connections */
-#define PRESENCE_SECONDS 45
 #define PRESENCE_PEER_SIZE 33 /* 32 hex digits and NUL */
 
 struct presence;
 
-int presence_new(const struct env *env, struct presence **ret_p) MUST_CHECK;
+int presence_new(const struct env *env, const struct config *c, struct presence **ret_p) MUST_CHECK;
+/* Other limits from now on; what is there stays until it is stale. */
+void presence_configure(struct presence *p, const struct config *c);
 /* Takes another secret than its own, so that several relays give a connection one name. Before anybody is here. */
 void presence_share(struct presence *p, const uint8_t secret[32]);
 void presence_free(struct presence *p);

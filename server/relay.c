@@ -89,7 +89,7 @@ static int open_parts(struct relay *r, const char *dir)
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->rates)) < 0 ||
-		(err = presence_new(r->env, &r->presence)) < 0 || (err = share_presence(r)) < 0 ||
+		(err = presence_new(r->env, r->config, &r->presence)) < 0 || (err = share_presence(r)) < 0 ||
 		(err = seen_new(r->env, SEEN_TOKENS, sizeof(struct auth), &r->tokens)) < 0 ||
 		(err = seen_new(r->env, SEEN_CHAINS, sizeof(struct plain_right), &r->chains)) < 0 ||
 		(err = set_auth(r)) < 0 || (err = admission_start(r)) < 0)
@@ -115,6 +115,7 @@ void relay_configure(struct relay *r, struct config *config)
 	set_rules(r, config);
 	limits_configure(r->limits, config);
 	limits_configure(r->rates, config);
+	presence_configure(r->presence, config);
 }
 
 void relay_close(struct relay *r)

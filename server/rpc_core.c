@@ -8,6 +8,10 @@
 #include "server/plain.h"
 #include "server/rpc.h"
 
+/* Of one answer, for who is present: clients drop what is above 4 MiB, and hear of the rest when it is renewed. */
+#define PEERS_BYTES (3u << 20)
+#define PEER_BYTES 64 /* about, beside its data */
+
 struct subscribed {
 	struct bytes text; /* of the id, as the client wrote it */
 	struct id16 id;
@@ -92,7 +96,7 @@ static int register_all(struct relay *relay, struct job *j, struct depot *store)
 	struct subscribe *s = j->state;
 	struct cbor_dec d;
 	size_t n;
-	int err = param_array(j->params, "spaces", PLAIN_MAX_SPACES, &d, &n);
+	int err = param_array(j->params, "spaces", relay_config(relay)->limits.spaces_per_request, &d, &n);
 
 	if (err == ERR_RANGE)
 		return job_error(j, "bad_request", "too many spaces in subscribe request");
@@ -117,7 +121,7 @@ static int register_all(struct relay *relay, struct job *j, struct depot *store)
 struct shown_peers {
 	const struct presence *presence;
 	struct cbor_enc e;
-	size_t n;
+	size_t n, before; /* before: bytes of the answer */
 };
 
 static void put_peer(void *ctx, const struct id16 *space, uint64_t conn, struct bytes data)
@@ -125,6 +129,8 @@ static void put_peer(void *ctx, const struct id16 *space, uint64_t conn, struct 
 	struct shown_peers *p = ctx;
 	char peer[PRESENCE_PEER_SIZE];
 
+	if (p->before + p->e.b->len + data.len + PEER_BYTES > PEERS_BYTES)
+		return;
 	presence_peer(p->presence, conn, space, peer);
 	cbor_put_map(&p->e, 2);
 	cbor_put_text(&p->e, "peer");
@@ -141,8 +147,8 @@ struct shown {
 static int put_space(struct cbor_enc *e, const struct subscribe *s, const struct job *j, const struct subscribed *one,
 	const struct shown *now)
 {
-	struct buf rows = BUF_INIT(PRESENCE_SPACE_MAX * (PRESENCE_DATA_MAX + 64));
-	struct shown_peers peers = { s->relay->presence, cbor_enc_init(&rows), 0 };
+	struct buf rows = BUF_INIT(PEERS_BYTES);
+	struct shown_peers peers = { s->relay->presence, cbor_enc_init(&rows), 0, e->b->len };
 
 	if (one->presence)
 		presence_list(s->relay->presence, &one->id, j->conn, put_peer, &peers);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Invitations: sealed letters in mailboxes. Anybody whom the relay lets make spaces may write to any mailbox; only its owner reads it. They stay 7 days.
+ * Invitations: sealed letters in mailboxes. Anybody whom the relay lets make spaces may write to any mailbox; only its owner reads it. They stay for storage.letter_days.
  *
  *	invitation.create {mailbox_id, payload} -> {id, payload, created_at, expires_at}
  *	invitation.list {limit, after} -> {invitations}
@@ -14,7 +14,6 @@
 #include "server/plain.h"
 #include "server/rpc.h"
 
-#define MAIL_MAX 131072
 #define HOUR 3600
 #define DEED "invite"
 #define LIST_DEFAULT 50
@@ -119,7 +118,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "bad_request", "mailbox_id must be 64-char hex string");
 	if (!m.payload.len)
 		return job_error(j, "bad_request", "missing payload");
-	if (m.payload.len > MAIL_MAX)
+	if (m.payload.len > relay_config(relay)->limits.letter_bytes)
 		return job_error(j, "payload_too_large", "payload too large");
 	if (server.len)
 		return job_error(j, "bad_request", "federation is not enabled on this server");
@@ -226,7 +225,7 @@ static int answer_list(struct job *j, const struct list *l)
 
 static int list_run(struct relay *relay, struct job *j, struct depot *store)
 {
-	CLEANUP(buf_release) struct buf rows = BUF_INIT(LIST_BYTES + MAIL_MAX + 1024);
+	CLEANUP(buf_release) struct buf rows = BUF_INIT(LIST_BYTES + 4096);
 	struct list l = { .e = cbor_enc_init(&rows) };
 	struct depot_mail from = { .created = -1 };
 	struct bytes after;

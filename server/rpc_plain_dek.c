@@ -16,7 +16,6 @@
 #define SLICE_BYTES (512u << 10)
 #define ROW_BYTES 256 /* of a slice, for a row that is only looked at */
 #define INLINE_BYTES (1u << 20)
-#define REWRAP_MAX 100000
 
 struct deks {
 	enum depot_kind kind;
@@ -196,7 +195,7 @@ static int rewrap_prepare(struct relay *relay, struct job *j)
 	j->state = r;
 	if ((r->err = plain_read_right(relay, j, j->params, UCAN_WRITE, &r->space, &r->right)) < 0)
 		return OK;
-	if (param_array(j->params, "deks", REWRAP_MAX, &d, &n) < 0) {
+	if (param_array(j->params, "deks", relay_config(relay)->limits.changes, &d, &n) < 0) {
 		r->err = ERR_INVALID;
 		return OK;
 	}

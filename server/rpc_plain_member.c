@@ -15,7 +15,6 @@
 #include "server/plain.h"
 #include "server/rpc.h"
 
-#define MEMBERS_MAX 100000    /* as a Coffer log has */
 #define LIST_BYTES (3u << 20) /* of one answer, which clients drop above 4 MiB */
 #define HOUR 3600
 #define DEED "append"
@@ -180,7 +179,7 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 		return plain_refuse(j, err);
 	if ((err = follows(store, &sp, a)) <= 0)
 		return err < 0 ? err : job_error(j, "conflict", "conflict");
-	if (sp.members >= MEMBERS_MAX)
+	if (sp.members >= relay_config(relay)->limits.members)
 		return job_error(j, "payload_too_large", "the space has as many membership entries as it can have");
 	if ((err = plain_check_room(relay, &sp, a->payload.len)) < 0)
 		return plain_refuse(j, err);

@@ -62,7 +62,7 @@ static int read_spaces(const struct relay *relay, const struct job *j, struct pu
 {
 	struct cbor_dec d;
 	size_t n;
-	int err = param_array(j->params, "spaces", PLAIN_MAX_SPACES, &d, &n);
+	int err = param_array(j->params, "spaces", relay_config(relay)->limits.spaces_per_request, &d, &n);
 
 	if (err < 0)
 		return err;

@@ -9,8 +9,6 @@
 #include "server/plain.h"
 #include "server/rpc.h"
 
-#define PUSH_MAX 100000
-#define PUSH_MAX_BLOB (5u << 20)
 #define DEK_MAX 1024 /* what pushes may carry: only rewraps are held to PLAIN_DEK */
 
 struct change {
@@ -61,7 +59,7 @@ static int find_twins(const struct push *p, bool *ret_found)
 }
 
 /* ERR_INVALID: ill-typed; *ret_refusal: well-typed, but no good. */
-static int read_change(struct bytes item, struct change *c, const char **ret_refusal)
+static int read_change(const struct config *f, struct bytes item, struct change *c, const char **ret_refusal)
 {
 	struct bytes id;
 	int err;
@@ -77,12 +75,12 @@ static int read_change(struct bytes item, struct change *c, const char **ret_ref
 		return ERR_INVALID;
 	if (id16_parse((const char *)id.p, id.len, &c->id) < 0)
 		*ret_refusal = "bad_request";
-	else if (c->blob.len > PUSH_MAX_BLOB || c->dek.len > DEK_MAX)
+	else if (c->blob.len > f->limits.record_bytes || c->dek.len > DEK_MAX)
 		*ret_refusal = "payload_too_large";
 	return OK;
 }
 
-static int read_changes(struct push *p, struct bytes params)
+static int read_changes(const struct config *f, struct push *p, struct bytes params)
 {
 	struct cbor_dec d;
 	size_t n;
@@ -91,7 +89,7 @@ static int read_changes(struct push *p, struct bytes params)
 
 	if (err < 0)
 		return ERR_INVALID;
-	if (n > PUSH_MAX) {
+	if (n > f->limits.changes) {
 		p->refusal = "payload_too_large";
 		return OK;
 	}
@@ -100,7 +98,7 @@ static int read_changes(struct push *p, struct bytes params)
 	for (p->n = 0; p->n < n; p->n++) {
 		struct bytes item = cbor_get_raw(&d);
 
-		if (cbor_dec_error(&d) < 0 || read_change(item, &p->changes[p->n], &p->refusal) < 0)
+		if (cbor_dec_error(&d) < 0 || read_change(f, item, &p->changes[p->n], &p->refusal) < 0)
 			return ERR_INVALID;
 	}
 	if ((err = find_twins(p, &twins)) < 0)
@@ -124,7 +122,7 @@ static int push_prepare(struct relay *relay, struct job *j)
 	else
 		p->err = err;
 	if (p->err == OK)
-		p->err = read_changes(p, j->params);
+		p->err = read_changes(relay_config(relay), p, j->params);
 	return OK;
 }
 

@@ -173,7 +173,7 @@ static int conn_open(struct conn **slot, struct lws *wsi)
 	c->net = n;
 	c->wsi = wsi;
 	c->id = n->next_id++;
-	c->in = (struct buf)BUF_INIT(FRAME_MAX);
+	c->in = (struct buf)BUF_INIT(limits->limits.message_bytes);
 	c->opened = env->mono_ns(env->ctx);
 	c->keepalive_at = c->opened + (int64_t)limits->limits.keepalive_seconds * SECOND;
 	/* Give or take 10 %, so that many clients do not come back at once. */
@@ -303,7 +303,7 @@ static struct job *new_job(struct conn *c, const struct method *m)
 	if (!j)
 		return NULL;
 	j->in = c->in;
-	c->in = (struct buf)BUF_INIT(FRAME_MAX);
+	c->in = (struct buf)BUF_INIT(config_of(c)->limits.message_bytes);
 	c->in_counted = 0;
 	return j;
 }
@@ -737,7 +737,8 @@ void ws_done(struct net *n, struct job *j)
 static void tick(struct conn *c, int64_t now)
 {
 	const struct config *limits = config_of(c);
-	const int64_t auth_seconds = c->auth_waits ? WS_AUTH_WAIT_SECONDS : (int64_t)limits->limits.auth_seconds;
+	const int64_t auth_seconds =
+		(int64_t)(c->auth_waits ? limits->limits.issuer_seconds : limits->limits.auth_seconds);
 
 	if (c->net->draining) {
 		flow_control(c);

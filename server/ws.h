@@ -8,7 +8,6 @@
 
 #include "server/net.h"
 
-#define WS_AUTH_WAIT_SECONDS 20      /* while an issuer is asked for its keys */
 #define WS_RESUME_OUT (512u << 10) /* bytes queued: a stream goes on below this */
 
 /* libwebsockets' callback of the subprotocol. */

@@ -299,18 +299,22 @@ static void presence_is_bounded_and_fades(void **state)
 	struct scene *x = *state;
 	struct presence *p = x->r.relay.presence;
 	const struct id16 other = { { 1 } };
-	char long_data[PRESENCE_DATA_MAX + 1] = "";
+	const struct config *c = relay_config(&x->r.relay);
+	const uint64_t most = c->limits.presence_per_space;
+	char long_data[1024 + 1] = "";
 	char one[PRESENCE_PEER_SIZE], two[PRESENCE_PEER_SIZE];
 	int n = 0;
 
+	assert_int_equal(c->limits.presence_bytes, 1024);
+	assert_int_equal(c->limits.presence_seconds, 45);
 	assert_int_equal(presence_set(p, &x->space, 1, bytes_of(long_data, sizeof long_data)), ERR_RANGE);
-	for (uint64_t i = 1; i <= PRESENCE_SPACE_MAX; i++)
+	for (uint64_t i = 1; i <= most; i++)
 		assert_int_equal(presence_set(p, &x->space, i, bytes_str("x")), 0);
 	assert_int_equal(presence_set(p, &x->space, 1000, bytes_str("x")), ERR_RANGE);
 	assert_int_equal(presence_set(p, &x->space, 5, bytes_str("y")), 0); /* a refresh */
 	assert_int_equal(presence_set(p, &other, 5, bytes_str("y")), 0);
 	presence_list(p, &x->space, 5, count_left, &n);
-	assert_int_equal(n, PRESENCE_SPACE_MAX - 1);
+	assert_int_equal(n, most - 1);
 	presence_peer(p, 5, &x->space, one);
 	presence_peer(p, 5, &other, two);
 	assert_string_not_equal(one, two);
@@ -331,7 +335,103 @@ static void presence_is_bounded_and_fades(void **state)
 	fake_env_advance(x->r.env, 2 * 1000000000ll);
 	n = 0;
 	presence_sweep(p, count_left, &n);
-	assert_int_equal(n, PRESENCE_SPACE_MAX - 3);
+	assert_int_equal(n, most - 3);
+}
+
+/* A subscribe of one space that asks who is there. */
+static struct answer ask_who_is_here(struct scene *x)
+{
+	struct params p;
+
+	params_begin(&p, 1);
+	params_array(&p, "spaces", 1);
+	cbor_put_map(&p.e, 4);
+	params_text(&p, "id", SCENE_SPACE);
+	params_uint(&p, "since", 0);
+	params_text(&p, "ucan", x->ua);
+	cbor_put_text(&p.e, "presence");
+	cbor_put_bool(&p.e, true);
+	return scene_call(x, x->a, "subscribe", &p);
+}
+
+/* What clients would drop above 4 MiB tells of some, not of nobody. */
+static void a_crowd_is_told_of_in_part(void **state)
+{
+	enum { CROWD = 1000 };
+	struct scene *x = *state;
+	struct config *c = x->r.relay.config;
+	static const uint8_t data[5000];
+	struct answer a;
+	struct cbor_dec d;
+	size_t n;
+
+	c->limits.presence_bytes = sizeof data;
+	c->limits.presence_per_space = CROWD;
+	presence_configure(x->r.relay.presence, c);
+	for (uint64_t i = 1; i <= CROWD; i++)
+		assert_int_equal(presence_set(x->r.relay.presence, &x->space, i, bytes_of(data, sizeof data)), 0);
+	a = ask_who_is_here(x);
+	assert_false(a.last.is_error);
+	assert_int_equal(param_array(a.last.value, "spaces", 1, &d, &n), 0);
+	assert_int_equal(param_array(cbor_get_raw(&d), "peers", CROWD, &d, &n), 0);
+	assert_in_range(n, 500, CROWD - 1);
+	assert_true(a.last.value.len < 4u << 20);
+	answer_release(&a);
+}
+
+static void refuse_letter(struct scene *x, const char *payload, const char *code)
+{
+	struct params p;
+
+	params_begin(&p, 2);
+	params_text(&p, "mailbox_id", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+	params_text(&p, "payload", payload);
+	if (code)
+		scene_refused(scene_call(x, x->a, "invitation.create", &p), code, "payload too large");
+	else
+		scene_not_refused(scene_call(x, x->a, "invitation.create", &p));
+}
+
+static void subscribe_to(struct scene *x, size_t n, const char *code)
+{
+	struct params p;
+
+	params_begin(&p, 1);
+	params_array(&p, "spaces", n);
+	for (size_t i = 0; i < n; i++) {
+		cbor_put_map(&p.e, 2);
+		params_text(&p, "id", SCENE_SPACE);
+		params_uint(&p, "since", 0);
+	}
+	if (code)
+		scene_refused(scene_call(x, x->a, "subscribe", &p), code, "too many spaces in subscribe request");
+	else
+		scene_not_refused(scene_call(x, x->a, "subscribe", &p));
+}
+
+static void sizes_are_settings(void **state)
+{
+	struct scene *x = *state;
+	struct config *c = x->r.relay.config;
+
+	c->limits.record_bytes = 3;
+	scene_push_ok(x, x->a, SCENE_SPACE, x->ua, SCENE_R1, "abc", 0, 1);
+	scene_push_refused(x, x->a, SCENE_SPACE, x->ua, SCENE_R2, 0, "payload_too_large");
+	c->limits.record_bytes = 1024;
+	scene_push_ok(x, x->a, SCENE_SPACE, x->ua, SCENE_R2, "abcd", 0, 2);
+	c->limits.letter_bytes = 5;
+	refuse_letter(x, "123456", "payload_too_large");
+	refuse_letter(x, "12345", NULL);
+	c->limits.spaces_per_request = 2;
+	subscribe_to(x, 3, "bad_request");
+	subscribe_to(x, 2, NULL);
+	c->limits.presence_seconds = 5;
+	presence_configure(x->r.relay.presence, c);
+	assert_int_equal(presence_set(x->r.relay.presence, &x->space, 1, bytes_str("x")), 0);
+	fake_env_advance(x->r.env, 6 * 1000000000ll);
+	int n = 0;
+	presence_sweep(x->r.relay.presence, count_left, &n);
+	assert_int_equal(n, 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scene_setup, scene_teardown)
@@ -350,6 +450,8 @@ int main(void)
 		TEST(a_files_bytes_go_an_hour_after_its_record),
 		TEST(a_subscription_tells_where_the_space_stands),
 		TEST(presence_is_bounded_and_fades),
+		TEST(a_crowd_is_told_of_in_part),
+		TEST(sizes_are_settings),
 	};
 
 	if (crypto_init() < 0)

@@ -700,6 +700,52 @@ static void a_file_comes_back_as_it_was(void **state)
 	rpc_close(&a);
 }
 
+static void start_with(struct scene *x, const char *name, const char *value)
+{
+	relay_process_kill(&x->relay, SIGTERM);
+	setenv("TRUSTED_ISSUERS", x->iss, 1);
+	setenv(name, value, 1);
+	relay_process_start(&x->relay);
+	unsetenv("TRUSTED_ISSUERS");
+}
+
+static void sizes_are_settings(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b;
+	struct buf answer = BUF_INIT(65536);
+	uint8_t *long_message = calloc(1, (4u << 20) + 1);
+
+	assert_non_null(long_message);
+	start_with(x, "COFFER_RELAY_LIMITS_EVENT_BYTES", "3");
+	start_with(x, "COFFER_RELAY_LIMITS_PRESENCE_BYTES", "4");
+	start_with(x, "COFFER_RELAY_LIMITS_FILE_BYTES", "1024");
+	start_with(x, "COFFER_RELAY_LIMITS_MESSAGE_BYTES", "4194304");
+	come(x, &a, &x->alice, "alice");
+	make_space(x, &a);
+	come(x, &b, &x->bob, "bob");
+	subscribe(&a, x->ua);
+	subscribe(&b, x->ub);
+	send_live(&a, "event.send", "four"); /* ignored */
+	send_live(&a, "presence.set", "fives");
+	send_live(&a, "event.send", "yes");
+	expect_notice(&b, "event");
+	send_live(&a, "presence.set", "four");
+	expect_notice(&b, "presence");
+	assert_int_equal(http(x, "PUT", FILE_ID, &x->alice, x->ua, HEADERS, bytes_of(long_message, 1025), &answer), 413);
+	assert_non_null(memmem(answer.data, answer.len, "file exceeds 1024 byte limit", 28));
+	buf_release(&answer);
+	rpc_send(&a, bytes_of(long_message, (4u << 20) + 1), true);
+	assert_int_equal(rpc_wait_close(&a), 1009);
+	free(long_message);
+	rpc_close(&a);
+	rpc_close(&b);
+	unsetenv("COFFER_RELAY_LIMITS_EVENT_BYTES");
+	unsetenv("COFFER_RELAY_LIMITS_PRESENCE_BYTES");
+	unsetenv("COFFER_RELAY_LIMITS_FILE_BYTES");
+	unsetenv("COFFER_RELAY_LIMITS_MESSAGE_BYTES");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -715,6 +761,7 @@ int main(void)
 		TEST(a_refreshed_token_moves_what_is_read_not_what_is_heard_of),
 		TEST(files_are_refused_in_the_protocols_words),
 		TEST(a_file_comes_back_as_it_was),
+		TEST(sizes_are_settings),
 	};
 
 	if (crypto_init() < 0)
