@@ -713,7 +713,7 @@ static void sizes_are_settings(void **state)
 {
 	struct scene *x = *state;
 	struct rpc_client a, b;
-	struct buf answer = BUF_INIT(65536);
+	struct buf answer = BUF_INIT(1u << 20);
 	/* the beginning of a masked message of 4 MiB and a byte */
 	static const uint8_t long_frame[] = { 0x82, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 1, 0, 0, 0, 0, 0xa0 };
 	static const uint8_t long_file[1025];
