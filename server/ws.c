@@ -123,13 +123,18 @@ static void conn_send(struct conn *c, struct message *m)
 	flow_control(c);
 }
 
+static void cut_slow(struct conn *c)
+{
+	metrics_add(&c->net->relay->metrics, slow_consumers, c->close_code == 0);
+	conn_close(c, CLOSE_SLOW, "slow consumer");
+}
+
 static void conn_deliver(void *ctx, struct message *m)
 {
 	struct conn *c = ctx;
 
 	if (c->out.bytes > config_of(c)->limits.queue_bytes) {
-		metrics_add(&c->net->relay->metrics, slow_consumers, c->close_code == 0);
-		conn_close(c, CLOSE_SLOW, "slow consumer");
+		cut_slow(c);
 		return;
 	}
 	conn_send(c, message_ref(m));
@@ -251,10 +256,11 @@ static const struct method method_here = { "", LANE_READ, NULL, NULL, NULL };
 
 static void work_here(struct conn *c, struct job *j);
 
-/* The writer keeps the order, so that writes go to it at once, and into one transaction; a read waits for those before it. */
+/* The writer keeps the order, so that writes go to it at once, and into one transaction; a read waits for those before it, and until
+ * most of what was answered is sent: else each of many small requests leaves a large answer to whoever reads nothing. */
 static bool may_start(const struct conn *c, const struct job *j)
 {
-	return j->order <= c->writes_done && (!c->reading || (c->turn_of_writes && j->method->lane == LANE_TURN));
+	return c->out.bytes <= WS_RESUME_OUT && j->order <= c->writes_done && (!c->reading || (c->turn_of_writes && j->method->lane == LANE_TURN));
 }
 
 static void start_reads(struct conn *c)
@@ -685,6 +691,7 @@ static int conn_writable(struct conn *c)
 		return -1;
 	flow_control(c);
 	resume(c);
+	start_reads(c);
 	if (c->out.first || c->keepalive_due)
 		lws_callback_on_writable(c->wsi);
 	return 0;
@@ -716,6 +723,8 @@ void ws_done(struct net *n, struct job *j)
 	if (j->more)
 		register_watches(c, j);
 	message_list_move(&c->out, &j->out);
+	if (j->method->lane == LANE_WRITE && c->out.bytes > config_of(c)->limits.queue_bytes)
+		cut_slow(c);
 	flow_control(c);
 	lws_callback_on_writable(c->wsi);
 	if (j->more) {

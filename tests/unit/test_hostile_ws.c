@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "crypto/hash.h"
+#include "server/jwt.h"
 #include "tests/lib/victim.h"
 
 #define DEEP 100000
@@ -407,6 +409,77 @@ static void who_reads_nothing_is_cut(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+/* An entry of 1 MiB in the chain of mallory's own space of the plain protocol. */
+static void append_large(struct victim *v, struct rpc_client *c, const char *space, uint64_t version, struct id32 *last)
+{
+	struct buf payload = BUF_INIT(FRAME_MAX), params = BUF_INIT(FRAME_MAX);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct reply r;
+	uint8_t *p;
+
+	(void)v;
+	assert_int_equal(buf_grow(&payload, 1u << 20, &p), 0);
+	memset(p, (int)version, 1u << 20);
+	cbor_put_map(&e, version ? 5 : 4);
+	cbor_put_text(&e, "space");
+	cbor_put_text(&e, space);
+	cbor_put_text(&e, "expected_version");
+	cbor_put_uint(&e, version);
+	if (version) {
+		cbor_put_text(&e, "prev_hash");
+		cbor_put_bytes(&e, last->b, sizeof last->b);
+	}
+	hash_sha256(buf_bytes(&payload), last);
+	cbor_put_text(&e, "entry_hash");
+	cbor_put_bytes(&e, last->b, sizeof last->b);
+	cbor_put_text(&e, "payload");
+	cbor_put_bytes(&e, payload.data, payload.len);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	r = rpc_call(c, "membership.append", &params);
+	assert_false(r.f.is_error);
+	reply_release(&r);
+	buf_release(&payload);
+}
+
+/* Each answer has some 2 MiB. What was asked waits until what was answered has gone. */
+static void answers_that_nobody_reads(void **state)
+{
+	char person[DID_KEY_TEXT_SIZE], device[DID_KEY_TEXT_SIZE], space[ID16_TEXT_SIZE];
+	struct buf params = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&params);
+	struct rpc_client c;
+	struct victim v;
+	struct id32 last;
+	struct id16 id;
+
+	(void)state;
+	victim_start(&v, standard);
+	id32_format_did(identity_person(v.mallory.id), person);
+	id32_format_did(identity_device(v.mallory.id), device);
+	assert_int_equal(jwt_personal_space(bytes_str(person), bytes_str(person), bytes_str(device), &id), 0);
+	id16_format(&id, space);
+	victim_enter(&v, &c);
+	for (uint64_t i = 0; i < 3; i++)
+		append_large(&v, &c, space, i, &last);
+	cbor_put_map(&e, 1);
+	cbor_put_text(&e, "space");
+	cbor_put_text(&e, space);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	for (int i = 0; i < 200; i++)
+		rpc_send_request(&c, "membership.list", buf_bytes(&params));
+	victim_await(&v, "requests_queued", 1); /* that for the metrics */
+	victim_serves(&v);
+	for (int i = 0; i < 200; i++) { /* and who reads after all gets all */
+		struct reply r = rpc_reply(&c);
+
+		assert_true(r.raw.len > 2u << 20);
+		reply_release(&r);
+	}
+	rpc_close(&c);
+	buf_release(&params);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +494,7 @@ int main(void)
 		cmocka_unit_test(a_proxys_own_address_is_not_counted),
 		cmocka_unit_test(requests_of_one_device_are_counted),
 		cmocka_unit_test(who_reads_nothing_is_cut),
+		cmocka_unit_test(answers_that_nobody_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
