@@ -70,6 +70,16 @@ static void request_free(struct request *r)
 	free(r);
 }
 
+/* The client has gone. What is worked on for it stays counted until it is back: else one who goes away in time has any number of
+ * bodies waiting for a slow disk. */
+static void request_leave(struct request *r)
+{
+	if (r && r->phase == PHASE_WORK)
+		r->wsi = NULL;
+	else
+		request_free(r);
+}
+
 /* While a request is worked on nothing is read: the library would look again and again at what waits on the socket. (Nor does
  * it write to a socket that is not read, so this ends with the answer.) */
 static void hear(struct request *r, bool on)
@@ -616,8 +626,10 @@ static int request_body_ends(struct request *r)
 
 void http_done(struct net *n, struct job *j)
 {
-	struct request *r = *find_request(n, j->conn);
+	struct request *r = *find_request(n, j->conn), *left = r && !r->wsi ? r : NULL;
 
+	if (left)
+		r = NULL;
 	if (r && method_is_file(j->method)) {
 		file_done(r, j);
 		return;
@@ -641,6 +653,14 @@ void http_done(struct net *n, struct job *j)
 		request_respond(r, j->status);
 	}
 	job_free(n->relay, j);
+	request_free(left);
+}
+
+void http_forget_all(struct net *n)
+{
+	for (size_t i = 0; i < NET_BUCKETS; i++)
+		while (n->requests[i])
+			request_free(n->requests[i]);
 }
 
 /* An answer without a body to a request that never came to be one here. 1, or -1. */
@@ -680,7 +700,7 @@ static int start(struct lws *wsi, struct request **slot, const char *uri)
 	struct net *n = lws_context_user(lws_get_context(wsi));
 	struct request *r;
 
-	request_free(*slot);
+	request_leave(*slot);
 	*slot = r = request_open(n, wsi);
 	if (!r || n->draining)
 		return -1;
@@ -706,7 +726,7 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
 	case LWS_CALLBACK_CLOSED_HTTP:
 		if (slot && *slot) {
-			request_free(*slot);
+			request_leave(*slot);
 			*slot = NULL;
 		}
 		return 0;

@@ -25,6 +25,9 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 /* A job of a request came back. Takes it. */
 void http_done(struct net *n, struct job *j);
 
+/* Frees the requests whose jobs did not come back. */
+void http_forget_all(struct net *n);
+
 /* Once a second; `now`: monotonic ns. */
 void http_tick(struct net *n, int64_t now);
 

@@ -472,6 +472,7 @@ void net_free(struct net *n)
 	}
 	sweeper_free(n->sweeper);
 	ws_forget_all(n);
+	http_forget_all(n);
 	while ((l = n->late)) {
 		n->late = l->next;
 		free(l);

@@ -14,7 +14,7 @@ enum phase { PHASE_BODY, PHASE_WORK, PHASE_HEADERS, PHASE_SEND };
 struct request {
 	struct request *next; /* in the bucket */
 	struct net *net;
-	struct lws *wsi;
+	struct lws *wsi; /* NULL: the client has gone, and a job is still under way */
 	uint64_t id;
 	enum verb verb;
 	enum phase phase;

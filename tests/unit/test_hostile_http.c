@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "tests/lib/s3_endpoint.h"
 #include "tests/lib/victim.h"
 
 #define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
@@ -369,6 +370,62 @@ static void uploads_of_one_address_are_bounded(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+/* A whole chunk of alice's from MALLORY; the relay does not answer while the bucket does not. */
+static int send_chunk(const struct victim *v)
+{
+	struct buf token = BUF_INIT(65536), b = BUF_INIT(1u << 20);
+	struct sealed c;
+	char space[ID16_TEXT_SIZE], id[ID16_TEXT_SIZE];
+	int fd = rpc_dial(MALLORY, v->relay.port);
+
+	sealed_chunk(&v->s, NULL, 100000, &c);
+	id16_format(&v->space, space);
+	id16_format(&c.id, id);
+	rpc_token(&v->alice, v->relay.url, &token);
+	assert_int_equal(buf_printf(&b,
+				 "PUT /api/v1/coffer/spaces/%s/chunks/%s HTTP/1.1\r\nHost: x\r\n"
+				 "Authorization: Bearer %.*s\r\nContent-Length: %zu\r\n\r\n",
+				 space, id, (int)token.len, (const char *)token.data, c.blob.len),
+		0);
+	assert_int_equal(buf_put(&b, c.blob.data, c.blob.len), 0);
+	send_some(fd, buf_bytes(&b));
+	sealed_release(&c);
+	buf_release(&token);
+	buf_release(&b);
+	return fd;
+}
+
+/* Their bodies wait with the relay for the bucket, whether their clients do or not. */
+static void uploads_count_until_they_are_stored(void **state)
+{
+	static const char *const script[] = {
+		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult></ListBucketResult>", ""
+	};
+	char endpoint[96], status[12];
+	struct s3_script e;
+	struct victim v;
+	int fd;
+
+	(void)state;
+	s3_script_start(&e, script, COUNT(script));
+	snprintf(endpoint, sizeof endpoint, "STORAGE_S3_ENDPOINT=%s", e.url);
+	victim_start(&v, (const char *const[]){ "LIMITS_HTTP_UPLOADS_PER_ADDRESS=2", "STORAGE_BACKEND=s3", endpoint,
+				 "STORAGE_S3_BUCKET=coffer", "STORAGE_S3_ACCESS_KEY=test",
+				 "STORAGE_S3_SECRET_KEY=testing", "STORAGE_S3_TIMEOUT_SECONDS=20", NULL });
+	for (uint64_t i = 1; i <= 2; i++) {
+		fd = send_chunk(&v);
+		victim_await(&v, "requests_queued", i + 1); /* with that for the metrics */
+		close(fd);
+	}
+	victim_serves(&v);
+	fd = send_chunk(&v);
+	assert_int_equal(recv(fd, status, sizeof status, MSG_WAITALL), sizeof status);
+	assert_memory_equal(status, "HTTP/1.1 503", sizeof status);
+	close(fd);
+	victim_stop(&v, MEMORY_MIB);
+	s3_script_stop(&e);
+}
+
 static int get_with(const struct victim *v, struct bytes token)
 {
 	struct buf b = BUF_INIT(65536), all = BUF_INIT(1u << 20);
@@ -498,6 +555,7 @@ int main(void)
 		cmocka_unit_test(headers_byte_by_byte),
 		cmocka_unit_test(bodies_byte_by_byte),
 		cmocka_unit_test(uploads_of_one_address_are_bounded),
+		cmocka_unit_test(uploads_count_until_they_are_stored),
 		cmocka_unit_test(new_tokens_of_one_address_are_counted),
 		cmocka_unit_test(sockets_of_one_address_are_bounded),
 		cmocka_unit_test(endless_headers_are_not_kept),
