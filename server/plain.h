@@ -17,6 +17,7 @@
 #define PLAIN_DEK 44             /* bytes of a wrapped key: epoch (u32 big-endian), then what only members read */
 #define PLAIN_DEK_TEXT 64        /* room for one in base64, with NUL */
 #define PLAIN_MAX_FRAME (4u << 20) /* the protocol's clients drop larger ones */
+#define PLAIN_MAX_ITEM (PLAIN_MAX_FRAME - 4096) /* a record or a membership entry that fits such a frame */
 
 struct plain_right {
 	bool personal;

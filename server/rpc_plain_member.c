@@ -175,6 +175,8 @@ static int append_run(struct relay *relay, struct job *j, struct depot *store)
 		return err == ERR_RATE_LIMITED ? plain_refuse_hour(j, most, "membership appends") : err;
 	if ((fault = append_fault(a)))
 		return job_error(j, "bad_request", fault);
+	if (a->payload.len > PLAIN_MAX_ITEM)
+		return job_error(j, "payload_too_large", "no client could read an entry so large");
 	if ((err = plain_open_to_write(relay, store, j->caller, &a->space, &a->right, &sp)) < 0)
 		return plain_refuse(j, err);
 	if ((err = follows(store, &sp, a)) <= 0)

@@ -75,7 +75,8 @@ static int read_change(const struct config *f, struct bytes item, struct change 
 		return ERR_INVALID;
 	if (id16_parse((const char *)id.p, id.len, &c->id) < 0)
 		*ret_refusal = "bad_request";
-	else if (c->blob.len > f->limits.record_bytes || c->dek.len > DEK_MAX)
+	else if (c->blob.len > f->limits.record_bytes || c->dek.len > DEK_MAX ||
+		 c->blob.len + c->dek.len > PLAIN_MAX_ITEM)
 		*ret_refusal = "payload_too_large";
 	return OK;
 }

@@ -110,24 +110,58 @@ static void others_are_told_what_was_pushed(void **state)
 	answer_release(&a);
 }
 
+/* Two records, each of which a client can still pull. */
 static void a_push_too_large_to_be_told_makes_others_pull(void **state)
 {
 	struct scene *x = *state;
-	const size_t size = PLAIN_MAX_FRAME;
-	char *blob = malloc(size + 1);
+	uint8_t *blob = calloc(1, PLAIN_MAX_ITEM / 2);
+	struct params p;
 	struct answer a;
 	struct frame f;
 	uint64_t prev, cursor;
 
 	assert_non_null(blob);
-	memset(blob, 'x', size);
-	blob[size] = '\0';
-	a = scene_push(x, x->a, SCENE_SPACE, x->ua, SCENE_R1, blob, 0, 1);
+	params_begin(&p, 3);
+	params_text(&p, "space", SCENE_SPACE);
+	params_text(&p, "ucan", x->ua);
+	params_array(&p, "changes", 3);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const ids[] = { SCENE_R1, SCENE_R2, "019400e8-7b5d-7000-8000-000000000003" };
+
+		cbor_put_map(&p.e, 3);
+		params_text(&p, "id", ids[i]);
+		params_bytes(&p, "blob", blob, PLAIN_MAX_ITEM / 2 - 1024 * (i == 2));
+		params_uint(&p, "expected_cursor", 0);
+	}
+	a = scene_call(x, x->a, "push", &p);
 	assert_true(answer_ok(&a));
 	assert_int_equal(frame_decode(message_bytes(a.notice), &f), 0);
 	assert_int_equal(param_uint(f.value, "prev", &prev), 0);
 	assert_int_equal(param_uint(f.value, "cursor", &cursor), 0);
 	assert_int_equal(prev, cursor); /* where no client stands that has not got it */
+	answer_release(&a);
+	free(blob);
+}
+
+/* A message over 4 MiB is dropped by the public client, and with it the pull that it is part of, for all members. */
+static void a_record_that_nobody_could_pull_is_refused(void **state)
+{
+	struct scene *x = *state;
+	char *blob = malloc(PLAIN_MAX_ITEM + 1);
+	struct answer a;
+
+	assert_non_null(blob);
+	memset(blob, 'x', PLAIN_MAX_ITEM);
+	blob[PLAIN_MAX_ITEM] = '\0';
+	a = scene_push(x, x->a, SCENE_SPACE, x->ua, SCENE_R1, blob, 0, 1);
+	assert_true(answer_refused(&a, "payload_too_large"));
+	answer_release(&a);
+	blob[PLAIN_MAX_ITEM - PLAIN_DEK] = '\0';
+	scene_push_ok(x, x->a, SCENE_SPACE, x->ua, SCENE_R1, blob, 0, 1);
+	a = scene_pull(x, x->b, SCENE_SPACE, x->ub, 0);
+	assert_int_equal(a.chunks, 3);
+	for (const struct message_node *n = a.frames.first; n; n = n->next)
+		assert_true(n->m->len <= PLAIN_MAX_FRAME);
 	answer_release(&a);
 	free(blob);
 }
@@ -444,6 +478,7 @@ int main(void)
 		TEST(a_push_is_all_or_nothing),
 		TEST(others_are_told_what_was_pushed),
 		TEST(a_push_too_large_to_be_told_makes_others_pull),
+		TEST(a_record_that_nobody_could_pull_is_refused),
 		TEST(a_pull_tells_what_it_counts),
 		TEST(what_gives_nothing_holds_no_reader),
 		TEST(a_long_pull_comes_in_slices),

@@ -92,6 +92,26 @@ static void a_long_list_of_members_comes_in_parts(void **state)
 	free(payload);
 }
 
+static void an_entry_that_nobody_could_read_is_refused(void **state)
+{
+	struct scene *x = *state;
+	char *payload = malloc(PLAIN_MAX_ITEM + 2);
+	struct id32 hash;
+
+	assert_non_null(payload);
+	memset(payload, 'x', PLAIN_MAX_ITEM + 1);
+	payload[PLAIN_MAX_ITEM + 1] = '\0';
+	scene_refused(append(x, 0, NULL, payload, &hash), "payload_too_large", NULL);
+	payload[PLAIN_MAX_ITEM] = '\0';
+	scene_not_refused(append(x, 0, NULL, payload, &hash));
+	struct answer a = scene_pull(x, x->b, SCENE_SPACE, x->ub, 0);
+	assert_int_equal(a.chunks, 3);
+	for (const struct message_node *n = a.frames.first; n; n = n->next)
+		assert_true(n->m->len <= PLAIN_MAX_FRAME);
+	answer_release(&a);
+	free(payload);
+}
+
 static void ten_appends_an_hour(void **state)
 {
 	struct scene *x = *state;
@@ -548,6 +568,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(members_stand_in_one_chain),
 		TEST(a_long_list_of_members_comes_in_parts),
+		TEST(an_entry_that_nobody_could_read_is_refused),
 		TEST(ten_appends_an_hour),
 		TEST(a_revoked_chain_opens_nothing),
 		TEST(a_revoked_ucan_does_not_come_back_under_its_other_signature),
