@@ -152,7 +152,7 @@ const struct setting config_table[] = {
 	NUMBER(limits, letter_bytes, 131072, KIB, MIB, .about =
 		"Of the plain protocol: a letter, a record, a file (413), the changes of a push (payload_too_large) or keys of a rewrap,\n"
 		"the spaces of a subscribe or pull, the entries of a space's membership."),
-	NUMBER(limits, record_bytes, 5242880, KIB, FRAME_MAX),
+	NUMBER(limits, record_bytes, 4190208, KIB, 4190208),
 	NUMBER(limits, file_bytes, 104857600, KIB, GIB),
 	NUMBER(limits, changes, 100000, 1, 100000),
 	NUMBER(limits, spaces_per_request, 1000, 1, 10000),
