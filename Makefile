@@ -86,7 +86,7 @@ ENV      := BUILD='$(abspath $(BUILD))' CC='$(CC)'
 JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))
 
 .PHONY: all tests deps demo check check-run check-unit check-integration check-long check-layers check-headers lint format \
-	format-check bench bench-relay fuzz fuzz-run cov install clean help FORCE
+	format-check bench bench-relay fuzz fuzz-run cov install uninstall clean help FORCE
 
 ##@ Build
 
@@ -108,6 +108,12 @@ install: all ## programs, systemd units, mount(8)'s helper (DESTDIR, PREFIX; SBI
 		sed 's|@PREFIX@|$(PREFIX)|g' "$$u" | \
 		install -D -m 644 /dev/stdin "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${u##*/}"; done; done
 	$(if $(SBIN),install -d $(DESTDIR)$(SBIN) && ln -sf $(PREFIX)/bin/coffer $(DESTDIR)$(SBIN)/mount.fuse.coffer)
+
+uninstall: ## remove what install put there (the same DESTDIR, PREFIX and SBIN)
+	$(if $(PROGRAMS),rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%))
+	@for kind in system user; do for u in contrib/systemd/$$kind/*.*; do \
+		rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${u##*/}"; done; done
+	$(if $(SBIN),rm -f $(DESTDIR)$(SBIN)/mount.fuse.coffer)
 
 clean: ## remove every build directory
 	rm -rf build build-*

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/keep.h"
 
 /* "20G", "500M", "none". False: it is none of these. */
@@ -35,9 +36,12 @@ static int run(const struct context *ctx, int argc, char **argv)
 	static const struct option options[] = { { "limit", required_argument, NULL, 'l' }, { 0 } };
 	uint64_t limit = UINT64_MAX;
 
-	for (int c; (c = verb_option(&verb_evict, argc, argv, options)) != -1;)
-		if (c != 'l' || !parse_limit(optarg, &limit))
-			return c == 'l' ? verb_usage(&verb_evict) : EX_USAGE;
+	for (int c; (c = verb_option(&verb_evict, argc, argv, options)) != -1;) {
+		if (c != 'l')
+			return EX_USAGE;
+		if (!parse_limit(optarg, &limit))
+			return agent_fail(EX_USAGE, "that is no limit", "give bytes, or as in 500M, 20G or none");
+	}
 	if (optind == argc && limit == UINT64_MAX)
 		return verb_usage(&verb_evict);
 	return keep_paths(ctx, "evict", limit == UINT64_MAX ? NULL : &limit, argc - optind, argv + optind);

@@ -72,7 +72,7 @@ static int create(const struct context *ctx, int argc, char **argv)
 	map_uint(&args, "uses", uses);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 	int code = agent_call(ctx, "invite", &args, NULL, NULL, &r);
-	return code ? code : offer_print(ctx, r.result, "coffer join");
+	return code ? code : offer_print(ctx, r.result, "The other person, after `coffer init`", "coffer join");
 }
 
 static int run(const struct context *ctx, int argc, char **argv)

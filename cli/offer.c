@@ -54,7 +54,7 @@ static void print_qr(const char *text)
 	QRcode_free(q);
 }
 
-int offer_print(const struct context *ctx, struct bytes result, const char *command)
+int offer_print(const struct context *ctx, struct bytes result, const char *who, const char *command)
 {
 	if (ctx->json)
 		return print_json(result);
@@ -69,7 +69,7 @@ int offer_print(const struct context *ctx, struct bytes result, const char *comm
 	printf("Code:  %s\nLink:  %s\n", code, link);
 	if (isatty(STDOUT_FILENO))
 		print_qr(link);
-	printf("\nOn the other device:  %s %s --relay %s\n", command, code, relay);
+	printf("\n%s:  %s %s --relay %s\n", who, command, code, relay);
 	printf("Valid for %s. This device may sleep meanwhile.\n", print_span(expires > now ? expires - now : 0).s);
 	return EX_OK;
 }

@@ -6,9 +6,8 @@
 #include "base/bytes.h"
 #include "cli/verb.h"
 
-/* result: { code, link, expires, relay } of `invite` and `pair`. `command` is what the other side types before the
- * code. */
-int offer_print(const struct context *ctx, struct bytes result, const char *command);
+/* result: { code, link, expires, relay } of `invite` and `pair`. `who` types `command` and the code. */
+int offer_print(const struct context *ctx, struct bytes result, const char *who, const char *command);
 
 /* "90s", "10m", "2h", "7d" or plain seconds; 0 if it is none of these. */
 unsigned long offer_parse_span(const char *text);

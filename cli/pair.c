@@ -22,7 +22,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	map_uint(&args, "expires", expires);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 	int code = agent_call(ctx, "pair", &args, NULL, NULL, &r);
-	return code ? code : offer_print(ctx, r.result, "coffer init --pair");
+	return code ? code : offer_print(ctx, r.result, "On the other device", "coffer init --pair");
 }
 
 const struct verb verb_pair = {

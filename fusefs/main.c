@@ -204,6 +204,12 @@ static int serve(struct profile *p, int stop_fd)
 	return EX_OK;
 }
 
+static int say_usage(void)
+{
+	tell("is started by coffer, as in `coffer mount DIR`; usage: coffer-fs --home DIR [--foreground], DIR absolute");
+	return EX_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "home", required_argument, NULL, 'H' },
@@ -215,6 +221,7 @@ int main(int argc, char **argv)
 		ready_fd = READY_FD;
 		(void)fcntl(READY_FD, F_SETFD, FD_CLOEXEC);
 	}
+	opterr = 0;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
 		case 'H':
@@ -227,13 +234,11 @@ int main(int argc, char **argv)
 			puts("coffer-fs 0.1");
 			return EX_OK;
 		default:
-			return EX_USAGE;
+			return say_usage();
 		}
 	}
-	if (!home || home[0] != '/' || optind != argc) {
-		tell("usage: coffer-fs --home DIR [--foreground]; DIR is absolute");
-		return EX_USAGE;
-	}
+	if (!home || home[0] != '/' || optind != argc)
+		return say_usage();
 	harden();
 	struct profile *p = NULL;
 	int err = open_profile(home, &p);

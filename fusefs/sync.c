@@ -177,13 +177,15 @@ static void on_state(void *ctx, struct peer *p)
 {
 	struct sync_peer *sp = ctx;
 	struct sync *s = sp->sync;
-	int64_t now = sync_now(s);
+	bool failed = peer_state(p) == MSG_OFFLINE || peer_state(p) == MSG_REFUSED;
 
-	sp->since_wall = s->config.env->wall_ns(s->config.env->ctx);
+	/* Each try to connect is told: what counts is when the first one failed. */
+	if (peer_online(p) ? sp->failed_at != 0 || sp->since_wall == 0 : failed && sp->failed_at == 0)
+		sp->since_wall = s->config.env->wall_ns(s->config.env->ctx);
 	if (peer_online(p))
 		sp->failed_at = 0;
-	else if (sp->failed_at == 0 && (peer_state(p) == MSG_OFFLINE || peer_state(p) == MSG_REFUSED))
-		sp->failed_at = now;
+	else if (failed && sp->failed_at == 0)
+		sp->failed_at = sync_now(s);
 	if (!peer_online(p))
 		sync_fetch_offline(s, sp);
 	for (struct sync_space *ss = s->spaces; ss; ss = ss->next) {

@@ -41,7 +41,7 @@ struct sync_peer {
 	struct sync *sync;
 	struct peer *peer;
 	uint64_t next_number; /* of pushes */
-	int64_t since_wall;   /* of the last change between online and not */
+	int64_t since_wall;   /* of the last change between online and not; 0: neither yet */
 	int64_t failed_at;    /* monotonic: when it was last said to be offline; 0: not since it was online */
 	struct sync_peer *next;
 };

@@ -40,7 +40,7 @@ int call_fail_history(struct call *c, const struct history *h, int err)
 	if (h->why)
 		return call_fail(c, err, EX_UNAVAILABLE, "choose another version with `coffer versions`", "%s", h->why);
 	if (err == ERR_OFFLINE || err == ERR_TIMEOUT)
-		return call_fail(c, err, 0, "try again when `coffer status` says online",
+		return call_fail(c, err, 0, "try again when `coffer status` does not say offline any more",
 			"versions are kept at the relay, which cannot be reached");
 	return call_fail_err(c, err, "the version cannot be brought here");
 }

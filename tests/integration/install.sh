@@ -29,6 +29,15 @@ install PREFIX="$T/home/usr" SBIN=
 [ "$(files "$T/home")" = "$want" ] || fail "installed without the helper: $(files "$T/home")"
 "$T/home/usr/bin/coffer" --version > /dev/null || fail "what is installed does not run"
 
+rc=0
+"$T/home/usr/bin/coffer-fs" --help 2> "$T/err" || rc=$?
+[ $rc = 64 ] && grep -q "coffer mount" "$T/err" || fail "coffer-fs does not say who starts it: $rc, $(cat "$T/err")"
+make -s uninstall PREFIX="$T/home/usr" SBIN=
+[ "$(files "$T/home")" = "" ] || fail "left behind: $(files "$T/home")"
+make -s uninstall DESTDIR="$T/dest" PREFIX=/usr
+[ "$(files "$T/dest")" = "" ] || fail "left behind: $(files "$T/dest")"
+install PREFIX="$T/home/usr" SBIN=
+
 command -v systemd-analyze > /dev/null || exit 0
 export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$T}
 units=$T/home/usr/lib/systemd

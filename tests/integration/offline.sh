@@ -33,6 +33,12 @@ coffer alice umount "$W/alice.mnt" --timeout 1 2> "$W/err" || rc=$?
 mountpoint -q "$W/alice.mnt" || fail "umount that was refused unmounted"
 coffer alice status > "$W/status"
 grep -qi offline "$W/status" || fail "status does not say offline: $(cat "$W/status")"
+since() {
+	coffer alice --json status | jq -r '.spaces[] | select(.name == "Work").since'
+}
+first=$(since)
+coffer alice wait --timeout 2s 2> /dev/null || true # makes it try again
+[ "$(since)" = "$first" ] || fail "off line since the last try, not since the first"
 
 relay_start
 for who in alice desktop alice desktop; do

@@ -45,5 +45,6 @@ coffer alice evict --limit 10M
 small() { [ "$(coffer alice --json status | grep -o '"live_bytes": *[0-9]*' | grep -o '[0-9]*$')" -le 10485760 ]; }
 await 30 small || fail "more is here than the limit: $(coffer alice --json status)"
 diff -r "$W/kept" "$m/folder" || fail "the content differs under a limit"
-! coffer alice evict --limit 10x 2> /dev/null || fail "10x is a limit"
+! coffer alice evict --limit 10x 2> "$W/err" || fail "10x is a limit"
+grep -q "no limit; give" "$W/err" || fail "no cause: $(cat "$W/err")"
 coffer alice evict --limit none
