@@ -56,6 +56,10 @@ struct reply {
 struct reply rpc_call(struct rpc_client *c, const char *method, struct buf *params);
 /* The response to an earlier request; the requests of one lane are answered in their order. */
 struct reply rpc_reply(struct rpc_client *c);
+/* The same, but 0, or what rpc_receive says when the relay has gone. */
+int rpc_try_reply(struct rpc_client *c, struct reply *ret);
+/* The chunk frame at *at, which goes on to the next; false behind the last. */
+bool reply_chunk(const struct reply *r, size_t *at, struct frame *ret_f);
 void reply_release(struct reply *r);
 bool reply_ok(const struct reply *r);
 bool reply_refused(const struct reply *r, const char *code);
@@ -65,7 +69,7 @@ uint64_t reply_uint(const struct reply *r, const char *key);
 struct frame rpc_notice(struct rpc_client *c);
 
 /* Sends text over a connection of its own and appends all that comes until the relay closes (or, if the answer has a
- * Content-Length, until it is complete). Returns the HTTP status, 0 if none came. */
+ * Content-Length, until it is complete). Returns the HTTP status, 0 if none came or nobody listens. */
 int http_raw(uint16_t port, struct bytes request, struct buf *ret_answer);
 /* A request with a token; body may be empty. `extra`: further header lines, or "". */
 int http_chunk(uint16_t port, const char *verb, const struct party *p, const char *url, const struct id16 *space,

@@ -1,7 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 1200
+# timeout: 1800
 #
-# kill -9 of coffer-relay 200 times with pushes, log entries and files under way: what was acknowledged is there, nothing twice.
+# kill -9 of coffer-relay 200 times each with pushes, log entries and chunks of a Coffer space and with pushes, membership entries,
+# turns of the key and files of a plain one under way: what was acknowledged is there, nothing twice. DATABASE=postgres: two
+# relays on one PostgreSQL instead of one on SQLite.
 set -euo pipefail
-ROUNDS=${ROUNDS:-200} exec "$BUILD/tests/test_relay_killed"
+cd "$(dirname "$0")/../.."
+export ROUNDS=${ROUNDS:-200}
+for test in test_relay_killed test_plain_killed; do
+	if [ "${DATABASE:-sqlite}" = postgres ]; then
+		tests/lib/postgres.sh "$BUILD/tests/$test"
+	else
+		"$BUILD/tests/$test"
+	fi
+done
