@@ -5,7 +5,8 @@
  * is sealed for once, and after a failed write never again. A start writes what it replayed again as it is.
  *
  * Crash: the tail may be torn; replay ends at the first entry that does not open. Every new run follows that position.
- * Where a run before had synced further than replay now reaches, the journal is damaged, not torn.
+ * Where a mark says that more was synced than replay now reaches, the journal is damaged, not torn. Data that was synced is not
+ * opened at replay: if it is damaged that is told when it is read, as of any other.
  */
 #include "cache/journal.h"
 #include <fcntl.h>
@@ -34,6 +35,7 @@ struct journal {
 	_Atomic uint64_t next_number;
 	_Atomic bool spare;              /* small segments alone */
 	uint64_t replayed, replayed_pos; /* where the replay began: what is before was on disk already */
+	bool damaged;                    /* the replay ended before something that was synced */
 
 	pthread_mutex_t lock; /* the fields below */
 	pthread_cond_t done;
@@ -79,6 +81,7 @@ void journal_close(struct journal *j)
 struct cursor {
 	struct segment_ref ref;
 	uint64_t pos, end, size, seq; /* seq: of the last entry */
+	uint64_t synced;              /* all entries up to this one were */
 };
 
 static ssize_t read_at(struct journal *j, const struct cursor *c, void *p, size_t n, uint64_t pos)
@@ -152,7 +155,7 @@ static int replay_segment(struct journal *j, struct cursor *c, struct index_stat
 		struct journal_entry e;
 		uint64_t next = 0;
 		int err = read_entry(j, c, &body, &e, &next);
-		if (err == 0)
+		if (err == 0 && e.seq > c->synced)
 			err = check_data(j, &e, &scratch);
 		if (err == 0)
 			err = fn(ctx, &e);
@@ -167,18 +170,24 @@ static int replay_segment(struct journal *j, struct cursor *c, struct index_stat
 	return 0;
 }
 
-/* The newest segment from number `first` on that says it follows `segment`. ERR_NOT_FOUND. A file whose head does not open
- * was being made when a run ended. */
-static int find_follower(struct journal *j, uint64_t segment, uint64_t first, struct segment_info *ret)
+/* The newest segment from number `first` on that says it follows `segment`. ERR_NOT_FOUND. A file without a head was being made
+ * when a run ended; one whose head is damaged had entries. Raises *synced to what the marks of any of them say: each came after
+ * all that is still to be replayed. */
+static int find_follower(
+	struct journal *j, uint64_t segment, uint64_t first, struct segment_info *ret, uint64_t *synced)
 {
 	bool found = false;
+	j->damaged = false;
 	for (uint64_t number = first;; number++) {
 		struct segment_info info;
 		int err = segments_probe(j->set, number, &info);
 		if (err == ERR_NOT_FOUND)
 			return found ? 0 : ERR_NOT_FOUND;
-		if (err < 0 && err != ERR_CORRUPT)
+		if (err < 0 && err != ERR_CORRUPT && err != ERR_TAMPERED)
 			return err;
+		j->damaged |= err == ERR_TAMPERED;
+		if (err == 0 && *synced < info.synced)
+			*synced = info.synced;
 		if (err == 0 && info.prev == segment) {
 			*ret = info;
 			found = true;
@@ -190,35 +199,41 @@ static int find_follower(struct journal *j, uint64_t segment, uint64_t first, st
 static int replay_one(struct journal *j, struct cursor *c, struct index_state *state, const struct segment_info *next,
 	int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
 {
-	if (state->segment == 0)
-		return next ? 0 : ERR_NOT_FOUND;
-	int err = segments_get(j->set, state->segment, &c->ref);
-	if (err < 0)
-		return err;
-	c->end = next ? next->prev_pos : c->size;
-	err = replay_segment(j, c, state, fn, ctx);
-	segments_put(j->set, &c->ref);
-	if (err < 0 || (next && state->pos == next->prev_pos))
-		return err;
-	return next && next->prev_synced ? ERR_CORRUPT : ERR_NOT_FOUND;
+	if (state->segment != 0) {
+		int err = segments_get(j->set, state->segment, &c->ref);
+		if (err < 0)
+			return err;
+		c->end = next ? next->prev_pos : c->size;
+		err = replay_segment(j, c, state, fn, ctx);
+		segments_put(j->set, &c->ref);
+		if (err < 0)
+			return err;
+	}
+	if (next && (state->segment == 0 || state->pos == next->prev_pos))
+		return 0;
+	j->damaged |= c->synced > c->seq;
+	return ERR_NOT_FOUND;
 }
 
 int journal_replay(
 	struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e), void *ctx)
 {
 	struct cursor c = { .pos = state->pos, .seq = state->seq };
+	uint64_t mark = 0; /* of the segment being replayed */
 	j->replayed = state->segment;
 	j->replayed_pos = state->pos;
 	if (state->segment != 0) {
 		struct segment_info info = { .size = 0 };
 		int err = segments_probe(j->set, state->segment, &info);
 		if (err < 0)
-			return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+			return err == ERR_NOT_FOUND || err == ERR_TAMPERED ? ERR_CORRUPT : err;
 		c.size = info.size;
+		mark = info.synced;
 	}
 	for (;;) {
 		struct segment_info next = { .number = 0 };
-		int err = find_follower(j, state->segment, state->next_segment, &next);
+		c.synced = mark;
+		int err = find_follower(j, state->segment, state->next_segment, &next, &c.synced);
 		if (err < 0 && err != ERR_NOT_FOUND)
 			return err;
 		err = replay_one(j, &c, state, err == 0 ? &next : NULL, fn, ctx);
@@ -230,6 +245,7 @@ int journal_replay(
 		state->pos = c.pos = SEGMENT_HEAD;
 		state->next_segment = next.number + 1;
 		c.size = next.size;
+		mark = next.synced;
 	}
 }
 
@@ -363,19 +379,28 @@ static int sync_all_replayed(struct journal *j, const struct index_state *state)
 	return 0;
 }
 
+/* Nothing leads there: a crash cut them off, or damage. */
+static int clear_followers(struct journal *j, uint64_t number)
+{
+	for (;; number++) {
+		struct segment_info info;
+		int err = segments_probe(j->set, number, &info);
+		if (err < 0 && err != ERR_CORRUPT && err != ERR_TAMPERED)
+			return err == ERR_NOT_FOUND ? 0 : err;
+		bool keep = j->damaged && err != ERR_CORRUPT;
+		err = keep ? segments_keep(j->set, number) : segments_remove(j->set, number);
+		if (err < 0)
+			return err;
+	}
+}
+
 int journal_start(struct journal *j, struct index_state *state)
 {
-	struct segment_info info;
-	int err = 0;
-	for (uint64_t number = state->next_segment; err == 0;
-		number++) { /* nothing leads there: a crash cut them off */
-		err = segments_probe(j->set, number, &info);
-		if (err == 0 || err == ERR_CORRUPT)
-			err = segments_remove(j->set, number);
-	}
-	if (err != ERR_NOT_FOUND)
-		return err;
-	err = sync_all_replayed(j, state);
+	int err = j->damaged ? segments_keep_copy(j->set, state->segment, state->pos) : 0;
+	if (err == 0)
+		err = clear_followers(j, state->next_segment);
+	if (err == 0)
+		err = sync_all_replayed(j, state);
 	if (err == 0)
 		err = segments_sync_names(j->set);
 	if (err < 0)
@@ -532,6 +557,8 @@ static int sync_now(struct journal *j)
 	j->syncing = true;
 	pthread_mutex_unlock(&j->lock);
 	err = sync_round(j, old, n, current.fd);
+	if (err == 0 && current.fd >= 0 && covers_seq > 0)
+		segments_mark_synced(j->set, &current, covers_seq);
 	segments_put(j->set, &current);
 	pthread_mutex_lock(&j->lock);
 	j->syncing = false;

@@ -13,6 +13,9 @@
  * append, start and replay: under the store's lock. sync: any thread. After a failed write nothing is written behind
  * it: the next append begins a new segment, which follows the last entry that was acknowledged. After a failed
  * fdatasync the journal is broken for good (ERR_READ_ONLY), as the kernel may have dropped what it could not write.
+ *
+ * Each sync leaves a mark of what is on disk for sure. Where a start cannot read on before a mark, the journal is
+ * damaged, not torn: what cannot be read is put aside (cache/kept.h) and the journal goes on from what is whole.
  */
 #ifndef COFFER_CACHE_JOURNAL_H
 #define COFFER_CACHE_JOURNAL_H
@@ -34,11 +37,11 @@ int journal_open(const struct env *env, struct segments *set, struct journal **r
 void journal_close(struct journal *j);
 
 /* Calls fn for each entry after the position in *state, in order, and moves *state's position on past each that fn
- * returned 0 for. Registers the segments it finds. ERR_CORRUPT: an entry is gone that was on disk for sure. */
+ * returned 0 for. Registers the segments it finds. Ends before an entry that is damaged; journal_start() then says so. */
 int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e),
 	void *ctx) MUST_CHECK;
 
-/* Removes segments that nothing follows, makes what was replayed durable (a failed sync before this start included),
+/* Removes segments that nothing follows (puts them aside, if the journal is damaged), makes what was replayed durable (a failed sync before this start included),
  * opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 

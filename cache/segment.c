@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "cache/kept.h"
 #include "crypto/kdf.h"
 #include "crypto/page.h"
 
@@ -21,14 +22,16 @@ enum {
 	NEED_MORE = 32, /* tags and row changes: a part of this size comes on top of the bytes */
 	PLAIN_SIZE = 72,
 	NONCE_AT = CLEAR_SIZE,
-	SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE
+	SEALED_AT = NONCE_AT + PAGE_NONCE_SIZE,
+	MARK_AT = SEALED_AT + PLAIN_SIZE + PAGE_TAG_SIZE,
+	MARK_SIZE = 8 + AEAD_TAG_SIZE
 };
 
 #define RESERVE_NAME "reserve"
 #define RESERVE_SIZE (4u << 20)
 #define HEAD_MAGIC 0x3147455352464643ull /* "CFFRSEG1" */
 
-_Static_assert(SEALED_AT + PLAIN_SIZE + PAGE_TAG_SIZE <= SEGMENT_HEAD, "a head fits");
+_Static_assert(MARK_AT + MARK_SIZE <= SEGMENT_HEAD, "a head and a mark fit");
 
 struct handle {
 	int fd;
@@ -267,7 +270,26 @@ static void head_make(struct segments *set, const struct segment_info *info, enu
 	secret_wipe(plain, sizeof plain);
 }
 
-/* ret_aead may be NULL. */
+/* A number, and the tag of nothing under it. */
+static uint64_t mark_read(struct aead *a, const uint8_t mark[MARK_SIZE])
+{
+	uint64_t seq = bytes_get_le(mark, 8);
+	uint8_t nothing;
+	const struct bytes none = bytes_of(NULL, 0);
+	int err = seq == 0 ? ERR_NOT_FOUND
+			   : aead_open(a, (struct aead_nonce){ STREAM_MARK, seq }, none, none, mark + 8, &nothing);
+	return err == 0 ? seq : 0;
+}
+
+void segments_mark_synced(struct segments *set, const struct segment_ref *ref, uint64_t seq)
+{
+	uint8_t mark[MARK_SIZE], nothing;
+	const struct bytes none = bytes_of(NULL, 0);
+	bytes_put_le(mark, seq, 8);
+	if (aead_seal(ref->aead, (struct aead_nonce){ STREAM_MARK, seq }, none, none, &nothing, mark + 8) == 0)
+		(void)!set->env->pwrite(set->env->ctx, ref->fd, mark, sizeof mark, MARK_AT);
+}
+
 static int head_read(struct segments *set, int fd, uint64_t number, struct segment_info *ret, struct aead **ret_aead)
 {
 	uint8_t head[SEGMENT_HEAD], key[KEY_SIZE], plain[PLAIN_SIZE];
@@ -283,17 +305,22 @@ static int head_read(struct segments *set, int fd, uint64_t number, struct segme
 		head + SEALED_AT + PLAIN_SIZE, plain);
 	secret_wipe(key, sizeof key);
 	if (err < 0)
-		return ERR_CORRUPT;
+		return ERR_TAMPERED;
 	*ret = (struct segment_info){ .number = number,
 		.prev = bytes_get_le(plain + 32, 8),
 		.prev_pos = bytes_get_le(plain + 40, 8),
 		.seq = bytes_get_le(plain + 48, 8),
 		.prev_synced = bytes_get_le(plain + 56, 8) != 0,
 		.size = bytes_get_le(plain + 64, 8) };
-	if (ret_aead)
-		err = aead_new((enum aead_suite)bytes_get_le(head + 12, 4), plain, ret_aead);
+	err = aead_new((enum aead_suite)bytes_get_le(head + 12, 4), plain, ret_aead);
 	secret_wipe(plain, sizeof plain);
-	return err;
+	if (err < 0)
+		return err;
+	ret->synced = ret->prev_synced ? ret->seq - 1 : 0;
+	uint64_t mark = mark_read(*ret_aead, head + MARK_AT);
+	if (ret->synced < mark)
+		ret->synced = mark;
+	return 0;
 }
 
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret)
@@ -303,9 +330,28 @@ int segments_probe(struct segments *set, uint64_t number, struct segment_info *r
 	int fd = set->env->open(set->env->ctx, set->dirfd, name, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
-	int err = head_read(set, fd, number, ret, NULL);
+	CLEANUP(aead_freep) struct aead *a = NULL;
+	int err = head_read(set, fd, number, ret, &a);
 	set->env->close(set->env->ctx, fd);
 	return err;
+}
+
+int segments_keep(struct segments *set, uint64_t number)
+{
+	char name[NAME_SIZE];
+	segment_name(name, number);
+	pthread_mutex_lock(&set->lock);
+	set->names++;
+	pthread_mutex_unlock(&set->lock);
+	return kept_move(set->env, set->dirfd, name);
+}
+
+int segments_keep_copy(struct segments *set, uint64_t number, uint64_t pos)
+{
+	char name[NAME_SIZE];
+	segment_name(name, number);
+	int err = kept_note(set->env, set->dirfd);
+	return err == 0 && number != 0 ? kept_copy(set->env, set->dirfd, name, pos) : err;
 }
 
 /* ---- making and removing files ---- */
@@ -368,8 +414,9 @@ static int make_file(struct segments *set, uint64_t number, uint64_t size)
 	int fd = env->open(env->ctx, set->dirfd, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd == ERR_EXISTS) { /* begun and not finished, or else something is very wrong */
 		struct segment_info info;
+		CLEANUP(aead_freep) struct aead *a = NULL;
 		fd = env->open(env->ctx, set->dirfd, name, O_RDWR, 0);
-		if (fd >= 0 && head_read(set, fd, number, &info, NULL) != ERR_CORRUPT) {
+		if (fd >= 0 && head_read(set, fd, number, &info, &a) != ERR_CORRUPT) {
 			env->close(env->ctx, fd);
 			return ERR_CORRUPT;
 		}
@@ -627,7 +674,7 @@ static int open_segment(struct segments *set, struct segment *seg)
 	int err = head_read(set, h->fd, seg->number, &info, &h->first);
 	if (err < 0) {
 		set->env->close(set->env->ctx, h->fd);
-		return err;
+		return err == ERR_TAMPERED ? ERR_CORRUPT : err;
 	}
 	seg->h = STEAL(&h);
 	set->n_open++;

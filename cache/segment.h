@@ -3,7 +3,8 @@
  * segment: the files that the journal is written into, and how many of their bytes extents still point to.
  *
  * File seg-%016x = head (SEGMENT_HEAD bytes: magic, format, suite, number, and sealed under the store key: the
- * segment's own random key, and the segment and position that it follows) and then whatever the journal writes.
+ * segment's own random key, and the segment and position that it follows), a mark of what was synced while it was
+ * written, and then whatever the journal writes.
  * docs/FORMAT.md "Segment". A file is made long enough before it is used; it is reused only under another name and key.
  * Names are synced together with the bytes (segments_sync_names): until then nothing in the file is promised to be on
  * disk.
@@ -29,7 +30,7 @@
 #define SEGMENT_MAX (96u << 20)  /* one entry and its head */
 #define SEGMENT_UNIT 4096
 
-enum segment_stream { STREAM_HEAD = 1, STREAM_BODY = 2, STREAM_DATA = 3 };
+enum segment_stream { STREAM_HEAD = 1, STREAM_BODY = 2, STREAM_DATA = 3, STREAM_MARK = 4 };
 
 struct segments;
 
@@ -39,6 +40,7 @@ struct segment_info {
 	uint64_t prev, prev_pos; /* it follows this position; prev 0: nothing */
 	uint64_t seq;            /* of its first entry */
 	bool prev_synced;        /* what it follows was on disk before it was made */
+	uint64_t synced;         /* of segments_probe(): entries up to this sequence number were on disk; 0: not known */
 	uint64_t size;
 };
 
@@ -72,8 +74,15 @@ void segments_drop_spares(struct segments *set);
 /* Gives back what a segment holds from a position on: nothing was acknowledged there. */
 void segments_trim(struct segments *set, uint64_t number, uint64_t from);
 bool segments_has_reserve(struct segments *set);
-/* Reads a head. ERR_NOT_FOUND: no such file. ERR_CORRUPT: a head that does not open (never written whole). */
+/* Reads a head. ERR_NOT_FOUND: no such file. ERR_CORRUPT: it has none yet. ERR_TAMPERED: its head is damaged. */
 int segments_probe(struct segments *set, uint64_t number, struct segment_info *ret) MUST_CHECK;
+/* Notes in a segment's file that all entries up to `seq` are on disk; once for a number. Costs no sync, and no error:
+ * without it damage cannot be told from what a power cut tore. */
+void segments_mark_synced(struct segments *set, const struct segment_ref *ref, uint64_t seq);
+/* Puts the file of a segment that is not registered aside for a person (kept.h). */
+int segments_keep(struct segments *set, uint64_t number) MUST_CHECK;
+/* The same with a copy of one that is in use, readable up to `pos`; the note comes with it. Number 0: the note alone. */
+int segments_keep_copy(struct segments *set, uint64_t number, uint64_t pos) MUST_CHECK;
 /* Makes the names of segments durable that were made, and those removed gone. */
 int segments_sync_names(struct segments *set) MUST_CHECK;
 /* Registers a segment found in the index or by probing; of one that is registered already it sets the size and the live

@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "cache/kept.h"
 #include "cache/pagevfs.h"
 #include "cache/txn.h"
 #include "crypto/hash.h"
@@ -677,6 +678,11 @@ int store_sync(struct store *s)
 {
 	uint64_t seq;
 	return journal_sync(s->journal, &seq);
+}
+
+bool store_was_damaged(struct store *s)
+{
+	return kept_any(s->config.env, s->config.dirfd);
 }
 
 int store_stat(struct store *s, struct store_stat *ret)

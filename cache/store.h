@@ -133,6 +133,9 @@ struct store_stat {
 	int tend_err; /* what went wrong in the last turn of housekeeping, which is tried again; 0: nothing */
 };
 int store_stat(struct store *s, struct store_stat *ret) MUST_CHECK;
+/* A start found the journal damaged, cut it off there and put what it could not read aside as damaged-* in the
+ * directory; until damaged.txt, which says so, is deleted there. */
+bool store_was_damaged(struct store *s);
 
 /* ---- file-system calls (each one transaction; names are checked with node_name_valid) ----
  * A call returns when its entry is in the journal. The index follows with the next call, whoever makes it, or with

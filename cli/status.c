@@ -100,6 +100,17 @@ static void print_housekeeping(struct bytes err)
 	puts("; it is tried again each second, `coffer verify` looks for damage");
 }
 
+static void print_damage(const struct context *ctx, struct bytes what)
+{
+	if (what.len == 0)
+		return;
+	fputs("  DAMAGED: ", stdout);
+	print_clean(what);
+	fputs("; look at what was changed last, and at the disk; ", stdout);
+	print_clean(bytes_str(ctx->home));
+	puts("/cache/damaged.txt says more, and ends this when it is deleted");
+}
+
 static int print_status(const struct context *ctx, struct bytes result)
 {
 	if (ctx->json)
@@ -123,6 +134,7 @@ static int print_status(const struct context *ctx, struct bytes result)
 		puts("  READ-ONLY: a write to the disk failed; after `coffer stop` the next command opens it anew");
 	else
 		print_housekeeping(map_get_text(result, "housekeeping"));
+	print_damage(ctx, map_get_text(result, "damage"));
 	return EX_OK;
 }
 

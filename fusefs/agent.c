@@ -81,7 +81,10 @@ static int start_store(struct agent *a, const char *dir_name)
 		.key = secret_key(identity_store_key(a->who)),
 		.changed = on_local_change,
 		.ctx = a };
-	return store_open(&config, &a->store);
+	err = store_open(&config, &a->store);
+	if (err >= 0 && store_was_damaged(a->store))
+		log_error("the cache's journal was damaged at a start: damaged.txt in its directory says more");
+	return err;
 }
 
 static int start_sync(struct agent *a)

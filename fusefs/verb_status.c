@@ -170,6 +170,9 @@ static int status_unlocked(struct call *c)
 	map_bool(&c->result, "read_only", st.read_only);
 	if (st.tend_err < 0)
 		map_text(&c->result, "housekeeping", err_str(st.tend_err));
+	if (store_was_damaged(c->agent->store))
+		map_text(&c->result, "damage",
+			"the journal was damaged at a start: the changes of the last seconds before it are cut off");
 	return OK;
 }
 

@@ -40,6 +40,13 @@ done < "$W/out"
 coffer alice verify || fail "still damaged after evict"
 diff -r "$W/kept" "$m/folder" || fail "the content differs"
 
+# What a start put aside of a damaged journal is told until somebody has seen it.
+! coffer alice status | grep DAMAGED || fail "status tells of damage"
+echo note > "$W/alice/cache/damaged.txt"
+coffer alice status | grep -q "DAMAGED: the journal.*$W/alice/cache/damaged.txt" || fail "status: $(coffer alice status)"
+rm "$W/alice/cache/damaged.txt"
+! coffer alice status | grep DAMAGED || fail "status goes on telling of damage"
+
 # A limit.
 coffer alice evict --limit 10M
 small() { [ "$(coffer alice --json status | grep -o '"live_bytes": *[0-9]*' | grep -o '[0-9]*$')" -le 10485760 ]; }

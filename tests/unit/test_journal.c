@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "cache/journal.h"
+#include "cache/kept.h"
 #include "cache/op.h"
 #include "crypto/hash.h"
 #include "tests/lib/fake_env.h"
@@ -179,6 +180,7 @@ static void flip(struct world *w, uint64_t segment, off_t at)
 	assert_int_equal(env->pread(env->ctx, fd, &byte, 1, at), 1);
 	byte ^= 4;
 	assert_int_equal(env->pwrite(env->ctx, fd, &byte, 1, at), 0);
+	assert_int_equal(env->fdatasync(env->ctx, fd), 0);
 	env->close(env->ctx, fd);
 }
 
@@ -200,19 +202,175 @@ static void any_flipped_byte_of_the_tail_ends_the_journal_before_it(void **state
 	}
 }
 
-static void damage_before_what_was_synced_is_told(void **state)
+static bool told(struct world *w)
+{
+	return kept_any(fake_env_get(w->env), FAKE_DIR);
+}
+
+static bool has_file(struct world *w, const char *name)
+{
+	const struct env *env = fake_env_get(w->env);
+	int fd = env->open(env->ctx, FAKE_DIR, name, O_RDONLY, 0);
+	if (fd >= 0)
+		env->close(env->ctx, fd);
+	return fd >= 0;
+}
+
+static void sync_journal(struct world *w)
+{
+	uint64_t seq;
+	assert_int_equal(journal_sync(w->j, &seq), 0);
+	assert_int_equal(seq, w->at.seq);
+}
+
+/* Ends before the damage, says so, and goes on from there for good, also when the note was read and deleted. */
+static void goes_on_damaged(struct world *w, uint64_t whole)
+{
+	const struct env *env = fake_env_get(w->env);
+	assert_int_equal(start(w), 0);
+	assert_int_equal(w->seen, whole);
+	assert_true(told(w));
+	assert_int_equal(env->unlink(env->ctx, FAKE_DIR, "damaged.txt"), 0);
+	for (int run = 1; run <= 3; run++) {
+		append(w, 20);
+		if (run == 2)
+			sync_journal(w);
+		detach(w);
+		fake_env_crash(w->env, FAKE_KEEP_ALL);
+		assert_int_equal(start(w), 0);
+		assert_int_equal(w->seen, whole + 20ull * (unsigned)run);
+		assert_false(told(w));
+	}
+}
+
+/* This run's segment says that the first was on disk. */
+static void damage_before_what_a_start_synced_is_told(void **state)
 {
 	struct world w = new_world();
 	(void)state;
 	append(&w, 3);
 	uint64_t first = w.at.segment;
 	detach(&w);
-	assert_int_equal(start(&w), 0); /* this run's segment says that the first was on disk */
+	assert_int_equal(start(&w), 0);
 	append(&w, 3);
 	detach(&w);
 	flip(&w, first, SEGMENT_HEAD + 40);
-	assert_int_equal(start(&w), ERR_CORRUPT);
+	goes_on_damaged(&w, 0);
+	assert_true(has_file(&w, "damaged-seg-0000000000000001-at-256"));
+	assert_true(has_file(&w, "damaged-seg-0000000000000002.0"));
 	free_world(&w);
+}
+
+/* Anywhere in an entry's head or body, in the first, middle and last segment. The tail behind the last sync may be torn as it
+ * likes. */
+static void damage_before_a_sync_is_told_and_what_is_cut_off_kept(void **state)
+{
+	(void)state;
+	for (off_t at = 1; at < 54; at += 4) {
+		struct world w = new_world();
+		append(&w, (int)at / 2);
+		uint64_t segment = w.at.segment, whole = w.at.seq;
+		off_t pos = (off_t)w.at.pos;
+		append(&w, 1);
+		if (w.at.segment != segment) {
+			segment = w.at.segment;
+			pos = SEGMENT_HEAD;
+		}
+		append(&w, at % 3 == 0 ? 30 : 0);
+		sync_journal(&w);
+		append(&w, at % 8 == 1 ? 30 : 1);
+		detach(&w);
+		flip(&w, segment, pos + at);
+		goes_on_damaged(&w, whole);
+		free_world(&w);
+	}
+}
+
+static void what_was_never_synced_is_cut_off_in_silence(void **state)
+{
+	(void)state;
+	for (int synced = 0; synced < 30; synced += 7) {
+		struct world w = new_world();
+		append(&w, synced);
+		sync_journal(&w);
+		uint64_t segment = w.at.segment;
+		append(&w, 1);
+		off_t pos = w.at.segment == segment ? (off_t)w.at.pos - 950 : SEGMENT_HEAD;
+		segment = w.at.segment;
+		append(&w, 12);
+		detach(&w);
+		flip(&w, segment, pos + 5);
+		assert_int_equal(start(&w), 0);
+		assert_int_equal(w.seen, synced);
+		assert_false(told(&w));
+		free_world(&w);
+	}
+}
+
+/* As damage of any content: told to who reads it. */
+static void damaged_data_that_was_synced_cuts_nothing_off(void **state)
+{
+	struct world w = new_world();
+	(void)state;
+	append(&w, 3);
+	off_t pos = (off_t)w.at.pos;
+	append(&w, 3);
+	sync_journal(&w);
+	detach(&w);
+	flip(&w, w.at.segment, pos - 50);
+	assert_int_equal(start(&w), 0);
+	assert_int_equal(w.seen, 6);
+	assert_false(told(&w));
+	free_world(&w);
+}
+
+static void a_damaged_head_of_a_segment_is_told(void **state)
+{
+	struct world w = new_world();
+	(void)state;
+	append(&w, 3);
+	uint64_t whole = w.at.seq;
+	for (uint64_t first = w.at.segment; w.at.segment == first; whole++)
+		append(&w, 1);
+	sync_journal(&w);
+	detach(&w);
+	flip(&w, w.at.segment, 60);
+	goes_on_damaged(&w, whole - 1);
+	free_world(&w);
+}
+
+/* The power goes at any write while what is damaged is put aside; or the disk is full. */
+static void putting_aside_can_be_cut_anywhere(void **state)
+{
+	(void)state;
+	for (unsigned long n = 1, failed = 1; failed; n++) {
+		struct world w = new_world();
+		append(&w, 20);
+		uint64_t last = w.at.segment;
+		sync_journal(&w);
+		append(&w, 1);
+		sync_journal(&w); /* which brings the mark to the disk */
+		detach(&w);
+		flip(&w, last - 1, SEGMENT_HEAD + 3);
+		fake_env_fail(w.env, FAKE_WRITING, n, n % 2 ? ERR_IO : ERR_NO_SPACE, true);
+		(void)!start(&w);
+		failed = fake_env_failed(w.env);
+		uint64_t whole = w.seen;
+		assert_true(whole > 5 && whole < 20);
+		detach(&w);
+		fake_env_crash(w.env, FAKE_RANDOM);
+		assert_int_equal(start(&w), 0);
+		assert_int_equal(w.seen, whole);
+		assert_true(told(&w));
+		bool kept = false;
+		for (uint64_t i = 1; i <= last; i++) {
+			char name[64];
+			snprintf(name, sizeof name, "damaged-seg-%016llx.0", (unsigned long long)i);
+			kept |= has_file(&w, name);
+		}
+		assert_true(kept);
+		free_world(&w);
+	}
 }
 
 static void a_segment_under_another_name_is_not_believed(void **state)
@@ -392,7 +550,12 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(changes_have_the_bytes_of_the_format),
 		cmocka_unit_test(entries_come_back_across_segments_and_runs),
 		cmocka_unit_test(any_flipped_byte_of_the_tail_ends_the_journal_before_it),
-		cmocka_unit_test(damage_before_what_was_synced_is_told),
+		cmocka_unit_test(damage_before_what_a_start_synced_is_told),
+		cmocka_unit_test(damage_before_a_sync_is_told_and_what_is_cut_off_kept),
+		cmocka_unit_test(what_was_never_synced_is_cut_off_in_silence),
+		cmocka_unit_test(damaged_data_that_was_synced_cuts_nothing_off),
+		cmocka_unit_test(a_damaged_head_of_a_segment_is_told),
+		cmocka_unit_test(putting_aside_can_be_cut_anywhere),
 		cmocka_unit_test(a_segment_under_another_name_is_not_believed),
 		cmocka_unit_test(after_a_failed_write_a_new_segment_follows),
 		cmocka_unit_test(after_a_failed_sync_nothing_is_acknowledged),
