@@ -260,7 +260,8 @@ static void work_here(struct conn *c, struct job *j);
  * most of what was answered is sent: else each of many small requests leaves a large answer to whoever reads nothing. */
 static bool may_start(const struct conn *c, const struct job *j)
 {
-	return c->out.bytes <= WS_RESUME_OUT && j->order <= c->writes_done && (!c->reading || (c->turn_of_writes && j->method->lane == LANE_TURN));
+	return c->out.bytes <= WS_RESUME_OUT && j->order <= c->writes_done &&
+	       (!c->reading || (c->turn_of_writes && j->method->lane == LANE_TURN));
 }
 
 static void start_reads(struct conn *c)

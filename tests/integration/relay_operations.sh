@@ -134,6 +134,7 @@ rc=0
 timeout 20 "$R" --data "$T/data2" --listen "127.0.0.1:$PORT" 2> "$T/err" || rc=$?
 [ $rc = 69 ] && grep -q 'another relay uses' "$T/err" || fail "a third on the second's directory: exit $rc, $(cat "$T/err")"
 kill -9 $ONE
+wait $ONE 2> /dev/null || : # until then its socket still takes connections
 answers "not with the second alone"
 PID=$TWO
 stop

@@ -733,7 +733,9 @@ static void sizes_are_settings(void **state)
 	expect_notice(&b, "event");
 	send_live(&a, "presence.set", "four");
 	expect_notice(&b, "presence");
-	assert_int_equal(http(x, "PUT", FILE_ID, &x->alice, x->ua, HEADERS, bytes_of(long_file, sizeof long_file), &answer), 413);
+	assert_int_equal(
+		http(x, "PUT", FILE_ID, &x->alice, x->ua, HEADERS, bytes_of(long_file, sizeof long_file), &answer),
+		413);
 	assert_non_null(memmem(answer.data, answer.len, "file exceeds 1024 byte limit", 28));
 	buf_release(&answer);
 	assert_int_equal(write(a.fd, long_frame, sizeof long_frame), sizeof long_frame);
