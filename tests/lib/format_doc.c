@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "tests/lib/unit.h"
 
+#define OF_FORMAT "format."
+
 enum { DOC_MAX = 1 << 20, PARTS_MAX = 256, NAME_SIZE = 64, DEPTH_MAX = 8 };
 
 enum part_kind { PART_HEX, PART_TEXT, PART_ROW };
@@ -21,17 +23,20 @@ struct part {
 	bool seen;
 };
 
-/* One document per test program. */
-static struct {
+struct doc {
+	const char *name;
 	char *text;
 	struct part part[PARTS_MAX];
 	size_t n;
-} doc;
+};
 
-static FILE *open_doc(void)
+/* The one that is checked, and the one whose examples it may include. */
+static struct doc doc, format;
+
+static FILE *open_file(const char *name)
 {
 	char path[4096], exe[2048];
-	FILE *f = fopen("docs/FORMAT.md", "re");
+	FILE *f = fopen(name, "re");
 	ssize_t n;
 
 	if (f)
@@ -41,31 +46,31 @@ static FILE *open_doc(void)
 		return NULL;
 	exe[n] = '\0';
 	*strrchr(exe, '/') = '\0';
-	(void)snprintf(path, sizeof path, "%s/../../docs/FORMAT.md", exe);
+	(void)snprintf(path, sizeof path, "%s/../../%s", exe, name);
 	return fopen(path, "re");
 }
 
-static struct part *find(enum part_kind kind, const char *name)
+static struct part *find(struct doc *d, enum part_kind kind, const char *name)
 {
-	for (size_t i = 0; i < doc.n; i++)
-		if (doc.part[i].kind == kind && strcmp(doc.part[i].name, name) == 0)
-			return &doc.part[i];
+	for (size_t i = 0; i < d->n; i++)
+		if (d->part[i].kind == kind && strcmp(d->part[i].name, name) == 0)
+			return &d->part[i];
 	return NULL;
 }
 
 /* `stop` ends the name. */
-static struct part *add(enum part_kind kind, const char *name, char stop)
+static struct part *add(struct doc *d, enum part_kind kind, const char *name, char stop)
 {
-	struct part *p = &doc.part[doc.n++];
+	struct part *p = &d->part[d->n++];
 	const char *end = strchr(name, stop);
 
-	assert_true(doc.n < PARTS_MAX);
+	assert_true(d->n < PARTS_MAX);
 	assert_non_null(end);
 	assert_true(end - name < NAME_SIZE);
 	*p = (struct part){ .kind = kind, .at = end + 1 };
 	memcpy(p->name, name, (size_t)(end - name));
-	if (doc.n > 1 && find(kind, p->name) != p)
-		fail_msg("docs/FORMAT.md has %s twice", p->name);
+	if (d->n > 1 && find(d, kind, p->name) != p)
+		fail_msg("%s has %s twice", d->name, p->name);
 	return p;
 }
 
@@ -75,7 +80,7 @@ static bool begins(const char *line, const char *with)
 }
 
 /* *rows: within a marked table, whose rows count. */
-static void read_line(const char *line, struct part **open, bool *rows)
+static void read_line(struct doc *d, const char *line, struct part **open, bool *rows)
 {
 	if (begins(line, "<!-- checked") || begins(line, "<!-- /checked"))
 		*rows = line[5] == 'c';
@@ -85,48 +90,54 @@ static void read_line(const char *line, struct part **open, bool *rows)
 			*open = NULL;
 		}
 	} else if (begins(line, "```hex ")) {
-		*open = add(PART_HEX, line + 7, '\n');
+		*open = add(d, PART_HEX, line + 7, '\n');
 	} else if (begins(line, "```text ")) {
-		*open = add(PART_TEXT, line + 8, '\n');
+		*open = add(d, PART_TEXT, line + 8, '\n');
 	} else if (*rows && begins(line, "| `")) {
-		struct part *p = add(PART_ROW, line + 3, '`');
+		struct part *p = add(d, PART_ROW, line + 3, '`');
 
 		p->at += strspn(p->at, " |");
 		p->end = strchr(p->at, '\n');
 	}
 }
 
-void doc_open(void)
+static void read_doc(struct doc *d, const char *name)
 {
-	FILE *f = open_doc();
+	FILE *f = open_file(name);
 	struct part *open = NULL;
 	bool rows = false;
 
 	if (!f)
-		fail_msg("no docs/FORMAT.md");
-	doc.text = calloc(1, DOC_MAX);
-	assert_non_null(doc.text);
-	assert_true(fread(doc.text, 1, DOC_MAX - 1, f) < DOC_MAX - 1);
+		fail_msg("no %s", name);
+	*d = (struct doc){ .name = name, .text = calloc(1, DOC_MAX) };
+	assert_non_null(d->text);
+	assert_true(fread(d->text, 1, DOC_MAX - 1, f) < DOC_MAX - 1);
 	(void)fclose(f);
-	doc.n = 0;
-	for (const char *line = doc.text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-		read_line(line, &open, &rows);
+	for (const char *line = d->text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		read_line(d, line, &open, &rows);
 	assert_null(open);
+}
+
+void doc_open(const char *name)
+{
+	read_doc(&doc, name);
+	read_doc(&format, DOC_FORMAT);
 }
 
 void doc_close(void)
 {
 	free(doc.text);
-	doc.text = NULL;
+	free(format.text);
+	doc.text = format.text = NULL;
 }
 
 /* The digits of an example, with what it includes, as unit_put_hex takes them. */
-static void put_digits(struct buf *b, const char *name, unsigned depth)
+static void put_digits(struct buf *b, struct doc *d, const char *name, unsigned depth)
 {
-	const struct part *part = find(PART_HEX, name);
+	const struct part *part = find(d, PART_HEX, name);
 
 	if (!part || depth > DEPTH_MAX)
-		fail_msg("docs/FORMAT.md has no example %s", name);
+		fail_msg("%s has no example %s", d->name, name);
 	for (const char *p = part->at; p < part->end; p++) {
 		if (*p == '#') {
 			p = strchr(p, '\n');
@@ -137,7 +148,10 @@ static void put_digits(struct buf *b, const char *name, unsigned depth)
 			assert_true(n < sizeof other);
 			memcpy(other, p, n);
 			p += n;
-			put_digits(b, other, depth + 1);
+			if (begins(other, OF_FORMAT))
+				put_digits(b, &format, other + strlen(OF_FORMAT), depth + 1);
+			else
+				put_digits(b, d, other, depth + 1);
 		} else if (!isspace((unsigned char)*p)) {
 			assert_int_equal(buf_put_u8(b, (uint8_t)*p), 0);
 		}
@@ -146,7 +160,7 @@ static void put_digits(struct buf *b, const char *name, unsigned depth)
 
 static bool showing(void)
 {
-	return getenv("FORMAT_SHOW") != NULL;
+	return getenv("DOC_SHOW") != NULL;
 }
 
 static void show_hex(const char *name, struct bytes got)
@@ -160,13 +174,13 @@ static void show_hex(const char *name, struct bytes got)
 void doc_hex(const char *name, struct bytes got)
 {
 	struct buf digits = BUF_INIT(DOC_MAX), want = BUF_INIT(DOC_MAX);
-	struct part *part = find(PART_HEX, name);
+	struct part *part = find(&doc, PART_HEX, name);
 
 	if (showing()) {
 		show_hex(name, got);
 		return;
 	}
-	put_digits(&digits, name, 0);
+	put_digits(&digits, &doc, name, 0);
 	assert_int_equal(buf_put_u8(&digits, 0), 0);
 	unit_put_hex(&want, (const char *)digits.data);
 	if (!bytes_equal(got, buf_bytes(&want)))
@@ -180,7 +194,7 @@ void doc_hex(const char *name, struct bytes got)
 /* Without blanks at line ends and the line ends themselves. */
 void doc_text(const char *name, const char *got)
 {
-	struct part *part = find(PART_TEXT, name);
+	struct part *part = find(&doc, PART_TEXT, name);
 	const char *g = got;
 
 	if (showing()) {
@@ -188,7 +202,7 @@ void doc_text(const char *name, const char *got)
 		return;
 	}
 	if (!part)
-		fail_msg("docs/FORMAT.md has no example %s", name);
+		fail_msg("%s has no example %s", doc.name, name);
 	for (const char *p = part->at; p < part->end; p++) {
 		if (*p == '\n' && *g == ' ')
 			g++;
@@ -201,21 +215,21 @@ void doc_text(const char *name, const char *got)
 
 void doc_value(const char *name, unsigned long long got)
 {
-	struct part *row = find(PART_ROW, name);
+	struct part *row = find(&doc, PART_ROW, name);
 
 	if (!row)
-		fail_msg("docs/FORMAT.md has no row `%s`", name);
+		fail_msg("%s has no row `%s`", doc.name, name);
 	if (strtoull(row->at, NULL, 10) != got)
-		fail_msg("%s is %llu, not what docs/FORMAT.md says", name, got);
+		fail_msg("%s is %llu, not what %s says", name, got, doc.name);
 	row->seen = true;
 }
 
 void doc_label(const char *label)
 {
-	struct part *row = find(PART_ROW, label);
+	struct part *row = find(&doc, PART_ROW, label);
 
 	if (!row)
-		fail_msg("docs/FORMAT.md does not list the label %s", label);
+		fail_msg("%s does not list the label %s", doc.name, label);
 	row->seen = true;
 }
 
@@ -223,5 +237,5 @@ void doc_all_checked(void)
 {
 	for (size_t i = 0; i < doc.n && !showing(); i++)
 		if (!doc.part[i].seen)
-			fail_msg("nothing checks `%s` of docs/FORMAT.md", doc.part[i].name);
+			fail_msg("nothing checks `%s` of %s", doc.part[i].name, doc.name);
 }

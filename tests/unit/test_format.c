@@ -739,7 +739,7 @@ static int start(void **state)
 {
 	static struct world w;
 
-	doc_open();
+	doc_open(DOC_FORMAT);
 	world_init(&w);
 	*state = &w;
 	return 0;
