@@ -3,6 +3,8 @@
  * Crash: the database changes in checkpoints alone, and those happen when the whole log is on disk. A log that begins anew is
  * written only after the database was synced. So at any moment either the old log or the database has everything that any
  * flush before has promised.
+ * A failed sync: the kernel counts as written what it could not write, so that another sync would say nothing of it. What the log
+ * should have is in memory until it is synced, and what the database should have is in the log: both are written again.
  */
 #include "cache/pagevfs.h"
 #include <fcntl.h>
@@ -43,7 +45,8 @@ struct pagevfs {
 	int db_fd, log_fd;
 	bool cut_log;  /* SQLite gave the log up: shorten the file once the database is synced */
 	bool db_dirty; /* written since it was synced */
-	bool failed;   /* an fdatasync failed: what the disk holds is not known */
+	bool db_again; /* and a sync failed: what the disk holds is not known */
+	uint64_t in_log; /* frames on disk when it became dirty: they have all that was written since */
 	uint8_t head[LOG_HEAD];
 	uint64_t head_stamp; /* 0: as in the file */
 	struct frame *frame;
@@ -128,6 +131,8 @@ static int db_write(struct pagevfs *v, const uint8_t *p, size_t n, uint64_t off)
 	if (n != PAGE || off % PAGE != 0)
 		return SQLITE_IOERR_WRITE;
 	seal_unit(v, UNIT_PAGE, off / PAGE + 1, p, BODY, sealed);
+	if (!v->db_dirty)
+		v->in_log = v->n_frames;
 	v->db_dirty = true;
 	int err = v->env->pwrite(v->env->ctx, v->db_fd, sealed, PAGE, (off_t)off);
 	return err < 0 ? sqlite_error(err) : SQLITE_OK;
@@ -575,15 +580,20 @@ static uint64_t seal_batch(struct pagevfs *v, uint64_t mark, uint64_t *first)
 	return n;
 }
 
-static void drop_written(struct pagevfs *v, uint64_t mark, uint64_t from, uint64_t n)
+/* What is on disk need not be kept. */
+static void drop_synced(struct pagevfs *v, uint64_t mark)
 {
-	for (uint64_t k = from; k < from + n && k < v->n_frames; k++) {
+	pthread_mutex_lock(&v->lock);
+	if (v->head_stamp <= mark)
+		v->head_stamp = 0;
+	for (uint64_t k = 0; k < v->n_frames; k++) {
 		if (!due(&v->frame[k], mark))
 			continue;
 		free(v->frame[k].data);
 		v->frame[k].data = NULL;
 		v->pending--;
 	}
+	pthread_mutex_unlock(&v->lock);
 }
 
 static int write_head(struct pagevfs *v, uint64_t mark)
@@ -594,8 +604,6 @@ static int write_head(struct pagevfs *v, uint64_t mark)
 	if (write)
 		seal_unit(v, UNIT_LOG_HEAD, 0, v->head, LOG_HEAD, sealed);
 	int err = write ? v->env->pwrite(v->env->ctx, v->log_fd, sealed, sizeof sealed, 0) : 0;
-	if (err == 0 && write)
-		v->head_stamp = 0;
 	pthread_mutex_unlock(&v->lock);
 	return err < 0 ? err : write;
 }
@@ -613,38 +621,82 @@ static int write_frames(struct pagevfs *v, uint64_t mark)
 			break;
 		any = true;
 		err = v->env->pwrite(v->env->ctx, v->log_fd, v->batch, n * FRAME_UNIT, frame_at(first));
-		if (err < 0)
-			break;
-		pthread_mutex_lock(&v->lock);
-		drop_written(v, mark, first, n);
-		pthread_mutex_unlock(&v->lock);
 		first += n;
 	}
 	return err < 0 ? err : any;
 }
 
-int pagevfs_flush(struct pagevfs *v, uint64_t mark)
+static int restore_frame(struct pagevfs *v, uint64_t k, bool write, uint64_t *pages)
+{
+	uint8_t plain[FRAME];
+	pthread_mutex_lock(&v->lock);
+	int rc = log_load(v, k, plain);
+	uint64_t page = bytes_get_be(plain, 4), size = bytes_get_be(plain + 4, 4);
+	if (rc == SQLITE_OK && write && page > 0 && page <= *pages)
+		rc = db_write(v, plain + FRAME - PAGE, PAGE, (page - 1) * PAGE);
+	pthread_mutex_unlock(&v->lock);
+	if (!write)
+		*pages = size;
+	return rc == SQLITE_OK ? 0 : rc == SQLITE_FULL ? ERR_NO_SPACE : ERR_IO;
+}
+
+/* The pages of the database that the log on disk has: up to its last commit, whose frame tells the size. */
+static int restore_pages(struct pagevfs *v, uint64_t frames)
+{
+	uint64_t pages = 0;
+	int err = 0;
+	while (err == 0 && frames > 0 && pages == 0) {
+		err = restore_frame(v, frames - 1, false, &pages);
+		frames -= pages == 0;
+	}
+	for (uint64_t k = 0; err == 0 && k < frames; k++)
+		err = restore_frame(v, k, true, &pages);
+	return err == 0 && frames == 0 ? ERR_IO : err;
+}
+
+static int sync_database(struct pagevfs *v)
 {
 	pthread_mutex_lock(&v->lock);
-	bool dirty = v->db_dirty, failed = v->failed, cut = v->cut_log;
-	int db = v->db_fd, log = v->log_fd;
-	v->db_dirty = v->cut_log = false;
+	bool dirty = v->db_dirty, again = v->db_again;
+	uint64_t frames = v->in_log;
 	pthread_mutex_unlock(&v->lock);
-	if (failed)
-		return ERR_IO;
-	int synced = dirty ? v->env->fdatasync(v->env->ctx, db) : 0;
-	int err = synced;
-	if (err == 0 && cut)
-		err = v->env->ftruncate(v->env->ctx, log, 0);
-	if (err == 0 && log >= 0)
-		err = write_frames(v, mark);
-	if (err > 0)
-		err = synced = v->env->fdatasync(v->env->ctx, log);
-	if (synced < 0) {
+	if (!dirty)
+		return 0;
+	int err = again ? restore_pages(v, frames) : 0;
+	if (err == 0)
+		err = v->env->fdatasync(v->env->ctx, v->db_fd);
+	pthread_mutex_lock(&v->lock);
+	v->db_dirty = v->db_again = err < 0;
+	pthread_mutex_unlock(&v->lock);
+	return err;
+}
+
+static int cut_log(struct pagevfs *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool cut = v->cut_log;
+	pthread_mutex_unlock(&v->lock);
+	int err = cut ? v->env->ftruncate(v->env->ctx, v->log_fd, 0) : 0;
+	if (err == 0 && cut) {
 		pthread_mutex_lock(&v->lock);
-		v->failed = true;
+		v->cut_log = false;
 		pthread_mutex_unlock(&v->lock);
 	}
+	return err;
+}
+
+int pagevfs_flush(struct pagevfs *v, uint64_t mark)
+{
+	int err = sync_database(v);
+	if (err < 0 || v->log_fd < 0)
+		return err;
+	err = cut_log(v);
+	if (err == 0)
+		err = write_frames(v, mark);
+	if (err > 0)
+		err = v->env->fdatasync(v->env->ctx, v->log_fd);
+	if (err == 0)
+		drop_synced(v, mark);
 	return err;
 }
 

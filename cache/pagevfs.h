@@ -30,7 +30,7 @@ const char *pagevfs_name(const struct pagevfs *v);
 
 /* Counts log writes: flush(mark) writes those made before mark was taken. */
 uint64_t pagevfs_mark(struct pagevfs *v);
-/* After an error what was not written stays in memory, and the next flush tries again. */
+/* After an error what may not be on disk is kept, and the next flush writes it again. One at a time. */
 int pagevfs_flush(struct pagevfs *v, uint64_t mark) MUST_CHECK;
 /* Frames in the log now: time for a checkpoint. */
 uint64_t pagevfs_frames(struct pagevfs *v);

@@ -296,12 +296,88 @@ static void a_full_disk_keeps_the_log_in_memory(void **state)
 	free_db(&d);
 }
 
+static void check_rows(struct db *d, int64_t want)
+{
+	sqlite3_stmt *st;
+	int64_t n;
+	assert_int_equal(count_rows(d, &n), SQLITE_OK);
+	assert_int_equal(n, want);
+	assert_int_equal(sqlite3_prepare_v2(d->sql, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
+	sqlite3_finalize(st);
+}
+
+static void fail_sync(struct db *d)
+{
+	fake_env_fail(d->env, FAKE_FDATASYNC, 1, ERR_IO, false);
+	assert_int_equal(pagevfs_flush(d->v, pagevfs_mark(d->v)), ERR_IO);
+}
+
+static void lose_power(struct db *d)
+{
+	fake_env_crash(d->env, FAKE_LOSE_ALL);
+	close_db(d);
+	open_db(d, key, false);
+}
+
+/* The kernel takes what it could not write for written. */
+static void a_failed_sync_of_the_log_is_made_good_by_the_next(void **state)
+{
+	struct db d = make_db(1);
+	(void)state;
+	insert(&d, 300);
+	flush(&d);
+	insert(&d, 300);
+	fail_sync(&d);
+	insert(&d, 50);
+	flush(&d);
+	lose_power(&d);
+	check_rows(&d, 650);
+	insert(&d, 50);
+	fail_sync(&d);
+	lose_power(&d); /* before it was made good */
+	check_rows(&d, 650);
+	free_db(&d);
+}
+
+/* Also when SQLite has begun its log anew, or cut it. */
+static void a_failed_sync_of_the_database_is_made_good_by_the_next(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 6; how++) {
+		struct db d = make_db(1);
+		int mode = how % 2 ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+		insert(&d, 300);
+		checkpoint(&d);
+		insert(&d, 300);
+		flush(&d);
+		assert_int_equal(sqlite3_wal_checkpoint_v2(d.sql, NULL, mode, NULL, NULL), SQLITE_OK);
+		fail_sync(&d);
+		int64_t more = how >= 2 ? 100 : 0;
+		insert(&d, (int)more);
+		if (how >= 4) {
+			fail_sync(&d);
+			lose_power(&d); /* before it was made good */
+			check_rows(&d, 600);
+			free_db(&d);
+			continue;
+		}
+		flush(&d);
+		lose_power(&d);
+		check_rows(&d, 600 + more);
+		free_db(&d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(what_was_flushed_is_there_and_what_was_not_is_gone),
 		cmocka_unit_test(power_cuts_leave_a_flushed_commit_or_a_later_one),
 		cmocka_unit_test(nothing_on_disk_is_readable), cmocka_unit_test(a_flipped_byte_of_a_page_is_an_error),
 		cmocka_unit_test(a_flipped_byte_of_the_log_ends_it), cmocka_unit_test(another_key_opens_nothing),
-		cmocka_unit_test(a_full_disk_keeps_the_log_in_memory) };
+		cmocka_unit_test(a_full_disk_keeps_the_log_in_memory),
+		cmocka_unit_test(a_failed_sync_of_the_log_is_made_good_by_the_next),
+		cmocka_unit_test(a_failed_sync_of_the_database_is_made_good_by_the_next) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
