@@ -38,7 +38,7 @@ struct unpack unpack_init(struct bytes in)
 	return (struct unpack){ .p = in.p, .end = in.p + in.len, .err = 0 };
 }
 
-void unpack_fail(struct unpack *u, int err)
+static void unpack_fail(struct unpack *u, int err)
 {
 	if (u->err == 0)
 		u->err = err;

@@ -39,7 +39,6 @@ uint32_t unpack_u32(struct unpack *u); /* ERR_CORRUPT if larger */
 int64_t unpack_i64(struct unpack *u);
 void unpack_fixed(struct unpack *u, void *out, size_t n); /* zeros after an error */
 struct bytes unpack_bytes(struct unpack *u, size_t max);  /* a view of the input */
-void unpack_fail(struct unpack *u, int err);
 int unpack_end(const struct unpack *u) MUST_CHECK; /* the first error, or ERR_CORRUPT if bytes remain */
 
 #endif

@@ -601,7 +601,8 @@ int txn_add_data(struct store_txn *t, struct bytes data, uint64_t *ret_from)
 	return buf_put(&t->data, data.p, data.len);
 }
 
-uint64_t txn_seq(const struct store_txn *t)
+/* Of the entry being made. */
+static uint64_t txn_seq(const struct store_txn *t)
 {
 	return t->s->at.seq + 1;
 }

@@ -165,7 +165,6 @@ void store_unlock(struct store *s);
 int txn_stage(struct store_txn *t, const struct op *op) MUST_CHECK;
 /* Adds bytes to the entry's data; *ret_from is their offset in it. */
 int txn_add_data(struct store_txn *t, struct bytes data, uint64_t *ret_from) MUST_CHECK;
-uint64_t txn_seq(const struct store_txn *t); /* of the entry being made */
 uint64_t txn_new_row(struct store_txn *t);
 int64_t store_now(const struct store *s);
 void store_random(struct store *s, void *p, size_t n);

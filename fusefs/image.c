@@ -5,7 +5,8 @@
 
 #define NS 1000000000ll
 
-void image_body_of_node(const struct node *n, struct node_body *b)
+/* The fields that a node row and a body share; image_node_of_body is the way back. */
+static void body_of_node(const struct node *n, struct node_body *b)
 {
 	*b = (struct node_body){ .kind = n->kind, .mode = n->mode };
 	b->deleted = (n->flags & NODE_DELETED) != 0;
@@ -82,7 +83,7 @@ int image_load(struct store_txn *t, uint64_t ino, struct image *img)
 	int err = txn_node_get(t, ino, &img->node);
 	if (err < 0)
 		return err;
-	image_body_of_node(&img->node, &img->body);
+	body_of_node(&img->node, &img->body);
 	if (img->body.deleted)
 		return OK;
 	err = load_links(t, img);

@@ -31,8 +31,7 @@ struct image {
 int image_load(struct store_txn *t, uint64_t ino, struct image *ret_img) MUST_CHECK;
 void image_release(struct image *img);
 
-/* The fields that a node row and a body share, both ways. */
-void image_body_of_node(const struct node *n, struct node_body *ret_b);
+/* Sets the fields of a node row that a body has, too. */
 void image_node_of_body(const struct node_body *b, struct node *n);
 
 #endif

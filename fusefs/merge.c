@@ -181,21 +181,22 @@ static void merge_content(const struct merge *in, const struct node_body *base, 
 	m->body.n_slices = from->n_slices;
 }
 
-int merge_same_attributes(const struct node_body *a, const struct node_body *b)
+/* In every field but content, size and mtime. */
+static bool same_attributes(const struct node_body *a, const struct node_body *b)
 {
 	if (a->deleted != b->deleted || a->kind != b->kind || a->mode != b->mode || a->uid != b->uid ||
 		a->gid != b->gid || a->rdev != b->rdev || !id32_equal(&a->owner, &b->owner) ||
 		!bytes_equal(a->target, b->target) || a->n_links != b->n_links || a->n_xattrs != b->n_xattrs)
-		return 0;
+		return false;
 	for (size_t i = 0; i < a->n_links; i++) {
 		if (!same_place(&a->links[i], link_of(b, &a->links[i].id)))
-			return 0;
+			return false;
 	}
 	for (size_t i = 0; i < a->n_xattrs; i++) {
 		if (!same_value(&a->xattrs[i], xattr_of(b, a->xattrs[i].name)))
-			return 0;
+			return false;
 	}
-	return 1;
+	return true;
 }
 
 /* Each side took another name away, and nothing is left, though neither removed the file: it keeps the names that the remote left it,
@@ -251,7 +252,7 @@ int merge_node(const struct merge *in, struct merged *m)
 	}
 	if (in->remote->deleted && in->local->deleted)
 		m->body.deleted = true;
-	m->same_as_remote = m->content != MERGE_CONTENT_LOCAL && merge_same_attributes(&m->body, in->remote) &&
+	m->same_as_remote = m->content != MERGE_CONTENT_LOCAL && same_attributes(&m->body, in->remote) &&
 			    mtime_equal(&m->body, in->remote);
 	if (m->body.deleted)
 		m->same_as_remote = true;

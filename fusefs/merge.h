@@ -43,7 +43,4 @@ struct merged {
 int merge_node(const struct merge *in, struct merged *ret_m) MUST_CHECK;
 void merged_release(struct merged *m);
 
-/* 1 if a and b are the same in every field but content, size and mtime. */
-int merge_same_attributes(const struct node_body *a, const struct node_body *b);
-
 #endif

@@ -16,7 +16,7 @@ uint64_t ops_ino(const struct ops *o, fuse_ino_t ino)
 	return ino == FUSE_ROOT_ID ? o->config.root_ino : ino;
 }
 
-fuse_ino_t ops_kernel_ino(const struct ops *o, uint64_t ino)
+static fuse_ino_t kernel_ino(const struct ops *o, uint64_t ino)
 {
 	return ino == o->config.root_ino ? FUSE_ROOT_ID : ino;
 }
@@ -70,7 +70,7 @@ void ops_reply_err(fuse_req_t req, int err)
 void ops_fill_entry(const struct ops *o, const struct node *n, struct fuse_entry_param *ret_e)
 {
 	*ret_e = (struct fuse_entry_param){
-		.ino = ops_kernel_ino(o, n->ino),
+		.ino = kernel_ino(o, n->ino),
 		.attr_timeout = OPS_CACHE_SECONDS,
 		.entry_timeout = OPS_CACHE_SECONDS,
 	};

@@ -44,9 +44,8 @@ extern const struct fuse_lowlevel_ops ops_table;
 #define OPS_READ_AHEAD (512u * 1024)
 
 struct ops *ops_of(fuse_req_t req);
-/* Kernel's node number <-> the store's. They differ for the root of a mount of one space. */
+/* The store's number for the kernel's. They differ for the root of a mount of one space. */
 uint64_t ops_ino(const struct ops *o, fuse_ino_t ino);
-fuse_ino_t ops_kernel_ino(const struct ops *o, uint64_t ino);
 /* A name as the store takes it. ERR_NAME_TOO_LONG. */
 int ops_name(const char *name, struct bytes *ret_name) MUST_CHECK;
 /* Whether `dir` is the directory that lists spaces. */

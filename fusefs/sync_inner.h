@@ -262,7 +262,6 @@ void sync_space_revoked(struct sync_space *ss); /* the relay says that this devi
 /* what became of a write to the store: of a full disk people are told */
 void sync_space_stored(struct sync_space *ss, int err);
 void sync_space_retry(struct sync_space *ss, int64_t now); /* asks again later, with back-off */
-bool sync_space_may_push(const struct sync_space *ss);
 
 /* The tree of a space within a transaction; and its end: what is shown otherwise is told if `err` is 0, else the state
  * is loaded again. Returns err, or what went wrong with that. */

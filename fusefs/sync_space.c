@@ -140,7 +140,7 @@ void sync_space_retry(struct sync_space *ss, int64_t now)
 	ss->retry_delay = ss->retry_delay * 2 < RETRY_MAX ? ss->retry_delay * 2 : RETRY_MAX;
 }
 
-bool sync_space_may_push(const struct sync_space *ss)
+static bool may_push(const struct sync_space *ss)
 {
 	return ss->phase == PHASE_LIVE && ss->caught_up && !ss->may_not_write && !ss->items_lost;
 }
@@ -293,11 +293,11 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 	if (err == OK && ss->phase == PHASE_LIVE) {
 		sync_pull_run(ss, now);
 		sync_heal_step(ss);
-		if (err == OK && sync_space_may_push(ss))
+		if (err == OK && may_push(ss))
 			err = sync_room_step(ss, now);
-		if (err == OK && sync_space_may_push(ss) && now >= ss->retry_at)
+		if (err == OK && may_push(ss) && now >= ss->retry_at)
 			err = sync_seal_due(ss, now);
-		if (err == OK && sync_space_may_push(ss) && now >= ss->retry_at)
+		if (err == OK && may_push(ss) && now >= ss->retry_at)
 			sync_push_pump(ss, now);
 	}
 	if (err < 0 && err != ERR_AGAIN) {
@@ -315,7 +315,7 @@ int64_t sync_space_due(const struct sync_space *ss, int64_t now)
 		due = ss->retry_at > now ? ss->retry_at : now;
 	if (ss->peer && ss->phase == PHASE_OFFLINE && !ss->call && peer_online(ss->peer->peer))
 		due = ss->retry_at < due ? ss->retry_at : due;
-	if (sync_space_may_push(ss)) {
+	if (may_push(ss)) {
 		int64_t at = lanes_due(ss->lanes);
 
 		at = at < ss->retry_at ? ss->retry_at : at;

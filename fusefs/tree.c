@@ -136,6 +136,9 @@ static int add_touched(struct tree *tr, uint64_t parent, struct bytes name)
 	return OK;
 }
 
+/* The node's rank or life changed: its names are looked at again. */
+static int touch_node(struct tree *tr, const struct node *node);
+
 /* A deleted directory's place depends on what is in it: its own name is touched too. */
 static int touch_up(struct tree *tr, uint64_t dir)
 {
@@ -155,7 +158,7 @@ static int touch_up(struct tree *tr, uint64_t dir)
 	if (err == OK && n_links == 0 && tr->last_links)
 		err = tr->last_links(tr->ctx, tr, &n);
 	else if (err == OK)
-		err = tree_touch_node(tr, &n);
+		err = touch_node(tr, &n);
 	tr->depth--;
 	return err;
 }
@@ -166,7 +169,7 @@ int tree_touch(struct tree *tr, uint64_t parent, struct bytes name)
 	return err < 0 ? err : touch_up(tr, parent);
 }
 
-int tree_touch_node(struct tree *tr, const struct node *node)
+static int touch_node(struct tree *tr, const struct node *node)
 {
 	FREE_AFTER struct link *links = NULL;
 	size_t n = 0;

@@ -75,10 +75,8 @@ struct tree {
 int tree_set_links(struct tree *tr, const struct node *node, const struct node_link *links, size_t n) MUST_CHECK;
 /* A name in the register sense: something about it may be other than shown. */
 int tree_touch(struct tree *tr, uint64_t parent, struct bytes name) MUST_CHECK;
-/* The node's rank or life changed: its names are looked at again. */
-int tree_touch_node(struct tree *tr, const struct node *node) MUST_CHECK;
-/* The same for a node that stands as it did but for its rank, which may decide names and cycles: touches only what
- * others claim too, so it costs little. */
+/* The rank of a node changed, nothing else of it, which may decide names and cycles: touches only what others claim
+ * too, so it costs little. */
 int tree_touch_contested(struct tree *tr, uint64_t ino) MUST_CHECK;
 /* The record of a node that had a placeholder came: if it is no directory, what was put under it is not reachable any
  * more. */

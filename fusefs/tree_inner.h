@@ -24,7 +24,4 @@ int tree_state_put(struct store_txn *t, const struct tree_state *s) MUST_CHECK;
 /* rep == dir takes the union away. */
 int tree_state_unite(struct tree_state *s, uint64_t dir, uint64_t rep) MUST_CHECK;
 
-/* 1 if the node counts: not deleted, or a deleted directory with something live below it. Negative: an error. */
-int tree_alive(struct tree *tr, const struct node *n, unsigned depth) MUST_CHECK;
-
 #endif

@@ -19,7 +19,8 @@ struct claims {
 	size_t n;
 };
 
-int tree_alive(struct tree *tr, const struct node *n, unsigned depth)
+/* 1 if the node counts: not deleted, or a deleted directory with something live below it. Negative: an error. */
+static int is_alive(struct tree *tr, const struct node *n, unsigned depth)
 {
 	FREE_AFTER struct link *links = NULL;
 	size_t n_links = 0;
@@ -40,7 +41,7 @@ int tree_alive(struct tree *tr, const struct node *n, unsigned depth)
 			continue;
 		err = txn_node_get(tr->t, links[i].ino, &child);
 		if (err == OK)
-			err = tree_alive(tr, &child, depth + 1);
+			err = is_alive(tr, &child, depth + 1);
 		if (err != 0)
 			return err;
 	}
@@ -51,7 +52,7 @@ int tree_alive(struct tree *tr, const struct node *n, unsigned depth)
 			continue;
 		err = txn_node_get(tr->t, tr->state->broken[i].dir, &child);
 		if (err == OK)
-			err = tree_alive(tr, &child, depth + 1);
+			err = is_alive(tr, &child, depth + 1);
 		if (err != 0)
 			return err;
 	}
@@ -71,7 +72,7 @@ static int add_claim(struct tree *tr, struct claims *cs, const struct link *l)
 	if (err < 0)
 		return err;
 	cs->n++;
-	int alive = tree_alive(tr, &c->node, 0);
+	int alive = is_alive(tr, &c->node, 0);
 	c->alive = alive == 1;
 	return alive < 0 ? alive : OK;
 }

@@ -155,7 +155,8 @@ int call_path(struct call *c, struct bytes path, struct node *ret_n)
 	return err < 0 ? call_fail_err(c, err, "the path cannot be looked up") : OK;
 }
 
-int64_t call_deadline(const struct call *c)
+/* Monotonic time at which the arguments let it end. */
+static int64_t deadline_of(const struct call *c)
 {
 	const struct env *env = c->agent->env;
 	uint64_t ms = map_get_uint(c->args, "timeout_ms", 60000);
@@ -175,7 +176,7 @@ static int wait_for_all(struct agent *a, struct space *s, bool sent_only, int64_
 
 int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what)
 {
-	int err = wait_for_all(c->agent, s, sent_only, call_deadline(c), what);
+	int err = wait_for_all(c->agent, s, sent_only, deadline_of(c), what);
 
 	if (err < 0 && what->len == 0 &&
 		buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent was locked or stopped" : err_str(err)) < 0)

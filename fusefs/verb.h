@@ -37,10 +37,8 @@ int call_fail_err(struct call *c, int err, const char *what);
 int call_space(struct call *c, struct space **ret_s) MUST_CHECK;
 /* The node at a path of a person's; else the call has failed with what they are to read. */
 int call_path(struct call *c, struct bytes path, struct node *ret_n) MUST_CHECK;
-/* Monotonic time at which "timeout_ms" of the arguments ends (60 s if there is none; 100 days at most). */
-int64_t call_deadline(const struct call *c);
-/* The barrier of wait and umount, for one space or all (NULL), until call_deadline. sent_only: what the relay has need
- * not be here. On an error `what` says what is left, never empty. */
+/* The barrier of wait and umount, for one space or all (NULL), until "timeout_ms" of the arguments is over (60 s if there
+ * is none; 100 days at most). sent_only: what the relay has need not be here. On an error `what` says what is left, never empty. */
 int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what) MUST_CHECK;
 /* Runs the verb that args name; c is filled. */
 int verb_run(struct call *c, struct bytes name);

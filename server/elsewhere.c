@@ -71,7 +71,8 @@ void elsewhere_say(struct net *n, char what, const struct id16 *space, uint64_t 
 
 /* --- hearing --- */
 
-void elsewhere_heard(void *ctx, struct bytes words)
+/* On the ear's thread. */
+static void heard(void *ctx, struct bytes words)
 {
 	struct net *n = ctx;
 	struct elsewhere *x = n->elsewhere;
@@ -201,7 +202,7 @@ int elsewhere_start(struct net *n)
 	x->heard = (struct buf)BUF_INIT(HEARD_MAX);
 	pthread_mutex_init(&x->lock, NULL);
 	n->elsewhere = x;
-	return ear_start(n->relay->store, elsewhere_heard, n, &x->ear);
+	return ear_start(n->relay->store, heard, n, &x->ear);
 }
 
 void elsewhere_stop(struct net *n)

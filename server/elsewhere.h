@@ -20,8 +20,6 @@ int elsewhere_tell(struct relay *r, struct job *const *jobs, size_t n) MUST_CHEC
 
 /* Network thread: presence and events of a connection here; `what` is P, Q or E. */
 void elsewhere_say(struct net *n, char what, const struct id16 *space, uint64_t conn, struct bytes data);
-/* The ear's thread. */
-void elsewhere_heard(void *ctx, struct bytes words);
 /* Network thread: acts on what was heard. */
 void elsewhere_take(struct net *n);
 /* Network thread: takes a job of method_elsewhere (rpc.h) that came back. */

@@ -90,6 +90,15 @@ static void hear(struct request *r, bool on)
 	lws_rx_flow_control(r->wsi, on);
 }
 
+/* The time for the next piece starts again. */
+static void expect_more(struct request *r)
+{
+	const struct env *env = r->net->relay->env;
+
+	r->moved = env->mono_ns(env->ctx);
+	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_KEPT_SECONDS);
+}
+
 void request_begin_work(struct request *r, int seconds)
 {
 	r->phase = PHASE_WORK;
@@ -104,7 +113,7 @@ void request_respond(struct request *r, int status)
 	r->status = status;
 	r->phase = PHASE_HEADERS;
 	hear(r, true);
-	request_expect_more(r);
+	expect_more(r);
 	lws_callback_on_writable(r->wsi);
 }
 
@@ -229,14 +238,6 @@ static bool is_late(const struct request *r, uint64_t length)
 	return env->mono_ns(env->ctx) - r->started > (int64_t)seconds * SECOND;
 }
 
-void request_expect_more(struct request *r)
-{
-	const struct env *env = r->net->relay->env;
-
-	r->moved = env->mono_ns(env->ctx);
-	lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_KEPT_SECONDS);
-}
-
 /* It sent the next request before it read the answer, and reads nothing: while it is waited for, the library turns round and
  * round on what it sent. */
 static bool is_pushing(const struct request *r, int64_t now)
@@ -289,7 +290,7 @@ static int request_writable(struct request *r)
 		if (write_headers(r) < 0)
 			return -1;
 		r->phase = PHASE_SEND;
-		request_expect_more(r);
+		expect_more(r);
 		if (r->out.len && r->verb != VERB_HEAD) {
 			lws_callback_on_writable(r->wsi);
 			return 0;
@@ -309,7 +310,7 @@ static int request_writable(struct request *r)
 	if ((r->sent < r->out.len || r->left) && is_late(r, r->size))
 		return -1;
 	if (r->sent < r->out.len) {
-		request_expect_more(r);
+		expect_more(r);
 		lws_callback_on_writable(r->wsi);
 		return 0;
 	}
@@ -483,7 +484,7 @@ void request_begin_draining(struct request *r)
 		r->uploads = NULL; /* out of memory: one that is not counted */
 	r->net->n_uploads++;
 	r->phase = PHASE_BODY;
-	request_expect_more(r);
+	expect_more(r);
 }
 
 void request_begin_upload(struct request *r)
@@ -609,7 +610,7 @@ static int request_body(struct request *r, const void *p, size_t n)
 	if (is_late(r, r->length) || (r->upload ? file_body(r, bytes_of(p, n)) : buf_put(&r->in, p, n)) < 0 ||
 		r->in.len > r->length)
 		return -1;
-	request_expect_more(r);
+	expect_more(r);
 	return 0;
 }
 

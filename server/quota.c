@@ -24,7 +24,8 @@ static uint64_t ask_disk(const struct relay *r, uint64_t *ret_reserve)
 	return (uint64_t)v.f_bavail * v.f_frsize;
 }
 
-int quota_check_disk(const struct relay *r, uint64_t bytes)
+/* Asks the disk alone, now; nobody may use the reserve. */
+static int check_disk(const struct relay *r, uint64_t bytes)
 {
 	uint64_t reserve, available = ask_disk(r, &reserve);
 
@@ -64,7 +65,7 @@ static int check_quotas(const struct relay *r, struct depot *store, uint64_t spa
 
 int quota_check_early(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes)
 {
-	int err = quota_check_disk(r, bytes);
+	int err = check_disk(r, bytes);
 
 	return err < 0 ? err : check_quotas(r, store, space, bytes);
 }
@@ -106,7 +107,7 @@ static int check_plain_quotas(const struct relay *r, struct depot *store, const 
 
 int quota_check_plain_early(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes)
 {
-	int err = quota_check_disk(r, bytes);
+	int err = check_disk(r, bytes);
 
 	return err < 0 ? err : check_plain_quotas(r, store, sp, bytes);
 }

@@ -39,7 +39,4 @@ int quota_check_plain(struct quota *q, struct relay *r, const struct depot_plain
 int quota_check_plain_early(
 	const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
 
-/* Asks the disk alone, now; nobody may use the reserve. ERR_NO_SPACE. Any thread. */
-int quota_check_disk(const struct relay *r, uint64_t bytes) MUST_CHECK;
-
 #endif

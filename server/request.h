@@ -62,7 +62,6 @@ bool request_address_is_full(const struct request *r, bool uploads);
 void request_begin_upload(struct request *r);
 /* The same for a body that is read only to be thrown away. */
 void request_begin_draining(struct request *r);
-void request_expect_more(struct request *r); /* the time for the next piece starts again */
 /* The request is all here and worked on; nothing more is read until it is answered. */
 void request_begin_work(struct request *r, int seconds);
 

@@ -34,7 +34,7 @@ struct shared_log *shared_log_new(struct log *log)
 	return l;
 }
 
-struct shared_log *shared_log_ref(struct shared_log *l)
+static struct shared_log *shared_log_ref(struct shared_log *l)
 {
 	if (l)
 		atomic_fetch_add(&l->refs, 1);

@@ -28,7 +28,6 @@ struct shared_log {
 };
 
 struct shared_log *shared_log_new(struct log *log); /* takes the log over, also on failure (NULL) */
-struct shared_log *shared_log_ref(struct shared_log *l);
 void shared_log_unref(struct shared_log *l);
 
 struct space_state {
