@@ -160,22 +160,6 @@ static int sys_unlink(void *ctx, int dirfd, const char *path)
 	return unlinkat(dirfd, path, 0) < 0 ? err_from_errno(errno) : 0;
 }
 
-/* A connection still in progress is a success: the caller polls for writing and reads SO_ERROR. */
-static int sys_connect(void *ctx, const struct sockaddr *addr, socklen_t len, int *ret_fd)
-{
-	(void)ctx;
-	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_from_errno(errno);
-	if (connect(fd, addr, len) < 0 && errno != EINPROGRESS && errno != EINTR) {
-		int err = err_from_errno(errno);
-		close(fd);
-		return err;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 static const struct env system_env = {
 	.ctx = NULL,
 	.wall_ns = sys_wall_ns,
@@ -192,7 +176,6 @@ static const struct env system_env = {
 	.fsize = sys_fsize,
 	.rename = sys_rename,
 	.unlink = sys_unlink,
-	.connect = sys_connect,
 };
 
 const struct env *env_system(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * env: what the process reaches of the outside world, as one table of functions, so that a test can put its own clock,
- * random source, disk and network in place and make any call fail.
+ * random source and disk in place and make any call fail.
  *
  * Programs use env_system(). Modules keep the pointer they were given; it outlives them. All functions are thread-safe.
  * Functions of the disk table return a value >= 0 or a negative enum err (never -1/errno).
@@ -10,7 +10,6 @@
 #define COFFER_BASE_ENV_H
 
 #include <stdbool.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 #include "base/err.h"
 #include <stdint.h>
@@ -38,9 +37,6 @@ struct env {
 	int64_t (*fsize)(void *ctx, int fd);
 	int (*rename)(void *ctx, int dirfd, const char *from, const char *to);     /* both in dirfd */
 	int (*unlink)(void *ctx, int dirfd, const char *path);
-
-	/* net: a connected or listening stream socket, non-blocking; *ret_fd is closed with close() above */
-	int (*connect)(void *ctx, const struct sockaddr *addr, socklen_t len, int *ret_fd);
 };
 
 /* The real thing. Static storage. */

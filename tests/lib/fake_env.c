@@ -24,7 +24,6 @@ struct fake_env {
 	_Atomic uint64_t written;
 	void (*after)(void *ctx);
 	void *after_ctx;
-	int connect_result;
 };
 
 /* splitmix64: short, and each seed gives another sequence. */
@@ -206,22 +205,6 @@ static int fake_unlink(void *ctx, int dirfd, const char *path)
 	DISK_CALL(int, FAKE_UNLINK, memdisk_unlink(f->disk, path), sys->unlink(sys->ctx, dirfd, path));
 }
 
-static int fake_connect(void *ctx, const struct sockaddr *addr, socklen_t len, int *ret_fd)
-{
-	struct fake_env *f = ctx;
-	(void)addr;
-	(void)len;
-	enter(f);
-	int result = count_call(f, FAKE_CONNECT) ? f->fail_err : f->connect_result;
-	if (result >= 0) {
-		*ret_fd = result;
-		f->connect_result = ERR_OFFLINE;
-		result = 0;
-	}
-	leave(f);
-	return result;
-}
-
 static int64_t fake_wall_ns(void *ctx)
 {
 	struct fake_env *f = ctx;
@@ -270,15 +253,13 @@ struct fake_env *fake_env_new(enum fake_disk disk, uint64_t seed)
 			.fallocate = fake_fallocate,
 			.fsize = fake_fsize,
 			.rename = fake_rename,
-			.unlink = fake_unlink,
-			.connect = fake_connect },
+			.unlink = fake_unlink },
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.let_go = PTHREAD_COND_INITIALIZER,
 		.disk = disk == FAKE_MEMORY ? memdisk_new() : NULL,
 		.wall_ns = START_WALL_NS,
 		.mono_ns = START_MONO_NS,
 		.random_state = seed,
-		.connect_result = ERR_OFFLINE,
 	};
 	heap_resume();
 	return f;
@@ -403,11 +384,4 @@ uint64_t fake_env_disk_bytes(struct fake_env *f)
 	uint64_t bytes = memdisk_bytes(f->disk);
 	leave(f);
 	return bytes;
-}
-
-void fake_env_set_connect(struct fake_env *f, int fd_or_err)
-{
-	enter(f);
-	f->connect_result = fd_or_err;
-	leave(f);
 }

@@ -25,7 +25,7 @@ enum fake_disk { FAKE_MEMORY, FAKE_REAL };
 
 enum fake_call {
 	FAKE_OPEN, FAKE_CLOSE, FAKE_PREAD, FAKE_PWRITE, FAKE_FDATASYNC, FAKE_FSYNC, FAKE_FTRUNCATE, FAKE_FALLOCATE,
-	FAKE_FSIZE, FAKE_RENAME, FAKE_UNLINK, FAKE_CONNECT,
+	FAKE_FSIZE, FAKE_RENAME, FAKE_UNLINK,
 	FAKE_ANY, /* of those above */
 	FAKE_WRITING /* those above that change the disk: pwrite, syncs, ftruncate, fallocate, rename, unlink */
 };
@@ -80,8 +80,5 @@ unsigned fake_env_open_files(struct fake_env *f);
 
 /* Bytes in blocks of 4 KiB that are not all zeros (disk in memory only). */
 uint64_t fake_env_disk_bytes(struct fake_env *f);
-
-/* What connect() gives: a descriptor that it hands over, once, or a negative error (default ERR_OFFLINE). */
-void fake_env_set_connect(struct fake_env *f, int fd_or_err);
 
 #endif

@@ -94,24 +94,6 @@ size_t bench_sweep_garbage(struct relay_bench *r)
 	return n;
 }
 
-size_t bench_sweep_orphans(struct relay_bench *r)
-{
-	struct blob_seen at = { 0 };
-	struct sweep_list l;
-	size_t n = 0;
-	int more;
-
-	if (!sweep_owns_objects(&r->relay))
-		return 0;
-	do {
-		more = sweep_orphans(&r->relay, r->reader, &at, &l);
-		assert_true(more >= 0);
-		apply(r, &l);
-		n += l.n;
-	} while (more);
-	return n;
-}
-
 struct caller *bench_caller(const struct party *p)
 {
 	struct caller *c = caller_new(identity_person(p->id), identity_device(p->id), "192.0.2.1", true);

@@ -37,9 +37,8 @@ void relay_bench_open_beside(struct relay_bench *r, const struct relay_bench *fi
 void relay_bench_restart(struct relay_bench *r);
 void relay_bench_close(struct relay_bench *r);
 
-/* Removes objects that were garbage for an hour / lists those that nothing names for a day as garbage; how many. */
+/* Removes objects that were garbage for an hour; how many. */
 size_t bench_sweep_garbage(struct relay_bench *r);
-size_t bench_sweep_orphans(struct relay_bench *r);
 
 struct caller *bench_caller(const struct party *p);
 

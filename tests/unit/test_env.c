@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include "base/cleanup.h"
 #include "base/env.h"
 #include "tests/lib/fake_env.h"
@@ -104,32 +103,6 @@ static void clocks_run_and_random_differs(void **state)
 	assert_true(env->wall_ns(env->ctx) > INT64_C(1600000000) * 1000000000);
 }
 
-static void connecting_to_nobody_fails_without_a_descriptor(void **state)
-{
-	(void)state;
-	const struct env *env = env_system();
-	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "/nonexistent/socket" };
-	int fd = -5;
-	assert_int_equal(env->connect(env->ctx, (struct sockaddr *)&addr, sizeof addr, &fd), ERR_NOT_FOUND);
-	assert_int_equal(fd, -5);
-}
-
-static void connecting_gives_a_non_blocking_socket(void **state)
-{
-	(void)state;
-	const struct env *env = env_system();
-	struct sockaddr_un addr = { .sun_family = AF_UNIX }; /* autobind: an abstract address of our own */
-	socklen_t len = sizeof addr;
-	CLOSE_AFTER int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CLOSE_AFTER int fd = -1;
-	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(sa_family_t)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
-	assert_int_equal(env->connect(env->ctx, (struct sockaddr *)&addr, len, &fd), OK);
-	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
-	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-}
-
 /* Fails call n for every n; whatever happens, old or new content is there whole and nothing else is left. */
 static void a_failing_call_leaves_the_old_file_or_the_new_one(void **state)
 {
@@ -204,8 +177,6 @@ int main(void)
 		cmocka_unit_test(reading_has_a_cap_and_knows_absence),
 		cmocka_unit_test(disk_calls_reach_the_kernel),
 		cmocka_unit_test(clocks_run_and_random_differs),
-		cmocka_unit_test(connecting_to_nobody_fails_without_a_descriptor),
-		cmocka_unit_test(connecting_gives_a_non_blocking_socket),
 		cmocka_unit_test(a_failing_call_leaves_the_old_file_or_the_new_one),
 		cmocka_unit_test(a_power_cut_leaves_the_old_file_or_the_new_one),
 		cmocka_unit_test(reading_survives_every_failing_call_and_allocation),
