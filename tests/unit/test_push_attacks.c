@@ -527,6 +527,7 @@ static void spaces_of_another_relay_stay_there(void **state)
 	party_space(&x->bob, &s);
 	assert_false(takes_space(&y, x->a, log_space(s.log), s.blobs, 3));
 	assert_true(takes_space(&y, x->b, log_space(s.log), s.blobs, 3));
+	invite_keys_release(&k);
 	new_space_release(&s);
 	relay_bench_close(&y);
 }

@@ -81,6 +81,7 @@ static void make_entry(struct world *w)
 	party_apply(w->s.log, &blob);
 	params_append(&params, log_space(w->s.log), &blob, 1);
 	add_op(w, "coffer.append", params);
+	invite_keys_release(&keys);
 	buf_release(&blob);
 }
 
