@@ -173,7 +173,7 @@ static uint16_t free_port(void)
 
 static pid_t nginx_start(const char *dir, uint16_t port)
 {
-	char path[PATH_MAX], command[PATH_MAX + 128];
+	char path[PATH_MAX + 16], command[PATH_MAX + 128];
 	const char *nginx = getenv("NGINX_PROGRAM") ? getenv("NGINX_PROGRAM") : "nginx";
 	FILE *f;
 	pid_t pid;

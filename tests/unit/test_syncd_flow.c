@@ -71,6 +71,7 @@ static size_t write_until_readable(int fd, struct bytes all, size_t at, int read
 	return at;
 }
 
+#ifndef __SANITIZE_ADDRESS__
 static long resident_kb(pid_t pid)
 {
 	char path[64], line[256];
@@ -86,6 +87,7 @@ static long resident_kb(pid_t pid)
 	fclose(f);
 	return kb;
 }
+#endif
 
 /* Notifications n = 0, 1, 2...: WebSocket frames as the relay sends them. */
 static void put_notification(struct buf *b, uint64_t n, const uint8_t *blob)
