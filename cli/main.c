@@ -119,7 +119,10 @@ static int check_output(void)
 	return EX_IOERR;
 }
 
-int main(int argc, char **argv)
+enum { GO_ON = -1 };
+
+/* The options before the verb; optind is the verb's place then. The code to end with, or GO_ON. */
+static int take_leading(struct context *ctx, int argc, char **argv, const char **ret_home)
 {
 	static const struct option options[] = {
 		{ "home", required_argument, NULL, 'H' },
@@ -129,39 +132,62 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	struct context ctx = { 0 };
-	const char *home_option = NULL;
-	bool help = false;
 
-	if (mount_helper_named(argv[0]))
-		return mount_helper_main(argc, argv);
 	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, "+:", options, NULL)) != -1;) {
 		switch (c) {
 		case 'H':
-			home_option = optarg;
+			*ret_home = optarg;
 			break;
 		case 'j':
-			ctx.json = true;
+			ctx->json = true;
 			break;
 		case 'q':
-			ctx.quiet = true;
+			ctx->quiet = true;
 			break;
 		case 'h':
 			print_help(stdout);
-			return EX_OK;
+			return check_output();
 		case 'V':
 			puts("coffer 0.1");
-			return EX_OK;
+			return check_output();
 		default:
 			bad_option(c, argv, "");
 			return EX_USAGE;
 		}
 	}
-	if (optind >= argc) {
-		print_help(stderr);
-		return EX_USAGE;
+	if (optind < argc)
+		return GO_ON;
+	print_help(stderr);
+	return EX_USAGE;
+}
+
+static int run(struct context *ctx, const struct verb *v, const char *home_option, int argc, char **argv)
+{
+	FREE_AFTER char *home = home_find(home_option);
+
+	if (!home) {
+		fputs("coffer: no home directory is set; name a profile with --home DIR\n", stderr);
+		return EX_CONFIG;
 	}
+	ctx->home = home;
+	optind = 0; /* starts getopt anew, in its usual order */
+	int code = v->run(ctx, argc, argv);
+	return code ? code : check_output();
+}
+
+int main(int argc, char **argv)
+{
+	struct context ctx = { 0 };
+	const char *home_option = NULL;
+	const struct verb *v;
+	bool help = false;
+
+	if (mount_helper_named(argv[0]))
+		return mount_helper_main(argc, argv);
+	int code = take_leading(&ctx, argc, argv, &home_option);
+	if (code != GO_ON)
+		return code;
 	argc = take_common(&ctx, argc - optind, argv + optind, &help);
 	argv += optind;
 	if (strcmp(argv[0], "help") == 0) { /* of a verb: as VERB --help */
@@ -173,22 +199,14 @@ int main(int argc, char **argv)
 		argc--;
 		help = true;
 	}
-	const struct verb *v = find_verb(argv[0]);
+	v = find_verb(argv[0]);
 	if (!v) {
 		fprintf(stderr, "coffer: there is no command '%s'; `coffer --help` lists them\n", argv[0]);
 		return EX_USAGE;
 	}
 	if (help) {
 		print_verb_help(v);
-		return EX_OK;
+		return check_output();
 	}
-	FREE_AFTER char *home = home_find(home_option);
-	if (!home) {
-		fputs("coffer: no home directory is set; name a profile with --home DIR\n", stderr);
-		return EX_CONFIG;
-	}
-	ctx.home = home;
-	optind = 0; /* starts getopt anew, in its usual order */
-	int code = v->run(&ctx, argc, argv);
-	return code ? code : check_output();
+	return run(&ctx, v, home_option, argc, argv);
 }

@@ -206,7 +206,8 @@ static int serve(struct profile *p, int stop_fd)
 
 static int say_usage(void)
 {
-	tell("is started by coffer, as in `coffer mount DIR`; usage: coffer-fs --home DIR [--foreground], DIR absolute");
+	tell("is started by coffer, as in `coffer mount DIR`; usage: coffer-fs --home DIR [--foreground], DIR "
+	     "absolute");
 	return EX_USAGE;
 }
 

@@ -28,6 +28,9 @@ for how in "help invite" "invite --help"; do
 done
 coffer x help | grep -q '^  invite ' || fail "no list of verbs"
 refused 64 "no command" coffer x help nonsense
+for how in --help --version "help invite" help; do
+	refused 74 "cannot be written" bash -c "'$BUILD/coffer' $how > /dev/full"
+done
 
 # Something else than a relay listens there.
 python3 -m http.server --bind 127.0.0.1 0 --directory "$W/relay" > "$W/http.out" 2>&1 &
