@@ -23,6 +23,9 @@ DEPS := gcc libc6-dev make pkg-config binutils libfuse3-dev fuse3 libsodium-dev 
 	libpq-dev postgresql \
 	libcmocka-dev libcbor-dev \
 	nginx-light procps util-linux curl sqlite3 jq python3 openssl acl attr rsync git vim
+# Not everywhere: crypto/gcm_wide.c does without it.
+DEPS += $(if $(filter x86_64,$(shell uname -m)),libipsec-mb-dev)
+IPSEC_MB = $(if $(wildcard /usr/include/intel-ipsec-mb.h),-lIPSec_MB)
 DEPS += $(if $(filter check-long,$(MAKECMDGOALS)),valgrind) $(if $(filter fuzz,$(MAKECMDGOALS)),clang) \
 	$(if $(filter lint,$(MAKECMDGOALS)),clang-tidy cppcheck) $(if $(filter cov,$(MAKECMDGOALS)),gcovr) \
 	$(if $(filter format format-check,$(MAKECMDGOALS)),clang-format-14)
@@ -34,6 +37,7 @@ coffer_PKG         := libqrencode smartcols
 coffer-fs_DIR      := fusefs
 coffer-fs_LIBS     := fusefs cache crypto wire base
 coffer-fs_PKG      := fuse3 libsodium sqlite3 libzstd libcrypto
+coffer-fs_MORE     := $(IPSEC_MB)
 coffer-syncd_DIR   := syncd
 coffer-syncd_LIBS  := syncd crypto wire base
 coffer-syncd_PKG   := libcurl libwebsockets libsodium libzstd libcrypto
@@ -80,7 +84,7 @@ LOADS    := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/l
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 TOOLS    := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c)) $(BUILD)/tests/posix_suite
 LIBTEST  := $(if $(wildcard tests/lib/*.c),$(BUILD)/libtest.a)
-TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka) -lev
+TEST_PKG := $(call pkg,--libs,$(ALL_PKG) cmocka) -lev $(IPSEC_MB)
 WRAP     := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 ENV      := BUILD='$(abspath $(BUILD))' CC='$(CC)'
 JOBS      = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC))

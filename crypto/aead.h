@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aead: the cipher of the local cache: AES-256-GCM by libcrypto where the CPU has AES, else XChaCha20-Poly1305 by
- * libsodium. Nothing sealed here leaves the device.
+ * aead: the cipher of the local cache: AES-256-GCM (gcm.h) where the CPU has AES, else XChaCha20-Poly1305
+ * by libsodium. Nothing sealed here leaves the device.
  *
  *	aead_new(AEAD_BEST, key, &a);
  *	aead_seal(a, (struct aead_nonce){ segment, position }, aad, plain, out, out + plain.len);

@@ -36,6 +36,7 @@ LIBRARIES=(
 	'xxhash\.h:server'
 	'expat\.h:server'
 	'openssl/.*:crypto'
+	'intel-ipsec-mb\.h:crypto'
 	'jansson\.h:server'
 	'qrencode\.h:cli'
 	'libsmartcols.*\.h:cli'
