@@ -3,13 +3,13 @@
 
 #include <stdlib.h>
 #include <time.h>
-#include "tests/lib/plain_scene.h"
+#include "tests/lib/params.h"
 
 void plain_place_init(struct plain_place *p)
 {
 	*p = (struct plain_place){ 0 };
 	plain_party_init(&p->root, 1);
-	assert_int_equal(id16_parse(SCENE_SPACE, 36, &p->id), 0);
+	assert_int_equal(id16_parse("5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d", 36, &p->id), 0);
 	id16_format(&p->id, p->text);
 	step_book_init(&p->steps, 0);
 }

@@ -4,58 +4,10 @@
 #include "crypto/hash.h"
 #include "server/plain.h"
 
-/* --- params --- */
-
-struct params *params_begin(struct params *p, size_t n)
-{
-	p->b = (struct buf)BUF_INIT(FRAME_MAX);
-	p->e = cbor_enc_init(&p->b);
-	cbor_put_map(&p->e, n);
-	return p;
-}
-
-void params_text(struct params *p, const char *key, const char *v)
-{
-	cbor_put_text(&p->e, key);
-	cbor_put_text(&p->e, v);
-}
-
-void params_uint(struct params *p, const char *key, uint64_t v)
-{
-	cbor_put_text(&p->e, key);
-	cbor_put_uint(&p->e, v);
-}
-
-void params_bytes(struct params *p, const char *key, const void *v, size_t n)
-{
-	cbor_put_text(&p->e, key);
-	cbor_put_bytes(&p->e, v, n);
-}
-
-void params_undefined(struct params *p, const char *key)
-{
-	cbor_put_text(&p->e, key);
-	cbor_put_raw(&p->e, bytes_of("\xf7", 1));
-}
-
-void params_array(struct params *p, const char *key, size_t n)
-{
-	cbor_put_text(&p->e, key);
-	cbor_put_array(&p->e, n);
-}
-
 struct answer scene_call(struct scene *x, struct caller *c, const char *method, struct params *p)
 {
 	assert_int_equal(cbor_enc_end(&p->e), 0);
 	return bench_call(&x->r, c, method, &p->b);
-}
-
-void params_dek(struct params *p, uint8_t epoch)
-{
-	uint8_t dek[PLAIN_DEK] = { 0, 0, 0, epoch };
-
-	memset(dek + 4, 0xaa, 40);
-	params_bytes(p, "dek", dek, sizeof dek);
 }
 
 /* One change; blob NULL: a tombstone. */

@@ -10,6 +10,7 @@
 #ifndef COFFER_TESTS_LIB_PLAIN_SCENE_H
 #define COFFER_TESTS_LIB_PLAIN_SCENE_H
 
+#include "tests/lib/params.h"
 #include "tests/lib/plain_party.h"
 #include "tests/lib/relay_bench.h"
 
@@ -28,20 +29,6 @@ struct scene {
 
 int scene_setup(void **state);
 int scene_teardown(void **state);
-
-/* A map of n pairs; nested ones go through p->e. */
-struct params {
-	struct buf b;
-	struct cbor_enc e;
-};
-
-struct params *params_begin(struct params *p, size_t n);
-void params_text(struct params *p, const char *key, const char *v);
-void params_uint(struct params *p, const char *key, uint64_t v);
-void params_bytes(struct params *p, const char *key, const void *v, size_t n);
-void params_undefined(struct params *p, const char *key);
-void params_array(struct params *p, const char *key, size_t n); /* its elements follow */
-void params_dek(struct params *p, uint8_t epoch);               /* "dek": a wrapped key of that epoch */
 
 /* Answers are released with answer_release(). ucan NULL: undefined. */
 struct answer scene_call(struct scene *x, struct caller *c, const char *method, struct params *p);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include "crypto/hash.h"
 #include "server/rpc.h"
-#include "tests/lib/plain_scene.h"
+#include "tests/lib/params.h"
 
 #define FILLER 180 /* of a blob, at most */
 

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay_requests PORT N: asks a relay on this machine some N things of all kinds, good and bad: requests on one connection, pushes,
- * connections that come and go, HTTP, what is refused. For tests of what that leaves in the relay's memory.
+ * relay_requests PORT N MARKS COMMAND: asks a relay on this machine some N things of all kinds, good and bad, and runs the command
+ * after each N/MARKS: requests on one connection, pushes, everything of the plain protocol (plain_asker.h), connections that
+ * come and go, HTTP, what is refused. For tests of what that leaves in the relay's memory; what is stored grows by a handful of
+ * rows in 10,000 requests.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "crypto/hash.h"
+#include "tests/lib/plain_asker.h"
 #include "tests/lib/program.h"
 #include "tests/lib/rpc_client.h"
 
-#define PIPELINED 96 /* of a round */
-#define ROUND 100
+#define PIPELINED 48 /* of a round */
+#define ROUNDS_TO_GROW 100
 
 struct asker {
 	uint16_t port;
@@ -21,6 +24,8 @@ struct asker {
 	struct id16 space;
 	struct rpc_client c;
 	uint64_t number;
+	struct sealed chunk;
+	struct plain_asker plain;
 };
 
 static void begin(struct asker *x)
@@ -110,21 +115,21 @@ static void come_and_go(struct asker *x)
 	party_release(&bob);
 }
 
-static void upload(struct asker *x, struct buf *answer)
+static void ask_chunk(struct asker *x, const char *verb, int status, struct buf *answer)
 {
-	struct sealed chunk;
-	int status;
+	const struct bytes body = verb[0] == 'P' ? buf_bytes(&x->chunk.blob) : bytes_of(NULL, 0);
 
-	sealed_chunk(&x->s, NULL, 70000, &chunk);
-	buf_clear(answer);
-	status =
-		http_chunk(x->port, "PUT", &x->alice, x->url, &x->space, &chunk.id, "", buf_bytes(&chunk.blob), answer);
-	assert_true(status == 200 || status == 201 || status == 204);
 	buf_clear(answer);
 	assert_int_equal(
-		http_chunk(x->port, "GET", &x->alice, x->url, &x->space, &chunk.id, "", bytes_of(NULL, 0), answer),
-		200);
-	sealed_release(&chunk);
+		http_chunk(x->port, verb, &x->alice, x->url, &x->space, &x->chunk.id, "", body, answer), status);
+}
+
+/* A new chunk, which the asker goes on to ask for. */
+static void upload(struct asker *x, struct buf *answer)
+{
+	sealed_release(&x->chunk);
+	sealed_chunk(&x->s, NULL, 70000, &x->chunk);
+	ask_chunk(x, "PUT", 201, answer);
 }
 
 static void ask_http(struct asker *x, struct buf *answer)
@@ -139,29 +144,50 @@ static void ask_http(struct asker *x, struct buf *answer)
 	}
 }
 
+/* How many things it asked. */
+static unsigned long ask(struct asker *x, unsigned long round, struct buf *answer)
+{
+	unsigned long n = PIPELINED + 2 + 3 + 2;
+
+	ask_in_a_row(x);
+	come_and_go(x);
+	ask_http(x, answer);
+	ask_chunk(x, "PUT", 204, answer);
+	ask_chunk(x, "GET", 200, answer);
+	n += plain_asker_round(&x->plain);
+	if (round % ROUNDS_TO_GROW == 0) {
+		push(x);
+		upload(x, answer);
+		n += 2 + plain_asker_grow(&x->plain);
+	}
+	return n;
+}
+
 int main(int argc, char **argv)
 {
 	struct buf answer = BUF_INIT(8u << 20);
 	struct asker x = { 0 };
-	unsigned long n;
+	unsigned long n, marks, done = 0, round = 0;
 
 	program_init();
-	if (argc != 3 || crypto_init() < 0)
+	if (argc != 5 || crypto_init() < 0)
 		return 64;
 	x.port = (uint16_t)strtoul(argv[1], NULL, 10);
 	n = strtoul(argv[2], NULL, 10);
+	marks = strtoul(argv[3], NULL, 10);
 	snprintf(x.url, sizeof x.url, "http://127.0.0.1:%u", x.port);
 	begin(&x);
-	for (unsigned long done = 0; done < n; done += ROUND) {
-		ask_in_a_row(&x);
-		come_and_go(&x);
-		ask_http(&x, &answer);
-		if (done %
-			(10 * ROUND)) /* seldom: what is stored takes room in the caches of the store, which are not what is looked for */
-			continue;
-		push(&x);
-		upload(&x, &answer);
+	upload(&x, &answer);
+	plain_asker_begin(&x.plain, x.port, x.url);
+	for (unsigned long mark = 1; mark <= marks; mark++) {
+		while (done < n / marks * mark)
+			done += ask(&x, ++round, &answer);
+		printf("%lu\t", done);
+		fflush(stdout);
+		assert_int_equal(system(argv[4]), 0);
 	}
+	plain_asker_end(&x.plain);
+	sealed_release(&x.chunk);
 	end(&x);
 	buf_release(&answer);
 	return 0;
