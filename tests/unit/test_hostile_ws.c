@@ -367,6 +367,22 @@ static void requests_of_one_device_are_counted(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+/* The protocol's known answer 20, as a whole message: whoever hears it knows that the relay is there. */
+static void a_keepalive_is_one_byte(void **state)
+{
+	struct rpc_client c;
+	struct victim v;
+	uint8_t got[3];
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_KEEPALIVE_SECONDS=1", NULL });
+	victim_enter(&v, &c);
+	assert_int_equal(recv(c.fd, got, sizeof got, MSG_WAITALL), sizeof got);
+	assert_memory_equal(got, "\x82\x01\xf6", sizeof got);
+	rpc_close(&c);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 /* Pushes of 1 MiB go to a subscriber that reads nothing. */
 static void who_reads_nothing_is_cut(void **state)
 {
@@ -493,6 +509,7 @@ int main(void)
 		cmocka_unit_test(guesses_and_spaces_are_counted_by_address),
 		cmocka_unit_test(a_proxys_own_address_is_not_counted),
 		cmocka_unit_test(requests_of_one_device_are_counted),
+		cmocka_unit_test(a_keepalive_is_one_byte),
 		cmocka_unit_test(who_reads_nothing_is_cut),
 		cmocka_unit_test(answers_that_nobody_reads),
 	};

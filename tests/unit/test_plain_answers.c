@@ -68,6 +68,46 @@ static struct answer keys(struct scene *x, struct caller *c)
 	return scene_call(x, c, "deks.get", &p);
 }
 
+/* A request as the public client writes it. */
+static struct answer send_frame(struct scene *x, struct caller *c, const char *hex)
+{
+	struct buf frame = BUF_INIT(1024), params = BUF_INIT(FRAME_MAX);
+	char method[FRAME_MAX_NAME + 1];
+	struct frame f;
+	struct answer a;
+
+	unit_put_hex(&frame, hex);
+	assert_int_equal(frame_decode(buf_bytes(&frame), &f), 0);
+	assert_int_equal(f.type, FRAME_REQUEST);
+	snprintf(method, sizeof method, "%.*s", (int)f.name.len, (const char *)f.name.p);
+	assert_int_equal(buf_put(&params, f.value.p, f.value.len), 0);
+	a = bench_call(&x->r, c, method, &params);
+	buf_release(&frame);
+	return a;
+}
+
+static void requests_of_the_public_client(void **state)
+{
+	struct scene *x = *state;
+
+	expect(send_frame(x, x->a, /* 2 */
+		       "a4626964677270632d312d78647479706500666d6574686f646973756273637269626566706172616d73a1667370616"
+		       "3"
+		       "657381a4626964" SPACE_HEX "647563616ef76573696e6365006870726573656e6365f5"),
+		RESULT "a16673706163657381a3626964" SPACE_HEX "66637572736f7200"
+		       "6e6b65795f67656e65726174696f6e01"); /* 3 */
+	expect(send_frame(x, x->a,                          /* 5 */
+		       "a4626964677270632d322d78647479706500666d6574686f64647075736866706172616d73a265737061636"
+		       "5" SPACE_HEX "676368616e67657381a4626964" R1_HEX "6364656b" DEK_HEX
+		       "64626c6f6244040102036f65787065637465645f637572736f7200"),
+		RESULT "a2626f6bf566637572736f7201"); /* 7 */
+	expect(send_frame(x, x->a,                    /* 6 */
+		       "a4626964677270632d332d78647479706500666d6574686f64647075736866706172616d73a265737061636"
+		       "5" SPACE_HEX "676368616e67657381a3626964" R1_HEX
+		       "64626c6f62f66f65787065637465645f637572736f7201"),
+		RESULT "a2626f6bf566637572736f7202");
+}
+
 static void an_unused_space(void **state)
 {
 	struct scene *x = *state;
@@ -176,6 +216,7 @@ static void two_who_turn_the_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(requests_of_the_public_client),
 		TEST(an_unused_space),
 		TEST(rights_that_are_missing),
 		TEST(a_push_and_what_others_hear),

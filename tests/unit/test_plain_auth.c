@@ -39,6 +39,8 @@ static void known_answers(void **state)
 
 	(void)state;
 	plain_party_init(&p, 1);
+	unit_assert_hex(bytes_of(p.point, sizeof p.point),
+		"026ff03b949241ce1dadd43519e6960e0a85b41a69a05c328103aa2bce1594ca16");
 	assert_string_equal(p.did, "did:key:zDnaeXxvmFHMHjqgQTbadpWG7gPHwnga1i7SMwxrV2BSdUjAD");
 	assert_int_equal(jws_key_did(bytes_str(p.did), &key), 0);
 	assert_int_equal(key.kind, JWS_P256);

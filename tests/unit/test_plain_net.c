@@ -10,11 +10,13 @@
 #include "crypto/hash.h"
 #include "server/jwt.h"
 #include "server/plain.h"
+#include "server/rpc.h"
 #include "tests/lib/plain_party.h"
 #include "tests/lib/relay_process.h"
 #include "tests/lib/rpc_client.h"
 
 #define SPACE "5cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
+#define OTHER_SPACE "6cf1d1e5-6e0a-4b3c-9a52-1f6f2a3b4c5d"
 #define R1 "019400e8-7b5d-7000-8000-000000000001"
 #define FILE_ID "0f8fad5b-d9cb-469f-a165-70867728950e"
 #define WORDS 1000
@@ -26,7 +28,7 @@ struct scene {
 	struct relay_process relay;
 	struct plain_party issuer, root, alice, bob;
 	char iss[64];
-	char *ua, *ub;
+	char *ua, *ub, *ua_other, *ub_other;
 };
 
 static char *token_of_mailbox(
@@ -97,17 +99,22 @@ static void call_ok(struct rpc_client *c, const char *method, struct buf *params
 	reply_release(&r);
 }
 
-static void make_space(struct scene *x, struct rpc_client *c)
+static void make_named_space(struct scene *x, struct rpc_client *c, const char *id)
 {
 	struct buf b = BUF_INIT(1024);
 	struct cbor_enc e = cbor_enc_init(&b);
 
 	cbor_put_map(&e, 2);
 	cbor_put_text(&e, "id");
-	cbor_put_text(&e, SPACE);
+	cbor_put_text(&e, id);
 	cbor_put_text(&e, "root_public_key");
 	cbor_put_bytes(&e, x->root.point, 33);
 	call_ok(c, "space.create", &b, &e);
+}
+
+static void make_space(struct scene *x, struct rpc_client *c)
+{
+	make_named_space(x, c, SPACE);
 }
 
 static void begin_push(struct buf *b, struct cbor_enc *ret_e, const char *ucan, const char *blob, uint64_t expected)
@@ -140,27 +147,37 @@ static void push(struct scene *x, struct rpc_client *c, const char *ucan, const 
 }
 
 /* The space from its beginning, as subscribe and pull want it. */
-static void put_spaces(struct cbor_enc *e, const char *ucan)
+static void put_one_space(struct cbor_enc *e, const char *ucan, const char *id)
 {
 	cbor_put_map(e, 1);
 	cbor_put_text(e, "spaces");
 	cbor_put_array(e, 1);
 	cbor_put_map(e, 3);
 	cbor_put_text(e, "id");
-	cbor_put_text(e, SPACE);
+	cbor_put_text(e, id);
 	cbor_put_text(e, "ucan");
 	cbor_put_text(e, ucan);
 	cbor_put_text(e, "since");
 	cbor_put_uint(e, 0);
 }
 
-static void subscribe(struct rpc_client *c, const char *ucan)
+static void put_spaces(struct cbor_enc *e, const char *ucan)
+{
+	put_one_space(e, ucan, SPACE);
+}
+
+static void subscribe_to(struct rpc_client *c, const char *ucan, const char *id)
 {
 	struct buf b = BUF_INIT(FRAME_MAX);
 	struct cbor_enc e = cbor_enc_init(&b);
 
-	put_spaces(&e, ucan);
+	put_one_space(&e, ucan, id);
 	call_ok(c, "subscribe", &b, &e);
+}
+
+static void subscribe(struct rpc_client *c, const char *ucan)
+{
+	subscribe_to(c, ucan, SPACE);
 }
 
 static int setup(void **state)
@@ -187,6 +204,9 @@ static int setup(void **state)
 	assert_int_equal(id16_parse(SPACE, 36, &space), 0);
 	x->ua = plain_party_ucan(&x->root, x->alice.did, &space, "/space/admin", exp, NULL);
 	x->ub = plain_party_ucan(&x->alice, x->bob.did, &space, "/space/write", exp, x->ua);
+	assert_int_equal(id16_parse(OTHER_SPACE, 36, &space), 0);
+	x->ua_other = plain_party_ucan(&x->root, x->alice.did, &space, "/space/admin", exp, NULL);
+	x->ub_other = plain_party_ucan(&x->alice, x->bob.did, &space, "/space/write", exp, x->ua_other);
 	*state = x;
 	return 0;
 }
@@ -203,6 +223,8 @@ static int teardown(void **state)
 	plain_party_release(&x->bob);
 	free(x->ua);
 	free(x->ub);
+	free(x->ua_other);
+	free(x->ub_other);
 	free(x);
 	return 0;
 }
@@ -251,7 +273,7 @@ static struct frame expect_notice(struct rpc_client *c, const char *name)
 	return f;
 }
 
-static void send_live(struct rpc_client *c, const char *name, const char *data)
+static void send_live_to(struct rpc_client *c, const char *space, const char *name, const char *data)
 {
 	struct buf b = BUF_INIT(65536);
 	struct cbor_enc e = cbor_enc_init(&b);
@@ -259,7 +281,7 @@ static void send_live(struct rpc_client *c, const char *name, const char *data)
 	frame_begin_notification(&e, bytes_str(name));
 	cbor_put_map(&e, data ? 2 : 1);
 	cbor_put_text(&e, "space");
-	cbor_put_text(&e, SPACE);
+	cbor_put_text(&e, space);
 	if (data) {
 		cbor_put_text(&e, "data");
 		cbor_put_bytes(&e, data, strlen(data));
@@ -267,6 +289,33 @@ static void send_live(struct rpc_client *c, const char *name, const char *data)
 	assert_int_equal(cbor_enc_end(&e), 0);
 	rpc_send(c, buf_bytes(&b), true);
 	buf_release(&b);
+}
+
+static void send_live(struct rpc_client *c, const char *name, const char *data)
+{
+	send_live_to(c, SPACE, name, data);
+}
+
+/* The protocol's known answer 19, but for the space and the peer's name, which differs by space and run. */
+static void expect_presence(struct rpc_client *c)
+{
+	struct frame f = expect_notice(c, "presence");
+	struct buf hex = BUF_INIT(1024);
+	struct bytes peer;
+
+	assert_int_equal(param_text(f.value, "peer", 64, &peer), 0);
+	assert_int_equal(peer.len, 32);
+	assert_int_equal(
+		buf_printf(&hex, "a3647479706502666d6574686f646870726573656e636566706172616d73a36573706163657824"), 0);
+	for (const char *p = SPACE; *p; p++)
+		assert_int_equal(buf_printf(&hex, "%02x", *p), 0);
+	assert_int_equal(buf_printf(&hex, "64706565727820"), 0);
+	for (size_t i = 0; i < peer.len; i++)
+		assert_int_equal(buf_printf(&hex, "%02x", peer.p[i]), 0);
+	assert_int_equal(buf_printf(&hex, "6464617461420409"), 0);
+	assert_int_equal(buf_put_u8(&hex, 0), 0);
+	unit_assert_hex(buf_bytes(&c->message), (const char *)hex.data);
+	buf_release(&hex);
 }
 
 static void others_are_told_and_nobody_else(void **state)
@@ -287,8 +336,8 @@ static void others_are_told_and_nobody_else(void **state)
 	expect_notice(&b, "sync");
 	memset(long_data, 'x', sizeof long_data - 1);
 	send_live(&a, "presence.set", long_data); /* too long: ignored */
-	send_live(&a, "presence.set", "here");
-	expect_notice(&b, "presence");
+	send_live(&a, "presence.set", "\4\11");
+	expect_presence(&b);
 	send_live(&a, "presence.clear", NULL);
 	expect_notice(&b, "presence.leave");
 	send_live(&a, "event.send", "now");
@@ -316,6 +365,41 @@ static void others_are_told_and_nobody_else(void **state)
 	assert_int_equal(b.notices.len, 0);
 	rpc_close(&a);
 	rpc_close(&b);
+}
+
+/* Bob hears both of his spaces, his second connection one; an event is told where it was said and nowhere else. */
+static void an_event_of_one_space_is_not_heard_in_another(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, b, c;
+	struct frame f;
+	struct bytes data;
+
+	come(x, &a, &x->alice, "alice");
+	come(x, &b, &x->bob, "bob");
+	come(x, &c, &x->bob, "bob");
+	make_space(x, &a);
+	make_named_space(x, &a, OTHER_SPACE);
+	subscribe(&a, x->ua);
+	subscribe_to(&b, x->ub, SPACE);
+	subscribe_to(&b, x->ub_other, OTHER_SPACE);
+	subscribe_to(&c, x->ub_other, OTHER_SPACE);
+	send_live(&a, "event.send", "here");
+	f = expect_notice(&b, "event");
+	assert_non_null(memmem(f.value.p, f.value.len, SPACE, 36));
+	assert_int_equal(param_bytes(f.value, "data", 64, &data), 0);
+	unit_assert_bytes(data, bytes_str("here"));
+	subscribe_to(&a, x->ua_other, OTHER_SPACE);
+	send_live_to(&a, OTHER_SPACE, "event.send", "there");
+	for (int i = 0; i < 2; i++) {
+		f = expect_notice(i ? &c : &b, "event"); /* the first that the second connection hears */
+		assert_non_null(memmem(f.value.p, f.value.len, OTHER_SPACE, 36));
+		assert_int_equal(param_bytes(f.value, "data", 64, &data), 0);
+		unit_assert_bytes(data, bytes_str("there"));
+	}
+	rpc_close(&a);
+	rpc_close(&b);
+	rpc_close(&c);
 }
 
 static void ask(struct rpc_client *c, const char *method, struct buf *params, struct cbor_enc *e)
@@ -558,6 +642,8 @@ static void a_letter_is_announced(void **state)
 	assert_false(has_letter(&b, "sealed")); /* bob is in before alice writes */
 	write_letter(&a, "bob", "sealed");
 	expect_notice(&b, "invitation");
+	unit_assert_hex(buf_bytes(&b.message), /* the protocol's known answer 18 */
+		"a3647479706502666d6574686f646a696e7669746174696f6e66706172616d73a0");
 	assert_true(has_letter(&b, "sealed"));
 	rpc_close(&a);
 	rpc_close(&b);
@@ -755,6 +841,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(tokens_open_and_close),
 		TEST(others_are_told_and_nobody_else),
+		TEST(an_event_of_one_space_is_not_heard_in_another),
 		TEST(requests_are_answered_in_their_order),
 		TEST(who_talks_too_much_is_not_repeated),
 		TEST(pushes_and_refusals_are_counted),
