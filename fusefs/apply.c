@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "fusefs/merge.h"
 #include "fusefs/rights.h"
+#include "fusefs/sync_head.h"
 
 #define NS 1000000000ll
 
@@ -210,6 +211,26 @@ static int merge_in(struct apply *a, struct node *node, struct remote *r)
 	return err;
 }
 
+enum meeting { MEET_NEWER, MEET_PAST, MEET_REPEATED };
+
+/* How the version of a step stands to the one that is here, of the step `at`. */
+static int meet(const struct apply *a, const struct remote *r, uint64_t cursor, struct bytes blob,
+	const struct id32 *have, uint64_t at)
+{
+	struct record mine;
+
+	if (blob.len == 0 || at > a->common)
+		return MEET_NEWER;
+	if (record_decode(blob, &mine) < 0)
+		return ERR_CORRUPT;
+	uint64_t version = r->o.r.h.version;
+	if (version > mine.h.version || (version == RECORD_MAX_VERSION && mine.h.version == version))
+		return MEET_NEWER;
+	if (sync_head_follows(&r->o.r, have))
+		return MEET_NEWER;
+	return at >= cursor ? MEET_PAST : MEET_REPEATED;
+}
+
 int apply_remote(struct apply *a, struct remote *r, uint64_t cursor)
 {
 	const struct record_header *h = &r->o.r.h;
@@ -221,8 +242,13 @@ int apply_remote(struct apply *a, struct remote *r, uint64_t cursor)
 	int err = txn_record_get(a->t, a->space->row.row, &h->id, &have, &at, &blob);
 	if (err == OK && id32_equal(&have, &r->hash))
 		return OK;
-	if (err < 0 && err != ERR_NOT_FOUND)
-		return err;
+	int met = err == OK ? meet(a, r, cursor, buf_bytes(&blob), &have, at) : MEET_NEWER;
+	if ((err < 0 && err != ERR_NOT_FOUND) || met < 0)
+		return err < 0 ? err : met;
+	if (met == MEET_REPEATED)
+		r->refused = ERR_ROLLBACK;
+	if (met != MEET_NEWER)
+		return OK;
 	err = txn_node_find(a->t, a->space->row.row, &h->id, &node);
 	bool fresh = err == ERR_NOT_FOUND;
 	if (err < 0 && !fresh)

@@ -55,6 +55,8 @@ struct apply {
 	const struct identity *who;
 	int64_t now_wall;
 	struct tree tree;
+	/* What stands at a later cursor here may be of another history (sync_heal.h); UINT64_MAX: nothing is. */
+	uint64_t common;
 	const struct table *copies; /* ino -> change + 1 of the state that was copied */
 	struct table *conflicts; /* ino -> struct remote *: files that need a copy before this is merged in */
 	struct table merged;    /* ino -> change + 1 that a node had before this transaction merged something into it */
@@ -69,6 +71,8 @@ struct apply {
 	size_t n_profiles;
 };
 
+/* A relay replaces a version by one that follows it, so a later step has a higher number: r->refused = ERR_ROLLBACK where
+ * it has not. A step from before ours, seen late because an own push was answered first, is passed over. */
 int apply_remote(struct apply *a, struct remote *r, uint64_t cursor) MUST_CHECK;
 void apply_release(struct apply *a);
 

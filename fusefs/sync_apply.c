@@ -20,6 +20,11 @@
 #define OPEN_AT_ONCE 64 /* records; what lies behind one whose index chunk must be fetched is opened again */
 #define TRIES_MAX 1000  /* of one batch, while people go on editing what it conflicts with */
 
+static const char went_back[] =
+	"the relay showed an older version of something than it had shown before: it was refused, "
+	"and what is here stays";
+static const char contradicts[] = "a record of another device was refused";
+
 struct batch {
 	struct sync_space *ss;
 	struct history_step *steps;
@@ -167,7 +172,7 @@ static int judge(struct batch *b, const struct opening *o)
 		return o->err;
 	if (o->err < 0) {
 		r->refused = o->err == ERR_ABSENT ? ERR_GAP : o->err;
-		sync_space_alarm(b->ss, r->refused, "a record of another device was refused");
+		sync_space_alarm(b->ss, r->refused, contradicts);
 	}
 	return OK;
 }
@@ -341,6 +346,9 @@ static int apply_step(struct batch *b, struct apply *a, size_t i, struct id32 *c
 			continue;
 		int older = b->ss->heal.on ? sync_heal_is_older(b->ss, a->t, st, &b->remotes[i][k]) : 0;
 		err = older ? (older < 0 ? older : OK) : apply_remote(a, &b->remotes[i][k], st->cursor);
+		if (err == OK && b->remotes[i][k].refused)
+			sync_space_alarm(b->ss, b->remotes[i][k].refused,
+				b->remotes[i][k].refused == ERR_ROLLBACK ? went_back : contradicts);
 	}
 	if (err == OK)
 		err = tree_settle(&a->tree);
@@ -388,6 +396,7 @@ static int transact(struct batch *b, struct table *conflicts)
 		.space = ss->space,
 		.who = config->who,
 		.now_wall = config->env->wall_ns(config->env->ctx),
+		.common = ss->heal.on ? ss->heal.common : UINT64_MAX,
 		.copies = &ss->copies,
 		.conflicts = conflicts,
 		.pending = pending,
@@ -560,7 +569,7 @@ static int apply_records(struct batch *b)
 			continue;
 		}
 		if ((err == ERR_TAMPERED || err == ERR_INVALID) && any_newly_refused(b, &refused)) {
-			sync_space_alarm(b->ss, err, "a record of another device was refused");
+			sync_space_alarm(b->ss, err, contradicts);
 			continue;
 		}
 		if (err == OK && !batch_ends(b)) {

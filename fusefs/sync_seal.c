@@ -240,7 +240,7 @@ static int seal_node(struct cut *cut, struct sealed *x)
 	}
 	if (err < 0)
 		return err;
-	x->version = n->version + 1;
+	x->version = n->version < RECORD_MAX_VERSION ? n->version + 1 : n->version; /* a member may begin there */
 	uint64_t flags = is_passing(ss, x) ? RECORD_PASSING : 0;
 	struct bytes prev = n->version ? bytes_of(n->base.b, sizeof n->base.b) : bytes_of(NULL, 0);
 	return space_seal_record(

@@ -21,6 +21,7 @@
 #define RECORD_FORMAT 1
 #define RECORD_MAX_BLOB (256u * 1024)
 #define RECORD_MAX_PREV 16
+#define RECORD_MAX_VERSION UINT64_MAX /* what follows it has the same number */
 #define RECORD_MAX_CHUNKS 64
 #define RECORD_LABEL "coffer/record/1"
 /* the one flag: a version that the author keeps rewriting; history may drop it once replaced */
@@ -28,7 +29,7 @@
 
 struct record_header {
 	struct id16 space, id;
-	uint64_t version;      /* 1 for the first */
+	uint64_t version;      /* 1 for the first, then one more each time */
 	struct bytes prev;     /* concatenated 32-byte hashes, strictly ascending; empty: the id is new */
 	uint64_t epoch;
 	struct id32 log_head;  /* hash of the newest log entry the author had applied */

@@ -345,6 +345,23 @@ static uint64_t accept(
 	return highest;
 }
 
+void model_relay_bring(struct model_relay *r, const struct id16 *record, struct bytes blob)
+{
+	struct pushed p = { .id = *record, .blob = blob };
+
+	hash_sha256(blob, &p.hash);
+	(void)accept(r, MODEL_DEVICES, &p, 1, bytes_of(NULL, 0));
+}
+
+struct bytes model_relay_first(const struct model_relay *r, const struct id16 *record)
+{
+	for (size_t i = 0; i < r->records.n; i++) {
+		if (id16_equal(&r->records.b[i].id, record))
+			return bytes_of(r->records.b[i].p, r->records.b[i].len);
+	}
+	return bytes_of(NULL, 0);
+}
+
 static void push(struct model_relay *r, unsigned device, uint64_t num, struct bytes params)
 {
 	CLEANUP(buf_release) struct buf answer = BUF_INIT(1 << 20);

@@ -30,6 +30,11 @@ void model_relay_free(struct model_relay *r);
 /* The first step: the entries of the space's log. */
 void model_relay_entries(struct model_relay *r, const struct bytes *blobs, size_t n);
 
+/* What an honest relay would not take: a record as a new step, the current one from then on, whatever it follows. */
+void model_relay_bring(struct model_relay *r, const struct id16 *record, struct bytes blob);
+/* The first version of a record that came. */
+struct bytes model_relay_first(const struct model_relay *r, const struct id16 *record);
+
 void model_relay_call(struct model_relay *r, unsigned device, uint64_t num, const char *method, struct bytes params);
 void model_relay_put(struct model_relay *r, unsigned device, uint64_t num, const struct id16 *chunk, struct bytes blob);
 void model_relay_get(struct model_relay *r, unsigned device, uint64_t num, const struct id16 *chunk);
