@@ -6,6 +6,7 @@
 #include "crypto/seal_core.h"
 #include "tests/lib/sim_people.h"
 #include "tests/lib/unit.h"
+#include "wire/map.h"
 
 static void take_name(struct sim_device *d)
 {
@@ -356,6 +357,80 @@ static void what_is_more_than_a_transaction_arrives(void **state)
 	sim_close();
 }
 
+/* A notice of one step gets lost, as on a connection whose queue is cut: the next one does not follow on, and both are pulled. */
+static void a_notice_that_follows_nothing_makes_it_pull(void **state)
+{
+	struct sim_device *a, *b;
+	struct model_event *lost = NULL;
+	uint64_t connection;
+
+	(void)state;
+	sim_open(1);
+	sim.meanwhile = sim_rest;
+	a = &sim.d[0];
+	b = &sim.d[1];
+	(void)sim_make_file(a, "before", "text");
+	sim_come_to_rest(1, NULL);
+	connection = b->peer->connection;
+	(void)sim_make_file(a, "lost", "text");
+	for (unsigned i = 0; i < 1000 && !(lost = model_relay_next(sim.relay, b->number)); i++) {
+		sim_tick(a, 20 * SIM_MS);
+		while (sim_carry_up(a) || sim_carry_down(a))
+			;
+	}
+	assert_non_null(lost);
+	assert_int_equal(lost->kind, MODEL_NOTICE);
+	model_event_free(lost);
+	sim_tick(b, 20 * SIM_MS);
+	assert_null(b->peer->sent); /* it knows nothing of it */
+	(void)sim_make_file(a, "after", "text");
+	sim_come_to_rest(1, NULL);
+	assert_int_equal(b->peer->connection, connection);
+	assert_int_equal(b->ss->alarm, OK);
+	assert_int_equal(sim_look_up(b, "lost").size, 4);
+	assert_int_equal(sim_look_up(b, "after").size, 4);
+	sim_close();
+}
+
+/* It subscribes again, and asks for what came after its cursor. */
+static void a_new_connection_goes_on_from_the_cursor(void **state)
+{
+	struct sim_device *a, *b;
+	struct sim_sent *s;
+	uint64_t cursor;
+
+	(void)state;
+	sim_open(1);
+	sim.meanwhile = sim_rest;
+	a = &sim.d[0];
+	b = &sim.d[1];
+	(void)sim_make_file(a, "before", "text");
+	sim_come_to_rest(1, NULL);
+	cursor = b->space->row.cursor;
+	sim_go_offline(b);
+	(void)sim_make_file(a, "meanwhile", "text");
+	sim_come_to_rest(1, b);
+	assert_true(model_relay_cursor(sim.relay) > cursor);
+	sim_go_online(b);
+	sim_tick(b, 20 * SIM_MS);
+	s = b->peer->sent;
+	assert_non_null(s);
+	assert_string_equal(s->method, "subscribe");
+	assert_true(sim_carry_up(b));
+	for (int i = 0; i < 10 && b->peer->sent && strcmp(b->peer->sent->method, "subscribe") == 0; i++)
+		(void)sim_carry_down(b);
+	sim_tick(b, 20 * SIM_MS);
+	for (s = b->peer->sent; s && strcmp(s->method, "coffer.pull") != 0;)
+		s = s->next;
+	assert_non_null(s);
+	assert_int_equal(map_get_uint(bytes_of(s->item, s->len), "since", 0), cursor);
+	while (sim_carry_up(b) || sim_carry_down(b))
+		sim_tick(b, 20 * SIM_MS);
+	assert_int_equal(sim_look_up(b, "meanwhile").size, 4);
+	assert_int_equal(b->space->row.cursor, model_relay_cursor(sim.relay));
+	sim_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +443,8 @@ int main(void)
 		cmocka_unit_test(a_read_ahead_that_failed_is_forgotten),
 		cmocka_unit_test(a_chunk_that_was_sealed_otherwise_is_taken_for_there),
 		cmocka_unit_test(what_is_more_than_a_transaction_arrives),
+		cmocka_unit_test(a_notice_that_follows_nothing_makes_it_pull),
+		cmocka_unit_test(a_new_connection_goes_on_from_the_cursor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

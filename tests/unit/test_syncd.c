@@ -251,7 +251,11 @@ static void tells_refused_from_offline_by_the_close_code(void **state)
 		{ 4001, "connection timeout", MSG_OFFLINE, "closed" },
 		{ 4002, "", MSG_REFUSED, "forbidden" },
 		{ 4003, "too many connections", MSG_OFFLINE, "too-many" },
+		{ 4004, "", MSG_OFFLINE, "closed" },
+		{ 4005, "invalid cbor frame", MSG_OFFLINE, "closed" },
 		{ 4006, "slow consumer", MSG_OFFLINE, "replaced" },
+		{ 4007, "relay is busy", MSG_OFFLINE, "busy" },
+		{ 1013, "", MSG_OFFLINE, "closed" },
 		{ 1001, "", MSG_OFFLINE, "closed" },
 	};
 	struct scene s;
