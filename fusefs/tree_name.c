@@ -5,7 +5,12 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/table.h"
 #include "fusefs/tree_inner.h"
+
+/* Two files are compared by opening their records, while everybody waits; somebody may give one name to very many. */
+#define UNITE_FILES 64 /* of one name, the lowest in rank: the others are shown apart */
+#define UNITE_UNITS 8  /* and these are compared with so many different ones */
 
 struct claim {
 	struct link link;
@@ -151,29 +156,46 @@ static int compare_claims(const void *pa, const void *pb, void *ctx)
 	return c != 0 ? c : id16_compare(&a->link.id, &b->link.id);
 }
 
-/* Units: claims are sorted so that the one that stands for a unit comes before the others of it. */
-static int unite(struct tree *tr, struct claims *cs)
+/* Finds a unit before claim i that it belongs to, of files among the first that there are. */
+static int unite_one(struct tree *tr, struct claims *cs, size_t i)
 {
-	for (size_t i = 0; i < cs->n; i++) {
-		struct claim *c = &cs->c[i];
+	struct claim *c = &cs->c[i];
+	size_t files = 0;
 
-		c->unit = i;
-		for (size_t k = 0; k < i && c->alive; k++) {
-			struct claim *o = &cs->c[k];
-			int same = 0;
+	for (size_t k = 0; k < i; k++) {
+		struct claim *o = &cs->c[k];
+		int same = 1;
 
-			if (o->unit != k || !o->alive || (o->node.kind == NODE_DIR) != (c->node.kind == NODE_DIR))
-				continue;
-			same = c->node.kind == NODE_DIR ? 1 : same_file(tr, &o->node, &c->node);
-			if (same < 0)
-				return same;
-			if (same) {
-				c->unit = k;
-				break;
-			}
+		if (o->unit != k || !o->alive || (o->node.kind == NODE_DIR) != (c->node.kind == NODE_DIR))
+			continue;
+		if (c->node.kind != NODE_DIR && ++files > UNITE_UNITS)
+			break;
+		if (c->node.kind != NODE_DIR)
+			same = same_file(tr, &o->node, &c->node);
+		if (same < 0)
+			return same;
+		if (same) {
+			c->unit = k;
+			break;
 		}
 	}
 	return OK;
+}
+
+/* Units: claims are sorted so that the one that stands for a unit comes before the others of it. */
+static int unite(struct tree *tr, struct claims *cs)
+{
+	size_t files = 0;
+	int err = OK;
+
+	for (size_t i = 0; i < cs->n && err == OK; i++) {
+		struct claim *c = &cs->c[i];
+
+		c->unit = i;
+		if (c->alive && (c->node.kind == NODE_DIR || ++files <= UNITE_FILES))
+			err = unite_one(tr, cs, i);
+	}
+	return err;
 }
 
 int tree_touch_children(struct tree *tr, uint64_t dir, uint64_t rep)
@@ -215,57 +237,55 @@ static int set_rep(struct tree *tr, uint64_t dir, uint64_t rep)
 	return err;
 }
 
-/* Which directory shows whose children. Those that were united with one of these and are not claims here any more are on their own
- * again until their own name is settled. */
-static int set_reps(struct tree *tr, const struct claims *cs)
+/* The nodes that claim the name -> 1, those alive -> 2. */
+static int nodes_of(const struct claims *cs, struct table *ret)
 {
 	int err = OK;
 
-	for (size_t i = 0; i < cs->n && err == OK; i++) {
-		const struct claim *c = &cs->c[i];
-		uint64_t rep = c->alive ? cs->c[c->unit].node.ino : c->node.ino;
-
-		if (c->node.kind == NODE_DIR)
-			err = set_rep(tr, c->node.ino, rep);
-	}
-	for (size_t i = 0; i < cs->n && err == OK; i++) {
-		uint64_t rep = cs->c[i].node.ino;
-
-		for (size_t k = 0; k < tr->state->n_unions && err == OK; k++) {
-			bool here = false;
-
-			if (tr->state->unions[k].rep != rep)
-				continue;
-			for (size_t j = 0; j < cs->n; j++)
-				here = here || cs->c[j].node.ino == tr->state->unions[k].dir;
-			if (here)
-				continue;
-			err = set_rep(tr, tr->state->unions[k].dir, tr->state->unions[k].dir);
-			k = (size_t)-1; /* the list changed */
-		}
-	}
+	for (size_t i = 0; i < cs->n && err == OK; i++)
+		err = table_put(ret, cs->c[i].node.ino, cs->c[i].alive ? 2 : 1);
 	return err;
 }
 
-/* A directory that left this name while others were united with it: they look for another. */
-static int unite_left(struct tree *tr, const struct claims *cs)
+/* Unions that this name made and that hold no more: where the directory left it, and is not a claim here, and where what stands for it
+ * left it or died. These are on their own again until their own name is settled. */
+static int end_unions(struct tree *tr, const struct table *here, bool of_dirs)
 {
-	for (size_t k = 0; k < tr->state->n_unions; k++) {
+	for (size_t k = 0; k < tr->state->n_unions;) {
 		const struct tree_union u = tr->state->unions[k];
-		bool dir_here = false, rep_here = false;
+		uint64_t rep = 0;
+		bool rep_here = table_get(here, u.rep, &rep), dir_here = table_get(here, u.dir, NULL);
 
-		for (size_t j = 0; j < cs->n; j++) {
-			dir_here = dir_here || cs->c[j].node.ino == u.dir;
-			rep_here = rep_here || (cs->c[j].node.ino == u.rep && cs->c[j].alive);
+		if (of_dirs ? !dir_here || rep == 2 : !rep_here || dir_here) {
+			k++;
+			continue;
 		}
-		if (dir_here && !rep_here) {
-			int err = set_rep(tr, u.dir, u.dir);
-			if (err < 0)
-				return err;
-			k = (size_t)-1;
-		}
+		int err = set_rep(tr, u.dir, u.dir); /* another is at k then */
+		if (err < 0)
+			return err;
 	}
 	return OK;
+}
+
+/* Which directory shows whose children. */
+static int set_reps(struct tree *tr, const struct claims *cs)
+{
+	CLEANUP(table_release) struct table here = { .n = 0 }, united = { .n = 0 };
+	int err = nodes_of(cs, &here);
+
+	if (err == OK && tr->state->n_unions > 0)
+		err = end_unions(tr, &here, true);
+	for (size_t i = 0; i < tr->state->n_unions && err == OK; i++)
+		err = table_put(&united, tr->state->unions[i].dir, tr->state->unions[i].rep);
+	for (size_t i = 0; i < cs->n && err == OK; i++) {
+		const struct claim *c = &cs->c[i];
+		uint64_t rep = c->alive ? cs->c[c->unit].node.ino : c->node.ino, was = c->node.ino;
+
+		(void)table_get(&united, c->node.ino, &was);
+		if (c->node.kind == NODE_DIR && was != rep)
+			err = set_rep(tr, c->node.ino, rep);
+	}
+	return err < 0 ? err : end_unions(tr, &here, false);
 }
 
 static int show(struct tree *tr, struct claim *c, uint64_t parent, struct bytes name)
@@ -449,8 +469,6 @@ int tree_settle_name(struct tree *tr, const struct tree_name *n)
 		err = unite(tr, &cs);
 	if (err == OK)
 		err = make_room(tr, n, &cs);
-	if (err == OK && tr->state->n_unions > 0)
-		err = unite_left(tr, &cs);
 	if (err == OK)
 		err = set_reps(tr, &cs);
 	if (err == OK)
