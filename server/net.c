@@ -14,6 +14,8 @@
 #include "server/ws.h"
 
 #define READERS 2 /* threads: their work is mostly for the processor */
+#define TICK_LATE 2000000000ll
+#define TICK_GRACE 500000000ll /* to read what came in meanwhile */
 
 static int callback_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 static int callback_accept(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
@@ -402,14 +404,27 @@ static void feed_watchdog(struct net *n, int64_t now)
 	service_notify("WATCHDOG=1");
 }
 
+/* Ends whose time is up; not at once after a standstill of this thread, process or machine, but when what came in meanwhile has been
+ * read. Else whoever sent its token in time would be told that it did not. */
+static void tick(struct net *n, int64_t now)
+{
+	if (!n->grace && now > n->ticked_at + TICK_LATE)
+		n->grace = now + TICK_GRACE;
+	n->ticked_at = now;
+	if (now < n->grace)
+		return;
+	n->grace = 0;
+	ws_tick(n, now);
+	http_tick(n, now);
+}
+
 static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	struct net *n = ev_userdata(loop);
 	int64_t now = mono(n);
 
 	(void)timer, (void)events;
-	ws_tick(n, now);
-	http_tick(n, now);
+	tick(n, now);
 	tell_late(n, now);
 	feed_watchdog(n, now);
 	for (size_t i = 0; n->full && i < n->listener.n; i++)
@@ -433,6 +448,7 @@ static void start_draining(struct net *n)
 
 void net_run(struct net *n)
 {
+	n->ticked_at = mono(n);
 	ev_timer_init(&n->timer, on_timer, 0, 1);
 	ev_timer_start(n->loop, &n->timer);
 	service_notify("READY=1");

@@ -66,6 +66,8 @@ struct net {
 	void *on_reload_ctx;
 	int64_t drain_until;         /* monotonic ns */
 	int64_t watchdog_at;
+	int64_t ticked_at; /* the timer's last turn */
+	int64_t grace;     /* until when nobody's time is up, because that turn was late; 0: none */
 	bool draining;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a hostile client sends to a real relay over its WebSocket: each ends with a code that says why, and nobody else notices. */
+#include <signal.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -496,6 +497,54 @@ static void answers_that_nobody_reads(void **state)
 	victim_stop(&v, MEMORY_MIB);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Stops the relay within half a second after it let a connection in. */
+static void open_and_stop(struct victim *v, struct rpc_client *c)
+{
+	for (;;) {
+		const int64_t start = now_ms();
+
+		rpc_open(c, v->relay.port);
+		assert_int_equal(kill(v->relay.pid, SIGSTOP), 0);
+		if (now_ms() < start + 500)
+			return;
+		assert_int_equal(kill(v->relay.pid, SIGCONT), 0);
+		rpc_close(c);
+	}
+}
+
+/* What came in while the relay had no processor is not late: it is read before anybody's time is up. */
+static void who_came_while_the_relay_stood_still_is_let_in(void **state)
+{
+	const struct timespec a_while = { .tv_sec = 2, .tv_nsec = 200000000 };
+	struct buf params = BUF_INIT(FRAME_MAX);
+	struct rpc_client c;
+	struct victim v;
+	struct reply r;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "LIMITS_AUTH_SECONDS=1", NULL });
+	open_and_stop(&v, &c);
+	rpc_auth(&c, &v.alice, v.relay.url);
+	params_subscribe(&params, &v.space);
+	rpc_send_request(&c, "subscribe", buf_bytes(&params));
+	buf_release(&params);
+	nanosleep(&a_while, NULL);
+	assert_int_equal(kill(v.relay.pid, SIGCONT), 0);
+	r = rpc_reply(&c);
+	assert_false(r.f.is_error);
+	reply_release(&r);
+	rpc_close(&c);
+	victim_stop(&v, MEMORY_MIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,6 +559,7 @@ int main(void)
 		cmocka_unit_test(a_proxys_own_address_is_not_counted),
 		cmocka_unit_test(requests_of_one_device_are_counted),
 		cmocka_unit_test(a_keepalive_is_one_byte),
+		cmocka_unit_test(who_came_while_the_relay_stood_still_is_let_in),
 		cmocka_unit_test(who_reads_nothing_is_cut),
 		cmocka_unit_test(answers_that_nobody_reads),
 	};
