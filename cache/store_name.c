@@ -7,16 +7,6 @@
 #include <linux/fs.h>
 #include "cache/txn.h"
 
-static int get_dir(struct store *s, uint64_t ino, struct node *ret)
-{
-	int err = index_node_get(s->index, ino, ret);
-	if (err < 0)
-		return err;
-	if (ret->kind != NODE_DIR)
-		return ERR_NOT_DIR;
-	return ret->flags & (NODE_DELETED | NODE_ORPHAN) ? ERR_NOT_FOUND : 0;
-}
-
 static int check_name(struct bytes name)
 {
 	if (name.len > NODE_MAX_NAME)
@@ -106,7 +96,7 @@ static int unlink_name(struct store_txn *t, uint64_t parent, struct bytes name, 
 {
 	struct node d, n;
 	struct link l;
-	int err = get_dir(t->s, parent, &d);
+	int err = store_get_dir(t->s, parent, &d);
 	if (err == 0)
 		err = index_link_shown(t->s->index, parent, name, &l);
 	if (err == 0)
@@ -145,7 +135,7 @@ static int link_name(struct store_txn *t, uint64_t ino, uint64_t parent, struct 
 {
 	struct node dir, before_dir, before;
 	struct link l;
-	int err = get_dir(t->s, parent, &dir);
+	int err = store_get_dir(t->s, parent, &dir);
 	if (err == 0)
 		err = index_node_get(t->s->index, ino, &before);
 	if (err < 0)
@@ -199,9 +189,9 @@ struct move {
 
 static int load_move(struct store *s, uint64_t p1, struct bytes n1, uint64_t p2, struct bytes n2, struct move *m)
 {
-	int err = get_dir(s, p1, &m->from_dir);
+	int err = store_get_dir(s, p1, &m->from_dir);
 	if (err == 0)
-		err = get_dir(s, p2, &m->to_dir);
+		err = store_get_dir(s, p2, &m->to_dir);
 	if (err == 0)
 		err = index_link_shown(s->index, p1, n1, &m->from);
 	if (err == 0)

@@ -4,7 +4,7 @@
  */
 #include "cache/txn.h"
 
-static int get_dir(struct store *s, uint64_t ino, struct node *ret)
+int store_get_dir(struct store *s, uint64_t ino, struct node *ret)
 {
 	int err = index_node_get(s->index, ino, ret);
 	if (err < 0)
@@ -202,7 +202,7 @@ static int create(struct store_txn *t, uint64_t parent, struct bytes name, const
 {
 	struct node dir, before;
 	struct link l;
-	int err = get_dir(t->s, parent, &dir);
+	int err = store_get_dir(t->s, parent, &dir);
 	if (err < 0)
 		return err;
 	if (dir.space == 0)
@@ -242,7 +242,7 @@ int store_create_unnamed(struct store *s, uint64_t dir, const struct node_new *n
 		err = txn_call(s, &t);
 	if (err < 0)
 		return err;
-	err = get_dir(s, dir, &parent);
+	err = store_get_dir(s, dir, &parent);
 	if (err == 0 && parent.space == 0)
 		err = ERR_PERMISSION;
 	if (err == 0)

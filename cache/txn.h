@@ -161,6 +161,8 @@ int txn_refresh(struct store *s) MUST_CHECK;
 /* The lock for reading rows, with the index as the journal is. */
 int store_lock(struct store *s) MUST_CHECK;
 void store_unlock(struct store *s);
+/* A directory that may get and lose names; lock held. ERR_NOT_FOUND: there is none, or it was removed; ERR_NOT_DIR. */
+int store_get_dir(struct store *s, uint64_t ino, struct node *ret) MUST_CHECK;
 
 int txn_stage(struct store_txn *t, const struct op *op) MUST_CHECK;
 /* Adds bytes to the entry's data; *ret_from is their offset in it. */

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "crypto/seal.h"
 #include "fusefs/content_index.h"
@@ -351,7 +352,7 @@ static int note_unconfirmed(struct content *c, const struct chunk_row *row)
 	if (row->row == 0 || row->confirmed ||
 		(c->n_unconfirmed > 0 && c->unconfirmed[c->n_unconfirmed - 1] == row->row))
 		return OK;
-	uint64_t *more = realloc(c->unconfirmed, (c->n_unconfirmed + 1) * sizeof *more);
+	uint64_t *more = array_room(c->unconfirmed, &c->alloc_unconfirmed, c->n_unconfirmed + 1, sizeof *more);
 	if (!more)
 		return ERR_NOMEM;
 	c->unconfirmed = more;

@@ -52,7 +52,7 @@ struct content {
 	struct content_chunk *chunks;
 	size_t n_chunks;
 	uint64_t *unconfirmed;  /* rows of all chunks named that the relay does not have, after content_store */
-	size_t n_unconfirmed;
+	size_t n_unconfirmed, alloc_unconfirmed;
 	struct chunk_row *named_index; /* index chunks used again */
 	size_t n_named_index;
 };

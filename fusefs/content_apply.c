@@ -16,7 +16,7 @@ struct flattening {
 	content_index_fn fn;
 	void *ctx;
 	struct content_flat *f;
-	size_t alloc;
+	size_t alloc, alloc_index;
 };
 
 static int add_slices(struct flattening *w, const struct slice *s, size_t n)
@@ -40,7 +40,7 @@ static int flatten(struct flattening *w, const struct slice *entries, size_t n, 
 		return add_slices(w, entries, n);
 	for (size_t i = 0; i < n; i++) {
 		struct content_flat *f = w->f;
-		struct content_index *more = realloc(f->index, (f->n_index + 1) * sizeof *more);
+		struct content_index *more = array_room(f->index, &w->alloc_index, f->n_index + 1, sizeof *more);
 		struct slice *sub = NULL;
 		size_t n_sub = 0;
 

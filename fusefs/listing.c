@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "wire/cbor.h"
 
@@ -83,7 +84,7 @@ int listing_decode(struct bytes in, struct listing *ret_l)
 
 struct ino_list {
 	uint64_t *inos;
-	size_t n, room;
+	size_t n, alloc;
 	struct store_txn *t;
 	uint32_t row;
 	int err;
@@ -98,16 +99,12 @@ static int note_profile_node(void *ctx, const struct id16 *id, const struct id32
 	(void)blob;
 	if (txn_node_find(l->t, l->row, id, &node) < 0 || node.kind != NODE_PROFILE || (node.flags & NODE_DELETED))
 		return 1;
-	if (l->n == l->room) {
-		size_t room = l->room ? l->room * 2 : 16;
-		uint64_t *grown = reallocarray(l->inos, room, sizeof *grown);
-		if (!grown) {
-			l->err = ERR_NOMEM;
-			return 0;
-		}
-		l->inos = grown;
-		l->room = room;
+	uint64_t *more = array_room(l->inos, &l->alloc, l->n + 1, sizeof *more);
+	if (!more) {
+		l->err = ERR_NOMEM;
+		return 0;
 	}
+	l->inos = more;
 	l->inos[l->n++] = node.ino;
 	return 1;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 enum { PATH_OF_MAX = 1 << 16 };
@@ -102,7 +103,7 @@ int path_of(struct store *s, uint64_t ino, struct buf *out)
 
 struct ino_list {
 	uint64_t *inos;
-	size_t n, room;
+	size_t n, alloc;
 	int err;
 };
 
@@ -112,16 +113,12 @@ static int note_child(void *ctx, struct bytes name, uint64_t cookie, const struc
 
 	(void)name;
 	(void)cookie;
-	if (l->n == l->room) {
-		size_t room = l->room ? l->room * 2 : 64;
-		uint64_t *grown = reallocarray(l->inos, room, sizeof *grown);
-		if (!grown) {
-			l->err = ERR_NOMEM;
-			return 0;
-		}
-		l->inos = grown;
-		l->room = room;
+	uint64_t *more = array_room(l->inos, &l->alloc, l->n + 1, sizeof *more);
+	if (!more) {
+		l->err = ERR_NOMEM;
+		return 0;
 	}
+	l->inos = more;
 	l->inos[l->n++] = node->ino;
 	return 1;
 }

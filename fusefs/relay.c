@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "crypto/verify.h"
 #include "wire/cbor.h"
@@ -65,7 +66,7 @@ int relay_append(struct sync *s, const char *relay, const struct id16 *space, co
 /* Frames "coffer.entry" {seq, entry} as they come: offsets first, since the buffer moves while it grows. */
 struct collector {
 	struct entry_list *list;
-	size_t room;
+	size_t alloc;
 	int err;
 };
 
@@ -78,14 +79,10 @@ static int collect(struct collector *c, struct bytes data)
 		return ERR_INVALID;
 	if (l->n == RELAY_MAX_ENTRIES)
 		return ERR_RANGE;
-	if (l->n == c->room) {
-		size_t room = c->room ? c->room * 2 : 64;
-		struct bytes *grown = reallocarray(l->blobs, room, sizeof *grown);
-		if (!grown)
-			return ERR_NOMEM;
-		l->blobs = grown;
-		c->room = room;
-	}
+	struct bytes *more = array_room(l->blobs, &c->alloc, l->n + 1, sizeof *more);
+	if (!more)
+		return ERR_NOMEM;
+	l->blobs = more;
 	int err = buf_put(&l->bytes, blob.p, blob.len);
 	if (err < 0)
 		return err;
