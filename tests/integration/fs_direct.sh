@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Direct writes, several at once, are seen by ordinary reads as soon as they are done.
-# timeout: 60
+# timeout: 120
 . tests/lib/fs.sh
 
 fs_start

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Random operations on one file, compared with a plain file: small and large files, two at a time.
-# timeout: 60
+# timeout: 120
 . tests/lib/fs.sh
 
 fs_start

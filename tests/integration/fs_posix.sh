@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What POSIX and Linux promise of a file system, through a mount; once more after the mount was stopped and started.
-# timeout: 60
+# timeout: 120
 . tests/lib/fs.sh
 
 options=()

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What `make install` puts where, with DESTDIR and without; systemd takes the units as they are, and rates the relay's well.
-# timeout: 60
+# timeout: 120
 set -eu
 T=$(realpath "$(mktemp -d)")
 trap 'rm -rf "$T"' EXIT

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Whatever keeps a relay from starting is one line that names the cause and the next step, with its exit code.
-# timeout: 60
+# timeout: 120
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 RELAY=$BUILD/coffer-relay

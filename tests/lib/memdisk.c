@@ -8,7 +8,7 @@ enum { NAMES = 1024, FDS = 256, FD_BASE = 2000000, SECTOR = 512, BLOCK = 4096 };
 
 struct content {
 	uint8_t *p;
-	size_t size;
+	size_t size, alloc;
 };
 
 /* A change of a file that is not durable yet: a write, or (data NULL) a new size. */
@@ -54,7 +54,13 @@ static void *must(void *p)
 
 static void content_resize(struct content *c, size_t size)
 {
-	c->p = must(realloc(c->p, size + 1));
+	/* Some files grow by one block thousands of times; one that is cut gives its memory back. */
+	if (!c->p || size > c->alloc || size < c->alloc / 4) {
+		size_t more = size > c->alloc ? c->alloc + c->alloc / 2 : 0;
+
+		c->alloc = size > more ? size : more;
+		c->p = must(realloc(c->p, c->alloc + 1));
+	}
 	if (size > c->size)
 		memset(c->p + c->size, 0, size - c->size);
 	c->size = size;
