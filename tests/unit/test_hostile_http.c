@@ -426,18 +426,18 @@ static void uploads_count_until_they_are_stored(void **state)
 	s3_script_stop(&e);
 }
 
-static int get_with(const struct victim *v, struct bytes token)
+static int get_from(const struct victim *v, const char *from, const char *extra, struct bytes token)
 {
 	struct buf b = BUF_INIT(65536), all = BUF_INIT(1u << 20);
-	int fd, status = 0;
+	int fd = rpc_dial(from, v->relay.port), status = 0;
 
 	assert_int_equal(buf_printf(&b,
 				 "GET /api/v1/coffer/spaces/" SPACE "/chunks/" CHUNK " HTTP/1.1\r\nHost: x\r\n"
-				 "Connection: close\r\n"
+				 "Connection: close\r\n%s"
 				 "Authorization: Bearer %.*s\r\n\r\n",
-				 (int)token.len, (const char *)token.p),
+				 extra, (int)token.len, (const char *)token.p),
 		0);
-	fd = send_new(v, buf_bytes(&b));
+	send_some(fd, buf_bytes(&b));
 	read_to_end(fd, &all);
 	for (int s = 400; s < 500; s++) {
 		char line[32];
@@ -449,6 +449,47 @@ static int get_with(const struct victim *v, struct bytes token)
 	buf_release(&all);
 	buf_release(&b);
 	return status;
+}
+
+static int get_with(const struct victim *v, struct bytes token)
+{
+	return get_from(v, MALLORY, "", token);
+}
+
+/* The relay has not seen the token before; what it is good for is all the same. */
+static int get_new(const struct victim *v, const char *from, const char *extra)
+{
+	struct buf token = BUF_INIT(65536);
+	int status;
+
+	rpc_token(&v->mallory, "https://elsewhere.example", &token);
+	status = get_from(v, from, extra, buf_bytes(&token));
+	buf_release(&token);
+	return status;
+}
+
+/* A proxy's word is the last address of the header: what stands before it the client said. From others it is nobody's word. */
+static void who_comes_through_a_proxy_is_counted_by_its_word(void **state)
+{
+	static const char one[] = "X-Forwarded-For: 192.0.2.9, 192.0.2.1\r\n",
+			  lie[] = "X-Forwarded-For: 192.0.2.8, 192.0.2.1\r\n";
+	static const char two[] = "X-Forwarded-For: 192.0.2.2\r\n", real[] = "X-Real-IP: 192.0.2.3\r\n";
+	struct victim v;
+
+	(void)state;
+	victim_start(&v, (const char *const[]){ "SERVER_TRUSTED_PROXIES=" MALLORY, "LIMITS_AUTHS_BURST=1",
+				 "LIMITS_AUTHS_PER_MINUTE=1", NULL });
+	assert_int_equal(get_new(&v, MALLORY, one), 401);
+	assert_int_equal(get_new(&v, MALLORY, one), 429);
+	assert_int_equal(get_new(&v, MALLORY, lie), 429);
+	assert_int_equal(get_new(&v, MALLORY, two), 401);
+	assert_int_equal(get_new(&v, MALLORY, real), 401);
+	assert_int_equal(get_new(&v, MALLORY, real), 429);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(get_new(&v, MALLORY, ""), 401); /* the proxy's own: never counted */
+	assert_int_equal(get_new(&v, "127.0.0.3", two), 401);
+	assert_int_equal(get_new(&v, "127.0.0.3", "X-Forwarded-For: 192.0.2.77\r\n"), 429);
+	victim_stop(&v, MEMORY_MIB);
 }
 
 /* Each new token costs the relay signatures; one that it knows costs nothing. */
@@ -557,6 +598,7 @@ int main(void)
 		cmocka_unit_test(uploads_of_one_address_are_bounded),
 		cmocka_unit_test(uploads_count_until_they_are_stored),
 		cmocka_unit_test(new_tokens_of_one_address_are_counted),
+		cmocka_unit_test(who_comes_through_a_proxy_is_counted_by_its_word),
 		cmocka_unit_test(sockets_of_one_address_are_bounded),
 		cmocka_unit_test(endless_headers_are_not_kept),
 		cmocka_unit_test(who_has_said_all_is_answered_and_forgotten),
