@@ -56,6 +56,7 @@ static const struct err_text texts[] = {
 	ENTRY(MISSING, "relay lacks content"),
 	ENTRY(RELAY_FULL, "the relay's storage, or your share of it, is full"),
 	ENTRY(NOT_TEXT, "not UTF-8 text"),
+	ENTRY(QUOTA, "disk quota used up"),
 	ENTRY(INTERNAL, "internal error"),
 };
 
@@ -87,7 +88,7 @@ static const struct {
 	{ ENOENT, ERR_NOT_FOUND },
 	{ EEXIST, ERR_EXISTS },
 	{ ENOSPC, ERR_NO_SPACE },
-	{ EDQUOT, ERR_NO_SPACE },
+	{ EDQUOT, ERR_QUOTA },
 	{ EIO, ERR_IO },
 	{ EBUSY, ERR_BUSY },
 	{ ETXTBSY, ERR_BUSY },

@@ -8,6 +8,8 @@
 #ifndef COFFER_BASE_ERR_H
 #define COFFER_BASE_ERR_H
 
+#include <stdbool.h>
+
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 enum err {
@@ -32,7 +34,7 @@ enum err {
 	ERR_OFFLINE = -18,   /* the relay is not reachable now */
 	ERR_TIMEOUT = -19,   /* a deadline passed */
 	ERR_ABSENT = -20,    /* content is not in the local cache */
-	ERR_NO_SPACE = -21,  /* the local disk, quota or store is full */
+	ERR_NO_SPACE = -21,  /* the local disk or store is full; so is ERR_QUOTA: ask err_is_full() */
 	ERR_IO = -22,        /* the operating system refused a read or write */
 	ERR_CORRUPT = -23,   /* local state is damaged */
 	ERR_BUSY = -24,      /* in use: a lock, a port, a mount point */
@@ -57,8 +59,15 @@ enum err {
 	ERR_MISSING = -43,   /* the relay lacks chunks that a record names */
 	ERR_RELAY_FULL = -44, /* the relay refuses more: its storage or this person's share of it is full */
 	ERR_NOT_TEXT = -45,  /* a name that has to be UTF-8 is not */
-	ERR_INTERNAL = -46   /* a state that must not occur, detected without harm */
+	ERR_QUOTA = -46,     /* this user's quota of the local disk is used up */
+	ERR_INTERNAL = -47   /* a state that must not occur, detected without harm */
 };
+
+/* Whether there is no room for more, whoever says so. */
+static inline bool err_is_full(int err)
+{
+	return err == ERR_NO_SPACE || err == ERR_QUOTA;
+}
 
 /* Short lower-case phrase for people, for example "signature does not verify". Never NULL; static storage. */
 const char *err_str(int err);

@@ -314,7 +314,7 @@ int aside_tend(struct store *s)
 		return 0;
 	int err = journal_broken(s->journal) ? 0 : forget_one(s);
 	if (err < 0)
-		return err == ERR_NO_SPACE ? 0 : err;
+		return err_is_full(err) ? 0 : err;
 	err = store_lock(s);
 	if (err < 0)
 		return err;

@@ -38,7 +38,7 @@ int store_collect(struct store *s)
 		return 0;
 	int err = txn_call_inside(s, &t);
 	if (err < 0)
-		return err == ERR_NO_SPACE ? 0 : err;
+		return err_is_full(err) ? 0 : err;
 	for (int i = 0; err == 0 && i < COLLECT && !keep_snapshots(s); i++) {
 		err = index_loose_next(s->index, &row);
 		int looked = err == 0 ? look_at(t, row) : 0;
@@ -48,5 +48,5 @@ int store_collect(struct store *s)
 			err = looked;
 	}
 	err = txn_end(t, err == ERR_NOT_FOUND ? 0 : err);
-	return err < 0 && err != ERR_NO_SPACE ? err : damaged;
+	return err < 0 && !err_is_full(err) ? err : damaged;
 }

@@ -309,7 +309,7 @@ int store_compact(struct store *s)
 	bool done = err == 0 && !c->survey && c->next == c->n;
 	if (err < 0 || done)
 		compact_stop(s);
-	if (err == ERR_NO_SPACE) { /* there is no room to make room with: later */
+	if (err_is_full(err)) { /* there is no room to make room with: later */
 		s->compact_rest = REST_TURNS;
 		return 0;
 	}
@@ -397,5 +397,5 @@ int store_coalesce(struct store *s)
 		while (err == 0 && !end)
 			err = join_some(s, &tails[i], b, &end);
 	}
-	return err == ERR_NO_SPACE ? 0 : err;
+	return err_is_full(err) ? 0 : err;
 }

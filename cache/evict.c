@@ -328,7 +328,7 @@ int store_evict_some(struct store *s)
 	if (s->evict_rest > 0 && s->evict_rest-- > 0)
 		return 0;
 	int err = evict_oldest(s, kept - limit / 10 * 9);
-	return err == ERR_NO_SPACE ? 0 : err;
+	return err_is_full(err) ? 0 : err;
 }
 
 static int use_limit(struct store *s, uint64_t limit)

@@ -314,7 +314,7 @@ static int any_segment(struct journal *j, struct index_state *state, size_t need
 	if (size > SEGMENT_MAX * 2ull)
 		return ERR_RANGE;
 	int err = atomic_load(&j->spare) ? ERR_NO_SPACE : new_segment(j, state, size, prev_synced, false);
-	if (err == ERR_NO_SPACE)
+	if (err_is_full(err))
 		err = new_segment(j, state, small, prev_synced, frees);
 	return err;
 }
@@ -350,7 +350,7 @@ static int sync_replayed(struct journal *j, uint64_t number, uint64_t from, uint
 	if (err < 0)
 		return err;
 	err = write_again(j, &ref, from, end);
-	if (err == 0 || err == ERR_NO_SPACE)
+	if (err == 0 || err_is_full(err))
 		err = j->env->fdatasync(j->env->ctx, ref.fd);
 	segments_put(j->set, &ref);
 	return err;
@@ -407,7 +407,7 @@ int journal_start(struct journal *j, struct index_state *state)
 		return err;
 	j->written_seq = j->synced_seq = state->seq;
 	err = any_segment(j, state, 0, state->segment != 0, true);
-	if (err != ERR_NO_SPACE || state->segment == 0)
+	if (!err_is_full(err) || state->segment == 0)
 		return err;
 	segments_trim(j->set, state->segment, state->pos); /* what the last run left unused is all there is */
 	return any_segment(j, state, 0, true, true);

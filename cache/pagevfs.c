@@ -92,7 +92,7 @@ static int open_unit(
 
 static int sqlite_error(int err)
 {
-	return err == ERR_NO_SPACE ? SQLITE_FULL : err == ERR_NOMEM ? SQLITE_IOERR_NOMEM : SQLITE_IOERR;
+	return err_is_full(err) ? SQLITE_FULL : err == ERR_NOMEM ? SQLITE_IOERR_NOMEM : SQLITE_IOERR;
 }
 
 /* ---- the database ---- */

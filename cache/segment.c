@@ -581,7 +581,7 @@ int segments_new(struct segments *set, struct segment_info *info, bool frees)
 	int err = reserve_row(set);
 	if (err == 0 && (set->prepared != info->number || set->prepared_size < info->size)) {
 		err = make_file(set, info->number, info->size);
-		if (err == ERR_NO_SPACE && frees && take_reserve(set, info))
+		if (err_is_full(err) && frees && take_reserve(set, info))
 			err = 0;
 	}
 	if (err == 0)

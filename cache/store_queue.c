@@ -275,7 +275,7 @@ int store_refresh_marks(struct store *s)
 		t->keeps_house = true;
 		err = txn_end(t, refresh_more(t));
 	}
-	return err == ERR_NOT_FOUND || err == ERR_NO_SPACE ? 0 : err;
+	return err == ERR_NOT_FOUND || err_is_full(err) ? 0 : err;
 }
 
 static int now_here(struct store_txn *t, struct chunk_row *c)

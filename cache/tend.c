@@ -256,7 +256,7 @@ static void keep_index_reserve(struct store *s, bool give)
 		return;
 	int err = env->fallocate(env->ctx, fd, 0, 0, INDEX_RESERVE_SIZE);
 	(void)!env->close(env->ctx, fd);
-	if (err == ERR_NO_SPACE)
+	if (err_is_full(err))
 		(void)!env->unlink(env->ctx, s->config.dirfd, INDEX_RESERVE);
 	s->index_reserve = err == 0;
 }
@@ -283,16 +283,16 @@ static void look_at_work(struct store *s)
 static int settle(struct store *s)
 {
 	int err = flush_index(s);
-	if (err == ERR_NO_SPACE || err == 0)
-		keep_index_reserve(s, err == ERR_NO_SPACE);
-	if (err == ERR_NO_SPACE)
+	if (err_is_full(err) || err == 0)
+		keep_index_reserve(s, err_is_full(err));
+	if (err_is_full(err))
 		err = flush_index(s);
 	if (err == 0)
 		(void)!segments_make_reserve(
 			s->segments); /* without it writes are refused, and the next turn tries again */
 	if (err == 0)
 		err = checkpoint(s);
-	if (err == ERR_NO_SPACE) {
+	if (err_is_full(err)) {
 		keep_index_reserve(s, true);
 		err = checkpoint(s);
 	}

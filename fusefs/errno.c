@@ -38,6 +38,7 @@ static const int table[] = {
 	[-ERR_GAP] = EREMOTEIO,
 	[-ERR_MISSING] = EREMOTEIO,
 	[-ERR_NOT_TEXT] = EILSEQ,
+	[-ERR_QUOTA] = EDQUOT,
 };
 
 int err_to_errno(int err)

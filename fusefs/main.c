@@ -130,8 +130,9 @@ static int say_profile_error(int err, const char *home)
 		snprintf(line, sizeof line, "the profile %s is not a directory; name another with --home DIR", home);
 		break;
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 		snprintf(
-			line, sizeof line, "the profile %s cannot be made: no space left on the disk; free some", home);
+			line, sizeof line, "the profile %s cannot be made: %s; free some space", home, err_str(err));
 		break;
 	default:
 		snprintf(line, sizeof line, "the profile %s cannot be opened: %s; name another with --home DIR", home,
@@ -145,6 +146,7 @@ static int say_profile_error(int err, const char *home)
 	case ERR_READ_ONLY:
 		return EX_NOPERM;
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 	case ERR_IO:
 		return EX_IOERR;
 	default:

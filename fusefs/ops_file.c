@@ -257,7 +257,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	if (err == 0)
 		err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
 	/* A full disk has no room for the mark, which only sends the file sooner; what was written is synced all the same. */
-	if (err == 0 || err == ERR_NO_SPACE)
+	if (err == 0 || err_is_full(err))
 		err = store_sync(o->config.store);
 	ops_reply_err(req, err);
 }

@@ -125,7 +125,7 @@ void sync_keep_result(struct sync *s, uint32_t space, uint64_t row, uint32_t len
 	if (!ss)
 		return;
 	struct keep_list *l = &ss->keep;
-	if (err == OK || err == ERR_NO_SPACE)
+	if (err == OK || err_is_full(err))
 		sync_space_stored(ss, err);
 	if (err == OK) {
 		l->retry_delay = 0;

@@ -121,9 +121,10 @@ void sync_space_revoked(struct sync_space *ss)
 
 void sync_space_stored(struct sync_space *ss, int err)
 {
-	if (err == ERR_NO_SPACE) {
-		sync_space_alarm(ss, err, "this device's disk is full");
-	} else if (err == OK && ss->alarm == ERR_NO_SPACE) {
+	if (err_is_full(err)) {
+		sync_space_alarm(ss, err,
+			err == ERR_QUOTA ? "your quota of this device's disk is used up" : "this device's disk is full");
+	} else if (err == OK && err_is_full(ss->alarm)) {
 		ss->alarm = OK;
 		ss->retry_delay = RETRY_MIN;
 	}
@@ -212,7 +213,7 @@ static void on_subscribed(void *ctx, int err, struct bytes code, struct bytes it
 	if (err == OK) {
 		ss->phase = PHASE_LIVE;
 		ss->relay_cursor = cursor > ss->relay_cursor ? cursor : ss->relay_cursor;
-		if (ss->alarm != ERR_NO_SPACE) /* that has nothing to do with the relay */
+		if (!err_is_full(ss->alarm)) /* that has nothing to do with the relay */
 			ss->retry_delay = RETRY_MIN;
 		if (ss->alarm == ERR_FORBIDDEN)
 			ss->alarm = OK;

@@ -69,6 +69,7 @@ static int exit_of(int err)
 	case ERR_EXISTS:
 		return EX_CANTCREAT;
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 	case ERR_IO:
 		return EX_IOERR;
 	case ERR_NOMEM:
@@ -103,6 +104,7 @@ static const char *next_of(int err)
 	case ERR_VERSION:
 		return "is that address a Coffer relay of this version?";
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 		return "free some space on the disk of the profile and try again; nothing was lost";
 	case ERR_RELAY_FULL:
 		return "ask who runs the relay; nothing was lost, and what is unsent goes on by itself";

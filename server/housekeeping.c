@@ -235,7 +235,7 @@ int housekeeping_start(struct relay *r)
 		n = in_transaction(r, check_unsynced);
 	while (n == STEP_MAX);
 	/* On a full disk that cannot be written down. Unless the machine went down too the files are whole, so what is there is served. */
-	if (n == ERR_NO_SPACE && depot_same_boot(r->store)) {
+	if (err_is_full(n) && depot_same_boot(r->store)) {
 		log_warn("the disk is full: what is there is served, nothing more is taken");
 		return OK;
 	}

@@ -217,7 +217,7 @@ static void spool_write(struct request *r, struct bytes piece)
 		err = blob_spool_write(u->spool, piece);
 	if (err == OK)
 		return;
-	u->status = err == ERR_NO_SPACE ? 507 : 500;
+	u->status = err_is_full(err) ? 507 : 500;
 	blob_spool_free(STEAL(&u->spool));
 }
 

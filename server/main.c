@@ -124,6 +124,7 @@ static int explain_data(const char *dir, int err)
 		fputs("coffer-relay: there is no such bucket; make it, or look at storage.s3_bucket\n", stderr);
 		return EX_CONFIG;
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 		fprintf(stderr, "coffer-relay: no space left in %s; free some, and start it again\n", dir);
 		return EX_CANTCREAT;
 	case ERR_CORRUPT:

@@ -56,11 +56,12 @@ void rpc_prepare(struct relay *relay, struct job *j)
 int rpc_failed(struct job *j, int err)
 {
 	if (j->method->name[0] == '/') {
-		j->status = err == ERR_NO_SPACE ? 507 : err == ERR_OFFLINE || err == ERR_CANCELLED ? 503 : 500;
+		j->status = err_is_full(err) ? 507 : err == ERR_OFFLINE || err == ERR_CANCELLED ? 503 : 500;
 		return OK;
 	}
 	switch (err) {
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 		return j->method->lane == LANE_WRITE || j->method == &method_plain_push
 			       ? job_refuse(j, "storage_full")
 			       : job_error(j, "internal", "storage full");

@@ -121,7 +121,7 @@ static int keep_run(struct relay *relay, struct job *j, struct depot *store)
 	int err = f->spool ? OK : spool_held(relay, f);
 
 	(void)store;
-	if (err == ERR_NO_SPACE)
+	if (err_is_full(err))
 		return fail(j, 507, "no room for the file");
 	if (err < 0)
 		return err;

@@ -32,7 +32,8 @@ static void errno_values_become_codes(void **state)
 {
 	(void)state;
 	assert_int_equal(err_from_errno(ENOENT), ERR_NOT_FOUND);
-	assert_int_equal(err_from_errno(EDQUOT), ERR_NO_SPACE);
+	assert_int_equal(err_from_errno(EDQUOT), ERR_QUOTA);
+	assert_true(err_is_full(ERR_QUOTA) && err_is_full(ERR_NO_SPACE) && !err_is_full(ERR_RELAY_FULL));
 	assert_int_equal(err_from_errno(EACCES), ERR_PERMISSION);
 	assert_int_equal(err_from_errno(EWOULDBLOCK), ERR_AGAIN);
 	assert_int_equal(err_from_errno(0), ERR_IO);

@@ -291,7 +291,7 @@ static void any_disk_call_may_fail(void **state)
 		;
 	for (unsigned long n = 1; fail_once(FAKE_PWRITE, n, ERR_NO_SPACE); n++)
 		;
-	for (unsigned long n = 1; fail_once(FAKE_FALLOCATE, n, ERR_NO_SPACE); n++)
+	for (unsigned long n = 1; fail_once(FAKE_FALLOCATE, n, n % 2 ? ERR_NO_SPACE : ERR_QUOTA); n++)
 		;
 	for (unsigned long n = 1; fail_once(FAKE_PREAD, n, ERR_IO); n++)
 		;

@@ -3,8 +3,10 @@
  * On a disk with little room left: what grows waits for what housekeeping can give back, for two seconds at most; what lets go of space
  * waits for nothing, and nobody waits for what he himself keeps.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include "cache/txn.h"
+#include "fusefs/errno.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/unit.h"
 
@@ -109,6 +111,37 @@ static void what_grows_goes_on_with_what_a_turn_gives_back(void **state)
 	store_fixture_free(f);
 }
 
+/* Not that the disk is full: people ask for more of the one, and clear the other up. What lets go of space goes on. */
+static void a_quota_of_the_disk_is_told_as_such(void **state)
+{
+	static const enum fake_call calls[] = { FAKE_FALLOCATE, FAKE_PWRITE };
+	(void)state;
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		struct store_fixture *f = store_fixture_new(1); /* small segments */
+		uint64_t a = make(f, "a"), size = LEN;
+		struct node n;
+		(void)make(f, "b");
+		assert_int_equal(store_tend(f->store), 0);
+		fake_env_fail(f->env, calls[i], 1, ERR_QUOTA, true);
+		int err = 0;
+		for (int k = 0; err == 0 && k < 100; k++, size += err == 0 ? LEN : 0)
+			err = store_write(f->store, a, size, text, LEN);
+		assert_int_equal(err, ERR_QUOTA);
+		assert_int_equal(store_getattr(f->store, a, &n), 0);
+		assert_int_equal(n.size, size);
+		assert_int_equal(remove_name(f, "b", false), calls[i] == FAKE_PWRITE ? ERR_QUOTA : 0);
+		(void)!store_tend(f->store);
+		fake_env_fail(f->env, calls[i], 0, 0, false);
+		assert_int_equal(store_tend(f->store), 0);
+		assert_int_equal(store_write(f->store, a, size, text, LEN), 0);
+		store_fixture_crash(f, FAKE_KEEP_ALL);
+		assert_int_equal(store_getattr(f->store, a, &n), 0);
+		assert_int_equal(n.size, size + LEN);
+		store_fixture_free(f);
+	}
+	assert_int_equal(err_to_errno(ERR_QUOTA), EDQUOT);
+}
+
 static void nobody_waits_for_what_he_keeps_himself(void **state)
 {
 	struct store_fixture *f = store_fixture_new(2);
@@ -150,6 +183,7 @@ int main(void)
 		cmocka_unit_test(what_lets_go_of_space_never_waits),
 		cmocka_unit_test(what_grows_waits_for_a_turn_and_hears_that_it_was_in_vain),
 		cmocka_unit_test(what_grows_goes_on_with_what_a_turn_gives_back),
+		cmocka_unit_test(a_quota_of_the_disk_is_told_as_such),
 		cmocka_unit_test(nobody_waits_for_what_he_keeps_himself),
 		cmocka_unit_test(nobody_waits_for_a_turn_that_does_not_end),
 	};
