@@ -263,7 +263,7 @@ static void what_is_no_frame_ends_a_connection_with_its_reason(void **state)
 
 static void get_is_refused(const struct door *d, const char *space, const char *header, int status, const char *why)
 {
-	struct buf b = BUF_INIT(65536), all = BUF_INIT(65536);
+	struct buf b = BUF_INIT(65536), all = BUF_INIT(1u << 20);
 	char json[128];
 
 	assert_int_equal(
