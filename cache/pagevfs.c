@@ -25,7 +25,8 @@ enum {
 	FRAME = 24 + PAGE, /* as SQLite sees them */
 	LOG_HEAD_UNIT = LOG_HEAD + SEAL,
 	FRAME_UNIT = FRAME + SEAL, /* as they stand in the file */
-	BATCH = 32
+	BATCH = 32,
+	LOOKS = 64 /* damaged pages that the log is searched for */
 };
 
 enum unit_kind { UNIT_PAGE = 1, UNIT_LOG_HEAD = 2, UNIT_FRAME = 3 };
@@ -747,4 +748,50 @@ uint64_t pagevfs_bytes(struct pagevfs *v)
 	int64_t log = v->log_fd >= 0 ? v->env->fsize(v->env->ctx, v->log_fd) : 0;
 	pthread_mutex_unlock(&v->lock);
 	return (uint64_t)(db > 0 ? db : 0) + (uint64_t)(log > 0 ? log : 0);
+}
+
+/* ---- verifying ---- */
+
+/* Whether a frame that the database does not have yet brings the page; the lock is held. Frames of an older log may stand behind
+ * those of this one: they have other salts than its head (the SQLite file format, 4.1). */
+static bool log_brings(struct pagevfs *v, uint64_t number)
+{
+	uint8_t plain[FRAME], salts[8];
+	if (log_read_head(v, salts, sizeof salts, 16) != SQLITE_OK)
+		return false;
+	for (uint64_t k = v->moved; k < v->n_frames; k++) {
+		const uint8_t *frame = v->frame[k].data;
+		if (!frame && log_load(v, k, plain) == SQLITE_OK)
+			frame = plain;
+		if (frame && bytes_get_be(frame, 4) == number && memcmp(frame + 8, salts, sizeof salts) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool page_opens(struct pagevfs *v, uint64_t number)
+{
+	uint8_t sealed[PAGE], plain[BODY];
+	ssize_t got = v->env->pread(v->env->ctx, v->db_fd, sealed, PAGE, (off_t)((number - 1) * PAGE));
+	return got == 0 || (got == PAGE && open_unit(v, UNIT_PAGE, number, sealed, BODY, plain) == 0);
+}
+
+int pagevfs_verify(struct pagevfs *v, uint64_t *ret_pages, uint64_t *ret_damaged)
+{
+	int64_t size = v->env->fsize(v->env->ctx, v->db_fd);
+	uint64_t pages = size > 0 ? (uint64_t)size / PAGE : 0, damaged = 0;
+	if (size < 0)
+		return (int)size;
+	(void)!posix_fadvise(v->db_fd, 0, 0, POSIX_FADV_DONTNEED); /* so that the disk is read */
+	for (uint64_t number = 1; number <= pages; number++) {
+		if (page_opens(v, number))
+			continue;
+		pthread_mutex_lock(&v->lock); /* a checkpoint may just have been writing it */
+		if (!page_opens(v, number) && (damaged >= LOOKS || !log_brings(v, number)))
+			damaged++;
+		pthread_mutex_unlock(&v->lock);
+	}
+	*ret_pages = pages;
+	*ret_damaged = damaged;
+	return 0;
 }

@@ -42,5 +42,8 @@ void pagevfs_moved(struct pagevfs *v);
 /* Bytes that the files may grow by until what is in the log is in the database. */
 uint64_t pagevfs_need(struct pagevfs *v);
 uint64_t pagevfs_bytes(struct pagevfs *v); /* on disk */
+/* Reads each page of the database from the disk and opens it. *ret_damaged: those that do not open and that no later
+ * commit in the log replaces. Beside the connection. */
+int pagevfs_verify(struct pagevfs *v, uint64_t *ret_pages, uint64_t *ret_damaged) MUST_CHECK;
 
 #endif

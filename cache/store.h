@@ -440,7 +440,8 @@ int store_read_extents(struct store *s, const struct extent *e, size_t n, uint64
 /* The plaintext of a chunk that is here (whole). */
 int store_read_chunk(struct store *s, uint64_t chunk, struct buf *out) MUST_CHECK;
 
-/* Walks every local block and record and opens it; fn is called for each damaged node. */
+/* Reads every local block, record and page of the index from the disk and opens it; fn is called for each damaged node,
+ * and once with ino 0 if the index is damaged. */
 int store_verify(
 	struct store *s, void (*fn)(void *ctx, uint64_t ino, int err), void *ctx, uint64_t *ret_checked) MUST_CHECK;
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens every local byte and reads every record once, some at a time, so that the store goes on meanwhile.
+ * Opens every local byte, reads every record, and opens every page of the index once, some at a time, so that the store goes on
+ * meanwhile. The kernel is asked to forget what it has of the files, so that the disk is read.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "cache/pagevfs.h"
 #include "cache/txn.h"
 
 enum { SLICE = 1 << 20, BLOB_MAX = 2 << 20, PIECES = 64 };
@@ -101,6 +104,30 @@ static int check_records(struct check *c, uint32_t space)
 	}
 }
 
+static void forget_cached(struct store *s)
+{
+	struct segment_row row = { .number = 0 };
+	while (segments_next(s->segments, row.number, &row)) {
+		struct segment_ref ref;
+		if (segments_get(s->segments, row.number, &ref) < 0)
+			continue; /* reading it will tell */
+		(void)!posix_fadvise(ref.fd, 0, 0, POSIX_FADV_DONTNEED);
+		segments_put(s->segments, &ref);
+	}
+}
+
+static int check_index(struct check *c)
+{
+	uint64_t pages, damaged;
+	int err = pagevfs_verify(c->s->vfs, &pages, &damaged);
+	if (err < 0)
+		return err;
+	c->checked += pages;
+	if (damaged > 0)
+		c->fn(c->ctx, 0, ERR_CORRUPT);
+	return 0;
+}
+
 int store_verify(struct store *s, void (*fn)(void *ctx, uint64_t ino, int err), void *ctx, uint64_t *ret_checked)
 {
 	struct check c = { .s = s, .fn = fn, .ctx = ctx };
@@ -110,7 +137,10 @@ int store_verify(struct store *s, void (*fn)(void *ctx, uint64_t ino, int err), 
 	if (!slice)
 		return ERR_NOMEM;
 	c.slice = slice;
-	int err = check_extents(&c);
+	forget_cached(s);
+	int err = check_index(&c);
+	if (err == 0)
+		err = check_extents(&c);
 	while (err == 0) {
 		err = store_lock(s);
 		if (err < 0)

@@ -33,6 +33,9 @@ static int run(const struct context *ctx, int argc, char **argv)
 		return code;
 	unsigned long long damaged = map_get_uint(r.result, "damaged", 0);
 	code = ctx->json ? print_json(r.result) : print_paths(map_get_item(r.result, "paths"));
+	if (code == 0 && map_get_bool(r.result, "index_damaged", false))
+		return agent_fail(EX_DATAERR, "the index of the cache is damaged",
+			"copy elsewhere what is here and not sent yet (`coffer status`), then pair a new profile");
 	if (code || damaged == 0)
 		return code;
 	char message[100];

@@ -13,6 +13,7 @@ struct damage {
 	uint64_t ino[MOST_NAMED];
 	size_t n;
 	uint64_t all;
+	bool index; /* of the cache: it is no file */
 };
 
 /* A file of several damaged blocks counts once. */
@@ -21,6 +22,10 @@ static void note(void *ctx, uint64_t ino, int err)
 	struct damage *d = ctx;
 
 	(void)err;
+	if (ino == 0) {
+		d->index = true;
+		return;
+	}
 	for (size_t i = 0; i < d->n; i++)
 		if (d->ino[i] == ino)
 			return;
@@ -67,6 +72,7 @@ int verb_verify(struct call *c)
 		return call_fail_err(c, err, "the names of what is damaged cannot be told");
 	map_uint(&c->result, "checked", checked);
 	map_uint(&c->result, "damaged", d->all);
+	map_bool(&c->result, "index_damaged", d->index);
 	map_raw(&c->result, "paths", buf_bytes(&paths));
 	return OK;
 }
