@@ -158,6 +158,8 @@ static bool work(struct world *w, bool killed)
 	for (size_t made = 0; there && made < (killed ? ROUND_OPS : 1); made++) {
 		while (there && w->n_pending >= WINDOW / 2)
 			there = take_answer(w, &c);
+		if (!there)
+			break; /* what is made and never answered would pile up */
 		if (made == 3 && w->n_files <= ENTRIES && !w->pushes_only)
 			make_entry(w);
 		else
