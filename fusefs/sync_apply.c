@@ -614,7 +614,8 @@ static int apply_entries(
 		err = sync_pull_advance(ss, t, cursor, lines, &chain);
 	if (err < 0) {
 		store_abort(&t);
-		sync_space_alarm(ss, err, "the relay sent a log entry that is not valid");
+		if (err != ERR_NOMEM && err != ERR_NO_SPACE && err != ERR_IO) /* the entry's fault, not this device's */
+			sync_space_alarm(ss, err, "the relay sent a log entry that is not valid");
 		return err;
 	}
 	if ((err = store_commit(&t)) < 0)

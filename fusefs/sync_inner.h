@@ -76,6 +76,7 @@ struct out_item {
 	bool sent_before;    /* by an earlier run or connection: the relay may have it */
 	struct push *push;   /* in flight in this one; NULL: queued */
 	bool alone;          /* goes in a push of its own */
+	bool lacked;         /* the relay said once that chunks of it are missing */
 	bool dead;           /* a deletion */
 	bool aside, doubtful; /* sync_room.h */
 	uint64_t refusal, tried; /* number of its first and its last refusal */
@@ -92,6 +93,7 @@ struct out_item {
 struct push {
 	struct sync_space *ss;
 	uint64_t number, num /* of the peer's call */, lane;
+	uint64_t after;      /* the number of the one that it follows; 0: none */
 	struct out_item **items;
 	size_t n;
 	struct buf *blobs;   /* of the records, as sent */
@@ -170,6 +172,8 @@ struct sync_space {
 	bool pulling, pull_more;
 	bool caught_up;         /* once since the connection was made */
 	uint64_t pull_last;     /* cursor of the last part of the pull under way */
+	uint64_t pull_from;     /* and where it began */
+	unsigned empty_pulls;   /* in a row, that brought nothing of what the relay says it has */
 	struct step *steps, **steps_tail;
 	size_t step_bytes;
 	uint64_t index_call;    /* the first step needs an index chunk that is being fetched; 0: it does not */

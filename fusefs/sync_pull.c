@@ -15,6 +15,7 @@
 #include "fusefs/sync_inner.h"
 #include "wire/map.h"
 
+#define EMPTY_PULLS_MAX 4
 #define PULL_LIMIT (4u << 20)
 #define QUEUE_MAX (64u << 20)
 #define BATCH_BYTES (1u << 20)
@@ -132,6 +133,21 @@ static void on_part(void *ctx, struct bytes name, struct bytes data)
 		sync_pull_run(ss, sync_now(ss->sync));
 }
 
+/* A relay that says it has more, and does not bring it, is not asked again without end. Now and then that is honest: a notice came just
+ * after. */
+static void note_brought(struct sync_space *ss)
+{
+	if (ss->pull_last != ss->pull_from)
+		ss->empty_pulls = 0;
+	else if (ss->pull_more || ss->pull_last < ss->relay_cursor)
+		ss->empty_pulls++;
+	if (ss->empty_pulls < EMPTY_PULLS_MAX)
+		return;
+	ss->empty_pulls = 0;
+	ss->pull_more = false;
+	ss->relay_cursor = ss->pull_last;
+}
+
 static void on_pulled(void *ctx, int err, struct bytes code, struct bytes item)
 {
 	struct sync_space *ss = ctx;
@@ -148,6 +164,7 @@ static void on_pulled(void *ctx, int err, struct bytes code, struct bytes item)
 	}
 	if (err == OK) {
 		ss->pull_more = ss->pull_more || map_get_bool(item, "more", false);
+		note_brought(ss);
 		if (!ss->pull_more)
 			ss->caught_up = true;
 		return;
@@ -173,7 +190,7 @@ void sync_pull_start(struct sync_space *ss)
 	map_uint(&m, "since", ss->space->row.cursor);
 	map_text(&m, "with", "chunks");
 	map_uint(&m, "limit", PULL_LIMIT);
-	ss->pull_last = ss->space->row.cursor;
+	ss->pull_last = ss->pull_from = ss->space->row.cursor;
 	ss->pull_more = false;
 	struct peer_answer a = { .ctx = ss, .part = on_part, .result = on_pulled };
 	int err = map_put(&m, &b);

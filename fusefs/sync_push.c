@@ -462,6 +462,18 @@ static void note_missing(void *ctx, const struct id16 *id)
 		sync_upload_missing(r->p->items, r->p->n, id);
 }
 
+/* Whether the relay lacked chunks of one of these when they were sent before. */
+static bool lacked_before(const struct push *p)
+{
+	bool before = false;
+
+	for (size_t i = 0; i < p->n; i++) {
+		before = before || p->items[i]->lacked;
+		p->items[i]->lacked = true;
+	}
+	return before;
+}
+
 static int refused(struct push *p, struct bytes item)
 {
 	struct sync_space *ss = p->ss;
@@ -480,6 +492,8 @@ static int refused(struct push *p, struct bytes item)
 		each_id(item, "missing", note_missing, &r);
 		if (r.lacking)
 			err = sync_heal_give_up(ss, p->items, p->n);
+		else if (lacked_before(p))
+			sync_space_retry(ss, sync_now(ss->sync));
 	} else if (cbor_text_is(code, "key_generation_stale")) {
 		for (size_t i = 0; i < p->n; i++) {
 			if (!p->items[i]->dropped)
@@ -488,7 +502,7 @@ static int refused(struct push *p, struct bytes item)
 		err = sync_push_give_back(ss, r.items, r.n);
 		ss->caught_up = false;
 		sync_pull_start(ss);
-	} else if (!cbor_text_is(code, "order")) {
+	} else if (!cbor_text_is(code, "order") || !p->after) {
 		err = peer_error(code);
 		if (err == ERR_FORBIDDEN)
 			sync_space_alarm(ss, err, "the relay refuses changes: this device may not write here");
@@ -670,7 +684,6 @@ static int send_push(struct push *p)
 	CLEANUP(buf_release) struct buf head = BUF_INIT(HEAD_MAX_BLOB);
 	CLEANUP(map_release) struct map m = MAP_INIT;
 	struct sync_space *ss = p->ss;
-	uint64_t after = push_before(ss, p->lane);
 	int err = put_records(p, &records);
 
 	if (err == OK)
@@ -683,8 +696,8 @@ static int send_push(struct push *p)
 	map_uint(&m, "number", p->number);
 	if (ss->heal.on)
 		map_uint(&m, "common", sync_heal_common(ss));
-	if (after)
-		map_uint(&m, "after", after);
+	if (p->after)
+		map_uint(&m, "after", p->after);
 	if (head.len)
 		map_bytes(&m, "head", head.data, head.len);
 	map_raw(&m, "records", buf_bytes(&records));
@@ -713,6 +726,7 @@ static int start_push(struct sync_space *ss, struct out_item **items, size_t n, 
 	p->lane = lane;
 	p->n = n;
 	p->number = ss->peer->next_number;
+	p->after = push_before(ss, lane);
 	p->fresh = true;
 	for (size_t i = 0; i < n; i++) {
 		p->items[i] = items[i];

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "tests/lib/heap.h"
 #include "tests/lib/sim_people.h"
 #include "tests/lib/unit.h"
+#include "wire/map.h"
 
 static void read_is(struct sim_device *d, const char *name, const char *want)
 {
@@ -95,6 +97,81 @@ static void an_edit_that_the_relay_never_takes_is_tried_now_and_then(void **stat
 	sim_close();
 }
 
+/* One step after the other in no time, as fast as the relay answers. */
+static unsigned calls_in_no_time(struct sim_device *d, const char *method, const char *error)
+{
+	CLEANUP(buf_release) struct buf item = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&item);
+	unsigned calls = 0;
+
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "ok");
+	cbor_put_bool(&e, false);
+	cbor_put_text(&e, "error");
+	cbor_put_text(&e, error);
+	assert_int_equal(cbor_enc_end(&e), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		sim_tick(d, 0);
+		for (struct sim_sent *s = d->peer->sent, *next; s; s = next) {
+			next = s->next;
+			if (strcmp(s->method, method) != 0)
+				continue;
+			calls++;
+			if (strcmp(method, "coffer.push") != 0)
+				continue;
+			assert_ptr_equal(sim_take_sent(d->peer, s->num), s);
+			s->answer.result(s->answer.ctx, 0, bytes_of(NULL, 0), buf_bytes(&item));
+			sim_free_sent(s);
+		}
+		empty_events(d);
+	}
+	return calls;
+}
+
+static void a_relay_that_announces_what_it_does_not_bring_is_asked_a_few_times(void **state)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(1024);
+	CLEANUP(map_release) struct map m = MAP_INIT;
+
+	(void)state;
+	sim_open(1);
+	sim.meanwhile = sim_rest;
+	struct sim_device *d = &sim.d[0];
+	(void)sim_make_file(d, "a", "first");
+	sim_come_to_rest(1, NULL);
+	map_uint(&m, "prev", 999999);
+	map_uint(&m, "cursor", 1000000);
+	map_uuid(&m, "space", &d->space->row.id);
+	assert_int_equal(map_put(&m, &b), 0);
+	d->peer->config.notify(d->peer->config.ctx, d->peer, bytes_str("coffer.sync"), buf_bytes(&b));
+	assert_in_range(calls_in_no_time(d, "coffer.pull", ""), 1, 10);
+	sim_edit(&sim.d[1], "a", "second");
+	sim_come_to_rest(1, NULL);
+	read_is(d, "a", "second");
+	sim_close();
+}
+
+static void a_relay_that_refuses_without_a_reason_is_asked_again_later(void **state)
+{
+	static const char *const errors[] = { "order", "missing" };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		sim_open(1);
+		sim.meanwhile = sim_rest;
+		struct sim_device *d = &sim.d[0];
+		(void)sim_make_file(d, "a", "first");
+		sim_come_to_rest(1, NULL);
+		sim_edit(d, "a", "second");
+		for (unsigned k = 0; k < 5; k++)
+			sim_tick(d, 20 * SIM_MS);
+		assert_in_range(calls_in_no_time(d, "coffer.push", errors[i]), 1, 4);
+		sim_come_to_rest(1, NULL);
+		read_is(&sim.d[2], "a", "second");
+		sim_close();
+	}
+}
+
 /* The notice of an own version, brought after the next one was confirmed, because the relay answers a push and a pull side by side. */
 static void a_step_from_before_what_is_here_changes_nothing(void **state)
 {
@@ -180,13 +257,39 @@ static void a_file_that_becomes_another_kind_is_refused_aloud(void **state)
 	sim_close();
 }
 
+/* The first step holds entries of the log. */
+static void memory_that_runs_out_accuses_nobody(void **state)
+{
+	bool failed = true;
+
+	(void)state;
+	for (unsigned long n = 1; failed; n++) {
+		sim_open(1);
+		struct sim_device *d = &sim.d[0];
+		sim_go_online(d);
+		sim_tick(d, 0);
+		empty_events(d);
+		assert_non_null(d->ss->steps);
+		heap_fail_at(n);
+		sync_space_step(d->ss, sync_now(&d->sync));
+		failed = heap_failed();
+		heap_fail_at(0);
+		assert_int_equal(d->ss->alarm, 0);
+		assert_true(failed || d->ss->space->row.cursor == 1);
+		sim_close();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_older_version_shown_again_is_refused),
 		cmocka_unit_test(an_edit_that_the_relay_never_takes_is_tried_now_and_then),
+		cmocka_unit_test(a_relay_that_announces_what_it_does_not_bring_is_asked_a_few_times),
+		cmocka_unit_test(a_relay_that_refuses_without_a_reason_is_asked_again_later),
 		cmocka_unit_test(a_step_from_before_what_is_here_changes_nothing),
 		cmocka_unit_test(numbers_end_without_an_end_of_the_file),
+		cmocka_unit_test(memory_that_runs_out_accuses_nobody),
 		cmocka_unit_test(a_file_that_becomes_another_kind_is_refused_aloud),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
