@@ -721,7 +721,7 @@ void segments_put(struct segments *set, struct segment_ref *ref)
 
 /* ---- reading ---- */
 
-/* One unit of a run, into plain[SEGMENT_UNIT]. sealed has its ciphertext and tag. */
+/* One unit of a run of len bytes. sealed has its ciphertext and tag. */
 static int open_unit(const struct segment_ref *ref, uint64_t counter, const uint8_t *sealed, size_t len, uint8_t *plain)
 {
 	return aead_open(ref->aead, (struct aead_nonce){ STREAM_DATA, counter }, bytes_of(NULL, 0),
@@ -740,24 +740,33 @@ static size_t unit_len(const struct place *at, uint64_t unit)
 	return left < SEGMENT_UNIT ? (size_t)left : SEGMENT_UNIT;
 }
 
-static int open_units(const struct segment_ref *ref, const struct run_read *r, uint8_t *out, size_t len)
+/* Of a unit of n bytes only those [from, from+take). Apart, so that whole units pay for no buffer being cleared. */
+static __attribute__((noinline)) int open_part(const struct segment_ref *ref, uint64_t counter, const uint8_t *sealed,
+	size_t n, size_t from, size_t take, uint8_t *out)
 {
 	uint8_t plain[SEGMENT_UNIT];
+	int err = open_unit(ref, counter, sealed, n, plain);
+	if (err == 0)
+		memcpy(out, plain + from, take);
+	secret_wipe(plain, sizeof plain);
+	return err;
+}
+
+static int open_units(const struct segment_ref *ref, const struct run_read *r, uint8_t *out, size_t len)
+{
 	size_t done = 0;
 	for (uint64_t unit = r->first; unit <= r->last; unit++) {
 		const uint8_t *sealed = r->sealed + (unit - r->first) * (SEGMENT_UNIT + AEAD_TAG_SIZE);
 		size_t n = unit_len(r->at, unit);
 		size_t from = unit == r->first ? (size_t)(r->at->skip % SEGMENT_UNIT) : 0;
 		size_t take = n - from < len - done ? n - from : len - done;
-		bool whole = take == n;
-		int err = open_unit(ref, r->at->pos + unit, sealed, n, whole ? out + done : plain);
+		uint64_t counter = r->at->pos + unit;
+		int err = take == n ? open_unit(ref, counter, sealed, n, out + done)
+				    : open_part(ref, counter, sealed, n, from, take, out + done);
 		if (err < 0)
 			return err;
-		if (!whole)
-			memcpy(out + done, plain + from, take);
 		done += take;
 	}
-	secret_wipe(plain, sizeof plain);
 	return 0;
 }
 

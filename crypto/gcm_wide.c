@@ -84,7 +84,7 @@ int gcm_wide_open(const struct gcm_wide *g, const uint8_t nonce[GCM_NONCE_SIZE],
 	uint8_t want[GCM_TAG_SIZE];
 
 	IMB_AES256_GCM_DEC(manager, &g->key, &state, out, ct.p, ct.len, nonce, aad.p, aad.len, want, GCM_TAG_SIZE);
-	int differs = sodium_memcmp(want, tag, sizeof want);
+	int differs = crypto_verify_16(want, tag); /* in constant time */
 	sodium_memzero(&state, sizeof state);
 	sodium_memzero(want, sizeof want);
 	return differs ? ERR_TAMPERED : 0;
