@@ -18,7 +18,6 @@
 #include "wire/map.h"
 
 #define MS 1000000ll
-#define CALM_NS (4 * MS)
 #define SECOND (1000 * MS)
 #define PEERS_MAX 64
 #define INTERRUPT_NS (100 * MS)
@@ -287,8 +286,8 @@ int sync_peer_ready(const struct sync_peer *p, const struct sync_job *job)
 
 /* ---- the loop ---- */
 
-/* After a poke the thread looks again CALM_NS later by itself, and further pokes until then wake nobody: a copy of ten thousand files
- * would wake it for each. */
+/* After a poke the thread looks again by itself a while later, and further pokes until then wake nobody (calm.h): a copy of
+ * ten thousand files would wake it for each. */
 static void take_pokes(struct sync *s)
 {
 	int64_t now = sync_now(s);
@@ -303,7 +302,7 @@ static void take_pokes(struct sync *s)
 	}
 	if (s->poked.n > 0) {
 		table_release(&s->poked);
-		s->calm_until = now + CALM_NS;
+		calm_look(&s->calm, now);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -364,7 +363,7 @@ static void wait_for_events(struct sync *s, int64_t now)
 	struct pollfd fds[PEERS_MAX + 1] = { { .fd = s->wake_fd, .events = POLLIN } };
 	struct sync_peer *of[PEERS_MAX + 1];
 	nfds_t n = 1;
-	int64_t due = next_due(s, now), calm = poked(s) && s->calm_until < now ? now : s->calm_until;
+	int64_t due = next_due(s, now), calm = poked(s) && !calm_holds(&s->calm, now) ? now : s->calm.until;
 
 	if (calm >= now && calm < due)
 		due = calm;
@@ -494,7 +493,7 @@ void sync_poke(struct sync *s, uint32_t space_row)
 	pthread_mutex_lock(&s->lock);
 	bool first = !table_get(&s->poked, space_row, NULL);
 	int err = first && space_row ? table_put(&s->poked, space_row, 1) : OK;
-	bool calm = space_row && s->calm_until > sync_now(s);
+	bool calm = space_row && calm_holds(&s->calm, sync_now(s));
 	pthread_mutex_unlock(&s->lock);
 	if ((first && !calm) || err < 0)
 		wake(s);

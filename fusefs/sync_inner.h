@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include "fusefs/apply.h"
+#include "fusefs/calm.h"
 #include "fusefs/lane.h"
 #include "fusefs/peer.h"
 #include "fusefs/sync.h"
@@ -213,7 +214,7 @@ struct sync {
 	int wake_fd;
 	struct sync_job *jobs, **jobs_tail;
 	struct table poked;
-	int64_t calm_until;     /* pokes before it wake nobody: the thread looks then; written by the sync thread */
+	struct calm calm;       /* pokes while it holds wake nobody: the thread looks then; written by the sync thread */
 	bool stop, started;
 	struct sync_job *waiting; /* jobs that said ERR_AGAIN */
 	struct sync_peer *peers;
