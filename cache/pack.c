@@ -6,14 +6,24 @@ struct pack pack_init(struct buf *b)
 	return (struct pack){ .b = b, .err = 0 };
 }
 
-void pack_u64(struct pack *k, uint64_t v)
+static size_t put_u64(uint8_t *out, uint64_t v)
 {
-	uint8_t out[PACK_U64_MAX];
 	size_t n = 0;
 	for (; v >= 0x80; v >>= 7)
 		out[n++] = (uint8_t)(v | 0x80);
 	out[n++] = (uint8_t)v;
-	pack_fixed(k, out, n);
+	return n;
+}
+
+/* Straight into the buffer if any integer fits there, as nearly always. */
+void pack_u64(struct pack *k, uint64_t v)
+{
+	struct buf *b = k->b;
+	uint8_t out[PACK_U64_MAX];
+	if (k->err == 0 && b->len + PACK_U64_MAX <= b->alloc && b->len + PACK_U64_MAX <= b->cap)
+		b->len += put_u64(b->data + b->len, v);
+	else
+		pack_fixed(k, out, put_u64(out, v));
 }
 
 void pack_i64(struct pack *k, int64_t v)
