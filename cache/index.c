@@ -177,7 +177,7 @@ int index_rollback(struct index *ix)
 	int err = 0;
 	ix->begun = ix->lost = false;
 	held_forget(ix);
-	extent_forget_sums(ix);
+	extent_forget(ix);
 	if (!sqlite3_get_autocommit(ix->db))
 		err = query_run(ix, Q_ROLLBACK, "");
 	ix->state = ix->at_commit;
@@ -204,7 +204,7 @@ int index_rollback_to(struct index *ix)
 {
 	ix->state = ix->at_savepoint;
 	held_forget(ix);
-	extent_forget_sums(ix);
+	extent_forget(ix);
 	int err = query_run(ix, Q_ROLLBACK_TO, "");
 	return err < 0 ? err : query_run(ix, Q_RELEASE, "");
 }

@@ -4,6 +4,7 @@
  * ends are cut, then the new piece goes in, joined with the one before it if they lie side by side.
  *
  * A file with holes is asked again and again how much of it is none. So its sum is kept once it was made, and follows the pieces.
+ * Files mostly grow at their end. So the last piece of those written to last is known, and what comes behind it has nothing to clear.
  */
 #include "cache/query.h"
 
@@ -23,9 +24,23 @@ static void count(struct index *ix, uint64_t owner, int64_t delta)
 		sum->bytes += (uint64_t)delta;
 }
 
-void extent_forget_sums(struct index *ix)
+void extent_forget(struct index *ix)
 {
 	memset(ix->sums, 0, sizeof ix->sums);
+	memset(ix->lasts, 0, sizeof ix->lasts);
+}
+
+/* The last piece of `owner`, if it is known. */
+static struct piece *last_of(struct index *ix, uint64_t owner)
+{
+	struct extent_last *l = &ix->lasts[owner % EXTENT_LASTS];
+	return l->owner == owner ? &l->p : NULL;
+}
+
+static void forget_last(struct index *ix, uint64_t owner)
+{
+	if (last_of(ix, owner))
+		ix->lasts[owner % EXTENT_LASTS].owner = 0;
 }
 
 static void get_piece(struct index *ix, enum query q, struct piece *p)
@@ -74,6 +89,9 @@ static int piece_add(struct index *ix, uint64_t owner, const struct piece *p)
 {
 	live(ix, &p->at, (int64_t)p->len);
 	count(ix, owner, (int64_t)p->len);
+	struct piece *last = last_of(ix, owner);
+	if (last && p->off >= last->off)
+		*last = *p;
 	return query_run(
 		ix, Q_EXTENT_ADD, "iiiiiii", owner, p->off, p->len, p->at.segment, p->at.pos, p->at.run, p->at.skip);
 }
@@ -82,6 +100,9 @@ static int piece_set_len(struct index *ix, uint64_t owner, const struct piece *p
 {
 	live(ix, &p->at, (int64_t)(len - p->len));
 	count(ix, owner, (int64_t)(len - p->len));
+	struct piece *last = last_of(ix, owner);
+	if (last && p->off == last->off)
+		last->len = len;
 	return query_run(ix, Q_EXTENT_LEN, "iii", len, owner, p->off);
 }
 
@@ -120,6 +141,7 @@ static int drop_pieces(struct index *ix, uint64_t owner, const struct piece *p, 
 		live(ix, &p[i].at, -(int64_t)p[i].len);
 		count(ix, owner, -(int64_t)p[i].len);
 	}
+	forget_last(ix, owner);
 	int err = query_run(ix, Q_EXTENT_DEL, "iii", owner, p[n - 1].off, p[0].off);
 	for (size_t i = 0; err == 0 && i < n; i++)
 		err = dropped(ix, &p[i]);
@@ -145,13 +167,37 @@ static int few_below(struct index *ix, uint64_t owner, uint64_t off, uint64_t en
 	return err == ERR_NOT_FOUND ? 0 : err;
 }
 
+/* Looks for the last piece of a file to which something is about to be added at its end. */
+static int learn_last(struct index *ix, uint64_t owner, uint64_t off)
+{
+	struct extent_last *l = &ix->lasts[owner % EXTENT_LASTS];
+	if (l->owner == owner || !held_ends_by(ix, owner, off))
+		return 0;
+	l->owner = 0;
+	int err = query_row(ix, Q_EXTENT_BELOW, "ii", owner, (uint64_t)END);
+	if (err < 0 && err != ERR_NOT_FOUND)
+		return err;
+	l->p.off = l->p.len = 0;
+	if (err == 0) {
+		get_piece(ix, Q_EXTENT_BELOW, &l->p);
+		query_done(ix, Q_EXTENT_BELOW);
+	}
+	l->owner = owner;
+	return 0;
+}
+
 /* *ret_before is the piece that begins before off, as it is then; len 0: there is none. */
 static int clear(struct index *ix, uint64_t owner, uint64_t off, uint64_t len, struct piece *ret_before)
 {
 	uint64_t end = len > END - off ? END : off + len;
 	size_t n = FEW;
+	const struct piece *last = last_of(ix, owner);
 	int err = 0;
 	ret_before->len = 0;
+	if (last && off >= piece_end(last)) {
+		*ret_before = *last;
+		return 0;
+	}
 	while (err == 0 && n == FEW && ret_before->len == 0) {
 		struct piece p[FEW];
 		err = few_below(ix, owner, off, end, p, &n);
@@ -181,7 +227,9 @@ static bool adjoins(const struct piece *a, const struct piece *b)
 int index_extent_put(struct index *ix, uint64_t owner, const struct piece *p)
 {
 	struct piece before;
-	int err = clear(ix, owner, p->off, p->len, &before);
+	int err = learn_last(ix, owner, p->off);
+	if (err == 0)
+		err = clear(ix, owner, p->off, p->len, &before);
 	if (err < 0)
 		return err;
 	if (before.len > 0 && adjoins(&before, p))
@@ -193,6 +241,7 @@ int index_extent_put(struct index *ix, uint64_t owner, const struct piece *p)
 int index_extent_shift(struct index *ix, uint64_t owner, uint64_t from, int64_t delta)
 {
 	enum query q = delta > 0 ? Q_EXTENT_LAST : Q_EXTENT_FROM;
+	forget_last(ix, owner);
 	for (uint64_t low = from, high = END;;) {
 		struct piece p;
 		int err = query_row(ix, q, "iii", owner, low, high);

@@ -117,6 +117,12 @@ int held_write(struct index *ix)
 	return err;
 }
 
+bool held_ends_by(struct index *ix, uint64_t ino, uint64_t off)
+{
+	const struct held_node *h = find(ix, ino);
+	return h && h->node.size <= off;
+}
+
 void held_forget(struct index *ix)
 {
 	for (size_t i = 0; i < SLOTS; i++)

@@ -126,6 +126,13 @@ struct extent_sum {
 };
 enum { EXTENT_SUMS = 256 };
 
+/* The last piece of an owner, of those that were written to last; index_extent.c. */
+struct extent_last {
+	uint64_t owner; /* 0: free */
+	struct piece p; /* len 0: it has none */
+};
+enum { EXTENT_LASTS = 256 };
+
 /* What the last look-up of a shown name found, for those that follow: they are often of the same name. */
 struct seen_link {
 	enum { SEEN_NOTHING, SEEN_LINK, SEEN_ABSENT } what; /* absent: no name of that hash */
@@ -144,16 +151,18 @@ struct index {
 	struct held_node *held; /* the nodes in memory: held_init() to held_free() */
 	size_t unwritten;       /* of them are not yet in the tables */
 	struct extent_sum sums[EXTENT_SUMS]; /* each in the one slot that its owner's number gives */
+	struct extent_last lasts[EXTENT_LASTS]; /* the same */
 	struct seen_link seen;
 	bool xattrs; /* there may be some */
 };
 
-void extent_forget_sums(struct index *ix); /* when the tables go back */
+void extent_forget(struct index *ix); /* what is known of pieces, when the tables go back */
 
 int held_init(struct index *ix) MUST_CHECK;
 void held_free(struct index *ix);
 /* Writes what the tables lack: before a commit, a savepoint, a walk of the tables. */
 int held_write(struct index *ix) MUST_CHECK;
+bool held_ends_by(struct index *ix, uint64_t ino, uint64_t off); /* it is held, and no longer than that */
 void held_forget(struct index *ix); /* when the tables go back; the link that was seen as well */
 
 int query_error(struct index *ix, int rc);
