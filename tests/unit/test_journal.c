@@ -307,6 +307,24 @@ static void what_was_never_synced_is_cut_off_in_silence(void **state)
 	}
 }
 
+/* Nobody makes an alarm, or a later mark of an earlier one. */
+static void a_mark_that_was_changed_is_none(void **state)
+{
+	(void)state;
+	for (off_t at = 136; at < 160; at++) {
+		struct world w = new_world();
+		append(&w, 3);
+		sync_journal(&w);
+		detach(&w);
+		flip(&w, w.at.segment, at);
+		flip(&w, w.at.segment, SEGMENT_HEAD + 3);
+		assert_int_equal(start(&w), 0);
+		assert_int_equal(w.seen, 0);
+		assert_false(told(&w));
+		free_world(&w);
+	}
+}
+
 /* As damage of any content: told to who reads it. */
 static void damaged_data_that_was_synced_cuts_nothing_off(void **state)
 {
@@ -553,6 +571,7 @@ int main(void)
 		cmocka_unit_test(damage_before_what_a_start_synced_is_told),
 		cmocka_unit_test(damage_before_a_sync_is_told_and_what_is_cut_off_kept),
 		cmocka_unit_test(what_was_never_synced_is_cut_off_in_silence),
+		cmocka_unit_test(a_mark_that_was_changed_is_none),
 		cmocka_unit_test(damaged_data_that_was_synced_cuts_nothing_off),
 		cmocka_unit_test(a_damaged_head_of_a_segment_is_told),
 		cmocka_unit_test(putting_aside_can_be_cut_anywhere),
