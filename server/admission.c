@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "server/relay.h"
+#include "server/rpc.h"
 
 #define KEY_FACT "admission/key"
 #define OWNER_FACT "admission/owner"  /* the person who brought the set-up code */
@@ -116,26 +117,47 @@ static int make_key(struct relay *r, struct id32 *ret_key)
 
 static int is_claimable(const struct relay *r, struct depot *store)
 {
-	int claimed = r->n_owners ? 1 : has(store, OWNER_FACT);
+	int claimed = relay_config(r)->n_owners ? 1 : has(store, OWNER_FACT);
 
 	return claimed < 0 ? claimed : !claimed;
 }
 
-int admission_start(struct relay *r)
+/* Says the set-up code, if that lets somebody in. */
+static int say_code(const struct relay *r, struct depot *store, const struct id32 *key)
 {
+	const enum strangers mode = relay_config(r)->strangers;
 	char code[ADMISSION_CODE];
-	struct id32 key, m;
+	struct id32 m;
 	int err;
 
-	if (r->strangers != STRANGERS_OWNERS && r->strangers != STRANGERS_INVITED)
+	if (mode != STRANGERS_OWNERS && mode != STRANGERS_INVITED)
 		return OK;
-	if ((err = make_key(r, &key)) < 0 || (err = is_claimable(r, r->store)) <= 0)
+	if ((err = is_claimable(r, store)) <= 0)
 		return err;
-	mac(&key, "coffer/set-up", bytes_of(NULL, 0), &m);
+	mac(key, "coffer/set-up", bytes_of(NULL, 0), &m);
 	format(m.b, SETUP_SIZE, code);
 	log_info("nobody owns this relay yet; who brings this code does: coffer init --relay URL --setup %s", code);
 	return OK;
 }
+
+int admission_start(struct relay *r)
+{
+	struct id32 key;
+	int err = make_key(r, &key);
+
+	return err < 0 ? err : say_code(r, r->store, &key);
+}
+
+static int reload_run(struct relay *r, struct job *j, struct depot *store)
+{
+	struct id32 key;
+	int err = get_key(store, &key);
+
+	(void)j;
+	return err < 0 ? err : say_code(r, store, &key);
+}
+
+const struct method method_admission = { "admission", LANE_READ, NULL, reload_run, NULL };
 
 /* --- letting in --- */
 
@@ -152,15 +174,16 @@ static int brought_setup(struct depot *store, const struct id32 *person)
 
 int admission_has(const struct relay *r, struct depot *store, const struct id32 *person)
 {
+	const struct config *c = relay_config(r);
 	char name[128];
 	int err = OK;
 
-	for (size_t k = 0; k < r->n_owners; k++)
-		if (id32_equal(&r->owners[k], person))
+	for (size_t k = 0; k < c->n_owners; k++)
+		if (id32_equal(&c->owners[k], person))
 			return 1;
-	if (!r->n_owners && (err = brought_setup(store, person)))
+	if (!c->n_owners && (err = brought_setup(store, person)))
 		return err;
-	if (r->strangers != STRANGERS_INVITED)
+	if (c->strangers != STRANGERS_INVITED)
 		return 0;
 	guest_name(person, name);
 	return has(store, name);
@@ -187,7 +210,7 @@ static int claim_guest(
 	int err;
 
 	mac(key, "coffer/guest", bytes_of(code, GUEST_HEAD), &m);
-	if (r->strangers != STRANGERS_INVITED || !is_same(m.b, code + GUEST_HEAD, GUEST_SIZE - GUEST_HEAD) ||
+	if (relay_config(r)->strangers != STRANGERS_INVITED || !is_same(m.b, code + GUEST_HEAD, GUEST_SIZE - GUEST_HEAD) ||
 		relay_now(r) > hours * HOUR)
 		return ERR_NOT_FOUND;
 	format(code, GUEST_HEAD, nonce);

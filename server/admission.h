@@ -24,17 +24,19 @@
 #define ADMISSION_HOURS_MAX 8760
 
 struct relay;
+struct method;
 
-/* Does nothing on a relay that is open or off. Writer's connection, outside of transactions. */
+/* Makes the key, whatever the mode, which a reload may change. Writer's connection, outside of transactions. */
 int admission_start(struct relay *r) MUST_CHECK;
+/* After a reload, as a job of nobody's: says the set-up code again, if there is one to bring. */
+extern const struct method method_admission;
 /* 1: the person may make spaces here, in the relay's mode and with its owners as they are now; 0; or the store's
  * errors. */
 int admission_has(const struct relay *r, struct depot *store, const struct id32 *person) MUST_CHECK;
 /* In the writer's transaction: lets a person in who brings this text. ERR_NOT_FOUND: wrong, used up, expired, or not
  * for this relay's mode. */
 int admission_claim(struct relay *r, struct depot *store, const struct id32 *person, struct bytes text) MUST_CHECK;
-/* A guest's code that is good for so many hours. Any connection. ERR_NOT_FOUND: no relay has run here in a mode that
- * wants one. */
+/* A guest's code that is good for so many hours. Any connection. ERR_NOT_FOUND: no relay has run here yet. */
 int admission_invite(
 	const struct env *env, struct depot *store, unsigned hours, char ret_code[ADMISSION_CODE]) MUST_CHECK;
 

@@ -9,7 +9,7 @@
 static int self_of_device(const struct relay *r, const struct token *t, struct plain_self *ret_self)
 {
 	char person[DID_KEY_TEXT_SIZE], device[DID_KEY_TEXT_SIZE];
-	struct plain_self s = { .sync = true, .files = true, .has_personal = r->strangers == STRANGERS_OPEN };
+	struct plain_self s = { .sync = true, .files = true, .has_personal = relay_config(r)->strangers == STRANGERS_OPEN };
 	int err;
 
 	id32_format_did(&t->person, person);
@@ -25,13 +25,14 @@ static int self_of_device(const struct relay *r, const struct token *t, struct p
 
 static int check_device(const struct relay *r, struct bytes text, int64_t now, struct auth *ret_a, int64_t *ret_until)
 {
+	const struct config *c = relay_config(r);
 	struct token t;
 	int err = ERR_CONTEXT;
 
-	if (r->strangers == STRANGERS_OFF)
+	if (c->strangers == STRANGERS_OFF)
 		return ERR_NOT_FOUND;
-	for (size_t i = 0; i < r->n_origins && err == ERR_CONTEXT; i++)
-		err = token_verify(text, r->origins[i], now, &t);
+	for (size_t i = 0; i < c->n_origins && err == ERR_CONTEXT; i++)
+		err = token_verify(text, c->origins[i], now, &t);
 	if (err < 0)
 		return err;
 	ret_a->person = t.person;

@@ -140,9 +140,7 @@ static int run_invite(const struct config *c, const char *text)
 	err = admission_invite(env_system(), store, (unsigned)hours, code);
 	depot_close(store);
 	if (err == ERR_NOT_FOUND) {
-		fputs("coffer-relay: the relay has not run with auth.self_issued = \"invited\" yet; start it again "
-		      "first\n",
-			stderr);
+		fputs("coffer-relay: the relay has not run here yet, or is older; start it first\n", stderr);
 		return EX_CONFIG;
 	}
 	if (err < 0)

@@ -310,7 +310,7 @@ int config_read_environment(struct config *c, char *const *env, struct config_fa
 
 /* --- checks, reload, printing --- */
 
-static int check_auth(const struct config *c, struct config_fault *ret_fault)
+static int check_auth(struct config *c, struct config_fault *ret_fault)
 {
 	const struct text_list *l = &c->auth.trusted_issuers;
 	const char *key = c->auth.identity_hash_key;
@@ -320,11 +320,14 @@ static int check_auth(const struct config *c, struct config_fault *ret_fault)
 	for (size_t i = 0; i < l->n; i++)
 		if (!issuers_spec_is_good(l->items[i]))
 			return fault(ret_fault, "auth.trusted_issuers: %.100s is no http or https URL", l->items[i]);
-	if (c->auth.owners.n > RELAY_MAX_OWNERS)
-		return fault(ret_fault, "auth.owners: name %d persons at most", RELAY_MAX_OWNERS);
-	for (size_t i = 0; i < c->auth.owners.n; i++)
-		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &(struct id32){ 0 }) < 0)
-			return fault(ret_fault, "auth.owners: %.100s is no person's did:key", c->auth.owners.items[i]);
+	if (c->auth.owners.n > CONFIG_MAX_OWNERS)
+		return fault(ret_fault, "auth.owners: name %d persons at most", CONFIG_MAX_OWNERS);
+	for (c->n_owners = 0; c->n_owners < c->auth.owners.n; c->n_owners++) {
+		const char *did = c->auth.owners.items[c->n_owners];
+
+		if (id32_parse_did(did, strlen(did), &c->owners[c->n_owners]) < 0)
+			return fault(ret_fault, "auth.owners: %.100s is no person's did:key", did);
+	}
 	if (*key && id32_parse(key, strlen(key), &(struct id32){ 0 }) < 0)
 		return fault(ret_fault, "auth.identity_hash_key wants 64 hex digits");
 	return OK;
@@ -383,9 +386,18 @@ static int check_s3(struct config *c, struct config_fault *ret_fault)
 
 static int decide_strangers(struct config *c, struct config_fault *ret_fault)
 {
-	if (strcmp(c->auth.self_issued, "auto") != 0)
-		return OK;
-	return config_set(c, "auth.self_issued", c->auth.trusted_issuers.n ? "off" : "open", ret_fault);
+	static const char *const words[] = { [STRANGERS_OPEN] = "open",
+		[STRANGERS_OWNERS] = "owners",
+		[STRANGERS_INVITED] = "invited",
+		[STRANGERS_OFF] = "off" };
+	int err = OK;
+
+	if (strcmp(c->auth.self_issued, "auto") == 0)
+		err = config_set(c, "auth.self_issued", c->auth.trusted_issuers.n ? "off" : "open", ret_fault);
+	for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (strcmp(c->auth.self_issued, words[i]) == 0)
+			c->strangers = i;
+	return err;
 }
 
 int config_finish(struct config *c, struct config_fault *ret_fault)
@@ -412,6 +424,22 @@ int config_finish(struct config *c, struct config_fault *ret_fault)
 	for (size_t i = 0; i < l->n; i++)
 		if (network_parse(l->items[i], &c->proxies[i]) < 0)
 			return fault(ret_fault, "server.trusted_proxies: %.100s is no address or network", l->items[i]);
+	return OK;
+}
+
+int config_add_origin(struct config *c, const char *text)
+{
+	struct relay_url url;
+	int err = relay_url_parse(bytes_str(text), &url);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < c->n_origins; i++)
+		if (strcmp(c->origins[i], url.origin) == 0)
+			return OK;
+	if (c->n_origins == CONFIG_MAX_ORIGINS)
+		return ERR_RANGE;
+	snprintf(c->origins[c->n_origins++], sizeof c->origins[0], "%s", url.origin);
 	return OK;
 }
 

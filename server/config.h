@@ -13,14 +13,27 @@
  * Later settings win: defaults, file, environment, command line. The environment has two names for a setting:
  * COFFER_RELAY_SECTION_KEY, and for some that of the protocol's reference server (protocol.md section 5.5).
  *
- * A config is not changed once other threads have it.
+ * A config is not changed once other threads have it: a reload makes another.
  */
 #ifndef COFFER_SERVER_CONFIG_H
 #define COFFER_SERVER_CONFIG_H
 
 #include <stddef.h>
 #include <stdio.h>
+#include "base/id.h"
 #include "server/network.h"
+#include "wire/relay_url.h"
+
+#define CONFIG_MAX_ORIGINS 8
+#define CONFIG_MAX_OWNERS 16
+
+/* What becomes of tokens that no trusted issuer signed. */
+enum strangers {
+	STRANGERS_OPEN,    /* devices speak for themselves */
+	STRANGERS_OWNERS,  /* but only those of the owners make spaces */
+	STRANGERS_INVITED, /* and of guests (admission.h) */
+	STRANGERS_OFF      /* only issuers' tokens are taken */
+};
 
 struct text_list {
 	char **items;
@@ -35,7 +48,7 @@ struct config {
 		struct text_list origins, trusted_proxies;
 		char *tls_certificate, *tls_key;
 		char *reuse_port;
-		uint64_t drain_seconds;
+		uint64_t drain_seconds, return_seconds;
 	} server;
 
 	struct {
@@ -74,6 +87,13 @@ struct config {
 
 	/* made of the above by config_finish */
 	struct network *proxies; /* server.trusted_proxies.n of them */
+	enum strangers strangers;
+	struct id32 owners[CONFIG_MAX_OWNERS];
+	size_t n_owners;
+
+	/* made by config_add_origin */
+	char origins[CONFIG_MAX_ORIGINS][RELAY_HOST_MAX + 20]; /* what tokens may be made out for; the first is the relay's own */
+	size_t n_origins;
 };
 
 struct config_fault {
@@ -91,6 +111,9 @@ int config_read_file(struct config *c, const char *path, struct config_fault *re
 int config_read_environment(struct config *c, char *const *env, struct config_fault *ret_fault) MUST_CHECK;
 /* Checks what single settings cannot tell. Once, after the last of the above. */
 int config_finish(struct config *c, struct config_fault *ret_fault) MUST_CHECK;
+
+/* One more that tokens may be made out for; twice is once. ERR_INVALID: no URL of a relay; ERR_RANGE: too many. */
+int config_add_origin(struct config *c, const char *url) MUST_CHECK;
 
 /* Takes from `running` what only a restart changes; each() is called with the name of a setting that differs. */
 typedef void config_kept(void *ctx, const char *name);

@@ -26,7 +26,7 @@ const struct setting config_table[] = {
 	TEXT(server, reuse_port, "false", .words = "true|false", .restart = true, .about =
 		"Whether other processes may listen on the port too: relays over one PostgreSQL database and the same objects, each of\n"
 		"which gets its part of the connections."),
-	LIST(server, origins, "", .restart = true, .about =
+	LIST(server, origins, "", .about =
 		"How clients call this relay, as they write it after --relay: [\"https://relay.example.org\"]. Tokens are made\n"
 		"out for one of these. Up to 8; none: the address of `listen`, and loopback."),
 	LIST(server, trusted_proxies, "127.0.0.1, ::1", .about =
@@ -36,18 +36,21 @@ const struct setting config_table[] = {
 		"PEM files of the certificate chain and its key. Without them the relay speaks plain HTTP and a proxy has to\n"
 		"end TLS. SIGHUP reads them again."),
 	TEXT(server, tls_key, "", .restart = true),
+	NUMBER(server, return_seconds, 10, 0, 3600, .about =
+		"When a reload takes trust away (an issuer, an audience, an origin, self_issued), whoever may be concerned is told\n"
+		"within this time to come back and show a token again (4001)."),
 	NUMBER(server, drain_seconds, 4, 0, 600, .about =
 		"At SIGTERM clients are told to connect again elsewhere; this long answers under way may take."),
 
-	TEXT(auth, self_issued, "auto", .words = "auto|open|owners|invited|off", .restart = true, .about =
+	TEXT(auth, self_issued, "auto", .words = "auto|open|owners|invited|off", .about =
 		"Tokens that a device made for itself, as Coffer's do. open: anybody may make spaces here; owners: only those named\n"
 		"below, and others come in by invite to a space of theirs; invited: they, and whoever brings a code of\n"
 		"`coffer-relay invite`; off: such tokens are refused. auto: off if trusted_issuers names account servers, as a\n"
 		"deployment of the protocol's reference server expects, else open."),
-	LIST(auth, owners, "", .restart = true, .about =
+	LIST(auth, owners, "", .about =
 		"Persons, as `coffer init` prints them: [\"did:key:z6Mk...\"]. Up to 16. None: the relay says a set-up code\n"
 		"at its start, and belongs to who brings it (coffer init --setup CODE)."),
-	LIST(auth, trusted_issuers, "", .env = "TRUSTED_ISSUERS", .restart = true, .about =
+	LIST(auth, trusted_issuers, "", .env = "TRUSTED_ISSUERS", .about =
 		"Account servers whose tokens are believed, for clients of the plain protocol: [\"https://accounts.example.org\"],\n"
 		"or \"ISSUER=URL\" where the key set is not at ISSUER/.well-known/jwks.json. Up to 16."),
 	LIST(auth, audiences, "", .env = "AUDIENCES", .about =

@@ -4,7 +4,7 @@
  * start and every hour, and when a token names a key that is not among them. Each issuer has a thread of its own, so
  * that one that hangs keeps nobody else waiting; nobody waits in issuers_key.
  *
- *	issuers_new(&is); issuers_add(is, "https://accounts.example.org"); issuers_start(is, changed, ctx);
+ *	issuers_new(&is); issuers_set(is, specs, n); issuers_start(is, changed, ctx);
  *	switch (issuers_key(is, iss, kid, &key)) { case ERR_AGAIN: hold the token and ask again after changed(ctx) ... }
  *	issuers_free(is);
  *
@@ -37,9 +37,10 @@ struct issuer_key {
 int jwks_read(struct bytes json, struct issuer_key *ret_keys) MUST_CHECK;
 
 int issuers_new(const struct env *env, struct issuers **ret_is) MUST_CHECK;
-/* "ISSUER" or "ISSUER=URL of its key set" (otherwise ISSUER/.well-known/jwks.json). Before start. ERR_INVALID,
- * ERR_RANGE over ISSUERS_MAX. */
-int issuers_add(struct issuers *is, const char *spec) MUST_CHECK;
+/* These from now on, each "ISSUER" or "ISSUER=URL of its key set" (otherwise ISSUER/.well-known/jwks.json). Those that
+ * were there keep their keys; whose thread has nothing to do any more ends by itself. `changed` is called, too.
+ * ERR_INVALID, ERR_RANGE over ISSUERS_MAX, ERR_NOMEM: all stays as it was. One thread at a time. */
+int issuers_set(struct issuers *is, const char *const *specs, size_t n) MUST_CHECK;
 bool issuers_spec_is_good(const char *spec);
 /* changed is called from any issuer's thread after each fetch, good or bad. */
 int issuers_start(struct issuers *is, void (*changed)(void *ctx), void *ctx) MUST_CHECK;

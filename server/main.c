@@ -38,59 +38,42 @@ struct daemon {
 	struct relay relay;
 	struct listener listener;
 	struct net *net;
-	char origins[RELAY_MAX_ORIGINS][RELAY_HOST_MAX + 20];
-	size_t n_origins;
-	bool wildcard; /* listens on all addresses, and nobody said how clients call it */
+	struct listener where; /* as it was opened: its address */
 };
 
-static int add_origin(struct daemon *d, const char *text)
-{
-	struct relay_url url;
-	int err = relay_url_parse(bytes_str(text), &url);
-
-	if (err < 0)
-		return err;
-	if (d->n_origins == RELAY_MAX_ORIGINS)
-		return ERR_RANGE;
-	for (size_t i = 0; i < d->n_origins; i++)
-		if (strcmp(d->origins[i], url.origin) == 0)
-			return OK;
-	snprintf(d->origins[d->n_origins++], sizeof d->origins[0], "%s", url.origin);
-	return OK;
-}
-
-static int own_origins(struct daemon *d, const char *scheme)
+static int own_origins(const struct listener *l, struct config *c)
 {
 	static const char *const loopback[] = { "127.0.0.1", "localhost", "[::1]" };
-	const struct listener *l = &d->listener;
+	const char *scheme = *c->server.tls_certificate ? "https" : "http";
 	char text[128];
 	int err;
 
-	d->wildcard = strcmp(l->host, "0.0.0.0") == 0 || strcmp(l->host, "::") == 0;
 	snprintf(text, sizeof text, strchr(l->host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, l->host,
 		(unsigned)l->port);
-	err = add_origin(d, text);
+	err = config_add_origin(c, text);
 	for (size_t i = 0; i < 3 && err == OK; i++) {
 		snprintf(text, sizeof text, "%s://%s:%u", scheme, loopback[i], (unsigned)l->port);
-		err = add_origin(d, text);
+		err = config_add_origin(c, text);
 	}
 	return err;
 }
 
-/* An exit status, or OK. */
-static int set_origins(struct daemon *d, const struct config *c)
+/* How clients call the relay, as the settings say or as it listens. ERR_INVALID, and *ret_why. */
+static int set_origins(const struct listener *l, struct config *c, struct config_fault *ret_why)
 {
-	for (size_t i = 0; i < c->server.origins.n; i++)
-		if (add_origin(d, c->server.origins.items[i]) < 0) {
-			fprintf(stderr,
-				"coffer-relay: --origin wants a URL, for example https://relay.example.org, %d at "
-				"most; not %s\n",
-				RELAY_MAX_ORIGINS, c->server.origins.items[i]);
-			return EX_USAGE;
+	const struct text_list *named = &c->server.origins;
+
+	for (size_t i = 0; i < named->n; i++)
+		if (config_add_origin(c, named->items[i]) < 0) {
+			snprintf(ret_why->text, sizeof ret_why->text,
+				"--origin wants a URL, for example https://relay.example.org, %d at most; not %.200s",
+				CONFIG_MAX_ORIGINS, named->items[i]);
+			return ERR_INVALID;
 		}
-	if (!d->n_origins && own_origins(d, *c->server.tls_certificate ? "https" : "http") < 0) {
-		fputs("coffer-relay: where it listens cannot stand in a URL; give --origin\n", stderr);
-		return EX_USAGE;
+	if (!named->n && own_origins(l, c) < 0) {
+		snprintf(ret_why->text, sizeof ret_why->text,
+			"where it listens cannot stand in a URL; give --origin");
+		return ERR_INVALID;
 	}
 	return OK;
 }
@@ -218,7 +201,28 @@ static void say_kept(void *ctx, const char *name)
 	log_warn("reload: %s changes with a restart only", name);
 }
 
-/* Network thread. A file that is not good changes nothing. */
+/* Network thread. Settings that are not good change nothing. */
+static int take_settings(struct daemon *d, struct config *c, struct config_fault *ret_why)
+{
+	unsigned doubted = 0;
+	int err = config_keep(c, relay_config(&d->relay), say_kept, NULL);
+
+	snprintf(ret_why->text, sizeof ret_why->text, "out of memory");
+	if (err == OK)
+		err = set_origins(&d->where, c, ret_why);
+	if (err == OK)
+		err = relay_configure(&d->relay, c, &doubted);
+	if (err < 0) {
+		config_free(c);
+		return err;
+	}
+	net_settings_changed(d->net, doubted);
+	if (doubted)
+		log_info("reload: who may have lost trust shows a token again within %" PRIu64 " s",
+			c->server.return_seconds);
+	return OK;
+}
+
 static void reload(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -231,13 +235,9 @@ static void reload(void *ctx)
 	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
 		(int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	service_notify(state);
-	if (settings_load(&d->settings, &c, &fault) < 0) {
+	if (settings_load(&d->settings, &c, &fault) < 0 || take_settings(d, c, &fault) < 0) {
 		log_error("reload: %s; the old settings stay", fault.text);
-	} else if (config_keep(c, relay_config(&d->relay), say_kept, NULL) < 0) {
-		config_free(c);
-		log_error("reload: out of memory; the old settings stay");
 	} else {
-		relay_configure(&d->relay, c);
 		if (net_reload_tls(d->net) < 0)
 			log_error(
 				"reload: the TLS certificate and key cannot be read or do not fit; the old ones stay");
@@ -260,7 +260,7 @@ static void set_handlers(bool on)
 
 static int serve(struct daemon *d)
 {
-	struct listener l = d->listener;
+	const struct config *c = relay_config(&d->relay);
 	int err = net_new(&d->relay, &d->listener, &d->net);
 
 	if (err == ERR_INVALID) {
@@ -277,16 +277,14 @@ static int serve(struct daemon *d)
 		fprintf(stderr, "coffer-relay: cannot start: %s\n", err_str(err));
 		return EX_OSERR;
 	}
-	for (size_t i = 0; i < d->n_origins; i++)
-		d->relay.origins[d->relay.n_origins++] = d->origins[i];
 	net_on_reload(d->net, reload, d);
 	running = d->net;
 	set_handlers(true);
-	if (d->wildcard)
+	if (!c->server.origins.n && (strcmp(d->where.host, "0.0.0.0") == 0 || strcmp(d->where.host, "::") == 0))
 		log_warn("no --origin given: only clients on this machine will be let in");
-	if (d->relay.strangers == STRANGERS_OFF)
+	if (c->strangers == STRANGERS_OFF)
 		log_info("tokens that devices make for themselves are refused (auth.self_issued), Coffer's too");
-	log_info("listening on %s:%u for %s", l.host, (unsigned)l.port, d->origins[0]);
+	log_info("listening on %s:%u for %s", d->where.host, (unsigned)d->where.port, c->origins[0]);
 	net_run(d->net);
 	set_handlers(false);
 	net_free(d->net);
@@ -297,6 +295,7 @@ static int serve(struct daemon *d)
 static int start(struct daemon *d, struct config *c)
 {
 	int err = listener_passed(&d->listener), status;
+	struct config_fault why;
 
 	if (err < 0) {
 		config_free(c);
@@ -309,10 +308,12 @@ static int start(struct daemon *d, struct config *c)
 		config_free(c);
 		return status;
 	}
-	if ((status = set_origins(d, c)) != OK) {
+	d->where = d->listener;
+	if (set_origins(&d->where, c, &why) < 0) {
+		fprintf(stderr, "coffer-relay: %s\n", why.text);
 		config_free(c);
 		listener_close(&d->listener);
-		return status;
+		return EX_USAGE;
 	}
 	FREE_AFTER char *dir = strdup(c->storage.data);
 	const bool database = *c->storage.database;

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include "base/log.h"
+#include "server/admission.h"
 #include "server/elsewhere.h"
 #include "server/http.h"
 #include "server/rpc.h"
@@ -139,6 +140,8 @@ static void take_done(struct net *n)
 			note_time(n, j);
 		if (j->method == &method_elsewhere)
 			elsewhere_done(n, j);
+		else if (j->method == &method_admission)
+			job_free(n->relay, j);
 		else if (j->method->name[0] == '/')
 			http_done(n, j);
 		else
@@ -333,6 +336,15 @@ int net_reload_tls(struct net *n)
 	return lws_tls_cert_updated(n->lws, c->server.tls_certificate, c->server.tls_key, NULL, 0, NULL, 0)
 		       ? ERR_INVALID
 		       : OK;
+}
+
+void net_settings_changed(struct net *n, unsigned doubted)
+{
+	struct job *j = job_new(&method_admission, 0, NULL);
+
+	ws_come_back(n, doubted);
+	if (j)
+		net_dispatch(n, j);
 }
 
 /* Where several relays share a store they name connections to each other: numbers apart from each other's. */

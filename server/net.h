@@ -76,6 +76,8 @@ int net_new(struct relay *relay, struct listener *listener, struct net **ret_n) 
 void net_on_reload(struct net *n, void (*reload)(void *ctx), void *ctx);
 /* Reads the TLS files again; ERR_INVALID: they do not fit, and the old ones stay. Network thread. */
 int net_reload_tls(struct net *n) MUST_CHECK;
+/* After relay_configure, with what it doubts: those connections end within server.return_seconds (4001). */
+void net_settings_changed(struct net *n, unsigned doubted);
 void net_run(struct net *n);
 /* Async-signal-safe. */
 void net_stop(struct net *n);

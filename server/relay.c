@@ -29,26 +29,21 @@ static void set_rules(struct relay *r, const struct config *c)
 		memcpy(r->jwt.identity_key, k.b, sizeof k.b);
 }
 
+static int set_issuers(struct relay *r, const struct config *c)
+{
+	const struct text_list *l = &c->auth.trusted_issuers;
+
+	return issuers_set(r->jwt.issuers, (const char *const *)l->items, l->n);
+}
+
 /* What the config says of tokens; config_finish has checked it. */
 static int set_auth(struct relay *r)
 {
 	const struct config *c = relay_config(r);
 	int err = issuers_new(r->env, &r->jwt.issuers);
 
-	for (size_t i = 0; i < c->auth.trusted_issuers.n && err == OK; i++)
-		err = issuers_add(r->jwt.issuers, c->auth.trusted_issuers.items[i]);
 	set_rules(r, c);
-	if (strcmp(c->auth.self_issued, "off") == 0)
-		r->strangers = STRANGERS_OFF;
-	else if (strcmp(c->auth.self_issued, "owners") == 0)
-		r->strangers = STRANGERS_OWNERS;
-	else if (strcmp(c->auth.self_issued, "invited") == 0)
-		r->strangers = STRANGERS_INVITED;
-	for (size_t i = 0; i < c->auth.owners.n && i < RELAY_MAX_OWNERS; i++)
-		if (id32_parse_did(c->auth.owners.items[i], strlen(c->auth.owners.items[i]), &r->owners[r->n_owners]) ==
-			OK)
-			r->n_owners++;
-	return err;
+	return err < 0 ? err : set_issuers(r, c);
 }
 
 /* Of several relays on one store the first draws the secret that names who is present. */
@@ -108,14 +103,59 @@ int relay_open(struct relay *r, const struct env *env, struct config *config)
 	return err;
 }
 
-void relay_configure(struct relay *r, struct config *config)
+static bool has_all(const struct text_list *l, const struct text_list *of)
 {
-	config->older = r->config;
+	size_t found = 0;
+
+	for (size_t i = 0; i < of->n; i++)
+		for (size_t k = 0; k < l->n; k++)
+			if (strcmp(of->items[i], l->items[k]) == 0) {
+				found++;
+				break;
+			}
+	return found == of->n;
+}
+
+static bool has_all_origins(const struct config *c, const struct config *of)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < of->n_origins; i++)
+		for (size_t k = 0; k < c->n_origins; k++)
+			found += strcmp(of->origins[i], c->origins[k]) == 0;
+	return found == of->n_origins;
+}
+
+/* What was trusted and is not any more. Who owns the relay is looked up whenever it matters. */
+static unsigned doubted(const struct config *was, const struct config *is)
+{
+	const struct text_list *audiences = &is->auth.audiences;
+	unsigned set = 0;
+
+	if (!has_all(&is->auth.trusted_issuers, &was->auth.trusted_issuers) ||
+		(audiences->n && (!was->auth.audiences.n || !has_all(audiences, &was->auth.audiences))))
+		set |= RELAY_DOUBTS_ISSUED;
+	if (is->strangers != was->strangers || !has_all_origins(is, was))
+		set |= RELAY_DOUBTS_SELF_ISSUED;
+	return set;
+}
+
+int relay_configure(struct relay *r, struct config *config, unsigned *ret_doubted)
+{
+	struct config *was = r->config;
+	int err = set_issuers(r, config);
+
+	if (err < 0)
+		return err;
+	*ret_doubted = doubted(was, config);
+	config->older = was;
 	atomic_store_explicit(&r->config, config, memory_order_release);
 	set_rules(r, config);
+	seen_forget(r->tokens);
 	limits_configure(r->limits, config);
 	limits_configure(r->rates, config);
 	presence_configure(r->presence, config);
+	return OK;
 }
 
 void relay_close(struct relay *r)

@@ -23,17 +23,6 @@
 #include "server/spaces.h"
 #include "server/depot.h"
 
-#define RELAY_MAX_ORIGINS 8
-#define RELAY_MAX_OWNERS 16
-
-/* What becomes of tokens that no trusted issuer signed. */
-enum relay_strangers {
-	STRANGERS_OPEN,   /* devices speak for themselves */
-	STRANGERS_OWNERS,  /* but only those of the owners make spaces */
-	STRANGERS_INVITED, /* and of guests (admission.h) */
-	STRANGERS_OFF     /* only issuers' tokens are taken */
-};
-
 struct relay {
 	const struct env *env;
 	struct config *_Atomic config; /* relay_config */
@@ -49,18 +38,15 @@ struct relay {
 	struct seen *tokens; /* struct auth (auth.c) */
 	struct seen *chains; /* struct plain_right (plain.c) */
 	struct jwt_rules jwt;
-	enum relay_strangers strangers;
-	struct id32 owners[RELAY_MAX_OWNERS];
-	size_t n_owners;
-	const char *origins[RELAY_MAX_ORIGINS]; /* what tokens may be made out for; the first is the relay's own */
-	size_t n_origins;
 };
 
 /* ERR_BUSY: another relay uses the directory; ERR_VERSION: of another format; ERR_PERMISSION, ERR_READ_ONLY, ERR_IO. */
 int relay_open(struct relay *r, const struct env *env, struct config *config) MUST_CHECK;
 /* Puts a newer config in place and takes it over. Old ones are kept to the end, since any thread may be reading them: a
- * few KiB for each reload. Network thread, if that runs. */
-void relay_configure(struct relay *r, struct config *config);
+ * few KiB for each reload. Network thread, if that runs. Tokens that were found good are judged anew; *ret_doubted says
+ * whose bearers had better show them again, as a set. ERR_NOMEM: nothing has changed, and `config` is the caller's. */
+enum { RELAY_DOUBTS_ISSUED = 1, RELAY_DOUBTS_SELF_ISSUED = 2 };
+int relay_configure(struct relay *r, struct config *config, unsigned *ret_doubted) MUST_CHECK;
 void relay_close(struct relay *r);
 
 /* The settings of this moment; valid as long as the relay. Any thread. */

@@ -31,7 +31,7 @@ static int claim_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "invalid_params", "code is not a text");
 	if (j->caller->plain.trusted)
 		return job_error(j, "forbidden", "an account server speaks for this caller");
-	if (relay->strangers == STRANGERS_OPEN)
+	if (relay_config(relay)->strangers == STRANGERS_OPEN)
 		return answer_ok(j);
 	/* before anything else: a token merely claims its person, so that whoever asks may ask for another */
 	if (job_take(relay, j, LIMIT_INVITE, 1) < 0)

@@ -305,7 +305,7 @@ static int may_make(struct relay *relay, const struct log *log, const struct cal
 	const struct id32 *bringer = person_of(log, &caller->device);
 	int may;
 
-	if (relay->strangers == STRANGERS_OPEN)
+	if (relay_config(relay)->strangers == STRANGERS_OPEN)
 		return 1;
 	if (!maker || !bringer)
 		return 0;

@@ -122,7 +122,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "payload_too_large", "payload too large");
 	if (server.len)
 		return job_error(j, "bad_request", "federation is not enabled on this server");
-	if (relay->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
+	if (relay_config(relay)->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
 		return job_error(j, "forbidden", "strangers write no letters on this relay");
 	if (job_take(relay, j, LIMIT_MAIL, 1) < 0)
 		return job_error(j, "rate_limited", "too many letters");

@@ -42,7 +42,7 @@ static int create_run(struct relay *relay, struct job *j, struct depot *store)
 		return job_error(j, "bad_request", "invalid space id");
 	if (key.len != JWS_P256_SIZE || jws_key_point(key.p, &point) < 0)
 		return job_error(j, "bad_request", "invalid root public key");
-	if (relay->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
+	if (relay_config(relay)->strangers != STRANGERS_OPEN && !j->caller->plain.trusted)
 		return job_error(j, "forbidden", "only the owners of this relay make spaces on it");
 	if (job_take(relay, j, LIMIT_GENESIS, 1) < 0)
 		return job_error(j, "rate_limited", "too many new spaces");

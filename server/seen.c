@@ -78,3 +78,10 @@ void seen_keep(struct seen *s, const struct id32 *key, int64_t since, int64_t un
 	memcpy(p->what, what, s->size);
 	pthread_mutex_unlock(&s->lock);
 }
+
+void seen_forget(struct seen *s)
+{
+	pthread_mutex_lock(&s->lock);
+	memset(s->table, 0, s->places * s->stride);
+	pthread_mutex_unlock(&s->lock);
+}

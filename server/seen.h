@@ -22,6 +22,8 @@ void seen_free(struct seen *s);
 /* `key`: the hash of all that was verified. False: not known, or `now` (unix s) is not from its `since` to before its
  * `until`. */
 bool seen_find(struct seen *s, const struct id32 *key, int64_t now, void *ret_what);
+/* All of it. */
+void seen_forget(struct seen *s);
 void seen_keep(struct seen *s, const struct id32 *key, int64_t since, int64_t until, const void *what);
 
 #endif

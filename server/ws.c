@@ -49,6 +49,7 @@ struct conn {
 	struct message_list out;
 	bool keepalive_due;
 	int64_t opened, keepalive_at, ends_at;
+	bool recalled; /* ends_at is not its age */
 	int close_code; /* 0: open */
 	const char *close_reason;
 
@@ -760,7 +761,7 @@ static void tick(struct conn *c, int64_t now)
 	} else if (c->in.len && now >= c->in_since + (int64_t)limits->limits.message_seconds * SECOND) {
 		conn_close(c, CLOSE_SLOW, "message not finished");
 	} else if (now >= c->ends_at) {
-		conn_close(c, CLOSE_LIFETIME, "connection timeout");
+		conn_close(c, CLOSE_LIFETIME, c->recalled ? "trust has changed" : "connection timeout");
 	} else if (now >= c->keepalive_at) {
 		c->keepalive_at = now + (int64_t)limits->limits.keepalive_seconds * SECOND;
 		c->keepalive_due = true;
@@ -774,6 +775,27 @@ void ws_tick(struct net *n, int64_t now)
 		for (struct conn *c = n->conns[i]; c; c = c->next)
 			tick(c, now);
 	live_sweep(n);
+}
+
+void ws_come_back(struct net *n, unsigned doubted)
+{
+	const struct env *env = n->relay->env;
+	const int64_t now = env->mono_ns(env->ctx);
+	const int64_t within = (int64_t)relay_config(n->relay)->server.return_seconds * SECOND;
+
+	for (size_t i = 0; i < NET_BUCKETS && doubted; i++)
+		for (struct conn *c = n->conns[i]; c; c = c->next) {
+			uint16_t part;
+
+			if (!c->caller ||
+				!(doubted & (c->caller->plain.trusted ? RELAY_DOUBTS_ISSUED : RELAY_DOUBTS_SELF_ISSUED)))
+				continue;
+			env->random(env->ctx, &part, sizeof part); /* so that not all come back at once */
+			if (c->ends_at > now + within / 65536 * part) {
+				c->ends_at = now + within / 65536 * part;
+				c->recalled = true;
+			}
+		}
 }
 
 void ws_forget_all(struct net *n)

@@ -21,6 +21,8 @@ void ws_auth_again(struct net *n);
 void ws_tell_mailbox(struct net *n, const struct id32 *mailbox);
 /* Once a second. */
 void ws_tick(struct net *n, int64_t now);
+/* Those whose tokens are in doubt (relay.h) are closed soon, so that they show one again. */
+void ws_come_back(struct net *n, unsigned doubted);
 /* Frees what the library did not close. */
 void ws_forget_all(struct net *n);
 

@@ -17,7 +17,8 @@ static void run_child(const struct relay_process *r, int log)
 	char exe[PATH_MAX], program[PATH_MAX + 32], listen[32];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	char *argv[] = { (char *)"coffer-relay", (char *)"--listen", listen, (char *)"--data", (char *)r->dir, NULL,
-		NULL, NULL };
+		NULL, NULL, NULL, NULL };
+	char **more = argv + 5;
 
 	/* A test that fails must not leave it behind. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -27,8 +28,12 @@ static void run_child(const struct relay_process *r, int log)
 	snprintf(program, sizeof program, "%s/../coffer-relay", dirname(exe));
 	snprintf(listen, sizeof listen, "127.0.0.1:%u", r->port);
 	if (r->origin[0]) {
-		argv[5] = (char *)"--origin";
-		argv[6] = (char *)r->origin;
+		*more++ = (char *)"--origin";
+		*more++ = (char *)r->origin;
+	}
+	if (r->config[0]) {
+		*more++ = (char *)"--config";
+		*more++ = (char *)r->config;
 	}
 	unsetenv("COFFER_LOG");
 	setenv("COFFER_RELAY_STORAGE_DATABASE", r->database, 1);

@@ -17,6 +17,7 @@ struct relay_process {
 	char dir[PATH_MAX];
 	char database[TEST_DATABASE_SIZE];
 	char origin[64]; /* --origin; empty: none */
+	char config[PATH_MAX]; /* --config; empty: none. What SIGHUP reads again */
 };
 
 /* A second one on the same directory and database (PostgreSQL only); end it with relay_process_kill. */

@@ -82,7 +82,7 @@ static void the_first_to_bring_the_code_owns_the_relay(void **state)
 	party_init(&alice, "laptop");
 	party_init(&mallory, "phone");
 	claimed(r, &mallory, "anything"); /* it is open: there is nothing to claim */
-	r->relay.strangers = STRANGERS_OWNERS;
+	r->relay.config->strangers = STRANGERS_OWNERS;
 	assert_int_equal(admission_start(&r->relay), 0);
 	bench_setup_code(r, code);
 	assert_false(makes_space(r, &alice));
@@ -95,7 +95,7 @@ static void the_first_to_bring_the_code_owns_the_relay(void **state)
 	refused(r, &mallory, code);
 	assert_false(makes_space(r, &mallory));
 	relay_bench_restart(r);
-	r->relay.strangers = STRANGERS_OWNERS;
+	r->relay.config->strangers = STRANGERS_OWNERS;
 	assert_int_equal(admission_start(&r->relay), 0);
 	assert_true(makes_space(r, &alice));
 	refused(r, &mallory, code);
@@ -112,8 +112,8 @@ static void who_may_make_spaces_is_not_asked_without_end(void **state)
 	struct answer a;
 
 	party_init(&alice, "laptop");
-	r->relay.strangers = STRANGERS_OWNERS;
-	r->relay.owners[r->relay.n_owners++] = *identity_person(alice.id);
+	r->relay.config->strangers = STRANGERS_OWNERS;
+	r->relay.config->owners[r->relay.config->n_owners++] = *identity_person(alice.id);
 	assert_int_equal(admission_start(&r->relay), 0);
 	for (size_t i = 0; i < most; i++)
 		claimed(r, &alice, "");
@@ -151,7 +151,7 @@ static void a_guess_counts_once(void **state)
 	struct answer a;
 
 	party_init(&alice, "laptop");
-	r->relay.strangers = STRANGERS_OWNERS;
+	r->relay.config->strangers = STRANGERS_OWNERS;
 	assert_int_equal(admission_start(&r->relay), 0);
 	f.engine.commit = failing_commit;
 	store->engine = &f.engine;
@@ -175,8 +175,8 @@ static void named_owners_leave_nothing_to_claim(void **state)
 	char code[ADMISSION_CODE];
 
 	party_init(&alice, "laptop");
-	r->relay.strangers = STRANGERS_INVITED;
-	r->relay.owners[r->relay.n_owners++] = (struct id32){ { 1 } };
+	r->relay.config->strangers = STRANGERS_INVITED;
+	r->relay.config->owners[r->relay.config->n_owners++] = (struct id32){ { 1 } };
 	assert_int_equal(admission_start(&r->relay), 0);
 	bench_setup_code(r, code);
 	refused(r, &alice, code);
@@ -191,12 +191,12 @@ static void a_guests_code_lets_one_in_and_only_in_time(void **state)
 
 	party_init(&bob, "laptop");
 	party_init(&carol, "phone");
-	r->relay.strangers = STRANGERS_INVITED;
+	r->relay.config->strangers = STRANGERS_INVITED;
 	assert_int_equal(admission_start(&r->relay), 0);
 	assert_int_equal(admission_invite(r->relay.env, r->relay.store, 100, code), 0);
-	r->relay.strangers = STRANGERS_OWNERS;
+	r->relay.config->strangers = STRANGERS_OWNERS;
 	refused(r, &bob, code);
-	r->relay.strangers = STRANGERS_INVITED;
+	r->relay.config->strangers = STRANGERS_INVITED;
 	for (size_t i = 0; code[i]; i++) { /* each digit counts */
 		char other[ADMISSION_CODE];
 
@@ -227,7 +227,7 @@ static void other_settings_let_others_in(void **state)
 
 	party_init(&alice, "laptop");
 	party_init(&bob, "phone");
-	r->relay.strangers = STRANGERS_INVITED;
+	r->relay.config->strangers = STRANGERS_INVITED;
 	assert_int_equal(admission_start(&r->relay), 0);
 	bench_setup_code(r, code);
 	claimed(r, &alice, code);
@@ -235,10 +235,10 @@ static void other_settings_let_others_in(void **state)
 	claimed(r, &bob, code);
 	assert_true(makes_space(r, &alice));
 	assert_true(makes_space(r, &bob));
-	r->relay.strangers = STRANGERS_OWNERS;
+	r->relay.config->strangers = STRANGERS_OWNERS;
 	assert_true(makes_space(r, &alice));
 	assert_false(makes_space(r, &bob));
-	r->relay.owners[r->relay.n_owners++] = *identity_person(bob.id);
+	r->relay.config->owners[r->relay.config->n_owners++] = *identity_person(bob.id);
 	assert_false(makes_space(r, &alice));
 	assert_true(makes_space(r, &bob));
 	party_release(&alice);

@@ -318,7 +318,7 @@ static void names_what_is_wrong(void **state)
 
 static void count_kept(void *ctx, const char *name)
 {
-	assert_true(strcmp(name, "server.listen") == 0 || strcmp(name, "server.origins") == 0);
+	assert_true(strcmp(name, "server.listen") == 0 || strcmp(name, "storage.data") == 0);
 	++*(unsigned *)ctx;
 }
 
@@ -330,12 +330,14 @@ static void a_reload_keeps_what_needs_a_restart(void **state)
 
 	(void)state;
 	assert_int_equal(config_set(c, "server.listen", "0.0.0.0:1", &f), OK);
+	assert_int_equal(config_set(c, "storage.data", "/elsewhere", &f), OK);
 	assert_int_equal(config_set(c, "server.origins", "http://a http://b", &f), OK);
 	assert_int_equal(config_set(c, "limits.requests", "7", &f), OK);
 	assert_int_equal(config_keep(c, running, count_kept, &kept), OK);
 	assert_int_equal(kept, 2);
 	assert_string_equal(c->server.listen, "127.0.0.1:5379");
-	assert_int_equal(c->server.origins.n, 0);
+	assert_string_equal(c->storage.data, "coffer-relay-data");
+	assert_int_equal(c->server.origins.n, 2);
 	assert_int_equal(c->limits.requests, 7);
 	config_free(c);
 	config_free(running);

@@ -43,7 +43,7 @@ static void set_one_day(struct day *d)
 	struct config_fault fault;
 
 	assert_int_equal(config_set(c, "storage.unnamed_chunk_days", "1", &fault), 0);
-	relay_configure(&d->r.relay, c);
+	assert_int_equal(relay_configure(&d->r.relay, c, &(unsigned){ 0 }), 0);
 }
 
 /* A record with a chunk and a version before it; chunks that nothing names. */

@@ -294,7 +294,7 @@ static int setup(void **state)
 	plain_party_init(&x->other, 6);
 	snprintf(x->iss, sizeof x->iss, "http://127.0.0.1:%u", x->server.port);
 	assert_int_equal(issuers_new(env_system(), &x->rules.issuers), 0);
-	assert_int_equal(issuers_add(x->rules.issuers, x->iss), 0);
+	assert_int_equal(issuers_set(x->rules.issuers, (const char *const[]){ x->iss }, 1), 0);
 	*state = x;
 	return 0;
 }
@@ -424,12 +424,13 @@ static void issued_tokens_are_counted_unless_they_are_known(void **state)
 	char claims[256], *good, *bad;
 	struct config_fault fault;
 	struct config *other;
+	unsigned doubted;
 
 	relay_bench_open(&r);
 	r.relay.config->limits.auths_burst = 2;
 	r.relay.config->limits.auths_per_minute = 1;
 	limits_configure(r.relay.limits, r.relay.config);
-	assert_int_equal(issuers_add(r.relay.jwt.issuers, x->iss), 0);
+	assert_int_equal(issuers_set(r.relay.jwt.issuers, (const char *const[]){ x->iss }, 1), 0);
 	say_keys(x, "k", &x->key);
 	assert_int_equal(issuers_start(r.relay.jwt.issuers, changed, x), 0);
 	wait_changes(x, 1);
@@ -451,13 +452,21 @@ static void issued_tokens_are_counted_unless_they_are_known(void **state)
 	fake_env_advance(r.env, 60 * 1000000000ll);
 	assert_int_equal(auth_check(&r.relay, bytes_str(good), "192.0.2.1", &a), 0);
 	assert_int_equal(auth_check(&r.relay, bytes_str(bad), "192.0.2.1", &a), ERR_RATE_LIMITED);
-	/* settings that are read again hold for what is not known yet */
+	/* settings that are read again hold at once, also for what is known */
 	other = bench_config(r.dir, r.database);
+	assert_int_equal(config_set(other, "auth.trusted_issuers", x->iss, &fault), OK);
 	assert_int_equal(config_set(other, "auth.audiences", "elsewhere", &fault), OK);
-	relay_configure(&r.relay, other);
-	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), 0);
-	fake_env_advance(r.env, 60 * 1000000000ll);
+	assert_int_equal(relay_configure(&r.relay, other, &doubted), 0);
+	assert_int_equal(doubted, RELAY_DOUBTS_ISSUED);
 	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), ERR_INVALID);
+	other = bench_config(r.dir, r.database);
+	assert_int_equal(config_set(other, "auth.trusted_issuers", x->iss, &fault), OK);
+	assert_int_equal(relay_configure(&r.relay, other, &doubted), 0);
+	assert_int_equal(doubted, 0); /* nobody lost anything */
+	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), 0); /* the keys are still here */
+	assert_int_equal(relay_configure(&r.relay, bench_config(r.dir, r.database), &doubted), 0);
+	assert_int_equal(doubted, RELAY_DOUBTS_ISSUED);
+	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), ERR_NOT_FOUND);
 	free(good);
 	free(bad);
 	relay_bench_close(&r);

@@ -424,8 +424,8 @@ static void only_owners_make_spaces(void **state)
 
 	party_init(&owner, "laptop");
 	party_init(&other, "phone");
-	x->r.relay.strangers = STRANGERS_OWNERS;
-	x->r.relay.owners[x->r.relay.n_owners++] = *identity_person(owner.id);
+	x->r.relay.config->strangers = STRANGERS_OWNERS;
+	x->r.relay.config->owners[x->r.relay.config->n_owners++] = *identity_person(owner.id);
 	scene_refused(try_space(x, &other), "forbidden", "only whom its owners let in makes spaces on this relay");
 	a = try_space(x, &owner);
 	assert_true(answer_ok(&a));
@@ -530,11 +530,11 @@ static void strangers_write_letters_only_where_they_are_welcome(void **state)
 	char box[ID32_TEXT_SIZE];
 
 	id32_format(&x->b->plain.mailbox, box);
-	x->r.relay.strangers = STRANGERS_OWNERS;
+	x->r.relay.config->strangers = STRANGERS_OWNERS;
 	scene_not_refused(invite(x, box, "from an issuer's person"));
 	x->a->plain.trusted = false;
 	scene_refused(invite(x, box, "spam"), "forbidden", NULL);
-	x->r.relay.strangers = STRANGERS_OPEN;
+	x->r.relay.config->strangers = STRANGERS_OPEN;
 	x->a->plain.counted = false;
 	for (uint64_t i = 1; i < relay_config(&x->r.relay)->limits.letters_burst; i++)
 		scene_not_refused(invite(x, box, "spam"));

@@ -834,6 +834,93 @@ static void sizes_are_settings(void **state)
 	unsetenv("COFFER_RELAY_LIMITS_MESSAGE_BYTES");
 }
 
+/* The relay's settings from now on: issuer and origin it believes in. */
+static void write_settings(const struct scene *x, const char *issuer, const char *origin)
+{
+	FILE *f = fopen(x->relay.config, "w");
+
+	assert_non_null(f);
+	fprintf(f, "[server]\nreturn_seconds = 0\norigins = ['%s']\n[auth]\ntrusted_issuers = ['%s']\n", origin, issuer);
+	fprintf(f, "self_issued = 'open'\n");
+	assert_int_equal(fclose(f), 0);
+}
+
+static void reload(const struct scene *x, const char *issuer, const char *origin)
+{
+	write_settings(x, issuer, origin);
+	assert_int_equal(kill(x->relay.pid, SIGHUP), 0);
+}
+
+/* Until the relay lets alice in, as it will once it has read its settings. */
+static void come_in_the_end(struct scene *x, struct rpc_client *c)
+{
+	const time_t until = time(NULL) + RPC_DEADLINE_S;
+	char *text = token(x, &x->alice, "alice", "k");
+	struct bytes answer;
+
+	for (;;) {
+		rpc_open(c, x->relay.port);
+		authenticate(c, text);
+		rpc_send_request(c, "no.such", bytes_of("\xa0", 1));
+		if (!rpc_receive(c, &answer))
+			break;
+		rpc_close(c);
+		assert_true(time(NULL) < until);
+	}
+	free(text);
+}
+
+static void who_is_not_trusted_any_more_is_shut_out(void **state)
+{
+	struct scene *x = *state;
+	struct rpc_client a, d;
+	struct party device;
+	char *text = token(x, &x->alice, "alice", "k");
+	struct buf b = BUF_INIT(65536);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	relay_process_kill(&x->relay, SIGTERM);
+	snprintf(x->relay.config, sizeof x->relay.config, "%.4000s/relay.toml", x->relay.dir);
+	write_settings(x, x->iss, x->relay.url);
+	relay_process_start(&x->relay);
+	party_init(&device, "laptop");
+	come(x, &a, &x->alice, "alice");
+	make_space(x, &a);
+	rpc_open(&d, x->relay.port);
+	rpc_auth(&d, &device, x->relay.url);
+	cbor_put_map(&e, 0);
+	call_ok(&d, "invitation.list", &b, &e);
+	/* another name: devices come back, and are refused with tokens for the old one; issuers' clients stay */
+	reload(x, x->iss, "https://relay.example.org");
+	assert_int_equal(rpc_wait_close(&d), 4001);
+	rpc_close(&d);
+	rpc_open(&d, x->relay.port);
+	rpc_auth(&d, &device, x->relay.url);
+	assert_int_equal(rpc_wait_close(&d), 4000);
+	rpc_close(&d);
+	subscribe(&a, x->ua);
+	/* another issuer */
+	reload(x, "http://127.0.0.1:1", "https://relay.example.org");
+	assert_int_equal(rpc_wait_close(&a), 4001);
+	rpc_close(&a);
+	refuse(x, text, 4000);
+	expect(x, 401, "untrusted token issuer", "GET", FILE_ID, &x->alice, x->ua, "");
+	/* both again */
+	reload(x, x->iss, x->relay.url);
+	come_in_the_end(x, &a);
+	subscribe(&a, x->ua);
+	rpc_open(&d, x->relay.port);
+	rpc_auth(&d, &device, x->relay.url);
+	b = (struct buf)BUF_INIT(64);
+	e = cbor_enc_init(&b);
+	cbor_put_map(&e, 0);
+	call_ok(&d, "invitation.list", &b, &e);
+	rpc_close(&a);
+	rpc_close(&d);
+	party_release(&device);
+	free(text);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -851,6 +938,7 @@ int main(void)
 		TEST(files_are_refused_in_the_protocols_words),
 		TEST(a_file_comes_back_as_it_was),
 		TEST(sizes_are_settings),
+		TEST(who_is_not_trusted_any_more_is_shut_out),
 	};
 
 	if (crypto_init() < 0)

@@ -511,8 +511,8 @@ static void spaces_of_another_relay_stay_there(void **state)
 	struct entry_maker m = party_maker(&x->alice, x->s.log);
 
 	relay_bench_open(&y);
-	y.relay.strangers = STRANGERS_OWNERS;
-	y.relay.owners[y.relay.n_owners++] = *identity_person(x->bob.id);
+	y.relay.config->strangers = STRANGERS_OWNERS;
+	y.relay.config->owners[y.relay.config->n_owners++] = *identity_person(x->bob.id);
 	party_keys(&k);
 	assert_int_equal(entry_make_invite(&m, x->s.ring, &p, &k, &invited), 0);
 	party_apply(x->s.log, &invited);

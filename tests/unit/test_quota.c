@@ -37,7 +37,7 @@ static void set(struct world *w, const char *name, const char *value)
 	struct config_fault fault;
 
 	assert_int_equal(config_set(c, name, value, &fault), 0);
-	relay_configure(&w->r.relay, c);
+	assert_int_equal(relay_configure(&w->r.relay, c, &(unsigned){ 0 }), 0);
 }
 
 static struct answer push(

@@ -253,7 +253,7 @@ static void both_say_one_set_up_code(void **state)
 	pthread_t thread;
 
 	for (int i = 0; i < 2; i++)
-		x->r[i].relay.strangers = STRANGERS_OWNERS;
+		x->r[i].relay.config->strangers = STRANGERS_OWNERS;
 	assert_int_equal(depot_begin(x->r[0].relay.store), 0);
 	assert_int_equal(depot_fact_put(x->r[0].relay.store, "admission/key", bytes_of(first, sizeof first)), 0);
 	assert_int_equal(
@@ -311,7 +311,7 @@ static void a_set_up_code_is_good_once_for_both(void **state)
 	char code[ADMISSION_CODE];
 
 	for (int i = 0; i < 2; i++) {
-		x->r[i].relay.strangers = STRANGERS_OWNERS;
+		x->r[i].relay.config->strangers = STRANGERS_OWNERS;
 		assert_int_equal(admission_start(&x->r[i].relay), 0);
 	}
 	bench_setup_code(&x->r[0], code);
@@ -324,7 +324,7 @@ static void a_guests_code_is_good_once_for_both(void **state)
 	char code[ADMISSION_CODE];
 
 	for (int i = 0; i < 2; i++) {
-		x->r[i].relay.strangers = STRANGERS_INVITED;
+		x->r[i].relay.config->strangers = STRANGERS_INVITED;
 		assert_int_equal(admission_start(&x->r[i].relay), 0);
 	}
 	assert_int_equal(admission_invite(x->r[0].relay.env, x->r[0].relay.store, 1, code), 0);
