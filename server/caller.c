@@ -126,10 +126,20 @@ void caller_hit(const struct caller *s, struct limits *l, enum limit what)
 		limits_hit(l, what, s->addr);
 }
 
-int caller_ask(const struct caller *s, struct limits *rates, int64_t now)
+int caller_ask(const struct caller *s, struct limits *rates, uint64_t bytes, int64_t now)
+{
+	char text[ID32_TEXT_SIZE];
+	int err;
+
+	id32_format(&s->plain.subject, text);
+	err = limits_take(rates, LIMIT_DEVICE, text, now);
+	return err < 0 ? err : limits_charge(rates, LIMIT_DEVICE_BYTES, text, bytes, now);
+}
+
+void caller_owe(const struct caller *s, struct limits *rates, uint64_t bytes, int64_t now)
 {
 	char text[ID32_TEXT_SIZE];
 
 	id32_format(&s->plain.subject, text);
-	return limits_take(rates, LIMIT_DEVICE, text, now);
+	limits_owe(rates, LIMIT_DEVICE_BYTES, text, bytes, now);
 }

@@ -62,7 +62,9 @@ void caller_unref(struct caller *s);
 int caller_take(const struct caller *s, struct limits *l, enum limit what, int64_t now) MUST_CHECK;
 void caller_miss(const struct caller *s, struct limits *l, enum limit what, int64_t now);
 void caller_hit(const struct caller *s, struct limits *l, enum limit what);
-/* LIMIT_DEVICE for one request: of the device, or of an issuer's person and client. */
-int caller_ask(const struct caller *s, struct limits *rates, int64_t now) MUST_CHECK;
+/* LIMIT_DEVICE and LIMIT_DEVICE_BYTES for one request: of the device, or of an issuer's person and client. */
+int caller_ask(const struct caller *s, struct limits *rates, uint64_t bytes, int64_t now) MUST_CHECK;
+/* LIMIT_DEVICE_BYTES for what it is sent in answer. */
+void caller_owe(const struct caller *s, struct limits *rates, uint64_t bytes, int64_t now);
 
 #endif

@@ -54,6 +54,7 @@ struct config {
 	struct {
 		char *self_issued, *identity_hash_key; /* self_issued is not "auto" after config_finish */
 		struct text_list owners, trusted_issuers, audiences;
+		uint64_t keys_refresh_seconds, keys_retry_seconds;
 	} auth;
 
 	struct {
@@ -83,6 +84,7 @@ struct config {
 		uint64_t presence_bytes, presence_per_space, presence_seconds, event_bytes, live_burst, live_per_minute;
 		uint64_t auths_burst, auths_per_minute, chains_burst, chains_per_minute;
 		uint64_t device_requests_burst, device_requests_per_minute, space_pushes_burst, space_pushes_per_minute;
+		uint64_t device_kib_burst, device_kib_per_minute, space_kib_burst, space_kib_per_minute;
 	} limits;
 
 	/* made of the above by config_finish */

@@ -53,6 +53,10 @@ const struct setting config_table[] = {
 	LIST(auth, trusted_issuers, "", .env = "TRUSTED_ISSUERS", .about =
 		"Account servers whose tokens are believed, for clients of the plain protocol: [\"https://accounts.example.org\"],\n"
 		"or \"ISSUER=URL\" where the key set is not at ISSUER/.well-known/jwks.json. Up to 16."),
+	NUMBER(auth, keys_refresh_seconds, 3600, 60, 86400, .about =
+		"How often their keys are asked for, and how long an issuer that did not answer, or has no such key, is not asked\n"
+		"again."),
+	NUMBER(auth, keys_retry_seconds, 10, 1, 3600),
 	LIST(auth, audiences, "", .env = "AUDIENCES", .about =
 		"A token of theirs must name one of these; none: any will do. Up to 16."),
 	TEXT(auth, identity_hash_key, "", .env = "IDENTITY_HASH_KEY", .about =
@@ -116,7 +120,7 @@ const struct setting config_table[] = {
 		"Of a connection, give or take 10 %; then the client comes back with a new token (4001)."),
 	NUMBER(limits, issuer_seconds, 20, 1, 600, .about =
 		"For an account server to give the key that a token names, while its connection waits."),
-	NUMBER(limits, gone_seconds, 300, 1, 86400, .restart = true, .about =
+	NUMBER(limits, gone_seconds, 300, 1, 86400, .about =
 		"A client that acknowledges nothing of what it is sent for so long is cut off. Of connections made from then on."),
 	NUMBER(limits, message_bytes, 6291456, 4 * MIB, FRAME_MAX, .about =
 		"Of one message that comes in, else 1009. Coffer's devices send up to 5 MiB, clients of the plain protocol 4 MiB;\n"
@@ -183,6 +187,12 @@ const struct setting config_table[] = {
 	NUMBER(limits, space_pushes_burst, 100000, 1, 100000000, .about =
 		"Pushes into one space by all who may: at once, and after that; else rate_limited."),
 	NUMBER(limits, space_pushes_per_minute, 600000, 1, 100000000),
+	NUMBER(limits, device_kib_burst, 1048576, 1, 1000000000, .about =
+		"KiB of one device's requests, uploads, answers and downloads (not of what it is notified of): at once, and after\n"
+		"that; else rate_limited, or 429. 0 a minute: any amount."),
+	NUMBER(limits, device_kib_per_minute, 0, 0, 1000000000),
+	NUMBER(limits, space_kib_burst, 1048576, 1, 1000000000, .about = "The same of pushes and uploads into one space."),
+	NUMBER(limits, space_kib_per_minute, 0, 0, 1000000000),
 };
 /* clang-format on */
 

@@ -232,6 +232,7 @@ int depot_shrink(struct depot *s) MUST_CHECK;
 
 struct depot_sizes {
 	uint64_t spaces, records, chunks, chunk_bytes, pages_bytes;
+	uint64_t plain_spaces, plain_rows; /* of the plain protocol */
 };
 
 int depot_sizes(struct depot *s, struct depot_sizes *ret_z) MUST_CHECK;

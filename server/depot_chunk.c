@@ -322,6 +322,8 @@ int depot_sizes(struct depot *s, struct depot_sizes *ret_z)
 	ret_z->records = sql_uint(q, 1);
 	ret_z->chunks = sql_uint(q, 2);
 	ret_z->chunk_bytes = sql_uint(q, 3);
+	ret_z->plain_spaces = sql_uint(q, 4);
+	ret_z->plain_rows = sql_uint(q, 5);
 	sql_done(q);
 	return s->engine->disk_bytes(s, &ret_z->pages_bytes);
 }

@@ -85,7 +85,8 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_NAMED_DEL] = "DELETE FROM named WHERE space = ?1 AND id = ?2",
 	[ST_SIZES] =
 		"SELECT (SELECT count(*) FROM spaces), (SELECT count(*) FROM records), (SELECT count(*) FROM chunks),"
-		" (SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM chunks)",
+		" (SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM chunks), (SELECT count(*) FROM plain),"
+		" (SELECT count(*) FROM items)",
 	[ST_PLAIN_FIND] =
 		"SELECT no, root_key, cursor, generation, min_generation, rewrap, members, bytes, owner FROM plain"
 		" WHERE id = ?1",

@@ -424,7 +424,7 @@ const char *request_authenticate(struct request *r, int *ret_status)
 	if (!r->caller || (r->counted && peers_open(r->net->askers, addr, 0, &r->asks) < 0))
 		return "out of memory";
 	r->caller->plain = a.plain;
-	if (caller_ask(r->caller, r->net->relay->rates, r->started) < 0) {
+	if (caller_ask(r->caller, r->net->relay->rates, r->length, r->started) < 0) {
 		*ret_status = 429;
 		return "too many requests of this device";
 	}
@@ -629,6 +629,10 @@ void http_done(struct net *n, struct job *j)
 {
 	struct request *r = *find_request(n, j->conn), *left = r && !r->wsi ? r : NULL;
 
+	const struct env *env = n->relay->env;
+
+	if (j->caller && j->body.len)
+		caller_owe(j->caller, n->relay->rates, j->body.len, env->mono_ns(env->ctx));
 	if (left)
 		r = NULL;
 	if (r && method_is_file(j->method)) {

@@ -41,6 +41,7 @@ struct issuers {
 	/* under the lock */
 	struct issuer *list[ISSUERS_MAX];
 	size_t n;
+	int64_t refresh_seconds, retry_seconds;
 };
 
 int issuers_new(const struct env *env, struct issuers **ret_is)
@@ -55,6 +56,8 @@ int issuers_new(const struct env *env, struct issuers **ret_is)
 		return ERR_NOMEM;
 	}
 	is->env = env;
+	is->refresh_seconds = 3600;
+	is->retry_seconds = 10;
 	pthread_mutex_init(&is->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -173,7 +176,7 @@ static void *issuer_main(void *arg)
 		refresh(i);
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		pthread_mutex_lock(&is->lock);
-		until.tv_sec += i->failed ? ISSUERS_MISS_SECONDS : ISSUERS_REFRESH_SECONDS;
+		until.tv_sec += i->failed ? is->retry_seconds : is->refresh_seconds;
 		while (!is->closed && !i->gone && !i->wanted)
 			if (pthread_cond_timedwait(&is->wake, &is->lock, &until))
 				break;
@@ -189,6 +192,14 @@ static int start_one(struct issuer *i)
 	i->wanted = true;
 	i->running = !pthread_create(&i->thread, NULL, issuer_main, i);
 	return i->running ? OK : ERR_NOMEM;
+}
+
+void issuers_set_times(struct issuers *is, int64_t refresh_seconds, int64_t retry_seconds)
+{
+	pthread_mutex_lock(&is->lock);
+	is->refresh_seconds = refresh_seconds;
+	is->retry_seconds = retry_seconds;
+	pthread_mutex_unlock(&is->lock);
 }
 
 int issuers_start(struct issuers *is, void (*changed)(void *ctx), void *ctx)
@@ -376,7 +387,7 @@ static int find_key(struct issuer *i, struct bytes kid, struct jws_key *ret_key)
 			*ret_key = i->keys[k].key;
 			return OK;
 		}
-	if (!i->wanted && (!i->tried_once || now - i->tried >= ISSUERS_MISS_SECONDS * SECOND)) {
+	if (!i->wanted && (!i->tried_once || now - i->tried >= i->all->retry_seconds * SECOND)) {
 		i->wanted = true;
 		pthread_cond_broadcast(&i->all->wake);
 	}

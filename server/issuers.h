@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * issuers: the account servers whose tokens this relay believes, and their public keys (JWKS, RFC 7517): fetched at
- * start and every hour, and when a token names a key that is not among them. Each issuer has a thread of its own, so
+ * start and now and then, and when a token names a key that is not among them. Each issuer has a thread of its own, so
  * that one that hangs keeps nobody else waiting; nobody waits in issuers_key.
  *
  *	issuers_new(&is); issuers_set(is, specs, n); issuers_start(is, changed, ctx);
@@ -9,7 +9,7 @@
  *	issuers_free(is);
  *
  * A key once fetched is used until a fetch that succeeded no longer has it. A key id that was not there is not asked
- * for again for ISSUERS_MISS_SECONDS, and neither is an issuer that did not answer. Thread-safe after issuers_start.
+ * for again for some seconds, and neither is an issuer that did not answer. Thread-safe after issuers_start.
  */
 #ifndef COFFER_SERVER_ISSUERS_H
 #define COFFER_SERVER_ISSUERS_H
@@ -20,8 +20,6 @@
 #define ISSUERS_MAX 16
 #define ISSUERS_KEYS_MAX 64
 #define ISSUERS_KID_MAX 128
-#define ISSUERS_REFRESH_SECONDS 3600
-#define ISSUERS_MISS_SECONDS 10
 #define ISSUERS_FETCH_SECONDS 10
 #define JWKS_MAX (1u << 20)
 
@@ -42,6 +40,9 @@ int issuers_new(const struct env *env, struct issuers **ret_is) MUST_CHECK;
  * ERR_INVALID, ERR_RANGE over ISSUERS_MAX, ERR_NOMEM: all stays as it was. One thread at a time. */
 int issuers_set(struct issuers *is, const char *const *specs, size_t n) MUST_CHECK;
 bool issuers_spec_is_good(const char *spec);
+/* How long keys are good without being asked for again (3600 s), and when a failed or vain question is asked again
+ * (10 s). */
+void issuers_set_times(struct issuers *is, int64_t refresh_seconds, int64_t retry_seconds);
 /* changed is called from any issuer's thread after each fetch, good or bad. */
 int issuers_start(struct issuers *is, void (*changed)(void *ctx), void *ctx) MUST_CHECK;
 /* Ends the threads: fetches under way are given up, within a second or two. Again is harmless. */

@@ -176,6 +176,18 @@ int job_take(struct relay *relay, struct job *j, enum limit what, size_t n)
 	return answer_taken(j, what, err);
 }
 
+int job_take_bytes(struct relay *relay, struct job *j, const struct id16 *space, uint64_t bytes)
+{
+	char text[ID16_TEXT_SIZE];
+	int err = OK;
+
+	if (is_first(&j->limits.taken, LIMIT_SPACE_BYTES)) {
+		id16_format(space, text);
+		err = limits_charge(relay->rates, LIMIT_SPACE_BYTES, text, bytes, mono(relay));
+	}
+	return answer_taken(j, LIMIT_SPACE_BYTES, err);
+}
+
 int job_take_space(struct relay *relay, struct job *j, const struct id16 *space)
 {
 	char text[ID16_TEXT_SIZE];
@@ -185,7 +197,8 @@ int job_take_space(struct relay *relay, struct job *j, const struct id16 *space)
 		id16_format(space, text);
 		err = limits_take(relay->rates, LIMIT_SPACE, text, mono(relay));
 	}
-	return answer_taken(j, LIMIT_SPACE, err);
+	err = answer_taken(j, LIMIT_SPACE, err);
+	return err < 0 ? err : job_take_bytes(relay, j, space, j->in.len);
 }
 
 bool job_miss(struct relay *relay, struct job *j, enum limit what)

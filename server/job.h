@@ -122,7 +122,8 @@ int job_take(struct relay *relay, struct job *j, enum limit what, size_t n) MUST
 bool job_miss(struct relay *relay, struct job *j, enum limit what);
 bool job_hit(struct relay *relay, struct job *j, enum limit what);
 
-/* LIMIT_SPACE for one push, once for the job too. */
+/* LIMIT_SPACE_BYTES for what it brings into a space; LIMIT_SPACE for one push and its bytes. Once for the job too. */
+int job_take_bytes(struct relay *relay, struct job *j, const struct id16 *space, uint64_t bytes) MUST_CHECK;
 int job_take_space(struct relay *relay, struct job *j, const struct id16 *space) MUST_CHECK;
 
 /* A first-in first-out queue between threads. */

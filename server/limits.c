@@ -14,11 +14,12 @@
 #define SECOND 1000000000ll
 #define BACKOFF_MAX (3600 * SECOND)
 
-#define LIMITS 8
+#define LIMITS 10
+#define KIB 1024
 
 struct rule {
 	int64_t burst, miss_burst;
-	int64_t every, miss_every; /* ns for one token to come back */
+	int64_t every, miss_every; /* ns for one token (of bytes: KiB) to come back; 0: any amount */
 };
 
 struct bucket {
@@ -43,6 +44,11 @@ static struct rule rule_of(uint64_t burst, uint64_t per_minute)
 	return (struct rule){ (int64_t)burst, 1, 60 * SECOND / (int64_t)per_minute, SECOND };
 }
 
+static struct rule rule_of_bytes(uint64_t burst, uint64_t per_minute)
+{
+	return per_minute ? rule_of(burst, per_minute) : (struct rule){ 0 };
+}
+
 void limits_configure(struct limits *l, const struct config *c)
 {
 	pthread_mutex_lock(&l->lock);
@@ -56,6 +62,8 @@ void limits_configure(struct limits *l, const struct config *c)
 	l->rules[LIMIT_DEVICE] = rule_of(c->limits.device_requests_burst, c->limits.device_requests_per_minute);
 	l->rules[LIMIT_SPACE] = rule_of(c->limits.space_pushes_burst, c->limits.space_pushes_per_minute);
 	l->rules[LIMIT_CHAIN] = rule_of(c->limits.chains_burst, c->limits.chains_per_minute);
+	l->rules[LIMIT_DEVICE_BYTES] = rule_of_bytes(c->limits.device_kib_burst, c->limits.device_kib_per_minute);
+	l->rules[LIMIT_SPACE_BYTES] = rule_of_bytes(c->limits.space_kib_burst, c->limits.space_kib_per_minute);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -116,6 +124,37 @@ int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now
 		b->take += l->rules[what].every;
 	pthread_mutex_unlock(&l->lock);
 	return err;
+}
+
+static int spend(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now, bool always)
+{
+	const struct rule *r = &l->rules[what];
+	struct bucket *b;
+	int err = OK;
+
+	pthread_mutex_lock(&l->lock);
+	if (r->every && bytes) {
+		b = find(l, what, who);
+		b->used = now;
+		if (b->take < now)
+			b->take = now;
+		if (!always && b->take - now > (r->burst - 1) * r->every)
+			err = ERR_RATE_LIMITED;
+		else
+			b->take += (int64_t)((bytes + KIB - 1) / KIB) * r->every;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return err;
+}
+
+int limits_charge(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now)
+{
+	return spend(l, what, who, bytes, now, false);
+}
+
+void limits_owe(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now)
+{
+	(void)spend(l, what, who, bytes, now, true);
 }
 
 void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now)

@@ -28,7 +28,9 @@ enum limit {
 	LIMIT_CHAIN,
 	/* not by address, and in a table of their own (relay.h: rates), which they fill: */
 	LIMIT_DEVICE, /* requests of one device */
-	LIMIT_SPACE   /* pushes into one space by those who may */
+	LIMIT_SPACE,  /* pushes into one space by those who may */
+	LIMIT_DEVICE_BYTES, /* limits_charge: of its requests, uploads and answers */
+	LIMIT_SPACE_BYTES   /* of pushes and uploads into it */
 };
 
 struct limits;
@@ -38,6 +40,10 @@ int limits_new(const struct env *env, const struct config *c, struct limits **re
 void limits_configure(struct limits *l, const struct config *c);
 void limits_free(struct limits *l);
 int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now) MUST_CHECK;
+/* So many bytes, if nothing is left over from before that goes beyond the burst; so one of any size goes through, and is
+ * waited for after. ERR_RATE_LIMITED. Or OK always: limits_owe, for what cannot be refused any more. */
+int limits_charge(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now) MUST_CHECK;
+void limits_owe(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now);
 void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now);
 void limits_hit(struct limits *l, enum limit what, const char *addr);
 

@@ -38,12 +38,35 @@ bool metrics_sizes(struct metrics *m, struct depot_sizes *ret_z)
 	return known;
 }
 
+static const unsigned codes[METRICS_CODES] = { 0, 1001, 1009, 1013, 4000, 4001, 4003, 4005, 4006, 4007 };
+
+void metrics_close(struct metrics *m, int code)
+{
+	for (size_t i = 0; i < METRICS_CODES; i++)
+		if (codes[i] == (unsigned)code)
+			metrics_add(m, closes[i], 1);
+}
+
+static int put_closes(struct buf *b, const struct metrics *m)
+{
+	int err = buf_printf(b, "# HELP coffer_relay_closes_total WebSocket connections that ended, by the relay's code; 0: "
+				"the client's doing.\n"
+				"# TYPE coffer_relay_closes_total counter\n");
+
+	for (size_t i = 0; i < METRICS_CODES && err == OK; i++)
+		err = buf_printf(b, "coffer_relay_closes_total{code=\"%u\"} %llu\n", codes[i], m->closes[i]);
+	return err;
+}
+
 static int put_sizes(struct buf *b, const struct depot_sizes *z)
 {
 	int err;
 
 	if ((err = put(b, "spaces", "gauge", "Spaces.", z->spaces)) < 0 ||
 		(err = put(b, "records", "gauge", "Current records.", z->records)) < 0 ||
+		(err = put(b, "plain_spaces", "gauge", "Spaces of the plain protocol.", z->plain_spaces)) < 0 ||
+		(err = put(b, "plain_rows", "gauge", "Their records, files and members' entries.", z->plain_rows)) <
+			0 ||
 		(err = put(b, "chunks", "gauge", "Chunks stored.", z->chunks)) < 0 ||
 		(err = put(b, "chunk_bytes", "gauge", "Bytes of chunks stored.", z->chunk_bytes)) < 0)
 		return err;
@@ -93,6 +116,10 @@ int metrics_put(
 		{ "chunks_repeated_total", "counter", "Chunks received that were here already.", m->chunks_again },
 		{ "chunks_sent_total", "counter", "Chunks read.", m->chunks_out },
 		{ "chunk_sent_bytes_total", "counter", "Bytes of chunks read.", m->chunk_bytes_out },
+		{ "files_received_total", "counter", "Files of the plain protocol stored.", m->files_in },
+		{ "file_received_bytes_total", "counter", "Bytes of files stored.", m->file_bytes_in },
+		{ "files_sent_total", "counter", "Files read.", m->files_out },
+		{ "file_sent_bytes_total", "counter", "Bytes of files read.", m->file_bytes_out },
 		{ "notifications_total", "counter", "Notifications queued to subscribers.", m->notices },
 		{ "slow_consumers_total", "counter", "Connections closed because they did not read.",
 			m->slow_consumers },
@@ -113,6 +140,8 @@ int metrics_put(
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0] && err == OK; i++)
 		err = put(b, rows[i].name, rows[i].type, rows[i].help, rows[i].v);
+	if (err == OK)
+		err = put_closes(b, m);
 	if (err == OK && sizes)
 		err = put_sizes(b, sizes);
 	return err < 0 ? err : put_times(b, m);

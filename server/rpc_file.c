@@ -100,6 +100,8 @@ static int check_run(struct relay *relay, struct job *j, struct depot *store)
 
 	if (err)
 		return err < 0 ? err : OK;
+	if (job_take_bytes(relay, j, &j->space, f->size) < 0)
+		return fail(j, 429, "too many bytes into this space");
 	if (quota_check_plain_early(relay, store, &f->sp, f->size) < 0)
 		return fail(j, 507, "no room for the file");
 	return 1;
@@ -218,6 +220,8 @@ static int store_run(struct relay *relay, struct job *j, struct depot *store)
 	}
 	if (err < 0)
 		return err;
+	metrics_add(&relay->metrics, files_in, 1);
+	metrics_add(&relay->metrics, file_bytes_in, it.size);
 	f->sp.bytes += it.size;
 	it.cursor = ++f->sp.cursor;
 	if ((err = depot_item_put(store, f->sp.no, &it)) < 0 || (err = depot_plain_update(store, &f->sp)) < 0 ||
@@ -264,6 +268,8 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 	n = f->size - f->sent < SLICE_BYTES ? (size_t)(f->size - f->sent) : SLICE_BYTES;
 	if (n && (err = blob_get(relay->blobs, &j->space, &f->object, f->sent, n, &j->body)) < 0)
 		return err == ERR_NOT_FOUND ? fail(j, 404, "file not found") : err;
+	metrics_add(&relay->metrics, files_out, !f->sent);
+	metrics_add(&relay->metrics, file_bytes_out, n);
 	f->sent += n;
 	return f->sent < f->size;
 }

@@ -45,6 +45,8 @@ static int keep_in_space(struct relay *relay, struct job *j, struct depot *store
 		return fail(j, 404, "space not found");
 	if ((err = read_chunk(j, &n)))
 		return err < 0 ? err : OK;
+	if (job_take_bytes(relay, j, &j->space, j->in.len) < 0)
+		return fail(j, 429, "too many bytes into this space");
 	if ((err = quota_check_early(relay, store, v->no, j->in.len)) == ERR_NO_SPACE)
 		return fail(j, 507, "no room");
 	if (err == OK)
@@ -85,6 +87,8 @@ static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 		return fail(j, 404, "space not found");
 	if ((err = read_chunk(j, &n)))
 		return err < 0 ? err : OK;
+	if (job_take_bytes(relay, j, &j->space, j->in.len) < 0)
+		return fail(j, 429, "too many bytes into this space");
 	if ((err = quota_check(&relay->quota, relay, st->row.no, j->in.len)) == ERR_NO_SPACE)
 		return fail(j, 507, "no room");
 	if (err < 0)

@@ -40,7 +40,7 @@ struct conn {
 	struct peer *peer;
 	struct caller *caller; /* NULL before authentication */
 	struct mailbox_seat seat;
-	bool auth_waits; /* `in` holds the auth message until the issuers' keys change; the socket is not read */
+	bool auth_waits; /* `in` holds the message with a token until the issuers' keys change; the socket is not read */
 	struct subscriber subscriber;
 	struct buf in;
 	int64_t in_since; /* its first piece */
@@ -84,6 +84,7 @@ static void conn_close(struct conn *c, int code, const char *reason)
 		return;
 	c->close_code = code;
 	c->close_reason = reason;
+	metrics_close(&c->net->relay->metrics, code);
 	message_list_clear(&c->out); /* nothing of it is sent any more */
 	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_SECONDS);
 	lws_callback_on_writable(c->wsi);
@@ -92,6 +93,8 @@ static void conn_close(struct conn *c, int code, const char *reason)
 /* Closes now, as the value that the callback returns. */
 static int conn_close_now(struct conn *c, int code, const char *reason)
 {
+	if (!c->close_code)
+		metrics_close(&c->net->relay->metrics, code);
 	c->close_code = code; /* the library may still call for room to write */
 	c->close_reason = reason;
 	lws_close_reason(c->wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason, strlen(reason));
@@ -232,6 +235,8 @@ static void conn_free(struct conn *c)
 
 	*at = c->next;
 	mailbox_leave(&c->seat);
+	if (!c->close_code)
+		metrics_close(&n->relay->metrics, 0);
 	n->n_conns--;
 	live_leave(n, &c->subscriber);
 	while ((j = c->reads)) {
@@ -351,8 +356,8 @@ static bool may_bring_token(const struct conn *c)
 	return !c->counted || limits_take(r->limits, LIMIT_AUTH, c->addr, r->env->mono_ns(r->env->ctx)) == OK;
 }
 
-/* NULL, or why a connection may not go on with this token. */
-static const char *refresh(struct conn *c, struct bytes text)
+/* NULL, or why a connection may not go on with this token; or it waits for its issuer's keys. `again`: it was counted. */
+static const char *refresh(struct conn *c, struct bytes text, bool again)
 {
 	struct auth a;
 	struct caller *fresh;
@@ -360,9 +365,11 @@ static const char *refresh(struct conn *c, struct bytes text)
 
 	if (!text.len)
 		return "missing auth token";
-	if (!may_bring_token(c))
+	if (!again && !may_bring_token(c))
 		return "too many auth tokens";
-	if ((err = auth_check(c->net->relay, text, NULL, &a)) < 0)
+	err = auth_check(c->net->relay, text, NULL, &a);
+	c->auth_waits = err == ERR_AGAIN;
+	if (err < 0)
 		return auth_reason(err);
 	if (!a.plain.sync)
 		return "sync scope required";
@@ -379,15 +386,12 @@ static const char *refresh(struct conn *c, struct bytes text)
 	return NULL;
 }
 
-static void token_refresh(struct conn *c, const struct frame *f)
+static void answer_refresh(struct conn *c, struct bytes id, const char *no)
 {
-	struct bytes text;
-	const char *no =
-		param_text_opt(f->value, "token", AUTH_TOKEN_MAX, &text) < 0 ? "invalid auth token" : refresh(c, text);
 	struct buf b = message_buf();
 	struct cbor_enc e = cbor_enc_init(&b);
 
-	frame_begin_response(&e, f->id);
+	frame_begin_response(&e, id);
 	cbor_put_map(&e, no ? 2 : 1);
 	cbor_put_text(&e, "ok");
 	cbor_put_bool(&e, !no);
@@ -399,6 +403,43 @@ static void token_refresh(struct conn *c, const struct frame *f)
 		buf_release(&b);
 	else
 		answer_in_turn(c, message_take(&b));
+}
+
+static void token_refresh(struct conn *c, const struct frame *f)
+{
+	const bool again = c->auth_waits;
+	struct bytes text;
+	const char *no = "invalid auth token";
+
+	c->auth_waits = false;
+	if (param_text_opt(f->value, "token", AUTH_TOKEN_MAX, &text) == OK)
+		no = refresh(c, text, again);
+	if (!c->auth_waits)
+		answer_refresh(c, f->id, no);
+}
+
+/* What waited has been answered: the connection goes on. */
+static void stop_waiting(struct conn *c)
+{
+	c->auth_waits = false;
+	buf_clear(&c->in);
+	count_in(c);
+	flow_control(c);
+}
+
+/* The token.refresh that waits is looked at again, or given up. */
+static void end_refresh(struct conn *c, bool give_up)
+{
+	struct frame f;
+
+	if (frame_decode(buf_bytes(&c->in), &f) < 0)
+		c->auth_waits = false;
+	else if (!give_up)
+		token_refresh(c, &f);
+	else
+		answer_refresh(c, f.id, auth_reason(ERR_AGAIN));
+	if (give_up || !c->auth_waits)
+		stop_waiting(c);
 }
 
 static void take_request(struct conn *c, const struct frame *f)
@@ -415,7 +456,7 @@ static void take_request(struct conn *c, const struct frame *f)
 		send_error(c, f->id, "method_not_found", message);
 	} else if (!f->value.len || (f->value.p[0] & 0xe0) != 0xa0) {
 		send_error(c, f->id, "invalid_params", "params is not a map");
-	} else if (caller_ask(c->caller, c->net->relay->rates, c->in_since) < 0) {
+	} else if (caller_ask(c->caller, c->net->relay->rates, c->in.len, c->in_since) < 0) {
 		send_error(c, f->id, "rate_limited", "too many requests of this device");
 	} else if (!(j = new_job(c, m))) {
 		send_error(c, f->id, "internal", "out of memory");
@@ -580,12 +621,13 @@ void ws_auth_again(struct net *n)
 		for (struct conn *c = n->conns[i]; c; c = c->next) {
 			if (!c->auth_waits || c->close_code)
 				continue;
-			authenticate(c);
-			if (!c->auth_waits) {
-				buf_clear(&c->in);
-				count_in(c);
-				flow_control(c);
+			if (c->caller) {
+				end_refresh(c, false);
+				continue;
 			}
+			authenticate(c);
+			if (!c->auth_waits)
+				stop_waiting(c);
 		}
 }
 
@@ -722,6 +764,7 @@ void ws_done(struct net *n, struct job *j)
 		job_ends(n, j);
 		return;
 	}
+	caller_owe(j->caller, n->relay->rates, j->out.bytes, n->relay->env->mono_ns(n->relay->env->ctx));
 	if (j->more)
 		register_watches(c, j);
 	message_list_move(&c->out, &j->out);
@@ -758,6 +801,9 @@ static void tick(struct conn *c, int64_t now)
 	} else if (!c->caller && now >= c->opened + auth_seconds * SECOND) {
 		metrics_add(&c->net->relay->metrics, auth_failures, c->close_code == 0);
 		conn_close(c, CLOSE_AUTH, "auth timeout");
+	} else if (c->caller && c->auth_waits) {
+		if (now >= c->in_since + auth_seconds * SECOND)
+			end_refresh(c, true);
 	} else if (c->in.len && now >= c->in_since + (int64_t)limits->limits.message_seconds * SECOND) {
 		conn_close(c, CLOSE_SLOW, "message not finished");
 	} else if (now >= c->ends_at) {

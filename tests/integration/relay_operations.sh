@@ -40,11 +40,11 @@ start --config "$T/defaults.toml" --listen 127.0.0.1:0
 echo 'not toml' > "$T/defaults.toml"
 kill -HUP $PID
 await 10 grep -q 'reload: .*line 1.*the old settings stay' "$T/log" || fail "a bad file was taken: $(cat "$T/log")"
-printf '[server]\nlisten = "127.0.0.1:1"\n[storage]\ndata = "/nowhere"\n[log]\nformat = "json"\n[auth]\nself_issued = "owners"\n' > "$T/defaults.toml"
+printf '[server]\nlisten = "127.0.0.1:1"\nreuse_port = "true"\n[storage]\ndata = "/nowhere"\n[log]\nformat = "json"\n[auth]\nself_issued = "owners"\n' > "$T/defaults.toml"
 kill -HUP $PID
 await 10 grep -q '"message":"reloaded"' "$T/log" || fail "no reload: $(cat "$T/log")"
 grep -q '^{.*}$' "$T/log" && grep '^{' "$T/log" | jq -e '.time and .level and .program == "coffer-relay"' > "$T/out" || fail "no JSON: $(cat "$T/log")"
-grep -q 'reload: server.listen changes with a restart only' "$T/log" || fail "not said what stays: $(cat "$T/log")"
+grep -q 'reload: server.reuse_port changes with a restart only' "$T/log" || fail "not said what stays: $(cat "$T/log")"
 await 10 grep -q -- '--setup [0-9a-f-]*' "$T/log" || fail "nobody can own it: $(cat "$T/log")"
 curl -sf "http://127.0.0.1:$PORT/health" | grep -q healthy || fail "gone after a reload"
 

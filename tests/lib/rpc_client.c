@@ -84,15 +84,19 @@ void rpc_open(struct rpc_client *c, uint16_t port)
 }
 
 /* False if the relay ends before it has answered. */
-static bool upgrade(struct rpc_client *c)
+static bool upgrade(struct rpc_client *c, const char *headers)
 {
-	static const char hello[] = "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-				    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-				    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-				    "Sec-WebSocket-Protocol: betterbase-rpc-v1\r\n\r\n";
+	char hello[1024];
 	uint8_t *end;
+	const int n = snprintf(hello, sizeof hello,
+		"GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+		"Sec-WebSocket-Protocol: betterbase-rpc-v1\r\n%s\r\n",
+		headers);
 
-	if (!write_all(c->fd, hello, sizeof hello - 1))
+	assert_true(n > 0 && (size_t)n < sizeof hello);
+	if (!write_all(c->fd, hello, (size_t)n))
 		return false;
 	while (!(end = c->in.len ? memmem(c->in.data, c->in.len, "\r\n\r\n", 4) : NULL))
 		if (!read_more(c->fd, &c->in))
@@ -108,11 +112,16 @@ static struct rpc_client client_of(int fd)
 	return (struct rpc_client){ .fd = fd, .in = BUF_INIT(CAP), .message = BUF_INIT(CAP), .notices = BUF_INIT(CAP) };
 }
 
-void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port)
+void rpc_open_saying(struct rpc_client *c, const char *from, uint16_t port, const char *headers)
 {
 	*c = client_of(rpc_dial(from, port));
-	if (!upgrade(c))
+	if (!upgrade(c, headers))
 		fail_msg("no answer to the upgrade");
+}
+
+void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port)
+{
+	rpc_open_saying(c, from, port, "");
 }
 
 bool rpc_try_open(struct rpc_client *c, uint16_t port)
@@ -122,7 +131,7 @@ bool rpc_try_open(struct rpc_client *c, uint16_t port)
 	if (fd < 0)
 		return false;
 	*c = client_of(fd);
-	if (upgrade(c))
+	if (upgrade(c, ""))
 		return true;
 	rpc_close(c);
 	return false;

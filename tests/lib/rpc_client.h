@@ -31,6 +31,8 @@ int rpc_dial(const char *from, uint16_t port);
 /* Connects and upgrades, from 127.0.0.1 / from another address of loopback. */
 void rpc_open(struct rpc_client *c, uint16_t port);
 void rpc_open_from(struct rpc_client *c, const char *from, uint16_t port);
+/* With further header lines, each with its CRLF, in the request to upgrade. */
+void rpc_open_saying(struct rpc_client *c, const char *from, uint16_t port, const char *headers);
 /* False if no relay answers there (one that is killed). */
 bool rpc_try_open(struct rpc_client *c, uint16_t port);
 void rpc_close(struct rpc_client *c);

@@ -30,6 +30,22 @@ static struct answer append(
 	return scene_call(x, x->a, "membership.append", &p);
 }
 
+/* The same with another hash than the payload's. */
+static struct answer append_hash(struct scene *x, uint64_t expected, const struct id32 *prev, const char *payload,
+	const struct id32 *hash, size_t n)
+{
+	struct params p;
+
+	params_begin(&p, 6);
+	params_text(&p, "space", SCENE_SPACE);
+	params_text(&p, "ucan", x->ua);
+	params_uint(&p, "expected_version", expected);
+	params_bytes(&p, "prev_hash", prev->b, 32);
+	params_bytes(&p, "entry_hash", hash->b, n);
+	params_bytes(&p, "payload", payload, strlen(payload));
+	return scene_call(x, x->a, "membership.append", &p);
+}
+
 static void members_stand_in_one_chain(void **state)
 {
 	struct scene *x = *state;
@@ -49,6 +65,9 @@ static void members_stand_in_one_chain(void **state)
 	assert_int_equal(answer_uint(&a, "chain_seq"), 2);
 	answer_release(&a);
 	scene_refused(append(x, 2, &h2, "", &h3), "bad_request", "payload must not be empty");
+	scene_refused(append_hash(x, 2, &h2, "third", &h2, 31), "bad_request", "entry_hash must be 32 bytes");
+	scene_refused(append_hash(x, 2, &h2, "third", &h2, 32), "bad_request",
+		"entry_hash does not match SHA-256 of payload");
 	a = scene_ask(x, x->b, "membership.list", x->ub, "since_seq", 1);
 	assert_int_equal(param_array(a.last.value, "entries", 10, &d, &n), 0);
 	assert_int_equal(n, 1);
@@ -352,6 +371,67 @@ static void file_keys_need_their_scope(void **state)
 	scene_refused(scene_ask(x, x->a, "deks.getFiles", x->ua, "since", 0), "forbidden", "files scope required");
 }
 
+static void refuse_rewrap(struct scene *x, const char *method, const char *id, size_t dek_len, const char *message)
+{
+	static const uint8_t dek[64] = { 0, 0, 0, 1 };
+	struct params p;
+
+	params_begin(&p, 3);
+	params_text(&p, "space", SCENE_SPACE);
+	params_text(&p, "ucan", x->ua);
+	params_array(&p, "deks", 1);
+	cbor_put_map(&p.e, 2);
+	params_text(&p, "id", id);
+	params_bytes(&p, "dek", dek, dek_len);
+	scene_refused(scene_call(x, x->a, method, &p), "bad_request", message);
+}
+
+static void refuse_with_text(struct scene *x, const char *method, const char *key, const char *v, const char *message)
+{
+	struct params p;
+
+	params_begin(&p, 1);
+	params_text(&p, key, v);
+	scene_refused(scene_call(x, x->a, method, &p), "bad_request", message);
+}
+
+static void refusals_are_in_the_protocols_words(void **state)
+{
+	static const char *const rewraps[] = { "deks.rewrap", "file.deks.rewrap", "deks.rewrapFiles" };
+	struct scene *x = *state;
+	struct params p;
+
+	for (size_t i = 0; i < COUNT(rewraps); i++) {
+		refuse_rewrap(x, rewraps[i], "", 44, "invalid record: id must be non-empty string");
+		refuse_rewrap(x, rewraps[i], SCENE_R1, 43, "invalid record: wrapped DEK must be exactly 44 bytes");
+		refuse_rewrap(x, rewraps[i], "nonsense", 44,
+			i ? "invalid record: id must be a valid UUID" : "one or more DEK records were not found");
+		refuse_rewrap(x, rewraps[i], SCENE_R1, 44,
+			i ? "one or more file DEK records were not found" : "one or more DEK records were not found");
+	}
+	refuse_with_text(x, "invitation.list", "after", "nonsense", "invalid invitation cursor");
+	refuse_with_text(x, "invitation.get", "id", "nonsense", "invalid invitation id");
+	refuse_with_text(x, "invitation.delete", "id", "nonsense", "invalid invitation id");
+	params_begin(&p, 3);
+	params_text(&p, "mailbox_id", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+	params_text(&p, "payload", "sealed");
+	params_text(&p, "server", "elsewhere.example");
+	scene_refused(scene_call(x, x->a, "invitation.create", &p), "bad_request",
+		"federation is not enabled on this server");
+	params_begin(&p, 2);
+	params_text(&p, "id", SCENE_SPACE);
+	params_bytes(&p, "root_public_key", "short", 5);
+	scene_refused(scene_call(x, x->a, "space.create", &p), "bad_request", "invalid root public key");
+	params_begin(&p, 2);
+	params_text(&p, "id", SCENE_SPACE);
+	params_bytes(&p, "root_public_key", x->root.point, 33);
+	scene_refused(scene_call(x, x->a, "space.create", &p), "conflict", "space already exists");
+	params_begin(&p, 2);
+	params_text(&p, "space", "nonsense");
+	params_uint(&p, "since_seq", 0);
+	scene_refused(scene_call(x, x->a, "membership.list", &p), "bad_request", "invalid space id");
+}
+
 /* --- spaces --- */
 
 static void refuse_space(struct scene *x, const char *id, const uint8_t *key, size_t n, const char *code)
@@ -577,6 +657,7 @@ int main(void)
 		TEST(chains_are_counted_unless_they_are_known),
 		TEST(a_key_turns_once),
 		TEST(file_keys_need_their_scope),
+		TEST(refusals_are_in_the_protocols_words),
 		TEST(a_space_is_made_once_and_not_of_anybodys_id),
 		TEST(the_plain_methods_are_refused_in_a_coffer_space),
 		TEST(only_owners_make_spaces),

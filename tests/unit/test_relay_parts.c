@@ -54,6 +54,35 @@ static void test_number_set(void **state)
 	free(s);
 }
 
+static void bytes_are_charged_after_what_went_before(void **state)
+{
+	struct config *c;
+	struct limits *l;
+	const int64_t minute = 60 * SECOND;
+
+	(void)state;
+	assert_int_equal(config_new(&c), 0);
+	assert_int_equal(limits_new(env_system(), c, &l), 0);
+	for (int i = 0; i < 100; i++) /* any amount, unless somebody says otherwise */
+		assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 1ull << 40, 0), 0);
+	c->limits.device_kib_burst = 4;
+	c->limits.device_kib_per_minute = 2;
+	limits_configure(l, c);
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 3000, SECOND), 0); /* 3 KiB of 4 */
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 8192, SECOND), 0); /* the last one: all of it */
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 1, SECOND), ERR_RATE_LIMITED);
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "b", 1, SECOND), 0);
+	assert_int_equal(limits_charge(l, LIMIT_SPACE_BYTES, "a", 1, SECOND), 0);
+	/* 11 KiB are owed, of which 3 may stand: 4 minutes */
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 1, SECOND + 4 * minute - 1), ERR_RATE_LIMITED);
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 1, SECOND + 4 * minute), 0);
+	limits_owe(l, LIMIT_DEVICE_BYTES, "a", 1, SECOND + 4 * minute); /* what was sent counts, and is not refused */
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 1, SECOND + 5 * minute - 1), ERR_RATE_LIMITED);
+	assert_int_equal(limits_charge(l, LIMIT_DEVICE_BYTES, "a", 1, SECOND + 5 * minute), 0);
+	limits_free(l);
+	config_free(c);
+}
+
 static void test_limits(void **state)
 {
 	struct limits *l;
@@ -337,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_number_set),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(bytes_are_charged_after_what_went_before),
 		cmocka_unit_test(chosen_addresses_push_nobody_out),
 		cmocka_unit_test(test_misses_back_off),
 		cmocka_unit_test(test_hub),
