@@ -468,6 +468,22 @@ static void sizes_are_settings(void **state)
 	assert_int_equal(n, 1);
 }
 
+static void bytes_into_a_space_are_limited(void **state)
+{
+	struct scene *x = *state;
+	struct config *c = x->r.relay.config;
+
+	scene_push_ok(x, x->a, SCENE_SPACE, x->ua, SCENE_R1, "any amount", 0, 1);
+	c->limits.space_kib_burst = 1;
+	c->limits.space_kib_per_minute = 1;
+	limits_configure(x->r.relay.rates, c);
+	scene_push_ok(x, x->a, SCENE_SPACE, x->ua, SCENE_R2, "a KiB, begun", 0, 2);
+	scene_push_refused(x, x->b, SCENE_SPACE, x->ub, SCENE_R1, 1, "rate_limited"); /* whoever it is */
+	scene_push_ok(x, x->a, x->personal, NULL, SCENE_R1, "elsewhere", 0, 1);
+	fake_env_advance(x->r.env, 180 * 1000000000ll);
+	scene_push_ok(x, x->b, SCENE_SPACE, x->ub, SCENE_R1, "later", 1, 3);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scene_setup, scene_teardown)
 
 int main(void)
@@ -487,6 +503,7 @@ int main(void)
 		TEST(presence_is_bounded_and_fades),
 		TEST(a_crowd_is_told_of_in_part),
 		TEST(sizes_are_settings),
+		TEST(bytes_into_a_space_are_limited),
 	};
 
 	if (crypto_init() < 0)

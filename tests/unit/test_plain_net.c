@@ -617,17 +617,22 @@ static bool has_letter(struct rpc_client *c, const char *payload)
 	return has;
 }
 
-static void refresh(struct rpc_client *c, const char *text)
+static struct reply try_refresh(struct rpc_client *c, const char *text)
 {
 	struct buf params = BUF_INIT(8192);
 	struct cbor_enc e = cbor_enc_init(&params);
-	struct reply r;
 
 	cbor_put_map(&e, 1);
 	cbor_put_text(&e, "token");
 	cbor_put_text(&e, text);
 	assert_int_equal(cbor_enc_end(&e), 0);
-	r = rpc_call(c, "token.refresh", &params);
+	return rpc_call(c, "token.refresh", &params);
+}
+
+static void refresh(struct rpc_client *c, const char *text)
+{
+	struct reply r = try_refresh(c, text);
+
 	assert_true(reply_ok(&r));
 	reply_release(&r);
 }
@@ -921,6 +926,44 @@ static void who_is_not_trusted_any_more_is_shut_out(void **state)
 	free(text);
 }
 
+/* The issuer has turned its key, and signs with one that the relay has to ask for. */
+static void a_refresh_waits_for_a_new_key(void **state)
+{
+	struct scene *x = *state;
+	const time_t until = time(NULL) + RPC_DEADLINE_S;
+	struct plain_party next;
+	struct rpc_client a;
+	struct reply r;
+	char keys[1024], header[] = "{\"alg\":\"ES256\",\"kid\":\"new\"}", claims[512], *text;
+	bool ok = false;
+
+	start_with(x, "COFFER_RELAY_AUTH_KEYS_RETRY_SECONDS", "1");
+	unsetenv("COFFER_RELAY_AUTH_KEYS_RETRY_SECONDS");
+	come(x, &a, &x->alice, "alice");
+	make_space(x, &a);
+	plain_party_init(&next, 12);
+	snprintf(keys, sizeof keys,
+		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"new\",\"x\":\"%s\",\"y\":\"%s\"}]}", next.x,
+		next.y);
+	key_server_say(&x->keys, 200, keys);
+	snprintf(claims, sizeof claims,
+		"{\"iss\":\"%s\",\"sub\":\"alice\",\"client_id\":\"app\",\"exp\":%lld,\"scope\":\"sync\"}", x->iss,
+		(long long)time(NULL) + 600);
+	text = plain_party_sign(&next, header, claims);
+	while (!ok) { /* for a second after it was asked the issuer is not asked again */
+		r = try_refresh(&a, text);
+		ok = reply_ok(&r);
+		if (!ok && !reply_refused(&r, "invalid auth token"))
+			fail_msg("%.*s", (int)r.f.value.len, (const char *)r.f.value.p);
+		reply_release(&r);
+		assert_true(time(NULL) < until);
+	}
+	subscribe(&a, x->ua); /* and the connection goes on */
+	free(text);
+	plain_party_release(&next);
+	rpc_close(&a);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -939,6 +982,7 @@ int main(void)
 		TEST(a_file_comes_back_as_it_was),
 		TEST(sizes_are_settings),
 		TEST(who_is_not_trusted_any_more_is_shut_out),
+		TEST(a_refresh_waits_for_a_new_key),
 	};
 
 	if (crypto_init() < 0)
