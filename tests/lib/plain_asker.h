@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plain_asker: a device that does everything the plain protocol knows again and again, while another listens, and leaves
- * the store as large as it was: for tests of what that leaves in the relay's memory. Everything asserts.
+ * plain_asker: a device that does everything the plain protocol knows again and again, while another listens, and
+ * leaves the store as large as it was: for tests of what that leaves in the relay's memory. Everything asserts.
  *
  *	plain_asker_begin(&a, port, url);
  *	n += plain_asker_round(&a);       // requests and notifications that it sent
