@@ -31,8 +31,11 @@ struct uses {
 	size_t n_waiting;
 };
 
+/* All three: the store's lock is held. */
 void use_note(struct store *s, uint64_t row);
+/* Writes what waits into the index, in its transaction that is open. The index's errors: then it is forgotten. */
 int use_save(struct store *s) MUST_CHECK;
+/* Stamp of the row's last use that was saved, 0 if none was. The index's errors. */
 int use_last(struct store *s, uint64_t row, uint64_t *ret_stamp) MUST_CHECK;
 
 #endif

@@ -51,8 +51,9 @@ struct lane_change {
 };
 
 int lanes_new(struct lanes **ret_l) MUST_CHECK;
-void lanes_free(struct lanes *l);
+void lanes_free(struct lanes *l); /* NULL is fine */
 
+/* A node changed, or changed again. ERR_NOMEM. */
 int lanes_changed(struct lanes *l, const struct lane_change *c, int64_t now) MUST_CHECK;
 /* When lanes_cut has something; INT64_MAX: nothing waits but for versions in flight. */
 int64_t lanes_due(const struct lanes *l);
@@ -69,6 +70,7 @@ int lanes_again(struct lanes *l, uint64_t ino, int64_t now) MUST_CHECK;
 /* Everything that waits is due now (a barrier). */
 void lanes_force(struct lanes *l);
 
+/* Whether a version of the node is on its way / it has changes that no cut took. */
 bool lanes_in_flight(const struct lanes *l, uint64_t ino);
 bool lanes_dirty(const struct lanes *l, uint64_t ino);
 

@@ -37,12 +37,14 @@ int call_fail_err(struct call *c, int err, const char *what);
 int call_space(struct call *c, struct space **ret_s) MUST_CHECK;
 /* The node at a path of a person's; else the call has failed with what they are to read. */
 int call_path(struct call *c, struct bytes path, struct node *ret_n) MUST_CHECK;
-/* The barrier of wait and umount, for one space or all (NULL), until "timeout_ms" of the arguments is over (60 s if there
- * is none; 100 days at most). sent_only: what the relay has need not be here. On an error `what` says what is left, never empty. */
+/* The barrier of wait and umount, for one space or all (NULL), until "timeout_ms" of the arguments is over (60 s if
+ * there is none; 100 days at most). sent_only: what the relay has need not be here. On an error `what` says what is
+ * left, never empty. */
 int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what) MUST_CHECK;
 /* Runs the verb that args name; c is filled. */
 int verb_run(struct call *c, struct bytes name);
 
+/* The verbs; docs/CLI.md has the result of each. */
 int verb_hello(struct call *c);
 int verb_init(struct call *c);
 int verb_init_check(struct call *c);
