@@ -128,7 +128,7 @@ trap 'kill -9 $ONE $TWO 2> /dev/null || :; rm -rf "$T"' EXIT
 await 20 grep -q 'listening on' "$T/log2" || fail "no second relay: $(cat "$T/log2")"
 answers() {
 	for _ in $(seq 20); do
-		curl -sf "http://127.0.0.1:$PORT/health" | grep -q healthy || fail "$1"
+		said=$(curl -sSf "http://127.0.0.1:$PORT/health" 2>&1) && [[ $said == *\"healthy\"* ]] || fail "$1: $said"
 	done
 }
 answers "not with two"

@@ -51,8 +51,12 @@ static void read_port(struct relay_process *r, FILE *log)
 
 		if (!at)
 			continue;
-		r->port = (uint16_t)strtoul(at + 23, NULL, 10);
-		snprintf(r->url, sizeof r->url, "http://127.0.0.1:%u", r->port);
+		uint16_t port = (uint16_t)strtoul(at + 23, NULL, 10);
+
+		if (port != r->port) { /* else threads of the test may be reading both */
+			r->port = port;
+			snprintf(r->url, sizeof r->url, "http://127.0.0.1:%u", port);
+		}
 		return;
 	}
 	fail_msg("coffer-relay did not start");
