@@ -83,6 +83,32 @@ static void bytes_are_charged_after_what_went_before(void **state)
 	config_free(c);
 }
 
+static void what_a_device_is_answered_is_charged_to_its_next_request(void **state)
+{
+	struct config *c;
+	struct limits *l;
+	struct caller *one = caller_new(&(struct id32){ { 1 } }, &(struct id32){ { 1 } }, "192.0.2.1", true);
+	struct caller *two = caller_new(&(struct id32){ { 2 } }, &(struct id32){ { 2 } }, "192.0.2.1", true);
+
+	(void)state;
+	assert_true(one && two);
+	one->plain.subject = (struct id32){ { 1 } };
+	two->plain.subject = (struct id32){ { 2 } };
+	assert_int_equal(config_new(&c), 0);
+	c->limits.device_kib_burst = 4;
+	c->limits.device_kib_per_minute = 1;
+	assert_int_equal(limits_new(env_system(), c, &l), 0);
+	assert_int_equal(caller_ask(one, l, 100, SECOND), 0);
+	assert_int_equal(caller_ask(one, l, 100, SECOND), 0);
+	caller_owe(one, l, 3000, SECOND);
+	assert_int_equal(caller_ask(one, l, 100, SECOND), ERR_RATE_LIMITED);
+	assert_int_equal(caller_ask(two, l, 100, SECOND), 0);
+	limits_free(l);
+	config_free(c);
+	caller_unref(one);
+	caller_unref(two);
+}
+
 static void test_limits(void **state)
 {
 	struct limits *l;
@@ -367,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_number_set),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(bytes_are_charged_after_what_went_before),
+		cmocka_unit_test(what_a_device_is_answered_is_charged_to_its_next_request),
 		cmocka_unit_test(chosen_addresses_push_nobody_out),
 		cmocka_unit_test(test_misses_back_off),
 		cmocka_unit_test(test_hub),
