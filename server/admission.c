@@ -210,8 +210,8 @@ static int claim_guest(
 	int err;
 
 	mac(key, "coffer/guest", bytes_of(code, GUEST_HEAD), &m);
-	if (relay_config(r)->strangers != STRANGERS_INVITED || !is_same(m.b, code + GUEST_HEAD, GUEST_SIZE - GUEST_HEAD) ||
-		relay_now(r) > hours * HOUR)
+	if (relay_config(r)->strangers != STRANGERS_INVITED ||
+		!is_same(m.b, code + GUEST_HEAD, GUEST_SIZE - GUEST_HEAD) || relay_now(r) > hours * HOUR)
 		return ERR_NOT_FOUND;
 	format(code, GUEST_HEAD, nonce);
 	snprintf(name, sizeof name, USED_FACT "%s", nonce);

@@ -9,7 +9,9 @@
 static int self_of_device(const struct relay *r, const struct token *t, struct plain_self *ret_self)
 {
 	char person[DID_KEY_TEXT_SIZE], device[DID_KEY_TEXT_SIZE];
-	struct plain_self s = { .sync = true, .files = true, .has_personal = relay_config(r)->strangers == STRANGERS_OPEN };
+	struct plain_self s = {
+		.sync = true, .files = true, .has_personal = relay_config(r)->strangers == STRANGERS_OPEN
+	};
 	int err;
 
 	id32_format_did(&t->person, person);

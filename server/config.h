@@ -72,7 +72,8 @@ struct config {
 	struct {
 		uint64_t connections, sockets_per_address, connections_per_address, connections_per_device;
 		uint64_t auth_seconds, keepalive_seconds, life_seconds, message_seconds;
-		uint64_t message_bytes, incoming_bytes, queue_bytes, queue_messages, requests, request_bytes, subscriptions;
+		uint64_t message_bytes, incoming_bytes, queue_bytes, queue_messages;
+		uint64_t requests, request_bytes, subscriptions;
 		uint64_t http_uploads, http_uploads_per_address, http_requests_per_address, http_pause_seconds;
 		uint64_t http_idle_seconds, http_header_seconds, http_body_seconds;
 		uint64_t invite_lookups_per_minute, invite_misses_per_minute;
@@ -94,7 +95,8 @@ struct config {
 	size_t n_owners;
 
 	/* made by config_add_origin */
-	char origins[CONFIG_MAX_ORIGINS][RELAY_HOST_MAX + 20]; /* what tokens may be made out for; the first is the relay's own */
+	/* what tokens may be made out for; the first is the relay's own */
+	char origins[CONFIG_MAX_ORIGINS][RELAY_HOST_MAX + 20];
 	size_t n_origins;
 };
 

@@ -16,7 +16,7 @@ struct issuer {
 	struct issuers *all;
 	char name[URL_MAX], url[URL_MAX];
 	pthread_t thread;
-	bool running; /* the thread is to be joined; for who sets and stops */
+	bool running;        /* the thread is to be joined; for who sets and stops */
 	struct issuer *next; /* of those that are gone; the same */
 
 	/* under the lock of `all` */
@@ -33,7 +33,7 @@ struct issuers {
 	const struct env *env;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool closed; /* under the lock */
+	bool closed;                /* under the lock */
 	void (*changed)(void *ctx); /* NULL: not started */
 	void *ctx;
 	struct issuer *gone; /* whose threads may still run */

@@ -40,8 +40,8 @@ int limits_new(const struct env *env, const struct config *c, struct limits **re
 void limits_configure(struct limits *l, const struct config *c);
 void limits_free(struct limits *l);
 int limits_take(struct limits *l, enum limit what, const char *addr, int64_t now) MUST_CHECK;
-/* So many bytes, if nothing is left over from before that goes beyond the burst; so one of any size goes through, and is
- * waited for after. ERR_RATE_LIMITED. Or OK always: limits_owe, for what cannot be refused any more. */
+/* So many bytes, unless more is owed from before than the burst: one of any size goes through, and is waited for after.
+ * ERR_RATE_LIMITED. limits_owe is for what cannot be refused any more. */
 int limits_charge(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now) MUST_CHECK;
 void limits_owe(struct limits *l, enum limit what, const char *who, uint64_t bytes, int64_t now);
 void limits_miss(struct limits *l, enum limit what, const char *addr, int64_t now);

@@ -71,8 +71,7 @@ static int set_origins(const struct listener *l, struct config *c, struct config
 			return ERR_INVALID;
 		}
 	if (!named->n && own_origins(l, c) < 0) {
-		snprintf(ret_why->text, sizeof ret_why->text,
-			"where it listens cannot stand in a URL; give --origin");
+		snprintf(ret_why->text, sizeof ret_why->text, "where it listens cannot stand in a URL; give --origin");
 		return ERR_INVALID;
 	}
 	return OK;

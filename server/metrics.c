@@ -49,9 +49,10 @@ void metrics_close(struct metrics *m, int code)
 
 static int put_closes(struct buf *b, const struct metrics *m)
 {
-	int err = buf_printf(b, "# HELP coffer_relay_closes_total WebSocket connections that ended, by the relay's code; 0: "
-				"the client's doing.\n"
-				"# TYPE coffer_relay_closes_total counter\n");
+	int err = buf_printf(b,
+		"# HELP coffer_relay_closes_total WebSocket connections that ended, by the relay's code; 0: "
+		"the client's doing.\n"
+		"# TYPE coffer_relay_closes_total counter\n");
 
 	for (size_t i = 0; i < METRICS_CODES && err == OK; i++)
 		err = buf_printf(b, "coffer_relay_closes_total{code=\"%u\"} %llu\n", codes[i], m->closes[i]);

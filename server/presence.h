@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * presence: who is here now: a few sealed bytes of each connection in each space, in memory, forgotten some time
- * (limits.presence_seconds) after they were last set. Others know a connection by a name that differs from space to space and from run to run. Thread-safe;
+ * (limits.presence_seconds) after they were last set. Others know a connection by a name that differs from space to
+ * space and from run to run. Thread-safe;
  * callbacks run under its lock and must not call back.
  */
 #ifndef COFFER_SERVER_PRESENCE_H

@@ -33,8 +33,7 @@ static int set_issuers(struct relay *r, const struct config *c)
 {
 	const struct text_list *l = &c->auth.trusted_issuers;
 
-	issuers_set_times(
-		r->jwt.issuers, (int64_t)c->auth.keys_refresh_seconds, (int64_t)c->auth.keys_retry_seconds);
+	issuers_set_times(r->jwt.issuers, (int64_t)c->auth.keys_refresh_seconds, (int64_t)c->auth.keys_retry_seconds);
 	return issuers_set(r->jwt.issuers, (const char *const *)l->items, l->n);
 }
 

@@ -49,7 +49,7 @@ struct conn {
 	struct message_list out;
 	bool keepalive_due;
 	int64_t opened, keepalive_at, ends_at;
-	bool recalled; /* ends_at is not its age */
+	bool recalled;  /* ends_at is not its age */
 	int close_code; /* 0: open */
 	const char *close_reason;
 
@@ -833,8 +833,8 @@ void ws_come_back(struct net *n, unsigned doubted)
 		for (struct conn *c = n->conns[i]; c; c = c->next) {
 			uint16_t part;
 
-			if (!c->caller ||
-				!(doubted & (c->caller->plain.trusted ? RELAY_DOUBTS_ISSUED : RELAY_DOUBTS_SELF_ISSUED)))
+			if (!c->caller || !(doubted & (c->caller->plain.trusted ? RELAY_DOUBTS_ISSUED
+										: RELAY_DOUBTS_SELF_ISSUED)))
 				continue;
 			env->random(env->ctx, &part, sizeof part); /* so that not all come back at once */
 			if (c->ends_at > now + within / 65536 * part) {

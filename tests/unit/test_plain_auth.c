@@ -462,7 +462,7 @@ static void issued_tokens_are_counted_unless_they_are_known(void **state)
 	other = bench_config(r.dir, r.database);
 	assert_int_equal(config_set(other, "auth.trusted_issuers", x->iss, &fault), OK);
 	assert_int_equal(relay_configure(&r.relay, other, &doubted), 0);
-	assert_int_equal(doubted, 0); /* nobody lost anything */
+	assert_int_equal(doubted, 0);                                         /* nobody lost anything */
 	assert_int_equal(auth_check(&r.relay, bytes_str(good), NULL, &a), 0); /* the keys are still here */
 	assert_int_equal(relay_configure(&r.relay, bench_config(r.dir, r.database), &doubted), 0);
 	assert_int_equal(doubted, RELAY_DOUBTS_ISSUED);

@@ -845,7 +845,8 @@ static void write_settings(const struct scene *x, const char *issuer, const char
 	FILE *f = fopen(x->relay.config, "w");
 
 	assert_non_null(f);
-	fprintf(f, "[server]\nreturn_seconds = 0\norigins = ['%s']\n[auth]\ntrusted_issuers = ['%s']\n", origin, issuer);
+	fprintf(f, "[server]\nreturn_seconds = 0\norigins = ['%s']\n[auth]\ntrusted_issuers = ['%s']\n", origin,
+		issuer);
 	fprintf(f, "self_issued = 'open'\n");
 	assert_int_equal(fclose(f), 0);
 }
