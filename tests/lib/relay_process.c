@@ -52,10 +52,12 @@ static void read_port(struct relay_process *r, FILE *log)
 		if (!at)
 			continue;
 		uint16_t port = (uint16_t)strtoul(at + 23, NULL, 10);
+		char url[sizeof r->url];
 
-		if (port != r->port) { /* else threads of the test may be reading both */
+		snprintf(url, sizeof url, "http://127.0.0.1:%u", port);
+		if (port != r->port || strcmp(url, r->url) != 0) { /* else threads of the test may be reading both */
 			r->port = port;
-			snprintf(r->url, sizeof r->url, "http://127.0.0.1:%u", port);
+			memcpy(r->url, url, sizeof url);
 		}
 		return;
 	}
