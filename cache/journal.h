@@ -37,12 +37,13 @@ int journal_open(const struct env *env, struct segments *set, struct journal **r
 void journal_close(struct journal *j);
 
 /* Calls fn for each entry after the position in *state, in order, and moves *state's position on past each that fn
- * returned 0 for. Registers the segments it finds. Ends before an entry that is damaged; journal_start() then says so. */
+ * returned 0 for. Registers the segments it finds. Ends before an entry that is damaged; journal_start() then says
+ * so. */
 int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void *ctx, const struct journal_entry *e),
 	void *ctx) MUST_CHECK;
 
-/* Removes segments that nothing follows (puts them aside, if the journal is damaged), makes what was replayed durable (a failed sync before this start included),
- * opens a new segment. */
+/* Removes segments that nothing follows (puts them aside, if the journal is damaged), makes what was replayed durable
+ * (a failed sync before this start included), opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 
 /* What an entry may use on a disk that is full. */

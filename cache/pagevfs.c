@@ -44,9 +44,9 @@ struct pagevfs {
 	struct secret *key;
 	pthread_mutex_t lock; /* what follows */
 	int db_fd, log_fd;
-	bool cut_log;  /* SQLite gave the log up: shorten the file once the database is synced */
-	bool db_dirty; /* written since it was synced */
-	bool db_again; /* and a sync failed: what the disk holds is not known */
+	bool cut_log;    /* SQLite gave the log up: shorten the file once the database is synced */
+	bool db_dirty;   /* written since it was synced */
+	bool db_again;   /* and a sync failed: what the disk holds is not known */
 	uint64_t in_log; /* frames on disk when it became dirty: they have all that was written since */
 	uint8_t head[LOG_HEAD];
 	uint64_t head_stamp; /* 0: as in the file */

@@ -40,7 +40,7 @@ struct segment_info {
 	uint64_t prev, prev_pos; /* it follows this position; prev 0: nothing */
 	uint64_t seq;            /* of its first entry */
 	bool prev_synced;        /* what it follows was on disk before it was made */
-	uint64_t synced;         /* of segments_probe(): entries up to this sequence number were on disk; 0: not known */
+	uint64_t synced;         /* of segments_probe(): entries up to this number were on disk; 0: not known */
 	uint64_t size;
 };
 
@@ -81,7 +81,8 @@ int segments_probe(struct segments *set, uint64_t number, struct segment_info *r
 void segments_mark_synced(struct segments *set, const struct segment_ref *ref, uint64_t seq);
 /* Puts the file of a segment that is not registered aside for a person (kept.h). */
 int segments_keep(struct segments *set, uint64_t number) MUST_CHECK;
-/* The same with a copy of one that is in use, readable up to `pos`; the note comes with it. Number 0: the note alone. */
+/* The same with a copy of one that is in use, readable up to `pos`; the note comes with it. Number 0: the note
+ * alone. */
 int segments_keep_copy(struct segments *set, uint64_t number, uint64_t pos) MUST_CHECK;
 /* Makes the names of segments durable that were made, and those removed gone. */
 int segments_sync_names(struct segments *set) MUST_CHECK;

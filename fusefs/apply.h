@@ -71,8 +71,8 @@ struct apply {
 	size_t n_profiles;
 };
 
-/* A relay replaces a version by one that follows it, so a later step has a higher number: r->refused = ERR_ROLLBACK where
- * it has not. A step from before ours, seen late because an own push was answered first, is passed over. */
+/* A relay replaces a version by one that follows it, so a later step has a higher number: r->refused = ERR_ROLLBACK
+ * where it has not. A step from before ours, seen late because an own push was answered first, is passed over. */
 int apply_remote(struct apply *a, struct remote *r, uint64_t cursor) MUST_CHECK;
 void apply_release(struct apply *a);
 

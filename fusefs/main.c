@@ -131,8 +131,7 @@ static int say_profile_error(int err, const char *home)
 		break;
 	case ERR_NO_SPACE:
 	case ERR_QUOTA:
-		snprintf(
-			line, sizeof line, "the profile %s cannot be made: %s; free some space", home, err_str(err));
+		snprintf(line, sizeof line, "the profile %s cannot be made: %s; free some space", home, err_str(err));
 		break;
 	default:
 		snprintf(line, sizeof line, "the profile %s cannot be opened: %s; name another with --home DIR", home,

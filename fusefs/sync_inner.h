@@ -214,7 +214,7 @@ struct sync {
 	int wake_fd;
 	struct sync_job *jobs, **jobs_tail;
 	struct table poked;
-	struct calm calm;       /* pokes while it holds wake nobody: the thread looks then; written by the sync thread */
+	struct calm calm;       /* pokes while it holds wake nobody: the thread looks then; the sync thread writes it */
 	bool stop, started;
 	struct sync_job *waiting; /* jobs that said ERR_AGAIN */
 	struct sync_peer *peers;

@@ -123,7 +123,8 @@ void sync_space_stored(struct sync_space *ss, int err)
 {
 	if (err_is_full(err)) {
 		sync_space_alarm(ss, err,
-			err == ERR_QUOTA ? "your quota of this device's disk is used up" : "this device's disk is full");
+			err == ERR_QUOTA ? "your quota of this device's disk is used up"
+					 : "this device's disk is full");
 	} else if (err == OK && err_is_full(ss->alarm)) {
 		ss->alarm = OK;
 		ss->retry_delay = RETRY_MIN;

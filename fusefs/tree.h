@@ -12,8 +12,8 @@
  * The rules (tests/lib has the whole-set function that this must equal):
  *   - Links of tombstones are not shown, but a deleted directory is while something live is below it.
  *   - Directories of one name in one place unite: the lowest id shows, the others' children are shown in it.
- *   - Files of one name, kind, mode and content unite: the one lowest in rank shows. Of the 64 lowest alone, and with one
- *     of the 8 lowest that differ: what a member may make long must not make everybody wait.
+ *   - Files of one name, kind, mode and content unite: the one lowest in rank shows. Of the 64 lowest alone, and with
+ *     one of the 8 lowest that differ: what a member may make long must not make everybody wait.
  *   - Otherwise the lowest in rank keeps the name; the others are shown as `name (xxxxxxxx).ext` from their link id.
  *   - In a cycle of directories the link whose node is lowest in rank falls back to its synced parent if that leads to
  *     the root by registers alone, else to the root.

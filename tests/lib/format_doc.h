@@ -3,8 +3,9 @@
  * format_doc: the worked examples of docs/FORMAT.md or another document, so that a test can hold it against the code.
  *
  * An example is a fenced block whose first line is "```hex NAME" or "```text NAME". In hex, blanks mean nothing, "#"
- * begins a comment, {NAME} stands for the bytes of another example, {format.NAME} for those of one of FORMAT.md. In text, line ends mean nothing but between
- * words. Rows of tables count between "<!-- checked -->" and "<!-- /checked -->".
+ * begins a comment, {NAME} stands for the bytes of another example, {format.NAME} for those of one of FORMAT.md. In
+ * text, line ends mean nothing but between words. Rows of tables count between "<!-- checked -->" and
+ * "<!-- /checked -->".
  *
  *	doc_hex("record.header", buf_bytes(&b));     // fails the test unless the document has exactly these bytes
  *	doc_value("RECORD_MAX_BLOB", RECORD_MAX_BLOB); // a row "| `RECORD_MAX_BLOB` | 262144 |" of a table
@@ -20,7 +21,8 @@
 #define DOC_FORMAT "docs/FORMAT.md"
 #define DOC_PROTOCOL "docs/PROTOCOL.md"
 
-/* One at a time; `name` lasts until it is closed. From the root of the repository, or from where the test's program says it is. */
+/* One at a time; `name` lasts until it is closed. From the root of the repository, or from where the test's program
+ * says it is. */
 void doc_open(const char *name);
 void doc_close(void);
 
