@@ -92,6 +92,9 @@ const struct setting config_table[] = {
 		"How many of them are read and written at once."),
 	TEXT(storage, database, "", .env = "DATABASE_URL", .restart = true, .about =
 		"Where rows are kept: empty for SQLite in that directory, or a PostgreSQL database: postgres://user@host/name."),
+	NUMBER(storage, cache_kib, 65536, 64, 16777216, .restart = true, .about =
+		"Of a SQLite database, what each connection (one that writes, some that read) keeps in memory at most. What\n"
+		"it does not keep is read from the system's memory of files; a small machine may set less."),
 	NUMBER(storage, unnamed_chunk_days, 7, 1, 3650, .about =
 		"Chunks that nothing names are removed so long after their upload."),
 

@@ -43,6 +43,9 @@ bool depot_is_shared(const struct depot *s);
 bool depot_is_writer(const struct depot *s);
 /* Holds it without looking; of either kind, or of none. */
 int depot_hold(struct depot *s, const struct id16 *space) MUST_CHECK;
+/* How much of the database each connection may keep in memory: this one, and the readers that are opened from it
+ * afterwards. */
+int depot_set_cache(struct depot *s, uint64_t kib) MUST_CHECK;
 int depot_open_reader(struct depot *writer, struct depot **ret_s) MUST_CHECK;
 void depot_close(struct depot *s);
 /* For looking only, also while a relay runs. ERR_NOT_FOUND: no store is there. */

@@ -288,6 +288,11 @@ bool depot_is_writer(const struct depot *s)
 	return s->writer;
 }
 
+int depot_set_cache(struct depot *s, uint64_t kib)
+{
+	return s->engine->set_cache ? s->engine->set_cache(s, kib) : OK;
+}
+
 int depot_open_reader(struct depot *writer, struct depot **ret_s)
 {
 	return writer->engine->open_reader(writer, ret_s);

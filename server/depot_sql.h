@@ -126,6 +126,7 @@ struct sql_rows {
 struct depot_engine {
 	bool shared;
 	int (*open_reader)(struct depot *writer, struct depot **ret_s);
+	int (*set_cache)(struct depot *s, uint64_t kib); /* NULL: the database keeps its own */
 	void (*close)(struct depot *s);
 	int (*copy)(struct depot *s, const char *path);
 	int (*check)(struct depot *s);

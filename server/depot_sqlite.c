@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -114,6 +115,7 @@ struct lite {
 	sqlite3 *db;
 	char *path;
 	int lock_fd; /* writer only; -1 otherwise */
+	uint64_t cache_kib;
 };
 
 static struct lite *lite_of(struct depot *s)
@@ -328,9 +330,19 @@ static int configure(struct lite *s)
 		(err = exec(s, "PRAGMA journal_mode = WAL")) < 0)
 		return err;
 	/* Everything stored is ciphertext: overwriting freed pages with zeros would only cost writes. */
-	return exec(s, "PRAGMA synchronous = FULL; PRAGMA secure_delete = 0; PRAGMA cache_size = -65536;"
+	return exec(s, "PRAGMA synchronous = FULL; PRAGMA secure_delete = 0;"
 		       "PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 8000;"
 		       "PRAGMA journal_size_limit = 67108864");
+}
+
+static int lite_set_cache(struct depot *d, uint64_t kib)
+{
+	struct lite *s = lite_of(d);
+	char text[64];
+
+	snprintf(text, sizeof text, "PRAGMA cache_size = -%" PRIu64, kib);
+	s->cache_kib = kib;
+	return exec(s, text);
 }
 
 /* From format `from` (0: empty) to this one. */
@@ -547,8 +559,8 @@ static int lite_open_reader(struct depot *writer, struct depot **ret_s)
 	s->d.id = writer->id;
 	s->path = strdup(w->path);
 	err = s->path ? open_db(s) : ERR_NOMEM;
-	if (err == OK)
-		err = exec(s, "PRAGMA query_only = 1");
+	if (err == OK && (err = exec(s, "PRAGMA query_only = 1")) == OK && w->cache_kib)
+		err = lite_set_cache(&s->d, w->cache_kib);
 	return give(s, err, ret_s);
 }
 
@@ -604,6 +616,7 @@ static int lite_check(struct depot *s)
 
 static const struct depot_engine sqlite_engine = {
 	.open_reader = lite_open_reader,
+	.set_cache = lite_set_cache,
 	.close = lite_close,
 	.copy = lite_copy,
 	.check = lite_check,

@@ -82,6 +82,7 @@ static int open_parts(struct relay *r, const char *dir)
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_from_errno(errno);
 	if ((err = blob_config_read(&where, c)) < 0 || (err = depot_open(r->env, config_depot(c), &r->store)) < 0 ||
+		(err = depot_set_cache(r->store, c->storage.cache_kib)) < 0 ||
 		(err = blob_open(r->env, &where.place, &r->blobs)) < 0 || (err = spaces_new(r->env, &r->spaces)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->limits)) < 0 ||
 		(err = limits_new(r->env, r->config, &r->rates)) < 0 ||
