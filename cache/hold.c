@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache/hold.h"
 
+/* With the count: it has been more than one. */
+#define SHARED (UINT64_C(1) << 63)
+
 int holds_add(struct holds *h, uint64_t ino)
 {
 	uint64_t count = 0;
-	table_get(&h->counts, ino, &count);
-	return table_put(&h->counts, ino, count + 1);
+	bool more = table_get(&h->counts, ino, &count);
+	return table_put(&h->counts, ino, (count + 1) | (more ? SHARED : 0));
 }
 
 bool holds_drop(struct holds *h, uint64_t ino)
@@ -13,7 +16,7 @@ bool holds_drop(struct holds *h, uint64_t ino)
 	uint64_t count;
 	if (!table_get(&h->counts, ino, &count))
 		return false;
-	if (count > 1) {
+	if ((count & ~SHARED) > 1) {
 		(void)!table_put(&h->counts, ino, count - 1);
 		return false;
 	}
@@ -23,6 +26,13 @@ bool holds_drop(struct holds *h, uint64_t ino)
 bool holds_has(const struct holds *h, uint64_t ino)
 {
 	return table_get(&h->counts, ino, NULL);
+}
+
+bool holds_shared(const struct holds *h, uint64_t ino)
+{
+	uint64_t count;
+
+	return !table_get(&h->counts, ino, &count) || (count & SHARED);
 }
 
 void holds_release(struct holds *h)

@@ -16,6 +16,8 @@ int holds_add(struct holds *h, uint64_t ino) MUST_CHECK;
 /* True if that was the last one. */
 bool holds_drop(struct holds *h, uint64_t ino);
 bool holds_has(const struct holds *h, uint64_t ino);
+/* Whether there was more than one at a time since the first of those that are there; true if there is none. */
+bool holds_shared(const struct holds *h, uint64_t ino);
 void holds_release(struct holds *h);
 
 #endif

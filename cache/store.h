@@ -221,6 +221,8 @@ int store_may_change(struct store *s, uint64_t ino) MUST_CHECK;
 /* Open handles keep an unlinked node alive in this run. Counted. */
 void store_hold_open(struct store *s, uint64_t ino);
 void store_release_open(struct store *s, uint64_t ino);
+/* False only if no other handle of the node was open since the one that the caller has. */
+bool store_open_shared(struct store *s, uint64_t ino);
 /* Nobody can reach the node by its number any more. For directories and special files, which are opened without
  * store_hold_open: one that was removed stays until then, like a file that is open. Cheap for every other node. */
 void store_forget(struct store *s, uint64_t ino);

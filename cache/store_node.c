@@ -324,6 +324,14 @@ void store_hold_open(struct store *s, uint64_t ino)
 	pthread_mutex_unlock(&s->lock);
 }
 
+bool store_open_shared(struct store *s, uint64_t ino)
+{
+	pthread_mutex_lock(&s->lock);
+	bool shared = holds_shared(&s->holds, ino);
+	pthread_mutex_unlock(&s->lock);
+	return shared;
+}
+
 /* What the kernel opens by itself is held from its removal on, by nothing else. */
 static bool waits_to_be_forgotten(enum node_kind kind)
 {

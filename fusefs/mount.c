@@ -115,6 +115,7 @@ static void mount_free(struct mount *m)
 	late_read_stop(&m->ops.late); /* the last replies */
 	serve_free(m->ops.serve);
 	early_free(m->ops.early);
+	preload_free(m->ops.preload);
 	if (m->ops.se)
 		fuse_session_destroy(m->ops.se); /* closes the descriptor */
 	pthread_mutex_destroy(&m->lock);
@@ -162,7 +163,9 @@ int mount_start(const struct mount_config *config, struct mount **ret_m)
 		mount_free(m);
 		return err;
 	}
-	err = inval_start(m->ops.se, config->root_ino, &m->ops.inval);
+	err = preload_new(m->ops.se, config->store, &m->ops.preload);
+	if (err == 0)
+		err = inval_start(m->ops.se, config->root_ino, &m->ops.inval);
 	if (err == 0)
 		err = serve_start(m->ops.se, fuse_session_fd(m->ops.se), &events, &m->ops.serve);
 	if (err < 0) {

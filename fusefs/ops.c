@@ -129,13 +129,17 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
 }
 
+static void forget(const struct ops *o, fuse_ino_t ino)
+{
+	store_forget(o->config.store, ops_ino(o, ino));
+	preload_forget(o->preload, ops_ino(o, ino));
+}
+
 /* The kernel forgets a node at once, however often it looked it up. */
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	const struct ops *o = ops_of(req);
-
 	(void)nlookup;
-	store_forget(o->config.store, ops_ino(o, ino));
+	forget(ops_of(req), ino);
 	fuse_reply_none(req);
 }
 
@@ -144,7 +148,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 	const struct ops *o = ops_of(req);
 
 	for (size_t i = 0; i < count; i++)
-		store_forget(o->config.store, ops_ino(o, forgets[i].ino));
+		forget(o, forgets[i].ino);
 	fuse_reply_none(req);
 }
 

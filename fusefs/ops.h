@@ -19,6 +19,7 @@
 #include "fusefs/late_read.h"
 #include "fusefs/mount.h"
 #include "fusefs/owners.h"
+#include "fusefs/preload.h"
 #include "fusefs/serve.h"
 
 /* Set before the first request, constant then. */
@@ -29,6 +30,7 @@ struct ops {
 	struct serve *serve;
 	struct late_read *late;
 	struct early *early;
+	struct preload *preload;
 	struct inval *inval;
 	bool selinux; /* security.selinux means something on this machine */
 };

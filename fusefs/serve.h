@@ -39,6 +39,7 @@ struct serve_call {
 	uint8_t *reply;       /* SERVE_MAX_IO bytes for what is read */
 	/* the lead is held: nothing that the kernel sends after the reply is read before the end */
 	bool alone;
+	bool only;            /* alone, and no other operation runs */
 	bool kill_privileges; /* the kernel asks to clear setuid, setgid and the capability xattr with this request */
 };
 
@@ -58,6 +59,10 @@ void serve_free(struct serve *s); /* NULL is fine */
 
 /* The call of the current thread; NULL on a thread that is none of s's. */
 const struct serve_call *serve_call(const struct serve *s);
+
+/* Whether the kernel (6.6 and later) maps files as shared that were opened with direct_io, and before a write through
+ * such a handle drops what it has cached there. */
+bool serve_maps_direct(const struct serve *s);
 
 /* Waits until each operation that was running at the call has ended. Not on a serving thread. */
 void serve_flush(struct serve *s);

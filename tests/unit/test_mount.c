@@ -262,6 +262,11 @@ static void put_content(struct fixture *f, uint64_t ino, const char *text)
 	assert_int_equal(txn_node_put(t, &n), OK);
 	assert_int_equal(txn_content_data(t, ino, 0, bytes_str(text)), OK);
 	commit(t);
+}
+
+static void bring_content(struct fixture *f, uint64_t ino, const char *text)
+{
+	put_content(f, ino, text);
 	tell(f, ino, "", 0);
 }
 
@@ -274,12 +279,12 @@ static void a_remote_change_shows_in_an_open_file(void **state)
 	assert_int_equal(pwrite(fd, "written here", 12, 0), 12);
 	assert_true(reads(fd, "written here"));
 	assert_int_equal(fstat(fd, &st), 0);
-	put_content(f, st.st_ino, "short");
+	bring_content(f, st.st_ino, "short");
 	EVENTUALLY(reads(fd, "short"));
 	EVENTUALLY(fstat(fd, &st) == 0 && st.st_size == 5);
-	put_content(f, st.st_ino, "and now a longer one");
+	bring_content(f, st.st_ino, "and now a longer one");
 	EVENTUALLY(reads(fd, "and now a longer one"));
-	put_content(f, st.st_ino, "AND NOW A LONGER ONE");
+	bring_content(f, st.st_ino, "AND NOW A LONGER ONE");
 	EVENTUALLY(reads(fd, "AND NOW A LONGER ONE"));
 }
 
@@ -607,6 +612,119 @@ static void streams_and_small_files_take_turns(void **state)
 	}
 }
 
+/* ---- small files ---- */
+
+static uint64_t add_small(struct fixture *f, const char *name, const char *text)
+{
+	struct store_txn *t = begin(f);
+	uint64_t ino = add_remote(t, f, name, (struct node){ .mode = 0600, .size = strlen(text) });
+
+	assert_int_equal(txn_content_data(t, ino, 0, bytes_str(text)), OK);
+	commit(t);
+	return ino;
+}
+
+/* What changes afterwards without a word to the kernel tells where a read had its content from. */
+static void a_small_file_comes_with_its_open(void **state)
+{
+	struct fixture *f = mounted(state);
+	uint64_t ino = add_small(f, "small", "then");
+	int fd = open("small", O_RDONLY);
+
+	put_content(f, ino, "soon");
+	assert_true(reads(fd, "then"));
+	close(fd);
+	tell(f, ino, "", 0);
+	fd = open("small", O_RDONLY);
+	EVENTUALLY(reads(fd, "soon"));
+	close(fd);
+}
+
+static void what_somebody_else_has_open_is_read(void **state)
+{
+	static const int others[] = { O_RDONLY, O_RDWR };
+	struct fixture *f = mounted(state);
+
+	for (size_t i = 0; i < COUNT(others); i++) {
+		char name[] = { 's', (char)('0' + i), 0 };
+		uint64_t ino = add_small(f, name, "then");
+		CLOSE_AFTER int other = open(name, others[i] | O_DIRECT);
+		CLOSE_AFTER int fd = open(name, O_RDONLY);
+		put_content(f, ino, "soon");
+		assert_true(reads(fd, "soon"));
+	}
+}
+
+/* Opens as somebody who just wrote other small files. */
+static int open_one_of_many(const char *name, int flags, mode_t mode)
+{
+	for (char other[] = "a"; other[0] <= 'c'; other[0]++) {
+		CLOSE_AFTER int fd = open(other, O_CREAT | O_WRONLY, 0600);
+		assert_int_equal(write(fd, "small", 5), 5);
+	}
+	return open(name, flags | O_CREAT | O_EXCL, mode);
+}
+
+static void one_of_many_shows_what_is_written(void **state)
+{
+	(void)mounted(state);
+	CLOSE_AFTER int fd = open_one_of_many("new", O_WRONLY, 0600);
+	CLOSE_AFTER int reader = open("new", O_RDONLY);
+	CLOSE_AFTER int end = open("new", O_WRONLY | O_APPEND);
+
+	assert_int_equal(pwrite(fd, "first", 5, 0), 5);
+	assert_true(reads(reader, "first"));
+	assert_int_equal(pwrite(fd, "l", 1, 4), 1);
+	assert_true(reads(reader, "firsl"));
+	const char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, reader, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_memory_equal(p, "firsl", 6);
+	assert_int_equal(pwrite(fd, "F", 1, 0), 1);
+	assert_memory_equal(p, "Firsl", 6);
+	munmap((void *)p, 4096);
+	assert_int_equal(write(end, "+", 1), 1);
+	assert_true(reads(reader, "Firsl+"));
+	assert_int_equal(ftruncate(fd, 2), 0);
+	assert_true(reads(reader, "Fi"));
+}
+
+static void a_final_file_can_be_read_and_mapped_by_its_maker(void **state)
+{
+	(void)mounted(state);
+	int fd = open_one_of_many("object", O_RDWR, 0444);
+
+	assert_int_equal(write(fd, "object", 6), 6);
+	assert_true(reads(fd, "object"));
+	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_memory_equal(p, "object", 7);
+	p[0] = 'O';
+	munmap(p, 4096);
+	assert_int_equal(pwrite(fd, "T", 1, 5), 1);
+	assert_true(reads(fd, "ObjecT"));
+	close(fd);
+	fd = open("object", O_RDONLY);
+	assert_true(reads(fd, "ObjecT"));
+	close(fd);
+}
+
+static void each_write_takes_capabilities(void **state)
+{
+	static const uint8_t cap_net_raw[20] = { 1, 0, 0, 2, 0, 0x20 }; /* capabilities(7), revision 2 */
+	uint8_t in[sizeof cap_net_raw];
+
+	(void)mounted(state);
+	if (geteuid() != 0)
+		return; /* nobody else may set them */
+	CLOSE_AFTER int fd = open_one_of_many("program", O_WRONLY, 0755);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(fsetxattr(fd, "security.capability", cap_net_raw, sizeof in, 0), 0);
+	assert_int_equal(fgetxattr(fd, "security.capability", in, sizeof in), sizeof in);
+	assert_int_equal(write(fd, "y", 1), 1);
+	assert_int_equal(fgetxattr(fd, "security.capability", in, sizeof in), -1);
+	assert_int_equal(errno, ENODATA);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, leave)
 
 static int leave(void **state)
@@ -716,6 +834,11 @@ int main(void)
 			a_failed_write_to_a_new_file_is_told_by_its_close_at_the_latest, set_up_failing, leave),
 		cmocka_unit_test_setup_teardown(while_syncs_wait_for_the_disk_others_are_served, set_up_failing, leave),
 		TEST(streams_and_small_files_take_turns),
+		TEST(a_small_file_comes_with_its_open),
+		TEST(what_somebody_else_has_open_is_read),
+		TEST(one_of_many_shows_what_is_written),
+		TEST(a_final_file_can_be_read_and_mapped_by_its_maker),
+		TEST(each_write_takes_capabilities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
