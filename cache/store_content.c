@@ -268,7 +268,7 @@ static int stage_write(struct store_txn *t, const struct node *before, uint64_t 
 	return err < 0 ? err : txn_put_node(t, &n, before);
 }
 
-int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len)
+static int write_once(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len)
 {
 	struct store_txn *t;
 	struct node n;
@@ -279,7 +279,7 @@ int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size
 	return txn_end(t, err < 0 ? err : stage_write(t, &n, off, p, len));
 }
 
-int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off)
+static int append_once(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off)
 {
 	struct store_txn *t;
 	struct node n;
@@ -290,6 +290,27 @@ int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint6
 	err = txn_end(t, err < 0 ? err : stage_write(t, &n, n.size, p, len));
 	if (err == 0)
 		*ret_off = n.size;
+	return err;
+}
+
+/* txn_call() waits on a disk that is nearly full; that a quota of it is, only the refusal says. */
+int store_write(struct store *s, uint64_t ino, uint64_t off, const void *p, size_t len)
+{
+	struct timespec until = { .tv_sec = 0 };
+	int err;
+	do
+		err = write_once(s, ino, off, p, len);
+	while (err_is_full(err) && tend_gives(s, &until));
+	return err;
+}
+
+int store_append(struct store *s, uint64_t ino, const void *p, size_t len, uint64_t *ret_off)
+{
+	struct timespec until = { .tv_sec = 0 };
+	int err;
+	do
+		err = append_once(s, ino, p, len, ret_off);
+	while (err_is_full(err) && tend_gives(s, &until));
 	return err;
 }
 
@@ -404,12 +425,10 @@ static bool lets_go(int mode)
 	return what == FALLOC_FL_PUNCH_HOLE || what == FALLOC_FL_COLLAPSE_RANGE;
 }
 
-int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len)
+static int fallocate_once(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len)
 {
 	struct store_txn *t;
 	struct node before, n;
-	if (len == 0 || off > INT64_MAX || len > INT64_MAX - off)
-		return len == 0 ? ERR_INVALID : ERR_FILE_TOO_BIG;
 	int err = lets_go(mode) ? txn_call_freeing(s, &t) : txn_call(s, &t);
 	if (err < 0)
 		return err;
@@ -422,6 +441,19 @@ int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint6
 		err = txn_put_node(t, &n, &before);
 	}
 	return txn_end(t, err);
+}
+
+/* Room that was just given up is there some turns later. */
+int store_fallocate(struct store *s, uint64_t ino, int mode, uint64_t off, uint64_t len)
+{
+	struct timespec until = { .tv_sec = 0 };
+	int err;
+	if (len == 0 || off > INT64_MAX || len > INT64_MAX - off)
+		return len == 0 ? ERR_INVALID : ERR_FILE_TOO_BIG;
+	do
+		err = fallocate_once(s, ino, mode, off, len);
+	while (err_is_full(err) && tend_gives(s, &until));
+	return err;
 }
 
 int store_copy_range(struct store *s, uint64_t from, uint64_t from_off, uint64_t to, uint64_t to_off, uint64_t len,

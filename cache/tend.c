@@ -119,7 +119,7 @@ static bool checkpoint_due(struct store *s)
 	uint64_t waiting = waiting_bytes(s);
 	if (atomic_load(&s->scarce) || (waiting > 0 && (!segments_has_reserve(s->segments) || s->index_full)))
 		return true; /* the disk is full: space is needed now */
-	if (s->quiet && waiting > 0)
+	if ((s->quiet || atomic_load(&s->wanting) > 0) && waiting > 0)
 		return true;
 	return pagevfs_frames(s->vfs) >= most || waiting > WAITING_SEGMENTS * segments_size(s->segments);
 }
@@ -304,7 +304,7 @@ static int give_back(struct store *s)
 {
 	bool punched = false;
 	int err = 0;
-	if (atomic_load(&s->scarce) || !segments_has_reserve(s->segments))
+	if (atomic_load(&s->scarce) || atomic_load(&s->wanting) > 0 || !segments_has_reserve(s->segments))
 		err = store_punch(s, &punched);
 	else
 		punch_forget(s);
@@ -348,8 +348,9 @@ static int take_turn(struct store *s)
 		segments_drop_spares(s->segments);
 		shrink(s);
 		tend_look_at_space(s);
-	} else if (s->quiet) {
+	} else if (s->quiet || atomic_load(&s->wanting) > 0) {
 		segments_drop_spares(s->segments);
+		tend_look_at_space(s);
 	}
 	atomic_store(&s->tend_err, err);
 	end_turn(s);
@@ -408,6 +409,28 @@ static void wait_for_room(struct store *s)
 			usleep(READERS_US);
 		}
 	}
+}
+
+bool tend_gives(struct store *s, struct timespec *until)
+{
+	const struct env *env = s->config.env;
+	uint64_t lost = segments_lost(s->segments);
+	bool worth = lost - atomic_load(&s->room_lost) >= WORTH_LOST;
+	if (keep_snapshots(s) || (env->mono_ns(env->ctx) - atomic_load(&s->in_vain) < ASK_NS && !worth))
+		return false;
+	if (until->tv_sec == 0) {
+		clock_gettime(CLOCK_MONOTONIC, until);
+		until->tv_sec += WAIT_SECONDS;
+	}
+	atomic_store(&s->room_lost, lost);
+	tend_look_at_space(s);
+	uint64_t before = atomic_load(&s->free_bytes);
+	atomic_fetch_add(&s->wanting, 1);
+	bool gave = wait_for_turn(s, until) && atomic_load(&s->free_bytes) > before;
+	atomic_fetch_sub(&s->wanting, 1);
+	if (!gave)
+		atomic_store(&s->in_vain, env->mono_ns(env->ctx));
+	return gave;
 }
 
 /* What died since the last try is worth another; else a few times a second do: on a disk that stays full it would be in vain. */

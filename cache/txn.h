@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 #include "cache/aside.h"
 #include "cache/hold.h"
 #include "cache/journal.h"
@@ -87,6 +88,7 @@ struct store {
 	_Atomic int64_t asked, in_vain;
 	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
 	_Atomic unsigned snapshots; /* keeps of store_keep(); changed under `lock` */
+	_Atomic unsigned wanting; /* those who found no room and wait for a turn */
 	_Atomic bool readers_wait; /* holes could be punched but for them */
 	_Atomic int tend_err; /* of the last turn */
 
@@ -216,6 +218,10 @@ int evict_load_limit(struct store *s) MUST_CHECK; /* at the start: the configure
 /* When space is scarce, before a call; no lock held. Asks for a turn; with `wait`, on a tight disk, waits for turns as
  * long as they give something, 2 s at most. */
 void tend_make_room(struct store *s, bool wait);
+/* After a call that found no room: waits for a turn of housekeeping, unless one was in vain just now. True: it gave
+ * something, so that another try is worth it. *until: zero at first; then when the waiting ends, 2 s later. No lock
+ * held. */
+bool tend_gives(struct store *s, struct timespec *until);
 /* Asks the disk what is free and sets free_bytes, scarce and tight by it. Needs no lock. */
 void tend_look_at_space(struct store *s);
 int tend_relieve(struct store *s) MUST_CHECK;

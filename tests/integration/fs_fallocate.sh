@@ -76,8 +76,17 @@ step "write the second half"
 fs_stop
 fs_start
 rm "$MNT/hog"
-await fits || fail "no room after the large file went" # which takes some turns of housekeeping
+fits || fail "no room at once after the large file went" # it waits for the turns of housekeeping that takes
 [ -e "$T/store/reserve-aside" ] || fail "nothing was set aside"
 rm "$MNT/other"
 await gone || fail "what was set aside outlived its file"
+# More than was free a moment ago, on a disk that was not nearly full.
+room() { df --output=avail -B1 "$T/store" | tail -1; }
+before=$(room)
+head -c 30M /dev/urandom > "$MNT/big"
+sync "$MNT/big"
+[ "$(room)" -lt $((before - (25 << 20))) ] || fail "30 MiB take no room"
+rm "$MNT/big"
+fallocate -l $((before - (22 << 20))) "$MNT/other" || fail "no room at once for what a deleted file had"
+rm "$MNT/other"
 fs_stop

@@ -142,6 +142,67 @@ static void a_quota_of_the_disk_is_told_as_such(void **state)
 	assert_int_equal(err_to_errno(ERR_QUOTA), EDQUOT);
 }
 
+/* A turn of housekeeping begins to write, and somebody's files go meanwhile. */
+static void there_is_room_below(void *ctx)
+{
+	struct store_fixture *f = ctx;
+	if (f->store->turns_begun == f->store->turns_ended)
+		return;
+	atomic_fetch_add(&f->store->free_bytes, 1);
+	fake_env_fail(f->env, FAKE_FALLOCATE, 0, 0, false);
+}
+
+static int write_at(struct store_fixture *f, uint64_t ino, uint64_t off)
+{
+	return store_write(f->store, ino, off, text, LEN);
+}
+
+static int append(struct store_fixture *f, uint64_t ino, uint64_t off)
+{
+	uint64_t at;
+	(void)off;
+	return store_append(f->store, ino, text, LEN, &at);
+}
+
+static int set_aside(struct store_fixture *f, uint64_t ino, uint64_t off)
+{
+	return store_fallocate(f->store, ino, 0, off, LEN);
+}
+
+/* Until a turn of housekeeping was waited for: what the last call said. */
+static int grow_until_a_turn(
+	struct store_fixture *f, int (*grow)(struct store_fixture *f, uint64_t ino, uint64_t off), uint64_t a)
+{
+	uint64_t turns = f->store->turns_ended;
+	int err = 0;
+	for (uint64_t k = 1; err == 0 && f->store->turns_ended == turns && k < 100; k++)
+		err = grow(f, a, k * LEN);
+	assert_int_equal(f->store->turns_ended, turns + 1);
+	return err;
+}
+
+/* The disk is not full, so nothing told before the refusal. */
+static void a_quota_is_waited_for_as_a_full_disk(void **state)
+{
+	static int (*const grow[])(
+		struct store_fixture * f, uint64_t ino, uint64_t off) = { write_at, append, set_aside };
+	(void)state;
+	for (size_t i = 0; i < COUNT(grow); i++) {
+		for (unsigned gives = 0; gives < 2; gives++) {
+			struct store_fixture *f = store_fixture_new(1); /* small segments */
+			uint64_t a = make(f, "a");
+			assert_int_equal(store_tend(f->store), 0);
+			store_fixture_write(f, a, 0, text, 1); /* a turn has something to write */
+			fake_env_fail(f->env, FAKE_FALLOCATE, 1, ERR_QUOTA, true);
+			fake_env_after_writing(f->env, gives ? there_is_room_below : NULL, f);
+			assert_int_equal(grow_until_a_turn(f, grow[i], a), gives ? 0 : ERR_QUOTA);
+			fake_env_after_writing(f->env, NULL, NULL);
+			fake_env_fail(f->env, FAKE_FALLOCATE, 0, 0, false);
+			store_fixture_free(f);
+		}
+	}
+}
+
 static void nobody_waits_for_what_he_keeps_himself(void **state)
 {
 	struct store_fixture *f = store_fixture_new(2);
@@ -184,6 +245,7 @@ int main(void)
 		cmocka_unit_test(what_grows_waits_for_a_turn_and_hears_that_it_was_in_vain),
 		cmocka_unit_test(what_grows_goes_on_with_what_a_turn_gives_back),
 		cmocka_unit_test(a_quota_of_the_disk_is_told_as_such),
+		cmocka_unit_test(a_quota_is_waited_for_as_a_full_disk),
 		cmocka_unit_test(nobody_waits_for_what_he_keeps_himself),
 		cmocka_unit_test(nobody_waits_for_a_turn_that_does_not_end),
 	};
