@@ -10,14 +10,12 @@
 
 enum { NAME_SIZE = 64, SOME = 1 << 20, TRIES = 100 };
 
-static const char note[] = "Coffer found its journal damaged at a start: something that had been written to the disk "
-			   "for sure could not be\n"
-			   "read any more. The changes of the last seconds before that start are cut off; everything "
-			   "before is there. The time\n"
-			   "is that of this file. What was cut off is kept here in damaged-*, sealed as all else.\n"
-			   "Look at what was changed last, and at the disk. When you need nothing of it any more, "
-			   "delete damaged-* and this\n"
-			   "file, which ends the alarm.\n";
+static const char note[] =
+	"Coffer found its journal damaged at a start: something that had been written to the disk for sure could\n"
+	"not be read any more. The changes of the last seconds before that start are cut off; everything before is\n"
+	"there. The time is that of this file. What was cut off is kept here in damaged-*, sealed as all else.\n"
+	"Look at what was changed last, and at the disk. When you need nothing of it any more, delete damaged-* and\n"
+	"this file, which ends the alarm.\n";
 
 static bool is_there(const struct env *env, int dirfd, const char *name)
 {

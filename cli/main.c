@@ -53,7 +53,8 @@ static void print_help(FILE *out)
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("\n`coffer help VERB` shows the arguments and an example.\n"
-	      "--home (or COFFER_HOME) names the profile; the default is $XDG_DATA_HOME/coffer.\n",
+	      "--home (or COFFER_HOME) names the profile; the default is $XDG_DATA_HOME/coffer,\n"
+	      "or else ~/.local/share/coffer.\n",
 		out);
 }
 

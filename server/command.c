@@ -157,6 +157,7 @@ int command_run(const struct config *c, const char *const *words, size_t n)
 		return run_check(c);
 	if ((n == 1 || n == 2) && strcmp(words[0], "invite") == 0)
 		return run_invite(c, n == 2 ? words[1] : "72");
-	fputs("coffer-relay: unexpected argument. Try: coffer-relay --help\n", stderr);
+	fprintf(stderr, "coffer-relay: unexpected argument '%s'; coffer-relay --help lists the commands\n",
+		words[n - 1]);
 	return EX_USAGE;
 }

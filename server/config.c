@@ -223,7 +223,7 @@ int config_read_file(struct config *c, const char *path, struct config_fault *re
 	if (!seen)
 		return ERR_NOMEM;
 	if ((err = env_read_file(env_system(), AT_FDCWD, path, TOML_MAX_SIZE, &text, &len)) < 0) {
-		fault(ret_fault, "cannot read %s: %s", path, err_str(err));
+		fault(ret_fault, "cannot read %s: %s; check the path and who may read it", path, err_str(err));
 		return err;
 	}
 	err = toml_read(bytes_of(text, len), take_pair, &file, &at);

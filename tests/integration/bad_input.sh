@@ -27,6 +27,7 @@ for how in "help invite" "invite --help"; do
 	coffer x $how | grep -q '^usage: coffer invite SPACE' || fail "no help from: $how"
 done
 coffer x help | grep -q '^  invite ' || fail "no list of verbs"
+coffer x help | grep -q '~/.local/share/coffer' || fail "the default profile is not named"
 refused 64 "no command" coffer x help nonsense
 for how in --help --version "help invite" help; do
 	refused 74 "cannot be written" bash -c "'$BUILD/coffer' $how > /dev/full"

@@ -45,7 +45,8 @@ refused 69 "no address of this machine" --listen 192.0.2.1:5379 --data "$T/two"
 refused 64 "ADDRESS:PORT" --listen 5379 --data "$T/two"
 refused 64 "ADDRESS:PORT" --listen 127.0.0.1:99999 --data "$T/two"
 refused 64 "wants a URL" --origin relay.example.org --data "$T/two"
-refused 64 "unexpected argument" --data "$T/two" more
+refused 64 "unexpected argument 'more'; coffer-relay --help" --data "$T/two" more
+refused 78 "cannot read $T/none.toml: not found; check the path" --config "$T/none.toml"
 kill -TERM "${PIDS[0]}"
 rc=0
 wait "${PIDS[0]}" || rc=$?
