@@ -138,11 +138,13 @@ static int send_all(int fd, struct bytes b)
 	return 0;
 }
 
-/* Reads until one whole frame stands at `from` in memory. ERR_CLOSED; ERR_CANCELLED: the request was not even read. */
-static int read_frame(int fd, struct buf *memory, size_t from, struct bytes *ret_item, size_t *ret_used)
+/* Reads until memory holds one whole frame. ERR_CLOSED; ERR_CANCELLED: the request was not even read. */
+static int read_frame(int fd, struct buf *memory, struct bytes *ret_item)
 {
+	size_t used;
+
 	for (;;) {
-		int err = msg_take_frame(bytes_of(memory->data + from, memory->len - from), ret_item, ret_used);
+		int err = msg_take_frame(buf_bytes(memory), ret_item, &used);
 		if (err != ERR_AGAIN)
 			return err;
 		uint8_t piece[16384];
@@ -168,46 +170,34 @@ static int print_error(const struct ctl_error *e)
 	return e->exit > 0 && e->exit < 256 ? (int)e->exit : EX_SOFTWARE;
 }
 
-/* One request and its answers on a fresh connection. AGENT_WENT: nothing of it has happened, nothing was said. */
-static int exchange(int fd, const char *verb, struct bytes args, agent_event_fn event, void *arg, struct reply *r)
+/* One request and its answer on a fresh connection. AGENT_WENT: nothing of it has happened, nothing was said. */
+static int exchange(int fd, const char *verb, struct bytes args, struct reply *r)
 {
 	CLEANUP(buf_release) struct buf out = BUF_INIT_SECRET(CTL_MAX);
+	struct ctl_answer answer;
+	struct bytes item;
+	int err;
 
 	if (ctl_put_request(&out, verb, args) < 0)
 		return agent_fail(EX_DATAERR, "the request is too long", "shorten its arguments");
 	if (send_all(fd, buf_bytes(&out)) < 0) /* not whole: nobody acts on it */
 		return AGENT_WENT;
 	buf_clear(&r->memory);
-	for (size_t from = 0;;) {
-		struct bytes item;
-		struct ctl_answer answer;
-		size_t used;
-
-		int err = read_frame(fd, &r->memory, from, &item, &used);
-		if (err == ERR_CANCELLED)
-			return AGENT_WENT;
-		if (err < 0)
-			return agent_fail(
-				EX_UNAVAILABLE, "the agent ended before it answered", "run the command again");
-		if (ctl_decode_answer(item, &answer) < 0)
-			return agent_fail(EX_PROTOCOL, "the agent's answer is not understood",
-				"is coffer-fs of the same version?");
-		if (answer.kind == CTL_ERROR)
-			return print_error(&answer.error);
-		if (answer.kind == CTL_RESULT) {
-			r->result = answer.data;
-			return EX_OK;
-		}
-		if (event)
-			event(arg, answer.event, answer.data);
-		from += used;
-		buf_consume(&r->memory, from);
-		from = 0;
-	}
+	err = read_frame(fd, &r->memory, &item);
+	if (err == ERR_CANCELLED)
+		return AGENT_WENT;
+	if (err < 0)
+		return agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again");
+	if (ctl_decode_answer(item, &answer) < 0)
+		return agent_fail(
+			EX_PROTOCOL, "the agent's answer is not understood", "is coffer-fs of the same version?");
+	if (answer.kind == CTL_ERROR)
+		return print_error(&answer.error);
+	r->result = answer.result;
+	return EX_OK;
 }
 
-static int call_once(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg,
-	struct reply *r)
+static int call_once(const struct context *ctx, const char *verb, struct bytes args, struct reply *r)
 {
 	CLOSE_AFTER int fd = connect_agent(ctx->home);
 
@@ -222,17 +212,16 @@ static int call_once(const struct context *ctx, const char *verb, struct bytes a
 			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached",
 				"its messages are in agent.log of the profile");
 	}
-	return exchange(fd, verb, args, event, arg, r);
+	return exchange(fd, verb, args, r);
 }
 
 /* An agent that is just ending may take a connection and not serve it: the next one does. */
-static int call(const struct context *ctx, const char *verb, struct bytes args, agent_event_fn event, void *arg,
-	struct reply *r)
+static int call(const struct context *ctx, const char *verb, struct bytes args, struct reply *r)
 {
 	int code = AGENT_WENT;
 
 	for (int i = 0; i < 3 && code == AGENT_WENT; i++)
-		code = call_once(ctx, verb, args, event, arg, r);
+		code = call_once(ctx, verb, args, r);
 	return code == AGENT_WENT
 		       ? agent_fail(EX_UNAVAILABLE, "the agent ended before it answered", "run the command again")
 		       : code;
@@ -245,20 +234,19 @@ static int encode_args(struct map *args, struct buf *out)
 	return map_put(args, out);
 }
 
-int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
-	struct reply *ret_r)
+int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, struct reply *ret_r)
 {
 	CLEANUP(buf_release) struct buf encoded = BUF_INIT_SECRET(CTL_MAX);
 
 	if (encode_args(args, &encoded) < 0)
 		return agent_fail(EX_DATAERR, "an argument is too long, or not UTF-8 text", "shorten or rename it");
-	return call(ctx, verb, buf_bytes(&encoded), event, arg, ret_r);
+	return call(ctx, verb, buf_bytes(&encoded), ret_r);
 }
 
 int agent_unlock(const struct context *ctx, const char *passphrase_file)
 {
 	CLEANUP(reply_release) struct reply hello = REPLY_INIT;
-	int code = call(ctx, "hello", bytes_of(NULL, 0), NULL, NULL, &hello);
+	int code = call(ctx, "hello", bytes_of(NULL, 0), &hello);
 
 	if (code)
 		return code;
@@ -274,22 +262,20 @@ int agent_unlock(const struct context *ctx, const char *passphrase_file)
 		return code;
 	map_bytes(&args, "passphrase", passphrase.data, passphrase.len);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	return agent_call_locked(ctx, "unlock", &args, NULL, NULL, &r);
+	return agent_call_locked(ctx, "unlock", &args, &r);
 }
 
-int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
-	struct reply *ret_r)
+int agent_call(const struct context *ctx, const char *verb, struct map *args, struct reply *ret_r)
 {
 	int code = agent_unlock(ctx, NULL);
 
-	return code ? code : agent_call_locked(ctx, verb, args, event, arg, ret_r);
+	return code ? code : agent_call_locked(ctx, verb, args, ret_r);
 }
 
 int agent_do(const struct context *ctx, const char *verb, struct map *args, bool keys)
 {
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code =
-		keys ? agent_call(ctx, verb, args, NULL, NULL, &r) : agent_call_locked(ctx, verb, args, NULL, NULL, &r);
+	int code = keys ? agent_call(ctx, verb, args, &r) : agent_call_locked(ctx, verb, args, &r);
 
 	return code || !ctx->json ? code : print_json(r.result);
 }

@@ -3,7 +3,7 @@
  * agent: the connection to the key agent of the profile (coffer-fs), started if it does not run.
  *
  *	CLEANUP(reply_release) struct reply r = REPLY_INIT;
- *	int code = agent_call(ctx, "space.list", NULL, NULL, NULL, &r);   // has printed the error if code != 0
+ *	int code = agent_call(ctx, "space.list", NULL, &r);   // has printed the error if code != 0
  *	if (code) return code;
  *	... map_get_text(r.result, "name") ...
  */
@@ -22,17 +22,13 @@ struct reply {
 #define REPLY_INIT { .memory = BUF_INIT_SECRET(8u << 20), .result = { 0 } }
 void reply_release(struct reply *r);
 
-typedef void (*agent_event_fn)(void *arg, struct bytes event, struct bytes data);
-
 /* Starts the agent if needed, unlocks it if the verb needs keys and it is locked (asks for the passphrase on the
- * terminal), sends the verb and waits. args may be NULL (none); they stay the caller's. event may be NULL. Returns a
- * sysexits code; an error has been printed as "coffer: MESSAGE; NEXT". */
-int agent_call(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
-	struct reply *ret_r);
+ * terminal), sends the verb and waits. args may be NULL (none); they stay the caller's. Returns a sysexits
+ * code; an error has been printed as "coffer: MESSAGE; NEXT". */
+int agent_call(const struct context *ctx, const char *verb, struct map *args, struct reply *ret_r);
 
 /* The same without unlocking, for init, lock, stop, status and umount. */
-int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, agent_event_fn event, void *arg,
-	struct reply *ret_r);
+int agent_call_locked(const struct context *ctx, const char *verb, struct map *args, struct reply *ret_r);
 
 /* Starts the agent if needed and unlocks it if it is locked: with the passphrase in the file, if one is named, else as
  * above. */

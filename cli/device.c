@@ -31,7 +31,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	if (argc != 2 || strcmp(argv[1], "list") != 0)
 		return verb_usage(&verb_device);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "device.list", NULL, NULL, NULL, &r);
+	int code = agent_call(ctx, "device.list", NULL, &r);
 	if (code)
 		return code;
 	return ctx->json ? print_json(r.result) : rows_print(r.result, "devices", columns, 5);

@@ -123,14 +123,14 @@ static int run(const struct context *ctx, int argc, char **argv)
 	map_text(&args, "setup", o.setup);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 	if (!o.no_passphrase) {
-		code = agent_call_locked(ctx, "init.check", &args, NULL, NULL, &r); /* before a person types */
+		code = agent_call_locked(ctx, "init.check", &args, &r); /* before a person types */
 		if (!code)
 			code = prompt_passphrase(o.passphrase_file, true, &passphrase);
 		if (code)
 			return code;
 		map_bytes(&args, "passphrase", passphrase.data, passphrase.len);
 	}
-	code = agent_call_locked(ctx, "init", &args, NULL, NULL, &r);
+	code = agent_call_locked(ctx, "init", &args, &r);
 	return code ? code : show(ctx, r.result);
 }
 

@@ -21,7 +21,7 @@ static int list(const struct context *ctx)
 	};
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 
-	int code = agent_call(ctx, "invite.list", NULL, NULL, NULL, &r);
+	int code = agent_call(ctx, "invite.list", NULL, &r);
 	if (code)
 		return code;
 	return ctx->json ? print_json(r.result) : rows_print(r.result, "invites", columns, 5);
@@ -71,7 +71,7 @@ static int create(const struct context *ctx, int argc, char **argv)
 	map_uint(&args, "expires", expires);
 	map_uint(&args, "uses", uses);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "invite", &args, NULL, NULL, &r);
+	int code = agent_call(ctx, "invite", &args, &r);
 	return code ? code : offer_print(ctx, r.result, "The other person, after `coffer init`", "coffer join");
 }
 

@@ -31,7 +31,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	map_text(&args, "relay", relay);
 	map_text(&args, "as", as);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "join", &args, NULL, NULL, &r);
+	int code = agent_call(ctx, "join", &args, &r);
 	if (code || ctx->quiet)
 		return code;
 	if (ctx->json)

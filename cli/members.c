@@ -23,7 +23,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	CLEANUP(map_release) struct map args = MAP_INIT;
 	map_text(&args, "space", argv[1]);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "members", &args, NULL, NULL, &r);
+	int code = agent_call(ctx, "members", &args, &r);
 	if (code)
 		return code;
 	return ctx->json ? print_json(r.result) : rows_print(r.result, "members", columns, 6);

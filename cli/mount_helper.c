@@ -229,7 +229,7 @@ static int ask_agent(const struct request *r, const struct context *ctx)
 	map_text(&args, "source", r->space);
 	map_text(&args, "space", strcmp(space, ALL_SPACES) == 0 ? NULL : space);
 	map_text(&args, "options", r->agent);
-	return agent_call_locked(ctx, "mount", &args, NULL, NULL, &reply);
+	return agent_call_locked(ctx, "mount", &args, &reply);
 }
 
 int mount_helper_main(int argc, char **argv)

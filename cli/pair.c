@@ -21,7 +21,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	CLEANUP(map_release) struct map args = MAP_INIT;
 	map_uint(&args, "expires", expires);
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
-	int code = agent_call(ctx, "pair", &args, NULL, NULL, &r);
+	int code = agent_call(ctx, "pair", &args, &r);
 	return code ? code : offer_print(ctx, r.result, "On the other device", "coffer init --pair");
 }
 

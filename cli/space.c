@@ -25,7 +25,7 @@ static int list(const struct context *ctx)
 	};
 	CLEANUP(reply_release) struct reply r = REPLY_INIT;
 
-	int code = agent_call(ctx, "space.list", NULL, NULL, NULL, &r);
+	int code = agent_call(ctx, "space.list", NULL, &r);
 	if (code)
 		return code;
 	return ctx->json ? print_json(r.result) : rows_print(r.result, "spaces", columns, 4);

@@ -168,7 +168,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 		CLEANUP(map_release) struct map args = MAP_INIT;
 		CLEANUP(reply_release) struct reply r = REPLY_INIT;
 		put_subject(&args, argv[optind]);
-		int code = agent_call_locked(ctx, "status", &args, NULL, NULL, &r);
+		int code = agent_call_locked(ctx, "status", &args, &r);
 		if (code)
 			return code;
 		const char *term = getenv("TERM");

@@ -45,7 +45,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	map_text(&args, "space", argv[1]);
 	if (argc == 3)
 		map_bytes(&args, "path", argv[2], strlen(argv[2]));
-	int code = agent_call(ctx, "undelete", &args, NULL, NULL, &r);
+	int code = agent_call(ctx, "undelete", &args, &r);
 	if (code)
 		return code;
 	if (ctx->json)

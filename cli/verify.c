@@ -28,7 +28,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	(void)argv;
 	if (argc != 1)
 		return verb_usage(&verb_verify);
-	int code = agent_call(ctx, "verify", NULL, NULL, NULL, &r);
+	int code = agent_call(ctx, "verify", NULL, &r);
 	if (code)
 		return code;
 	unsigned long long damaged = map_get_uint(r.result, "damaged", 0);

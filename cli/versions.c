@@ -28,7 +28,7 @@ static int run(const struct context *ctx, int argc, char **argv)
 	if (!path)
 		return agent_fail(EX_OSERR, "out of memory", "");
 	map_bytes(&args, "path", path, strlen(path));
-	int code = agent_call(ctx, "versions", &args, NULL, NULL, &r);
+	int code = agent_call(ctx, "versions", &args, &r);
 	if (code)
 		return code;
 	return ctx->json ? print_json(r.result) : rows_print(r.result, "versions", columns, 6);

@@ -36,19 +36,6 @@ int ctl_put_request(struct buf *b, const char *verb, struct bytes args)
 	return put_framed(b, &e, &item);
 }
 
-int ctl_put_event(struct buf *b, const char *event, struct bytes data)
-{
-	CLEANUP(buf_release) struct buf item = BUF_INIT_SECRET(CTL_MAX);
-	struct cbor_enc e = cbor_enc_init(&item);
-
-	cbor_put_map(&e, 2);
-	cbor_put_text(&e, "data");
-	put_map(&e, data);
-	cbor_put_text(&e, "event");
-	cbor_put_text(&e, event);
-	return put_framed(b, &e, &item);
-}
-
 int ctl_put_result(struct buf *b, struct bytes result)
 {
 	CLEANUP(buf_release) struct buf item = BUF_INIT_SECRET(CTL_MAX);
@@ -149,18 +136,13 @@ int ctl_decode_answer(struct bytes item, struct ctl_answer *ret_a)
 
 	if (err < 0)
 		return err;
-	n = cbor_get_map(&d, 2);
+	n = cbor_get_map(&d, 1);
 	key = cbor_get_text(&d, WORD_MAX);
 	if (n == 1 && cbor_text_is(key, "result")) {
-		a.data = get_map(&d);
+		a.result = get_map(&d);
 	} else if (n == 1 && cbor_text_is(key, "error")) {
 		a.kind = CTL_ERROR;
 		get_error(&d, &a.error);
-	} else if (n == 2 && cbor_text_is(key, "data")) {
-		a.kind = CTL_EVENT;
-		a.data = get_map(&d);
-		expect(&d, "event");
-		a.event = cbor_get_text(&d, WORD_MAX);
 	} else {
 		cbor_dec_fail(&d, ERR_INVALID);
 	}

@@ -6,11 +6,10 @@
  * A connection carries one request.
  *
  * request  = { "verb": text, "args": map }              text keys, strict CBOR
- * answers  = any number of { "event": text, "data": map }, then one of
- *            { "result": map }  or
+ * answer   = { "result": map }  or
  *            { "error": { "name": err_name text, "exit": sysexits code, "message": text, "next": text } }
- * Keys stand in the order of RFC 8949 (args, verb; data, event; exit, name, next, message). Verbs, events and names
- * have at most 64 bytes, sentences 4 KiB, exit is 0 to 255. No verb sends events yet.
+ * Keys stand in the order of RFC 8949 (args, verb; exit, name, next, message). Verbs and names have at most 64 bytes,
+ * sentences 4 KiB, exit is 0 to 255.
  * `message` names the cause, `next` the step to take; together they are the one line that the person reads.
  * The map in `result` is what --json prints (docs/CLI.md lists the shape of each verb, "v": 1 in each).
  */
@@ -31,18 +30,16 @@ struct ctl_error {
 	uint64_t exit;
 };
 
-enum ctl_kind { CTL_EVENT, CTL_RESULT, CTL_ERROR };
+enum ctl_kind { CTL_RESULT, CTL_ERROR };
 
 struct ctl_answer {
 	enum ctl_kind kind;
-	struct bytes event;     /* CTL_EVENT */
-	struct bytes data;      /* map: event data or result */
+	struct bytes result;    /* CTL_RESULT: map */
 	struct ctl_error error; /* CTL_ERROR */
 };
 
-/* Each appends one framed message; args/data empty is an empty map. */
+/* Each appends one framed message; args/result empty is an empty map. */
 int ctl_put_request(struct buf *b, const char *verb, struct bytes args) MUST_CHECK;
-int ctl_put_event(struct buf *b, const char *event, struct bytes data) MUST_CHECK;
 int ctl_put_result(struct buf *b, struct bytes result) MUST_CHECK;
 int ctl_put_error(struct buf *b, int err, int exit_code, const char *message, const char *next) MUST_CHECK;
 

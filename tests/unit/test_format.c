@@ -640,10 +640,6 @@ static void control(void **state)
 	ok(ctl_decode_request(framed("ctl.request", &b), &request));
 	assert_true(bytes_equal(request.verb, bytes_str("status")));
 	buf_clear(&b);
-	ok(ctl_put_event(&b, "progress", bytes_of(NULL, 0)));
-	ok(ctl_decode_answer(framed("ctl.event", &b), &answer));
-	assert_int_equal(answer.kind, CTL_EVENT);
-	buf_clear(&b);
 	ok(ctl_put_result(&b, bytes_of(NULL, 0)));
 	ok(ctl_decode_answer(framed("ctl.result", &b), &answer));
 	assert_int_equal(answer.kind, CTL_RESULT);
