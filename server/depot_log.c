@@ -332,15 +332,13 @@ static int give_version(struct sql_stmt *q, depot_version_each *each, void *ctx)
 	return err < 0 ? err : each(ctx, sql_uint(q, 0) >> KEY_BITS, &v);
 }
 
-int depot_versions(struct depot *s, uint64_t space, uint64_t first, uint64_t n, depot_version_each *each, void *ctx)
+/* Those with keys from `at` on and below `end`. */
+static int give_range(struct depot *s, enum stmt st, int64_t at, int64_t end, depot_version_each *each, void *ctx)
 {
-	int64_t at = depot_key(space, first), end = key_end(space, first, n);
 	int err, rows;
 
-	if (!n || first > KEY_MAX)
-		return OK;
 	do {
-		struct sql_stmt *q = sql_stmt(s, ST_VERSIONS);
+		struct sql_stmt *q = sql_stmt(s, st);
 
 		sql_bind_int(q, 1, at);
 		sql_bind_int(q, 2, end);
@@ -353,6 +351,18 @@ int depot_versions(struct depot *s, uint64_t space, uint64_t first, uint64_t n, 
 		sql_done(q);
 	} while (err == OK && rows == SQL_PAGE);
 	return err;
+}
+
+int depot_versions(struct depot *s, uint64_t space, uint64_t first, uint64_t n, depot_version_each *each, void *ctx)
+{
+	if (!n || first > KEY_MAX)
+		return OK;
+	return give_range(s, ST_VERSIONS, depot_key(space, first), key_end(space, first, n), each, ctx);
+}
+
+int depot_replaced(struct depot *s, uint64_t space, depot_version_each *each, void *ctx)
+{
+	return give_range(s, ST_REPLACED, depot_key(space, 0), key_end(space, 0, KEY_MAX), each, ctx);
 }
 
 int depot_versions_expired(struct depot *s, int64_t now, uint64_t n, depot_version_each *each, void *ctx)

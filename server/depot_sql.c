@@ -32,6 +32,8 @@ const char *const depot_sql[ST_COUNT] = {
 	[ST_HISTORY] =
 		"SELECT key, cursor, id, passing, expires, blob FROM versions WHERE id = ?1 AND expires IS NOT NULL"
 		" AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT ?4",
+	[ST_REPLACED] = "SELECT key, cursor, id, passing, expires, blob FROM versions WHERE key >= ?1 AND key < ?2"
+			" AND expires IS NOT NULL ORDER BY key LIMIT ?3",
 	/* A replaced version counts unless a newer one below the limit ?2, replaced or current, is there. */
 	[ST_VERSIONS_AT] =
 		"SELECT key, cursor, id, passing, expires, blob FROM versions v WHERE key >= ?1 AND key < ?6"

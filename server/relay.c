@@ -98,7 +98,10 @@ int relay_open(struct relay *r, const struct env *env, struct config *config)
 {
 	int err;
 
-	*r = (struct relay){ .env = env, .config = config, .metrics = { .sizes_lock = PTHREAD_MUTEX_INITIALIZER } };
+	*r = (struct relay){ .env = env,
+		.config = config,
+		.metrics = { .sizes_lock = PTHREAD_MUTEX_INITIALIZER },
+		.history = HISTORY_INIT };
 	err = open_parts(r, config->storage.data);
 	if (err < 0)
 		relay_close(r);

@@ -13,6 +13,7 @@
 #include "base/env.h"
 #include "server/blob.h"
 #include "server/config.h"
+#include "server/history.h"
 #include "server/job.h"
 #include "server/jwt.h"
 #include "server/limits.h"
@@ -34,6 +35,7 @@ struct relay {
 	struct limits *rates;  /* by device and by space: apart, so that they push no misses out */
 	struct metrics metrics;
 	struct quota quota;
+	struct history history;
 	struct presence *presence;
 	struct seen *tokens; /* struct auth (auth.c) */
 	struct seen *chains; /* struct plain_right (plain.c) */

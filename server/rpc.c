@@ -14,6 +14,7 @@ static const struct method *const methods[] = {
 	&method_history,
 	&method_at,
 	&method_head,
+	&method_usage,
 	&method_subscribe,
 	&method_plain_push,
 	&method_plain_pull,

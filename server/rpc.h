@@ -22,7 +22,7 @@ void rpc_prepare(struct relay *relay, struct job *j);
 int rpc_failed(struct job *j, int err) MUST_CHECK;
 
 extern const struct method method_append, method_log, method_claim, method_push, method_heal, method_pull, method_get,
-	method_head, method_history, method_at, method_subscribe;
+	method_head, method_history, method_at, method_usage, method_subscribe;
 extern const struct method method_plain_push, method_plain_pull, method_space_create, method_epoch_begin,
 	method_epoch_complete, method_deks_get, method_file_deks_get, method_deks_get_files, method_deks_rewrap,
 	method_file_deks_rewrap, method_deks_rewrap_files, method_membership_append, method_membership_list,

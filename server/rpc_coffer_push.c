@@ -18,6 +18,7 @@
 #include "server/relay.h"
 #include "server/rpc.h"
 #include "server/sync_notice.h"
+#include "server/usage.h"
 #include "server/batch.h"
 #include "wire/chunk.h"
 #include "wire/head.h"
@@ -365,6 +366,25 @@ static int check_conflicts(struct relay *relay, struct job *j, struct push *p, u
 	return (err = answer_conflicts(j, p, conflict, n)) < 0 ? err : 1;
 }
 
+static int answer_full(struct relay *relay, struct job *j, uint64_t space)
+{
+	struct usage u;
+	struct buf b;
+	struct cbor_enc e;
+	int err = usage_read(relay, relay->store, space, &u);
+
+	if (err < 0)
+		return err;
+	job_begin_result(j, &b, &e);
+	cbor_put_map(&e, 2 + usage_pairs(&u));
+	cbor_put_text(&e, "ok");
+	cbor_put_bool(&e, false);
+	cbor_put_text(&e, "error");
+	cbor_put_text(&e, "storage_full");
+	usage_put(&e, &u);
+	return job_send(j, &b, &e);
+}
+
 /* 1: answered. */
 static int check_room(struct relay *relay, struct job *j, uint64_t space, size_t bytes)
 {
@@ -372,7 +392,7 @@ static int check_room(struct relay *relay, struct job *j, uint64_t space, size_t
 
 	if (err != ERR_NO_SPACE)
 		return err;
-	return (err = job_refuse(j, "storage_full")) < 0 ? err : 1;
+	return (err = answer_full(relay, j, space)) < 0 ? err : 1;
 }
 
 /* Of those that are not stored yet, once check_conflicts has told. */

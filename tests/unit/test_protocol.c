@@ -499,6 +499,9 @@ static void reads_are_as_documented(void **state)
 	ask(x, "at.request", "coffer.at", &m);
 	frame_is_documented(x, "at.begin", frame_at(&x->last, 0));
 	is_answered(x, "at.answer");
+	map_uuid(&m, "space", &x->space);
+	ask(x, "usage.request", "coffer.usage", &m);
+	is_answered(x, "usage.answer");
 }
 
 static void id_is_documented(const char *name, const struct id16 *id)
