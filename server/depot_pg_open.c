@@ -8,10 +8,8 @@
  */
 #include "server/depot_pg.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/log.h"
 
 #define RETRY_NS 1000000000ll
@@ -251,15 +249,11 @@ static int read_store(struct pg *s)
 
 static int note_boot(struct pg *s)
 {
-	char now[64] = "", text[256];
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, now, sizeof now - 1);
+	char now[DEPOT_BOOT], text[256];
 	PGresult *res;
 	int err;
 
-	if (fd >= 0)
-		close(fd);
-	now[n > 0 ? n : 0] = '\0';
+	depot_boot(now);
 	now[strspn(now, "0123456789abcdef-")] = '\0';
 	snprintf(text, sizeof text, "UPDATE meta SET boot = '%s' WHERE boot <> '%s' OR boot = ''", now, now);
 	if ((err = take(s, PQexec(s->c, text), &res)) < 0)

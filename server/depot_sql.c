@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/depot_sql.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *const depot_sql[ST_COUNT] = {
 	[ST_SPACE_FIND] = "SELECT no, cursor, versions, entries, retention FROM spaces WHERE id = ?1",
@@ -167,6 +169,16 @@ const char *const depot_sql_many[ST_COUNT] = {
 			" added AS (INSERT INTO blobs(key, blob) OVERRIDING SYSTEM VALUE SELECT key, blob FROM fresh)"
 			" SELECT key, place FROM fresh",
 };
+
+void depot_boot(char ret_text[DEPOT_BOOT])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret_text, DEPOT_BOOT - 1);
+
+	if (fd >= 0)
+		close(fd);
+	ret_text[n > 0 ? n : 0] = '\0';
+}
 
 void depot_init(struct depot *s, const struct depot_engine *engine, const struct env *env)
 {

@@ -174,6 +174,10 @@ extern const char *const depot_sql_many[ST_COUNT];
 /* For engines: sets the head of a connection. */
 void depot_init(struct depot *s, const struct depot_engine *engine, const struct env *env);
 
+/* For engines: which boot of this machine it is, as the kernel says it (a line); empty: not known. */
+#define DEPOT_BOOT 64
+void depot_boot(char ret_text[DEPOT_BOOT]);
+
 /* One for each engine; depot_open and depot_open_beside choose. */
 int depot_sqlite_open(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;
 int depot_sqlite_open_beside(const struct env *env, const char *dir, struct depot **ret_s) MUST_CHECK;

@@ -428,14 +428,11 @@ static int read_meta(struct lite *s, int *ret_format)
 
 static int note_boot(struct lite *s)
 {
-	char now[64] = "";
+	char now[DEPOT_BOOT];
 	sqlite3_stmt *q = NULL;
-	int err, fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, now, sizeof now - 1);
+	int err;
 
-	if (fd >= 0)
-		close(fd);
-	now[n > 0 ? n : 0] = '\0';
+	depot_boot(now);
 	if (sqlite3_prepare_v2(s->db, "UPDATE meta SET boot = ?1 WHERE boot <> ?1 OR ?1 = ''", -1, &q, NULL) !=
 		SQLITE_OK)
 		return err_of(sqlite3_errcode(s->db));

@@ -112,6 +112,13 @@ int job_refuse(struct job *j, const char *code)
 	return job_send(j, &b, &e);
 }
 
+int job_http_error(struct job *j, int status, const char *message)
+{
+	j->status = status;
+	buf_clear(&j->body);
+	return buf_printf(&j->body, "{\"error\":\"%s\"}", message);
+}
+
 int job_notify(struct job *j, const struct id16 *space, struct message *m, struct notice **ret_n)
 {
 	struct notice *n = calloc(1, sizeof *n), **p = &j->notices;

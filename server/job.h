@@ -110,6 +110,8 @@ int job_error(struct job *j, const char *code, const char *message) MUST_CHECK;
 int job_empty(struct job *j) MUST_CHECK;
 /* {ok: false, error: code} */
 int job_refuse(struct job *j, const char *code) MUST_CHECK;
+/* HTTP: this status, and {"error": message} as the whole body. `message` is JSON already. */
+int job_http_error(struct job *j, int status, const char *message) MUST_CHECK;
 /* Takes the message. *ret_n, unless ret_n is NULL, is the notice to add to; it stays the job's. */
 int job_notify(struct job *j, const struct id16 *space, struct message *m, struct notice **ret_n) MUST_CHECK;
 /* sp NULL: a plain space, by the right of `grant` or (NULL) one's own. */

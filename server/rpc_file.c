@@ -26,13 +26,6 @@ static void file_job_free(void *state)
 	free(f);
 }
 
-static int fail(struct job *j, int status, const char *message)
-{
-	j->status = status;
-	buf_clear(&j->body);
-	return buf_printf(&j->body, "{\"error\":\"%s\"}", message);
-}
-
 /* As the protocol has it: whether a space is there is told to whoever has a token. */
 static int refuse_space(struct job *j, struct depot *store, const struct file_job *f, bool upload)
 {
@@ -42,8 +35,8 @@ static int refuse_space(struct job *j, struct depot *store, const struct file_jo
 	if (err < 0 && err != ERR_NOT_FOUND)
 		return err;
 	if (err == ERR_NOT_FOUND || !sp.root_key_len)
-		return fail(j, 404, upload ? "space not found" : "file not found");
-	return f->ucan.len ? fail(j, 403, "access denied") : fail(j, 401, "authorization required");
+		return job_http_error(j, 404, upload ? "space not found" : "file not found");
+	return f->ucan.len ? job_http_error(j, 403, "access denied") : job_http_error(j, 401, "authorization required");
 }
 
 /* > 0: refused and answered. */
@@ -59,7 +52,7 @@ static int open_space(struct relay *relay, struct job *j, struct depot *store, b
 	if (err == ERR_FORBIDDEN)
 		return (err = refuse_space(j, store, f, upload)) < 0 ? err : 1;
 	if (err == ERR_RATE_LIMITED)
-		return (err = fail(j, 429, "too many UCANs")) < 0 ? err : 1;
+		return (err = job_http_error(j, 429, "too many UCANs")) < 0 ? err : 1;
 	return err;
 }
 
@@ -79,7 +72,7 @@ static int check_upload(struct relay *relay, struct job *j, struct depot *store)
 	if (err)
 		return err;
 	if (f->fault)
-		return (err = fail(j, 400, f->fault)) < 0 ? err : 1;
+		return (err = job_http_error(j, 400, f->fault)) < 0 ? err : 1;
 	err = depot_item_get(store, f->sp.no, DEPOT_FILE, &j->chunk, is_there, NULL);
 	if (err == OK) {
 		j->status = 204;
@@ -89,7 +82,7 @@ static int check_upload(struct relay *relay, struct job *j, struct depot *store)
 		return err;
 	err = depot_item_get(store, f->sp.no, DEPOT_RECORD, &f->record, is_there, NULL);
 	if (err == ERR_NOT_FOUND)
-		return (err = fail(j, 400, "record not found in this space")) < 0 ? err : 1;
+		return (err = job_http_error(j, 400, "record not found in this space")) < 0 ? err : 1;
 	return err;
 }
 
@@ -101,9 +94,9 @@ static int check_run(struct relay *relay, struct job *j, struct depot *store)
 	if (err)
 		return err < 0 ? err : OK;
 	if (job_take_bytes(relay, j, &j->space, f->size) < 0)
-		return fail(j, 429, "too many bytes into this space");
+		return job_http_error(j, 429, "too many bytes into this space");
 	if (quota_check_plain_early(relay, store, &f->sp, f->size) < 0)
-		return fail(j, 507, "no room for the file");
+		return job_http_error(j, 507, "no room for the file");
 	return 1;
 }
 
@@ -124,7 +117,7 @@ static int keep_run(struct relay *relay, struct job *j, struct depot *store)
 
 	(void)store;
 	if (err_is_full(err))
-		return fail(j, 507, "no room for the file");
+		return job_http_error(j, 507, "no room for the file");
 	if (err < 0)
 		return err;
 	relay->env->random(relay->env->ctx, f->object.b, sizeof f->object.b);
@@ -216,7 +209,7 @@ static int store_run(struct relay *relay, struct job *j, struct depot *store)
 	if ((err = quota_check_plain(&relay->quota, relay, &f->sp, it.size)) == ERR_NO_SPACE) {
 		if ((err = depot_garbage_put(store, &j->space, &f->object, relay_now(relay))) < 0)
 			return err;
-		return fail(j, 507, "no room for the file");
+		return job_http_error(j, 507, "no room for the file");
 	}
 	if (err < 0)
 		return err;
@@ -257,7 +250,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 	if (!f->sent) {
 		err = depot_item_get(store, f->sp.no, DEPOT_FILE, &j->chunk, found_file, f);
 		if (err == ERR_NOT_FOUND)
-			return fail(j, 404, "file not found");
+			return job_http_error(j, 404, "file not found");
 		if (err < 0)
 			return err;
 	}
@@ -267,7 +260,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 		return OK;
 	n = f->size - f->sent < SLICE_BYTES ? (size_t)(f->size - f->sent) : SLICE_BYTES;
 	if (n && (err = blob_get(relay->blobs, &j->space, &f->object, f->sent, n, &j->body)) < 0)
-		return err == ERR_NOT_FOUND ? fail(j, 404, "file not found") : err;
+		return err == ERR_NOT_FOUND ? job_http_error(j, 404, "file not found") : err;
 	metrics_add(&relay->metrics, files_out, !f->sent);
 	metrics_add(&relay->metrics, file_bytes_out, n);
 	f->sent += n;

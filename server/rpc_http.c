@@ -9,13 +9,6 @@
 #include "server/batch.h"
 #include "wire/chunk.h"
 
-static int fail(struct job *j, int status, const char *message)
-{
-	j->status = status;
-	buf_clear(&j->body);
-	return buf_printf(&j->body, "{\"error\":\"%s\"}", message);
-}
-
 /* The chunk that the body is; > 0: it is none, which is answered. */
 static int read_chunk(struct job *j, struct chunk_new *ret_n)
 {
@@ -24,7 +17,7 @@ static int read_chunk(struct job *j, struct chunk_new *ret_n)
 
 	if (chunk_decode(buf_bytes(&j->in), &c) < 0 || !id16_equal(&c.space, &j->space) ||
 		!id16_equal(&c.id, &j->chunk))
-		return (err = fail(j, 400, "not this chunk")) < 0 ? err : 1;
+		return (err = job_http_error(j, 400, "not this chunk")) < 0 ? err : 1;
 	*ret_n = (struct chunk_new){
 		.space = j->space,
 		.id = j->chunk,
@@ -42,17 +35,17 @@ static int keep_in_space(struct relay *relay, struct job *j, struct depot *store
 	int err;
 
 	if (!v->log || !log_may_write(v->log->log, &j->caller->device))
-		return fail(j, 404, "space not found");
+		return job_http_error(j, 404, "space not found");
 	if ((err = read_chunk(j, &n)))
 		return err < 0 ? err : OK;
 	if (job_take_bytes(relay, j, &j->space, j->in.len) < 0)
-		return fail(j, 429, "too many bytes into this space");
+		return job_http_error(j, 429, "too many bytes into this space");
 	if ((err = quota_check_early(relay, store, v->no, j->in.len)) == ERR_NO_SPACE)
-		return fail(j, 507, "no room");
+		return job_http_error(j, 507, "no room");
 	if (err == OK)
 		err = chunk_keep(relay, store, v->no, &n);
 	if (err == ERR_CONFLICT)
-		return fail(j, 409, "other bytes stand under this id");
+		return job_http_error(j, 409, "other bytes stand under this id");
 	j->kept = n.kept;
 	j->object = n.object;
 	return err < 0 ? err : 1;
@@ -67,7 +60,7 @@ static int keep_run(struct relay *relay, struct job *j, struct depot *store)
 	int err = spaces_get(relay->spaces, store, &j->space, &sp);
 
 	if (err == ERR_NOT_FOUND)
-		return fail(j, 404, "space not found");
+		return job_http_error(j, 404, "space not found");
 	if (err < 0)
 		return err;
 	v = space_view(sp);
@@ -84,18 +77,18 @@ static int put_in_space(struct relay *relay, struct job *j, struct space *sp)
 	int err;
 
 	if (!st->log || !log_may_write(st->log->log, &j->caller->device))
-		return fail(j, 404, "space not found");
+		return job_http_error(j, 404, "space not found");
 	if ((err = read_chunk(j, &n)))
 		return err < 0 ? err : OK;
 	if (job_take_bytes(relay, j, &j->space, j->in.len) < 0)
-		return fail(j, 429, "too many bytes into this space");
+		return job_http_error(j, 429, "too many bytes into this space");
 	if ((err = quota_check(&relay->quota, relay, st->row.no, j->in.len)) == ERR_NO_SPACE)
-		return fail(j, 507, "no room");
+		return job_http_error(j, 507, "no room");
 	if (err < 0)
 		return err;
 	err = chunk_store(relay, st->row.no, &n);
 	if (err == ERR_CONFLICT)
-		return fail(j, 409, "other bytes stand under this id");
+		return job_http_error(j, 409, "other bytes stand under this id");
 	if (err == ERR_AGAIN) {
 		j->more = true;
 		return OK;
@@ -116,7 +109,7 @@ static int put_run(struct relay *relay, struct job *j, struct depot *store)
 		err = put_in_space(relay, j, sp);
 		spaces_put(relay->spaces, sp);
 	} else if (err == ERR_NOT_FOUND) {
-		err = fail(j, 404, "space not found");
+		err = job_http_error(j, 404, "space not found");
 	}
 	return err == OK && j->status != 201 ? chunk_drop(relay, &n) : err;
 }
@@ -149,7 +142,7 @@ static int get_chunk(struct relay *relay, struct job *j, struct depot *store, ui
 	int err = depot_chunk_find(store, no, &j->chunk, &c);
 
 	if (err == ERR_NOT_FOUND)
-		return fail(j, 404, "chunk not found");
+		return job_http_error(j, 404, "chunk not found");
 	if (err < 0)
 		return err;
 	j->size = c.size;
@@ -164,7 +157,7 @@ static int get_chunk(struct relay *relay, struct job *j, struct depot *store, ui
 	j->status = j->has_range ? 206 : 200;
 	j->range_from = from;
 	err = chunk_read(relay, store, &j->space, &c, from, (size_t)n, &j->body);
-	return err == ERR_NOT_FOUND ? fail(j, 404, "chunk not found") : err;
+	return err == ERR_NOT_FOUND ? job_http_error(j, 404, "chunk not found") : err;
 }
 
 static int get_run(struct relay *relay, struct job *j, struct depot *store)
@@ -174,7 +167,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 	int err = spaces_get(relay->spaces, store, &j->space, &sp);
 
 	if (err == ERR_NOT_FOUND)
-		return fail(j, 404, "chunk not found");
+		return job_http_error(j, 404, "chunk not found");
 	if (err < 0)
 		return err;
 	v = space_view(sp);
@@ -182,7 +175,7 @@ static int get_run(struct relay *relay, struct job *j, struct depot *store)
 	if (v.log && log_may_read(v.log->log, &j->caller->device))
 		err = get_chunk(relay, j, store, v.no);
 	else
-		err = fail(j, 404, "chunk not found");
+		err = job_http_error(j, 404, "chunk not found");
 	space_view_release(&v);
 	return err;
 }

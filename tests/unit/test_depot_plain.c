@@ -327,6 +327,17 @@ static void test_deeds_and_facts(void **state)
 	buf_release(&b);
 }
 
+static void test_next_writer_knows_whether_the_machine_stayed_up(void **state)
+{
+	struct scene *x = *state;
+
+	assert_false(depot_same_boot(x->d)); /* nobody was there before */
+	assert_int_equal(depot_commit(x->d), 0);
+	depot_close(x->d);
+	assert_int_equal(depot_open(env_system(), x->database[0] ? x->database : x->dir, &x->d), 0);
+	assert_true(depot_same_boot(x->d));
+}
+
 static void test_store_of_format_1_is_brought_on(void **state)
 {
 	struct scene *x = *state;
@@ -380,6 +391,7 @@ int main(void)
 		TEST(test_many_letters),
 		TEST(test_many_heads_and_records),
 		TEST(test_deeds_and_facts),
+		TEST(test_next_writer_knows_whether_the_machine_stayed_up),
 		TEST(test_store_of_format_1_is_brought_on),
 	};
 
