@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include "fusefs/preload.h"
 
 /* A queued invalidation with a name of its true length. */
 struct item {
@@ -22,6 +23,7 @@ struct item {
 
 struct inval {
 	struct fuse_session *se;
+	struct preload *preload;
 	uint64_t root_ino;
 	pthread_t thread;
 	pthread_mutex_t lock; /* all below */
@@ -83,6 +85,7 @@ static void *run(void *arg)
 		q->last = &q->first;
 		uint64_t all = q->added;
 		pthread_mutex_unlock(&q->lock);
+		preload_await(q->preload);
 		tell(q, batch);
 		free_items(batch);
 		pthread_mutex_lock(&q->lock);
@@ -93,7 +96,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q)
+int inval_start(struct fuse_session *se, uint64_t root_ino, struct preload *p, struct inval **ret_q)
 {
 	struct inval *q = calloc(1, sizeof *q);
 	pthread_condattr_t clock;
@@ -101,6 +104,7 @@ int inval_start(struct fuse_session *se, uint64_t root_ino, struct inval **ret_q
 	if (!q)
 		return ERR_NOMEM;
 	q->se = se;
+	q->preload = p;
 	q->root_ino = root_ino;
 	q->last = &q->first;
 	pthread_mutex_init(&q->lock, NULL);

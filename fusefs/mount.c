@@ -165,7 +165,7 @@ int mount_start(const struct mount_config *config, struct mount **ret_m)
 	}
 	err = preload_new(m->ops.se, config->store, &m->ops.preload);
 	if (err == 0)
-		err = inval_start(m->ops.se, config->root_ino, &m->ops.inval);
+		err = inval_start(m->ops.se, config->root_ino, m->ops.preload, &m->ops.inval);
 	if (err == 0)
 		err = serve_start(m->ops.se, fuse_session_fd(m->ops.se), &events, &m->ops.serve);
 	if (err < 0) {

@@ -164,6 +164,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		ops_reply_err(req, ERR_INVALID);
 		return;
 	}
+	if (off < PRELOAD_MAX)
+		preload_known(o->preload, node);
 	int err = store_read(o->config.store, node, (uint64_t)off, call->reply, size, &len, &chunk);
 	if (err == ERR_ABSENT)
 		late_read_add(o->late, req, node, (uint64_t)off, size, chunk);

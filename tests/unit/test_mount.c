@@ -4,9 +4,12 @@
  * here, whose nodes show how. Needs /dev/fuse; without it every test is skipped (the integration tests say so once,
  * as a failure in CI).
  */
+#define FUSE_USE_VERSION 314
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fuse_lowlevel.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -26,6 +29,7 @@
 #include "fusefs/early.h"
 #include "fusefs/late_read.h"
 #include "fusefs/mount.h"
+#include "fusefs/settle.h"
 #include "fusefs/serve.h"
 #include "tests/lib/fake_env.h"
 #include "tests/lib/unit.h"
@@ -655,6 +659,84 @@ static void what_somebody_else_has_open_is_read(void **state)
 	}
 }
 
+/* The two notifications, as the linker finds them here first: while `crossing`, content waits for the word that it
+ * changed, as long as that may take to come. */
+static atomic_bool crossing, giving, told;
+
+int fuse_lowlevel_notify_store(
+	struct fuse_session *se, fuse_ino_t ino, off_t off, struct fuse_bufvec *b, enum fuse_buf_copy_flags flags)
+{
+	__typeof__(&fuse_lowlevel_notify_store) real;
+
+	*(void **)&real = dlsym(RTLD_NEXT, __func__);
+	if (atomic_exchange(&crossing, false)) {
+		atomic_store(&giving, true);
+		for (int ms = 0; ms < 100 && !atomic_load(&told); ms++)
+			poll(NULL, 0, 1);
+	}
+	return real(se, ino, off, b, flags);
+}
+
+int fuse_lowlevel_notify_inval_inode(struct fuse_session *se, fuse_ino_t ino, off_t off, off_t len)
+{
+	__typeof__(&fuse_lowlevel_notify_inval_inode) real;
+
+	*(void **)&real = dlsym(RTLD_NEXT, __func__);
+	int rc = real(se, ino, off, len);
+	atomic_store(&told, true);
+	return rc;
+}
+
+static void *open_small(void *ret_fd)
+{
+	*(int *)ret_fd = open("small", O_RDONLY);
+	return NULL;
+}
+
+static void a_change_that_crosses_an_open_shows(void **state)
+{
+	struct fixture *f = mounted(state);
+	uint64_t ino = add_small(f, "small", "then");
+	pthread_t opener;
+	int fd;
+
+	atomic_store(&giving, false);
+	atomic_store(&told, false);
+	atomic_store(&crossing, true);
+	assert_int_equal(pthread_create(&opener, NULL, open_small, &fd), 0);
+	EVENTUALLY(atomic_load(&giving));
+	bring_content(f, ino, "soon");
+	pthread_join(opener, NULL);
+	mount_settle(f->m);
+	assert_true(reads(fd, "soon"));
+	close(fd);
+}
+
+static bool is_open(struct fixture *f, uint64_t ino)
+{
+	store_hold_open(f->store, ino);
+	bool others = store_open_shared(f->store, ino);
+	store_release_open(f->store, ino);
+	return others;
+}
+
+/* Until it is told, the kernel shows what it has, or what is there now, but no mixture. */
+static void a_change_is_not_laid_over_what_was_read_before(void **state)
+{
+	struct fixture *f = mounted(state);
+	uint64_t ino = add_small(f, "small", "a long one");
+	int other = open("small", O_RDONLY | O_DIRECT), fd = open("small", O_RDONLY);
+
+	assert_true(reads(fd, "a long one"));
+	close(fd);
+	close(other);
+	EVENTUALLY(!is_open(f, ino));
+	put_content(f, ino, "AN");
+	fd = open("small", O_RDONLY);
+	assert_true(reads(fd, "a long one") || reads(fd, "AN"));
+	close(fd);
+}
+
 /* Opens as somebody who just wrote other small files. */
 static int open_one_of_many(const char *name, int flags, mode_t mode)
 {
@@ -836,6 +918,8 @@ int main(void)
 		TEST(streams_and_small_files_take_turns),
 		TEST(a_small_file_comes_with_its_open),
 		TEST(what_somebody_else_has_open_is_read),
+		TEST(a_change_that_crosses_an_open_shows),
+		TEST(a_change_is_not_laid_over_what_was_read_before),
 		TEST(one_of_many_shows_what_is_written),
 		TEST(a_final_file_can_be_read_and_mapped_by_its_maker),
 		TEST(each_write_takes_capabilities),
