@@ -32,6 +32,23 @@ static void print_work(struct bytes s)
 	putchar('\n');
 }
 
+/* What a relay without room has said. */
+static void print_usage(struct bytes s)
+{
+	uint64_t used = map_get_uint(s, "relay_used", 0), quota = map_get_uint(s, "relay_quota", 0);
+	uint64_t history = map_get_uint(s, "relay_history", UINT64_MAX);
+
+	if (!used)
+		return;
+	printf("  the relay keeps %s of this space", print_size(used).s);
+	if (quota)
+		printf(" (%s at most)", print_size(quota).s);
+	if (history != UINT64_MAX)
+		printf(", %s of it history: what was replaced or deleted, until its time there has passed",
+			print_size(history).s);
+	putchar('\n');
+}
+
 static void print_space(struct bytes s)
 {
 	struct bytes alarm = map_get_text(s, "alarm"), reason = map_get_text(s, "reason");
@@ -56,6 +73,7 @@ static void print_space(struct bytes s)
 		print_clean(alarm);
 		putchar('\n');
 	}
+	print_usage(s);
 }
 
 static void print_list(struct bytes result, const char *key, void (*print)(struct bytes item))

@@ -85,6 +85,15 @@ void sync_pinned(struct sync *s);
 int sync_wait(
 	struct sync *s, struct space *space, bool sent_only, int64_t deadline_mono_ns, struct buf *what) MUST_CHECK;
 
+/* What a relay that has no room says of a space. */
+struct relay_usage {
+	bool known;    /* all below; it is asked only while it refuses, and an older one does not say */
+	uint64_t used; /* bytes there, of which `history` are replaced versions', */
+	bool counted;  /* if it knows that */
+	uint64_t history;
+	uint64_t quota; /* of the space; 0: none of its own */
+};
+
 struct sync_status {
 	bool online;
 	int64_t since_wall_ns;         /* of online/offline; 0: never online */
@@ -99,6 +108,7 @@ struct sync_status {
 	/* enum err: ERR_FORK, ERR_ROLLBACK, ERR_GAP, ERR_FORBIDDEN, ERR_RELAY_FULL ... or 0 */
 	int alarm;
 	const char *alarm_text;        /* of alarm, for a person; static */
+	struct relay_usage usage;
 };
 /* Of a space, or NULL: of all together. Blocks. */
 int sync_status(struct sync *s, struct space *space, struct sync_status *ret) MUST_CHECK;

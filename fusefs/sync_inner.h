@@ -2,8 +2,8 @@
 /*
  * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases),
  * sync_dirty.c (what changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what
- * comes), sync_fetch.c (content on demand), sync_room.c (what the relay has no room for), sync_keep.c (content that is
- * pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone, unless it says otherwise.
+ * comes), sync_fetch.c (content on demand), sync_room.c (what the relay has no room for), sync_usage.c (what it says of
+ * that), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone, unless it says otherwise.
  */
 #ifndef COFFER_FUSEFS_SYNC_INNER_H
 #define COFFER_FUSEFS_SYNC_INNER_H
@@ -153,6 +153,13 @@ struct sync_room {
 	int64_t at, delay;       /* when the next one is tried again */
 };
 
+/* What it says that the space takes (sync_usage.h). */
+struct sync_usage {
+	uint64_t call; /* under way; 0: none */
+	int64_t at;    /* not asked again before */
+	struct relay_usage told;
+};
+
 struct sync_space {
 	struct sync *sync;
 	struct space *space;
@@ -201,6 +208,7 @@ struct sync_space {
 	struct keep_list keep;
 	struct sync_heal heal;
 	struct sync_room room;
+	struct sync_usage usage;
 	/* ino -> when its hour began (s, 48 bits), and how many versions were sealed since (16 bits) */
 	struct table rewritten;
 };

@@ -14,6 +14,7 @@
 #include "crypto/secret.h"
 #include "fusefs/sync_heal.h"
 #include "fusefs/sync_room.h"
+#include "fusefs/sync_usage.h"
 #include "fusefs/sync_upload.h"
 #include "wire/map.h"
 
@@ -182,6 +183,7 @@ void sync_push_reset(struct sync_space *ss)
 	ss->pushes_tail = &ss->pushes;
 	sync_upload_reset(ss);
 	sync_room_try_all(ss);
+	sync_usage_reset(ss);
 }
 
 void sync_push_free(struct sync_space *ss)

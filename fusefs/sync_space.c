@@ -11,6 +11,7 @@
 #include "crypto/secret.h"
 #include "fusefs/sync_heal.h"
 #include "fusefs/sync_room.h"
+#include "fusefs/sync_usage.h"
 #include "wire/map.h"
 
 #define MS 1000000ll
@@ -297,6 +298,7 @@ void sync_space_step(struct sync_space *ss, int64_t now)
 		sync_heal_step(ss);
 		if (err == OK && may_push(ss))
 			err = sync_room_step(ss, now);
+		sync_usage_step(ss, now);
 		if (err == OK && may_push(ss) && now >= ss->retry_at)
 			err = sync_seal_due(ss, now);
 		if (err == OK && may_push(ss) && now >= ss->retry_at)

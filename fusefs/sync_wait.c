@@ -379,6 +379,7 @@ static int add_status(struct sync_space *ss, struct sync_status *st)
 	if (ss->alarm) {
 		st->alarm = ss->alarm;
 		st->alarm_text = ss->alarm_text;
+		st->usage = ss->usage.told;
 	}
 	return err;
 }

@@ -77,6 +77,12 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 		map_text(&m, "alarm", st.alarm_text);
 		map_text(&m, "alarm_name", err_name(st.alarm));
 	}
+	if (st.usage.known)
+		map_uint(&m, "relay_used", st.usage.used);
+	if (st.usage.quota)
+		map_uint(&m, "relay_quota", st.usage.quota);
+	if (st.usage.counted)
+		map_uint(&m, "relay_history", st.usage.history);
 	return map_put(&m, out);
 }
 

@@ -18,8 +18,11 @@ mkdir "$W/kept"
 head -c 1870000 /dev/urandom > "$W/kept/fits"
 head -c 2500000 /dev/urandom > "$W/other"
 cp "$W/kept/fits" "$m/"
+head -c 40000 /dev/urandom > "$m/doc"
+coffer alice wait --timeout 60s || fail "what fits is not taken"
 echo old > "$m/old" && echo doc > "$m/doc"
 coffer alice wait --timeout 60s || fail "what fits is not taken"
+! coffer alice status | grep -q "the relay keeps" || fail "status says: $(coffer alice status)"
 new_device desktop alice
 d=$W/desktop.mnt/Work
 await 20 test -d "$d" || fail "the space did not reach the second device"
@@ -36,6 +39,9 @@ cp "$W/kept/large" "$m/" || fail "a write heard of the relay's quota"
 refused 75 "relay's storage.* is full" coffer alice wait --timeout 3s
 is_full || fail "status says: $(coffer alice status)"
 ! is_synced "$m/large" || fail "it calls itself synced"
+# Chunks are padded: of the first content of doc about 40 KiB are history now.
+tells() { coffer alice status | grep -qE "the relay keeps [12]\.[0-9] MiB of this space \(1\.9 MiB at most\), (39|4[0-9])(\.[0-9])? KiB of it history"; }
+await 20 tells || fail "status says: $(coffer alice status)"
 
 # What fits goes past it, also in its folder.
 rm "$m/old"
@@ -94,4 +100,5 @@ relay_start
 coffer alice wait --timeout 60s || fail "it does not go on by itself: $(coffer alice status)"
 ! coffer alice status | grep -q ALARM || fail "the alarm stays: $(coffer alice status)"
 coffer desktop wait --timeout 60s
+! coffer alice status | grep -q "the relay keeps" || fail "status says: $(coffer alice status)"
 diff -r "$W/kept" "$d" || fail "another content on the second device"

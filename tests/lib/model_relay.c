@@ -39,6 +39,7 @@ struct model_relay {
 	struct step *steps; /* cursor i + 1 */
 	size_t n_steps;
 	bool subscribed[MODEL_DEVICES];
+	size_t usages;
 	uint64_t refused[MODEL_DEVICES][4096]; /* numbers of pushes that were refused on this connection */
 	size_t n_refused[MODEL_DEVICES];
 	struct model_event *events[MODEL_DEVICES], **tail[MODEL_DEVICES];
@@ -466,6 +467,21 @@ static void subscribe(struct model_relay *r, unsigned device, uint64_t num)
 	send(r, device, MODEL_RESULT, num, "", 0, buf_bytes(&b));
 }
 
+static void usage(struct model_relay *r, unsigned device, uint64_t num)
+{
+	CLEANUP(buf_release) struct buf b = BUF_INIT(64);
+	struct cbor_enc e = cbor_enc_init(&b);
+
+	cbor_put_map(&e, 2);
+	cbor_put_text(&e, "used");
+	cbor_put_uint(&e, MODEL_USED);
+	cbor_put_text(&e, "history");
+	cbor_put_uint(&e, MODEL_HISTORY);
+	r->usages++;
+	assert_int_equal(cbor_enc_end(&e), 0);
+	send(r, device, MODEL_RESULT, num, "", 0, buf_bytes(&b));
+}
+
 void model_relay_call(struct model_relay *r, unsigned device, uint64_t num, const char *method, struct bytes params)
 {
 	if (strcmp(method, "subscribe") == 0)
@@ -476,6 +492,8 @@ void model_relay_call(struct model_relay *r, unsigned device, uint64_t num, cons
 		pull(r, device, num, params);
 	else if (strcmp(method, "coffer.head") == 0)
 		head(r, device, num);
+	else if (strcmp(method, "coffer.usage") == 0)
+		usage(r, device, num);
 	else
 		fail_msg("the model relay does not know %s", method);
 }
@@ -530,6 +548,11 @@ void model_relay_hang_up(struct model_relay *r, unsigned device)
 uint64_t model_relay_cursor(const struct model_relay *r)
 {
 	return r->n_steps;
+}
+
+size_t model_relay_usages(const struct model_relay *r)
+{
+	return r->usages;
 }
 
 struct bytes model_relay_chunk(struct model_relay *r, const struct id16 *chunk)

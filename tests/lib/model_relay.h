@@ -11,6 +11,8 @@
 #include "base/id.h"
 
 #define MODEL_DEVICES 4
+#define MODEL_USED 5000000 /* what it says of coffer.usage */
+#define MODEL_HISTORY 2000000
 
 struct model_relay;
 
@@ -48,5 +50,6 @@ void model_relay_hang_up(struct model_relay *r, unsigned device);
 /* A chunk's blob; empty if the relay does not have it. */
 struct bytes model_relay_chunk(struct model_relay *r, const struct id16 *chunk);
 uint64_t model_relay_cursor(const struct model_relay *r);
+size_t model_relay_usages(const struct model_relay *r); /* how often it was asked coffer.usage */
 
 #endif

@@ -215,12 +215,52 @@ static void one_chunk_asks_for_room_while_others_flow(void **state)
 	sim_close();
 }
 
+/* Asked once a minute while the alarm stands, and at once on another connection; forgotten with it. */
+static void a_full_relay_is_asked_what_it_keeps(void **state)
+{
+	(void)state;
+	start();
+	struct sim_device *d = &sim.d[0];
+	sim_come_to_rest(1, NULL);
+	pass(d, 200 * SECOND);
+	assert_int_equal(model_relay_usages(sim.relay), 0);
+	(void)make_file(d, d->root, "large", LARGE);
+	seal(d);
+	pass(d, 20 * SIM_MS);
+	pass(d, 20 * SIM_MS);
+	assert_int_equal(d->ss->alarm, ERR_RELAY_FULL);
+	assert_true(d->ss->usage.told.known && d->ss->usage.told.counted);
+	assert_int_equal(d->ss->usage.told.used, MODEL_USED);
+	assert_int_equal(d->ss->usage.told.history, MODEL_HISTORY);
+	assert_int_equal(model_relay_usages(sim.relay), 1);
+	pass(d, 50 * SECOND);
+	assert_int_equal(model_relay_usages(sim.relay), 1);
+	pass(d, 11 * SECOND);
+	assert_int_equal(model_relay_usages(sim.relay), 2);
+	sim_go_offline(d);
+	sim_go_online(d);
+	for (unsigned i = 0; i < 5; i++)
+		pass(d, 2 * SECOND);
+	assert_int_equal(model_relay_usages(sim.relay), 3);
+	remove_file(d, d->root, "large");
+	seal(d);
+	pass(d, 20 * SIM_MS);
+	pass(d, 20 * SIM_MS);
+	assert_int_equal(d->ss->alarm, 0);
+	assert_false(d->ss->usage.told.known);
+	pass(d, 100 * SECOND);
+	assert_int_equal(model_relay_usages(sim.relay), 3);
+	sim_come_to_rest(1, NULL);
+	sim_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_deletion_behind_joined_lanes_waits),
 		cmocka_unit_test(what_is_cut_down_waits_as_a_deletion_does),
 		cmocka_unit_test(one_chunk_asks_for_room_while_others_flow),
+		cmocka_unit_test(a_full_relay_is_asked_what_it_keeps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
