@@ -655,10 +655,26 @@ struct space *agent_space_of_row(struct agent *a, uint32_t row)
 	return find_space(a, match_row, &row);
 }
 
+void agent_tell_mounts(void *ctx, const struct mount *from, const struct invalidation *inv, size_t n)
+{
+	struct agent *a = ctx;
+
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < a->n_mounts; i++) {
+		if (a->mounts[i].mount != from)
+			mount_invalidate(a->mounts[i].mount, inv, n);
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
+bool agent_has_mounts(void *ctx)
+{
+	const struct agent *a = ctx;
+
+	return a->n_mounts > 1;
+}
+
 void agent_invalidate(struct agent *a, const struct invalidation *inv, size_t n)
 {
-	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < a->n_mounts; i++)
-		mount_invalidate(a->mounts[i].mount, inv, n);
-	pthread_mutex_unlock(&a->lock);
+	agent_tell_mounts(a, NULL, inv, n);
 }

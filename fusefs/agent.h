@@ -61,7 +61,7 @@ struct agent {
 	struct held_space *spaces;
 	size_t n_spaces;
 	struct held_mount mounts[AGENT_MAX_MOUNTS];
-	size_t n_mounts;
+	size_t _Atomic n_mounts;   /* written under the lock */
 	unsigned flushing;         /* mounts are being flushed: none is taken off the list */
 };
 
@@ -121,5 +121,8 @@ struct space *agent_space_of_row(struct agent *a, uint32_t row);
 
 /* Forwards invalidations to every mount. */
 void agent_invalidate(struct agent *a, const struct invalidation *inv, size_t n);
+/* mount_config.has_others and tell_others, ctx the agent. */
+bool agent_has_mounts(void *ctx);
+void agent_tell_mounts(void *ctx, const struct mount *from, const struct invalidation *inv, size_t n);
 
 #endif

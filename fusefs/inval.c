@@ -31,6 +31,7 @@ struct inval {
 	struct item *first, **last;
 	uint64_t added, told; /* items ever */
 	pthread_cond_t told_cond;
+	struct item *newest; /* of those queued; NULL if none is */
 	bool stopping;
 };
 
@@ -83,6 +84,7 @@ static void *run(void *arg)
 		struct item *batch = q->first;
 		q->first = NULL;
 		q->last = &q->first;
+		q->newest = NULL;
 		uint64_t all = q->added;
 		pthread_mutex_unlock(&q->lock);
 		preload_await(q->preload);
@@ -124,10 +126,20 @@ int inval_start(struct fuse_session *se, uint64_t root_ino, struct preload *p, s
 	return 0;
 }
 
+/* Whether the newest one says it already: so who writes a long file does not fill the queue. Lock held. */
+static bool is_queued(const struct inval *q, const struct invalidation *inv)
+{
+	const struct item *it = q->newest;
+
+	return it && it->ino == inv->ino && it->name_len == 0 && inv->name_len == 0;
+}
+
 void inval_add(struct inval *q, const struct invalidation *inv, size_t n)
 {
 	pthread_mutex_lock(&q->lock);
 	for (size_t i = 0; i < n; i++) {
+		if (is_queued(q, &inv[i]))
+			continue;
 		struct item *it = malloc(sizeof *it + inv[i].name_len + 1u);
 		if (!it)
 			break; /* the caches stay stale for a day at most; the store is right */
@@ -139,6 +151,7 @@ void inval_add(struct inval *q, const struct invalidation *inv, size_t n)
 		it->name[inv[i].name_len] = '\0';
 		*q->last = it;
 		q->last = &it->next;
+		q->newest = it;
 		q->added++;
 	}
 	pthread_cond_signal(&q->cond);

@@ -15,6 +15,7 @@
 #include "fusefs/inval.h"
 #include "fusefs/mountpoint.h"
 #include "fusefs/ops.h"
+#include "fusefs/others.h"
 #include "fusefs/settle.h"
 
 struct mount {
@@ -89,11 +90,26 @@ static void on_ended(void *ctx)
 		m->ops.config.gone(m->ops.config.ctx, m);
 }
 
-static void on_answered(void *ctx)
+static void tell_others(struct mount *m, const void *request, size_t len)
+{
+	const struct mount_config *c = &m->ops.config;
+	struct invalidation list[OTHERS_MOST];
+	size_t n = others_of(request, len, list);
+
+	for (size_t i = 0; i < n; i++)
+		list[i].ino = ops_ino(&m->ops, list[i].ino);
+	if (n > 0)
+		c->tell_others(c->ctx, m, list, n);
+}
+
+static void on_answered(void *ctx, const void *request, size_t len)
 {
 	struct mount *m = ctx;
+	const struct mount_config *c = &m->ops.config;
 
-	store_catch_up(m->ops.config.store);
+	store_catch_up(c->store);
+	if (c->has_others && c->has_others(c->ctx))
+		tell_others(m, request, len);
 }
 
 static bool is_slow(void *ctx)

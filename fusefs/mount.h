@@ -15,6 +15,7 @@
 #include "cache/store.h"
 
 struct mount;
+struct invalidation;
 
 struct mount_config {
 	struct store *store;
@@ -39,6 +40,10 @@ struct mount_config {
 	/* Whether a device is one of the own person's: nodes that it wrote keep setuid, setgid and device numbers.
 	 * NULL: none is. */
 	bool (*own_device)(void *ctx, const struct id32 *device);
+	/* Other mounts of the same store are told what changed through this one. NULL: there never are any. has_others
+	 * is asked after every operation. */
+	bool (*has_others)(void *ctx);
+	void (*tell_others)(void *ctx, const struct mount *m, const struct invalidation *inv, size_t n);
 	/* Called once, from a thread of the mount, when it was unmounted from outside. The callee arranges
 	 * mount_stop. */
 	void (*gone)(void *ctx, struct mount *m);

@@ -360,7 +360,7 @@ static void *work(void *arg)
 		atomic_fetch_add(&w->seq, 1);
 		leading = hand(s, w, n);
 		if (s->events.answered)
-			s->events.answered(s->events.ctx);
+			s->events.answered(s->events.ctx, w->in, n);
 		work_done(s, w);
 	}
 	bool first = !atomic_exchange(&s->ended, true);

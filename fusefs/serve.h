@@ -46,7 +46,8 @@ struct serve_call {
 /* All are called on serving threads. */
 struct serve_events {
 	void (*ended)(void *ctx);    /* once, if the kernel ends the connection before serve_stop */
-	void (*answered)(void *ctx); /* after each operation, before the thread reads the next request; may be NULL */
+	/* After each operation, before the thread reads the next request, with that of the operation; may be NULL. */
+	void (*answered)(void *ctx, const void *request, size_t len);
 	bool (*slow)(void *ctx);     /* changes may wait for the disk now; costs next to nothing; may be NULL */
 	void *ctx;
 };

@@ -197,6 +197,8 @@ int verb_mount(struct call *c)
 		.state_get = on_state_get,
 		.state_set = on_state_set,
 		.own_device = on_own_device,
+		.has_others = agent_has_mounts,
+		.tell_others = agent_tell_mounts,
 		.gone = agent_mount_gone };
 
 	if (!dir || dir[0] != '/')

@@ -58,7 +58,7 @@ struct fixture {
 	char dir[256], path[320];
 	int dirfd;
 	struct store *store;
-	struct mount *m;
+	struct mount *m, *second;
 	uint64_t root;
 	uint32_t space;
 	atomic_int gone;
@@ -737,6 +737,91 @@ static void a_change_is_not_laid_over_what_was_read_before(void **state)
 	close(fd);
 }
 
+/* ---- two mounts of one store ---- */
+
+static bool has_others(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static void tell_others(void *ctx, const struct mount *m, const struct invalidation *inv, size_t n)
+{
+	struct fixture *f = ctx;
+
+	mount_invalidate(m == f->m ? f->second : f->m, inv, n);
+}
+
+static bool shows(int dir, const char *name, const char *want)
+{
+	CLOSE_AFTER int fd = openat(dir, name, O_RDONLY);
+	return want ? fd >= 0 && reads(fd, want) : fd < 0 && errno == ENOENT;
+}
+
+/* Makes a change in `one`; `other` has seen what was before. */
+static void change_one(int one, int other)
+{
+	struct stat st;
+	char value[4];
+	int fd = openat(one, "file", O_CREAT | O_RDWR, 0600);
+
+	assert_int_equal(write(fd, "first", 5), 5);
+	EVENTUALLY(shows(other, "file", "first"));
+	assert_int_equal(pwrite(fd, "FIRST", 5, 0), 5);
+	EVENTUALLY(shows(other, "file", "FIRST"));
+	assert_int_equal(ftruncate(fd, 2), 0);
+	EVENTUALLY(shows(other, "file", "FI"));
+	assert_int_equal(fchmod(fd, 0640), 0);
+	EVENTUALLY(fstatat(other, "file", &st, 0) == 0 && (st.st_mode & 0777) == 0640);
+	assert_int_equal(fsetxattr(fd, "user.a", "v", 1, 0), 0);
+	CLOSE_AFTER int there = openat(other, "file", O_RDONLY);
+	assert_int_equal(fgetxattr(there, "user.a", value, sizeof value), 1);
+	close(fd);
+	assert_int_equal(linkat(one, "file", one, "second name", 0), 0);
+	EVENTUALLY(fstat(there, &st) == 0 && st.st_nlink == 2);
+	assert_int_equal(renameat(one, "file", one, "moved"), 0);
+	EVENTUALLY(shows(other, "file", NULL) && shows(other, "moved", "FI"));
+	close(openat(one, "moved", O_WRONLY | O_TRUNC));
+	EVENTUALLY(shows(other, "second name", ""));
+	assert_int_equal(unlinkat(one, "moved", 0), 0);
+	assert_int_equal(unlinkat(one, "second name", 0), 0);
+	EVENTUALLY(shows(other, "moved", NULL) && shows(other, "second name", NULL));
+	assert_int_equal(mkdirat(one, "dir", 0700), 0);
+	EVENTUALLY(fstatat(other, "dir", &st, 0) == 0);
+	assert_int_equal(unlinkat(one, "dir", AT_REMOVEDIR), 0);
+	EVENTUALLY(fstatat(other, "dir", &st, 0) < 0);
+}
+
+static void what_one_mount_changes_shows_in_another(void **state)
+{
+	struct fixture *f = mounted(state);
+	char path[400];
+	struct mount_config c = { .store = f->store,
+		.dir = path,
+		.root_ino = STORE_ROOT_INO,
+		.person = ME,
+		.ctx = f,
+		.has_others = has_others,
+		.tell_others = tell_others };
+
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(mount_stop(&f->m, false), OK);
+	snprintf(path, sizeof path, "%s/second", f->dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(mount_start(&c, &f->second), OK);
+	c.dir = f->path;
+	c.root_ino = f->root;
+	assert_int_equal(mount_start(&c, &f->m), OK);
+	int one = open(f->path, O_RDONLY | O_DIRECTORY);
+	snprintf(path, sizeof path, "%s/second/s", f->dir);
+	int two = open(path, O_RDONLY | O_DIRECTORY);
+	change_one(one, two);
+	change_one(two, one);
+	close(one);
+	close(two);
+	assert_int_equal(mount_stop(&f->second, true), OK);
+}
+
 /* Opens as somebody who just wrote other small files. */
 static int open_one_of_many(const char *name, int flags, mode_t mode)
 {
@@ -920,6 +1005,7 @@ int main(void)
 		TEST(what_somebody_else_has_open_is_read),
 		TEST(a_change_that_crosses_an_open_shows),
 		TEST(a_change_is_not_laid_over_what_was_read_before),
+		TEST(what_one_mount_changes_shows_in_another),
 		TEST(one_of_many_shows_what_is_written),
 		TEST(a_final_file_can_be_read_and_mapped_by_its_maker),
 		TEST(each_write_takes_capabilities),
