@@ -102,6 +102,7 @@ int depot_garbage_later(struct depot *s, const struct id16 *space, const struct 
 int depot_garbage_remove(struct depot *s, const struct id16 *space, const struct id16 *object) MUST_CHECK;
 
 /* --- revoked UCANs, by the SHA-256 of their text; again is harmless --- */
+#define DEPOT_REVOCATION_BYTES 64 /* in depot_plain.bytes, which the caller counts */
 int depot_revoke(struct depot *s, uint64_t space, const struct id32 *cid) MUST_CHECK;
 int depot_is_revoked(struct depot *s, uint64_t space, const struct id32 *cid) MUST_CHECK; /* 1, 0, or an error */
 

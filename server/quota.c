@@ -42,9 +42,16 @@ static void look(struct quota *q, const struct relay *r)
 	q->available = ask_disk(r, &q->reserve);
 }
 
-static bool is_over(uint64_t all, uint64_t limit, uint64_t more)
+enum { SMALL_PART = 16, REVOCATION_PART = 8 }; /* by which part of it a quota may be passed */
+
+static unsigned part_of(uint64_t more)
 {
-	return limit && all > limit + (more > QUOTA_SMALL_REQUEST ? 0 : limit / 16);
+	return more > QUOTA_SMALL_REQUEST ? 0 : SMALL_PART;
+}
+
+static bool is_over(uint64_t all, uint64_t limit, unsigned part)
+{
+	return limit && all > limit + (part ? limit / part : 0);
 }
 
 static int check_quotas(const struct relay *r, struct depot *store, uint64_t space, uint64_t bytes)
@@ -57,8 +64,8 @@ static int check_quotas(const struct relay *r, struct depot *store, uint64_t spa
 		return OK;
 	if ((err = depot_space_bytes(store, space, &of_space, &of_owner)) < 0)
 		return err;
-	if (is_over(of_space + bytes, c->storage.space_bytes, bytes) ||
-		is_over(of_owner + bytes, c->storage.person_bytes, bytes))
+	if (is_over(of_space + bytes, c->storage.space_bytes, part_of(bytes)) ||
+		is_over(of_owner + bytes, c->storage.person_bytes, part_of(bytes)))
 		return ERR_NO_SPACE;
 	return OK;
 }
@@ -90,31 +97,39 @@ int quota_check(struct quota *q, struct relay *r, uint64_t space, uint64_t bytes
 	return err < 0 ? err : check_quotas(r, r->store, space, bytes);
 }
 
-static int check_plain_quotas(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes)
+static int check_plain_quotas(
+	const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes, unsigned part)
 {
 	const struct config *c = relay_config(r);
 	uint64_t of_owner = 0;
 	int err;
 
-	if (is_over(sp->bytes + bytes, c->storage.space_bytes, bytes))
+	if (is_over(sp->bytes + bytes, c->storage.space_bytes, part))
 		return ERR_NO_SPACE;
 	if (!c->storage.person_bytes || id32_equal(&sp->owner, &(struct id32){ 0 }))
 		return OK;
 	if ((err = depot_plain_bytes(store, &sp->owner, &of_owner)) < 0)
 		return err;
-	return is_over(of_owner + bytes, c->storage.person_bytes, bytes) ? ERR_NO_SPACE : OK;
+	return is_over(of_owner + bytes, c->storage.person_bytes, part) ? ERR_NO_SPACE : OK;
 }
 
 int quota_check_plain_early(const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes)
 {
 	int err = check_disk(r, bytes);
 
-	return err < 0 ? err : check_plain_quotas(r, store, sp, bytes);
+	return err < 0 ? err : check_plain_quotas(r, store, sp, bytes, part_of(bytes));
 }
 
 int quota_check_plain(struct quota *q, struct relay *r, const struct depot_plain *sp, uint64_t bytes)
 {
 	int err = take_disk(q, r, bytes);
 
-	return err < 0 ? err : check_plain_quotas(r, r->store, sp, bytes);
+	return err < 0 ? err : check_plain_quotas(r, r->store, sp, bytes, part_of(bytes));
+}
+
+int quota_check_revocation(struct quota *q, struct relay *r, const struct depot_plain *sp)
+{
+	int err = take_disk(q, r, DEPOT_REVOCATION_BYTES);
+
+	return err < 0 ? err : check_plain_quotas(r, r->store, sp, DEPOT_REVOCATION_BYTES, REVOCATION_PART);
 }

@@ -300,6 +300,21 @@ static int notify_revoked(struct job *j, const struct id16 *space, const struct 
 	return OK;
 }
 
+/* One that was there already takes no room, and is told again. > 0: answered. */
+static int write_revocation(struct relay *relay, struct job *j, struct depot_plain *sp, const struct id32 *cid)
+{
+	int err = depot_is_revoked(relay->store, sp->no, cid);
+
+	if (err)
+		return err < 0 ? err : OK;
+	if ((err = quota_check_revocation(&relay->quota, relay, sp)) < 0)
+		return (err = plain_refuse(j, err)) < 0 ? err : 1;
+	if ((err = depot_revoke(relay->store, sp->no, cid)) < 0)
+		return err;
+	sp->bytes += DEPOT_REVOCATION_BYTES;
+	return depot_plain_update(relay->store, sp);
+}
+
 static int revoke_run(struct relay *relay, struct job *j, struct depot *store)
 {
 	const struct revoke *r = j->state;
@@ -313,7 +328,9 @@ static int revoke_run(struct relay *relay, struct job *j, struct depot *store)
 		return plain_refuse(j, err);
 	if (id32_parse((const char *)r->cid.p, r->cid.len, &cid) < 0)
 		return job_error(j, "bad_request", "ucan_cid must be 64 hex digits");
-	if ((err = depot_revoke(store, sp.no, &cid)) < 0 || (err = notify_revoked(j, &sp.id, &cid)) < 0)
+	if ((err = write_revocation(relay, j, &sp, &cid)))
+		return err < 0 ? err : OK;
+	if ((err = notify_revoked(j, &sp.id, &cid)) < 0)
 		return err;
 	return job_empty(j);
 }

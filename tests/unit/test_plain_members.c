@@ -233,6 +233,54 @@ static void a_revoked_ucan_does_not_come_back_under_its_other_signature(void **s
 	free(child);
 }
 
+static struct answer revoke(struct scene *x, uint8_t which)
+{
+	char hex[ID32_TEXT_SIZE];
+	struct params p;
+
+	id32_format(&(struct id32){ { which } }, hex);
+	params_begin(&p, 3);
+	params_text(&p, "space", SCENE_SPACE);
+	params_text(&p, "ucan", x->ub);
+	params_text(&p, "ucan_cid", hex);
+	return scene_call(x, x->b, "membership.revoke", &p);
+}
+
+static uint64_t bytes_of_space(struct scene *x)
+{
+	struct depot_plain sp;
+
+	assert_int_equal(depot_plain_find(x->r.reader, &x->space, &sp), 0);
+	return sp.bytes;
+}
+
+/* Each once; and when records have filled the quota there is still room to take rights away. */
+static void revocations_take_room(void **state)
+{
+	struct scene *x = *state;
+	uint64_t before;
+	uint8_t n = 0;
+
+	scene_push_ok(x, x->b, SCENE_SPACE, x->ub, SCENE_R1, "one", 0, 1);
+	before = bytes_of_space(x);
+	scene_not_refused(revoke(x, ++n));
+	assert_int_equal(bytes_of_space(x), before + DEPOT_REVOCATION_BYTES);
+	scene_not_refused(revoke(x, n));
+	assert_int_equal(bytes_of_space(x), before + DEPOT_REVOCATION_BYTES);
+	/* A sixteenth over it, as far as records get. */
+	x->r.relay.config->storage.space_bytes = 16 * 128;
+	while (bytes_of_space(x) <= 17 * 128)
+		scene_not_refused(revoke(x, ++n));
+	scene_push_refused(x, x->b, SCENE_SPACE, x->ub, SCENE_R2, 0, "storage_full");
+	scene_not_refused(revoke(x, ++n));
+	while (bytes_of_space(x) + DEPOT_REVOCATION_BYTES <= 18 * 128)
+		scene_not_refused(revoke(x, ++n));
+	scene_refused(revoke(x, ++n), "storage_full", NULL);
+	scene_not_refused(revoke(x, 1)); /* it is there */
+	x->r.relay.config->storage.space_bytes = 0;
+	scene_not_refused(revoke(x, n));
+}
+
 static void rights_end_with_their_time(void **state)
 {
 	struct scene *x = *state;
@@ -651,6 +699,7 @@ int main(void)
 		TEST(an_entry_that_nobody_could_read_is_refused),
 		TEST(ten_appends_an_hour),
 		TEST(a_revoked_chain_opens_nothing),
+		TEST(revocations_take_room),
 		TEST(a_revoked_ucan_does_not_come_back_under_its_other_signature),
 		TEST(rights_end_with_their_time),
 		TEST(a_right_asked_for_in_time_ends_too),
