@@ -116,7 +116,7 @@ static void set_burst(const struct ops *o, mode_t mode, struct fuse_file_info *f
 {
 	bool writes_only = (fi->flags & O_ACCMODE) == O_WRONLY;
 	bool final = fi->flags & O_EXCL && !(mode & 0222);
-	bool direct = serve_maps_direct(o->serve) && !(fi->flags & (O_SYNC | O_DSYNC));
+	bool direct = serve_maps_direct(o->serve);
 
 	if (!early_expects_small(o->early) || !(writes_only || (final && direct)))
 		return;
@@ -253,6 +253,16 @@ static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char 
 	}
 }
 
+static int sync_node(struct ops *o, uint64_t ino)
+{
+	int err = store_mark_fsynced(o->config.store, ino);
+
+	/* A full disk has no room for the mark, which only sends the file sooner; what was written is synced all the same. */
+	if (err == 0 || err_is_full(err))
+		err = store_sync(o->config.store);
+	return err;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
@@ -277,6 +287,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 		err = early_take(o->early, node);
 	if (err == 0)
 		err = do_write(o, node, p, size, off, fi);
+	/* After a write past its page cache the kernel sends no FSYNC, neither for O_DSYNC nor for RWF_DSYNC. */
+	if (err == 0 && direct && fi->flags & (O_SYNC | O_DSYNC))
+		err = sync_node(o, node);
 	if (err < 0) {
 		ops_reply_err(req, err);
 		return;
@@ -304,10 +317,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	(void)fi;
 	int err = early_take(o->early, ops_ino(o, ino));
 	if (err == 0)
-		err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
-	/* A full disk has no room for the mark, which only sends the file sooner; what was written is synced all the same. */
-	if (err == 0 || err_is_full(err))
-		err = store_sync(o->config.store);
+		err = sync_node(o, ops_ino(o, ino));
 	ops_reply_err(req, err);
 }
 

@@ -146,6 +146,8 @@ static bool takes_long(const struct fuse_in_header *h, const void *arg)
 	switch (h->opcode) {
 	case FUSE_READ:
 		return ((const struct fuse_read_in *)arg)->size > LONG_READ;
+	case FUSE_WRITE: /* that may have to be synced */
+		return ((const struct fuse_write_in *)arg)->flags & (O_SYNC | O_DSYNC);
 	case FUSE_FSYNC:
 	case FUSE_FSYNCDIR:
 	case FUSE_FALLOCATE:

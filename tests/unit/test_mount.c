@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -984,6 +985,26 @@ static void while_syncs_wait_for_the_disk_others_are_served(void **state)
 		assert_true(y[i].ok);
 }
 
+/* Whether the handle is O_DSYNC or the write alone is, and whatever way the kernel takes. */
+static void a_synchronous_write_waits_for_the_disk(void **state)
+{
+	struct fixture *f = mounted(state);
+	struct iovec one = { .iov_base = (char[]){ 'x' }, .iov_len = 1 };
+
+	for (unsigned i = 0; i < 4; i++) {
+		char name[] = { 's', (char)('0' + i), 0 };
+		int sync = i & 1 ? O_DSYNC : 0;
+		int fd = i & 2 ? open(name, O_CREAT | O_RDWR | sync, 0600)
+			       : open_one_of_many(name, O_WRONLY | sync, 0600);
+		unsigned long before = fake_env_calls(f->fake, FAKE_FDATASYNC);
+		assert_int_equal(pwritev2(fd, &one, 1, 0, sync ? 0 : RWF_DSYNC), 1);
+		assert_true(fake_env_calls(f->fake, FAKE_FDATASYNC) > before);
+		close(fd);
+		for (char other[] = "a"; other[0] <= 'c'; other[0]++)
+			unlink(other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1000,6 +1021,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_failed_write_to_a_new_file_is_told_by_its_close_at_the_latest, set_up_failing, leave),
 		cmocka_unit_test_setup_teardown(while_syncs_wait_for_the_disk_others_are_served, set_up_failing, leave),
+		cmocka_unit_test_setup_teardown(a_synchronous_write_waits_for_the_disk, set_up_failing, leave),
 		TEST(streams_and_small_files_take_turns),
 		TEST(a_small_file_comes_with_its_open),
 		TEST(what_somebody_else_has_open_is_read),
