@@ -272,29 +272,22 @@ static int lite_commit(struct depot *s)
 	return err;
 }
 
-static int lite_disk_bytes(struct depot *s, uint64_t *ret_bytes)
+static int ask_number(struct lite *s, const char *question, uint64_t *ret_v)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(lite_of(s)->db,
-		"SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()", -1, &st, NULL);
-	int err = rc == SQLITE_OK ? step(st) : err_of(rc);
-
-	if (err > 0)
-		*ret_bytes = (uint64_t)sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	return err < 0 ? err : OK;
-}
-
-static int ask_number(struct lite *s, const char *pragma, uint64_t *ret_v)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(s->db, pragma, -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(s->db, question, -1, &st, NULL);
 	int err = rc == SQLITE_OK ? step(st) : err_of(rc);
 
 	if (err > 0)
 		*ret_v = (uint64_t)sqlite3_column_int64(st, 0);
 	sqlite3_finalize(st);
 	return err < 0 ? err : OK;
+}
+
+static int lite_disk_bytes(struct depot *s, uint64_t *ret_bytes)
+{
+	return ask_number(
+		lite_of(s), "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()", ret_bytes);
 }
 
 /* Pages that are free are taken again soon: only more than an eighth of all goes back, a part at a time. A database that was

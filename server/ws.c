@@ -36,30 +36,31 @@ struct conn {
 	struct lws *wsi;
 	uint64_t id;
 	char addr[CALLER_ADDR];
-	bool counted; /* among those of its address */
 	struct peer *peer;
 	struct caller *caller; /* NULL before authentication */
 	struct mailbox_seat seat;
-	bool auth_waits; /* `in` holds the message with a token until the issuers' keys change; the socket is not read */
 	struct subscriber subscriber;
 	struct buf in;
 	int64_t in_since; /* its first piece */
-	bool binary;
 
 	struct message_list out;
-	bool keepalive_due;
 	int64_t opened, keepalive_at, ends_at;
-	bool recalled;  /* ends_at is not its age */
-	int close_code; /* 0: open */
 	const char *close_reason;
+	int close_code; /* 0: open */
+
+	bool counted;    /* among those of its address */
+	bool auth_waits; /* `in` holds the message with a token until the issuers' keys change; the socket is not read */
+	bool binary;     /* of `in` */
+	bool keepalive_due;
+	bool recalled;       /* ends_at is not its age */
+	bool paused;         /* the socket is not read */
+	bool turn_of_writes; /* if any are `reading` */
 
 	size_t in_counted;      /* what of `in` is counted in net->in_bytes */
 	size_t jobs, job_bytes; /* under way or waiting */
-	bool paused;            /* the socket is not read */
 	uint64_t writes_sent, writes_done;
 	struct job *reads, *reads_last; /* waiting */
 	size_t reading;                 /* under way: one read, or any number of writes that have their turn */
-	bool turn_of_writes;            /* if any */
 	struct job *parked;             /* a read that waits for room */
 };
 

@@ -299,25 +299,33 @@ static void matches_responses_by_id_and_keeps_the_order_of_calls(void **state)
 	rig_release(&r);
 }
 
-static void passes_errors_and_notifications_on(void **state)
+/* A call that the relay answers with an error. */
+static void call_refused(struct rig *r, uint64_t num, const char *code, const char *message_text)
 {
-	struct rig r;
 	struct buf b = BUF_INIT(1024);
 	struct cbor_enc e = cbor_enc_init(&b);
 	char id[FRAME_MAX_ID];
 	struct frame f;
 
+	call(r, num);
+	f = sent(r, 0);
+	memcpy(id, f.id.p, f.id.len);
+	frame_put_error(&e, bytes_of(id, f.id.len), code, message_text);
+	message(r, &b);
+	buf_release(&b);
+}
+
+static void passes_errors_and_notifications_on(void **state)
+{
+	struct rig r;
+	struct buf b = BUF_INIT(1024);
+	struct cbor_enc e = cbor_enc_init(&b);
+
 	(void)state;
 	to_online(&r);
-	call(&r, 5);
-	f = sent(&r, 0);
-	memcpy(id, f.id.p, f.id.len);
-	frame_put_error(&e, bytes_of(id, f.id.len), "forbidden", "no");
-	message(&r, &b);
+	call_refused(&r, 5, "forbidden", "no");
 	assert_result(&r, 0, 5, "forbidden");
 	unit_assert_bytes(r.out.v[0].msg.message, bytes_str("no"));
-	buf_clear(&b);
-	e = cbor_enc_init(&b);
 	frame_begin_notification(&e, bytes_str("coffer.sync"));
 	cbor_put_map(&e, 0);
 	message(&r, &b);
@@ -332,20 +340,11 @@ static void passes_errors_and_notifications_on(void **state)
 static void an_error_without_code_is_no_success(void **state)
 {
 	struct rig r;
-	struct buf b = BUF_INIT(1024);
-	struct cbor_enc e = cbor_enc_init(&b);
-	char id[FRAME_MAX_ID];
-	struct frame f;
 
 	(void)state;
 	to_online(&r);
-	call(&r, 5);
-	f = sent(&r, 0);
-	memcpy(id, f.id.p, f.id.len);
-	frame_put_error(&e, bytes_of(id, f.id.len), "", "");
-	message(&r, &b);
+	call_refused(&r, 5, "", "");
 	assert_result(&r, 0, 5, "internal");
-	buf_release(&b);
 	rig_release(&r);
 }
 
