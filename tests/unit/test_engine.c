@@ -299,33 +299,33 @@ static void matches_responses_by_id_and_keeps_the_order_of_calls(void **state)
 	rig_release(&r);
 }
 
-/* A call that the relay answers with an error. */
-static void call_refused(struct rig *r, uint64_t num, const char *code, const char *message_text)
+/* A call that the relay answers with an error: with *b, which what comes of it points into. */
+static void call_refused(struct rig *r, uint64_t num, const char *code, const char *text, struct buf *b)
 {
-	struct buf b = BUF_INIT(1024);
-	struct cbor_enc e = cbor_enc_init(&b);
+	struct cbor_enc e = cbor_enc_init(b);
 	char id[FRAME_MAX_ID];
 	struct frame f;
 
 	call(r, num);
 	f = sent(r, 0);
 	memcpy(id, f.id.p, f.id.len);
-	frame_put_error(&e, bytes_of(id, f.id.len), code, message_text);
-	message(r, &b);
-	buf_release(&b);
+	frame_put_error(&e, bytes_of(id, f.id.len), code, text);
+	message(r, b);
 }
 
 static void passes_errors_and_notifications_on(void **state)
 {
 	struct rig r;
 	struct buf b = BUF_INIT(1024);
-	struct cbor_enc e = cbor_enc_init(&b);
+	struct cbor_enc e;
 
 	(void)state;
 	to_online(&r);
-	call_refused(&r, 5, "forbidden", "no");
+	call_refused(&r, 5, "forbidden", "no", &b);
 	assert_result(&r, 0, 5, "forbidden");
 	unit_assert_bytes(r.out.v[0].msg.message, bytes_str("no"));
+	buf_clear(&b);
+	e = cbor_enc_init(&b);
 	frame_begin_notification(&e, bytes_str("coffer.sync"));
 	cbor_put_map(&e, 0);
 	message(&r, &b);
@@ -340,11 +340,13 @@ static void passes_errors_and_notifications_on(void **state)
 static void an_error_without_code_is_no_success(void **state)
 {
 	struct rig r;
+	struct buf b = BUF_INIT(1024);
 
 	(void)state;
 	to_online(&r);
-	call_refused(&r, 5, "", "");
+	call_refused(&r, 5, "", "", &b);
 	assert_result(&r, 0, 5, "internal");
+	buf_release(&b);
 	rig_release(&r);
 }
 
