@@ -8,7 +8,9 @@ int holds_add(struct holds *h, uint64_t ino)
 {
 	uint64_t count = 0;
 	bool more = table_get(&h->counts, ino, &count);
-	return table_put(&h->counts, ino, (count + 1) | (more ? SHARED : 0));
+	int err = table_put(&h->counts, ino, (count + 1) | (more ? SHARED : 0));
+	h->lost |= err < 0;
+	return err;
 }
 
 bool holds_drop(struct holds *h, uint64_t ino)
@@ -32,7 +34,7 @@ bool holds_shared(const struct holds *h, uint64_t ino)
 {
 	uint64_t count;
 
-	return !table_get(&h->counts, ino, &count) || (count & SHARED);
+	return h->lost || !table_get(&h->counts, ino, &count) || (count & SHARED);
 }
 
 void holds_release(struct holds *h)

@@ -54,12 +54,12 @@ struct serve {
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flush_cond;
 	atomic_int flush_waiters;
-	atomic_uint_fast64_t init_unique; /* of the INIT request while it is answered, else 0 */
+	atomic_uint_fast64_t init_unique;     /* of the INIT request while it is answered, else 0 */
 	uint32_t init_offered, init_offered2; /* lead */
 	atomic_bool maps_direct;
-	bool has_cpus;                    /* more than one */
-	atomic_size_t n_workers;          /* grows with the lead held; those below are all set */
-	atomic_size_t ready;              /* threads that hold the lead or will take it */
+	bool has_cpus;           /* more than one */
+	atomic_size_t n_workers; /* grows with the lead held; those below are all set */
+	atomic_size_t ready;     /* threads that hold the lead or will take it */
 	pthread_mutex_t aside_lock;
 	pthread_cond_t wanted;
 	size_t aside, called; /* aside_lock: threads that wait there, and how many of them are to go on */

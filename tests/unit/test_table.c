@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/table.h"
 #include "cache/hold.h"
+#include "tests/lib/heap.h"
 #include "tests/lib/unit.h"
 
 #define KEYS 500
@@ -56,11 +57,43 @@ static void a_node_is_held_until_its_last_handle_goes(void **state)
 	holds_release(&h);
 }
 
+static void a_second_handle_is_remembered_until_all_are_gone(void **state)
+{
+	struct holds h = { 0 };
+
+	(void)state;
+	assert_true(holds_shared(&h, 5));
+	assert_int_equal(holds_add(&h, 5), 0);
+	assert_false(holds_shared(&h, 5));
+	assert_int_equal(holds_add(&h, 5), 0);
+	assert_false(holds_drop(&h, 5));
+	assert_true(holds_shared(&h, 5));
+	assert_true(holds_drop(&h, 5));
+	assert_int_equal(holds_add(&h, 5), 0);
+	assert_false(holds_shared(&h, 5));
+	holds_release(&h);
+}
+
+static void what_could_not_be_counted_makes_all_shared(void **state)
+{
+	struct holds h = { 0 };
+
+	(void)state;
+	heap_fail_at(1);
+	assert_int_equal(holds_add(&h, 5), ERR_NOMEM);
+	heap_fail_at(0);
+	assert_int_equal(holds_add(&h, 5), 0);
+	assert_true(holds_shared(&h, 5));
+	holds_release(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_holds_what_was_put_last),
 		cmocka_unit_test(a_node_is_held_until_its_last_handle_goes),
+		cmocka_unit_test(a_second_handle_is_remembered_until_all_are_gone),
+		cmocka_unit_test(what_could_not_be_counted_makes_all_shared),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
