@@ -3,7 +3,8 @@
  * sync_inner: what the files of sync share: sync.c (thread, public calls), sync_space.c (a space's phases),
  * sync_dirty.c (what changed here), sync_seal.c (cuts), sync_push.c (the pipeline to the relay), sync_pull.c (what
  * comes), sync_fetch.c (content on demand), sync_room.c (what the relay has no room for), sync_usage.c (what it says of
- * that), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread alone, unless it says otherwise.
+ * that), sync_keep.c (content that is pinned), sync_wait.c (barriers). Everything here is touched on the sync thread
+ * alone, unless it says otherwise.
  */
 #ifndef COFFER_FUSEFS_SYNC_INNER_H
 #define COFFER_FUSEFS_SYNC_INNER_H

@@ -27,8 +27,7 @@ static void ask(struct sync_space *ss)
 	struct peer_answer a = { .ctx = ss, .result = on_usage };
 
 	map_uuid(&m, "space", &ss->space->row.id);
-	if (map_put(&m, &b) < 0 ||
-		peer_call(ss->peer->peer, "coffer.usage", buf_bytes(&b), &a, &ss->usage.call) < 0)
+	if (map_put(&m, &b) < 0 || peer_call(ss->peer->peer, "coffer.usage", buf_bytes(&b), &a, &ss->usage.call) < 0)
 		ss->usage.call = 0; /* in a minute */
 }
 

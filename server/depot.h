@@ -142,8 +142,8 @@ int depot_versions(
 /* Up to n replaced versions of one record numbered below `below`, newest first. */
 int depot_history(struct depot *s, uint64_t space, const struct id16 *id, uint64_t below, uint64_t n,
 	depot_version_each *each, void *ctx) MUST_CHECK;
-/* All replaced versions of a space, in the order of their numbers. It passes over the rows of all others. each() may stop
- * with a value != 0, which is returned. */
+/* All replaced versions of a space, in the order of their numbers. It passes over the rows of all others. each() may
+ * stop with a value != 0, which is returned. */
 int depot_replaced(struct depot *s, uint64_t space, depot_version_each *each, void *ctx) MUST_CHECK;
 /* What was current before version number `below`: of the versions below it that are still there the newest of each id,
  * by number, from *from on. One call looks at no more than DEPOT_AT_NUMBERS numbers and moves *from behind what it has

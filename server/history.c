@@ -164,10 +164,10 @@ static int count_chunks(struct count *c)
 	return err < 0 ? err : c->names.len > 0;
 }
 
-int history_count(
-	const struct env *env, struct depot *store, uint64_t space, int64_t deadline, uint64_t *ret_bytes)
+int history_count(const struct env *env, struct depot *store, uint64_t space, int64_t deadline, uint64_t *ret_bytes)
 {
-	CLEANUP(count_release) struct count c = { .env = env,
+	CLEANUP(count_release)
+	struct count c = { .env = env,
 		.store = store,
 		.space = space,
 		.deadline = deadline,

@@ -38,8 +38,8 @@ struct depot_plain;
 int quota_check_plain(struct quota *q, struct relay *r, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
 int quota_check_plain_early(
 	const struct relay *r, struct depot *store, const struct depot_plain *sp, uint64_t bytes) MUST_CHECK;
-/* The same for one revocation of a UCAN: it passes a quota by an eighth, so that nobody's small changes keep others from
- * taking rights away. */
+/* The same for one revocation of a UCAN: it passes a quota by an eighth, so that nobody's small changes keep others
+ * from taking rights away. */
 int quota_check_revocation(struct quota *q, struct relay *r, const struct depot_plain *sp) MUST_CHECK;
 
 #endif

@@ -64,7 +64,8 @@ static struct answer push(struct world *w, const struct sealed *record, const st
 {
 	struct buf params = BUF_INIT(FRAME_MAX);
 
-	params_push(&params, log_space(w->s.log), ++w->number, -1, record, record != NULL, chunks, n, bytes_of(NULL, 0));
+	params_push(
+		&params, log_space(w->s.log), ++w->number, -1, record, record != NULL, chunks, n, bytes_of(NULL, 0));
 	return bench_call(&w->r, w->c, "coffer.push", &params);
 }
 
@@ -228,8 +229,8 @@ static void replace_one(struct world *w)
 	sealed_chunk(&w->s, NULL, 50000, &w->chunks[0]);
 	sealed_record(&w->alice, &w->s, (struct sealed_params){ .chunks = &w->chunks[0].id, .n_chunks = 1 }, &first);
 	must_push(w, &first, w->chunks, 1);
-	sealed_record(
-		&w->alice, &w->s, (struct sealed_params){ .id = &first.id, .version = 2, .prev = &first.hash }, &second);
+	sealed_record(&w->alice, &w->s, (struct sealed_params){ .id = &first.id, .version = 2, .prev = &first.hash },
+		&second);
 	must_push(w, &second, NULL, 0);
 	w->versions[0].len = first.blob.len;
 	w->versions[1].len = second.blob.len;
