@@ -36,6 +36,7 @@ struct journal {
 	_Atomic bool spare;              /* small segments alone */
 	uint64_t replayed, replayed_pos; /* where the replay began: what is before was on disk already */
 	bool damaged;                    /* the replay ended before something that was synced */
+	bool frozen, unreadable;         /* unreadable: a frozen one's replay ended where the disk could not read */
 
 	pthread_mutex_t lock; /* the fields below */
 	pthread_cond_t done;
@@ -157,6 +158,10 @@ static int replay_segment(struct journal *j, struct cursor *c, struct index_stat
 		int err = read_entry(j, c, &body, &e, &next);
 		if (err == 0 && e.seq > c->synced)
 			err = check_data(j, &e, &scratch);
+		if (err == ERR_IO && j->frozen) {
+			j->unreadable = true;
+			err = ERR_NOT_FOUND;
+		}
 		if (err == 0)
 			err = fn(ctx, &e);
 		if (err < 0)
@@ -411,6 +416,18 @@ int journal_start(struct journal *j, struct index_state *state)
 		return err;
 	segments_trim(j->set, state->segment, state->pos); /* what the last run left unused is all there is */
 	return any_segment(j, state, 0, true, true);
+}
+
+void journal_freeze(struct journal *j)
+{
+	pthread_mutex_lock(&j->lock);
+	j->broken = j->frozen = true;
+	pthread_mutex_unlock(&j->lock);
+}
+
+bool journal_damaged(const struct journal *j)
+{
+	return j->damaged || j->unreadable;
 }
 
 static int seal_entry(struct journal *j, uint64_t pos, uint64_t seq, struct bytes body, struct bytes data)

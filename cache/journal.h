@@ -46,6 +46,12 @@ int journal_replay(struct journal *j, struct index_state *state, int (*fn)(void 
  * (a failed sync before this start included), opens a new segment. */
 int journal_start(struct journal *j, struct index_state *state) MUST_CHECK;
 
+/* Before the replay, on a disk that is read-only; there is no journal_start() then. Nothing is ever written
+ * (ERR_READ_ONLY), and the replay ends before an entry that the disk cannot read. */
+void journal_freeze(struct journal *j);
+/* Whether the replay ended before something that was synced, or that the disk could not read. */
+bool journal_damaged(const struct journal *j);
+
 /* What an entry may use on a disk that is full. */
 enum journal_room {
 	ROOM_AMPLE,  /* only what is left when the reserve is there */

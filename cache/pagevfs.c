@@ -431,6 +431,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 	if (*fd < 0) {
 		*fd = v->env->open(
 			v->env->ctx, v->dirfd, name, O_RDWR | (flags & SQLITE_OPEN_CREATE ? O_CREAT : 0), 0600);
+		if (*fd == ERR_READ_ONLY) /* what SQLite writes stays in memory */
+			*fd = v->env->open(v->env->ctx, v->dirfd, name, O_RDONLY, 0);
 		rc = *fd < 0 ? SQLITE_CANTOPEN : f->log ? open_log(v) : SQLITE_OK;
 		if (rc != SQLITE_OK && *fd >= 0) {
 			v->env->close(v->env->ctx, *fd);

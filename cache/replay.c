@@ -2,6 +2,7 @@
 /*
  * How a store comes back: the index as it was committed, then the journal's entries since, applied in order; then nodes that lost
  * their last name and were only kept for open handles go. The same, without the last step, mends an index that fell behind.
+ * On a read-only disk what is replayed stays in the index's open transaction, in memory.
  */
 #include "cache/txn.h"
 
@@ -96,6 +97,8 @@ int store_replay(struct store *s)
 	s->committed_seq = s->at.seq;
 	if (err == 0)
 		err = journal_replay(s->journal, &s->at, apply, s);
+	if (err == 0 && s->frozen)
+		return 0;
 	if (err == 0)
 		err = journal_start(s->journal, &s->at);
 	if (err == 0)

@@ -168,6 +168,8 @@ static int open_segment(struct segments *set, struct segment *seg)
 		close_oldest(set);
 	segment_name(name, seg->number);
 	h->fd = set->env->open(set->env->ctx, set->dirfd, name, O_RDWR, 0);
+	if (h->fd == ERR_READ_ONLY)
+		h->fd = set->env->open(set->env->ctx, set->dirfd, name, O_RDONLY, 0);
 	if (h->fd < 0)
 		return h->fd == ERR_NOT_FOUND ? ERR_CORRUPT : h->fd;
 	int err = segment_head_read(set, h->fd, seg->number, &info, &h->first);

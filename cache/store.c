@@ -103,6 +103,17 @@ static int open_head(struct store *s, bool *ret_fresh)
 	return err;
 }
 
+/* A disk that was mounted so, or that its file system went over to after errors. */
+static int look_for_frozen(struct store *s)
+{
+	const struct env *env = s->config.env;
+	int fd = env->open(env->ctx, s->config.dirfd, "head", O_RDWR, 0);
+	s->frozen = fd == ERR_READ_ONLY;
+	if (s->frozen)
+		return 0;
+	return fd < 0 ? fd : env->close(env->ctx, fd);
+}
+
 /* The head is written last: with it the directory is a store. */
 static int finish_fresh(struct store *s)
 {
@@ -159,20 +170,24 @@ static int open_parts(struct store *s)
 	s->config.key = NULL;
 	if (err == 0)
 		err = open_head(s, &fresh);
+	if (err == 0 && !fresh)
+		err = look_for_frozen(s);
 	if (err == 0)
 		err = segments_open(s->config.env, s->config.dirfd, s->key,
 			s->config.segment_size ? s->config.segment_size : SEGMENT_SIZE, &s->segments);
 	if (err == 0)
 		err = journal_open(s->config.env, s->segments, &s->journal);
+	if (err == 0 && s->frozen)
+		journal_freeze(s->journal);
 	if (err == 0)
 		err = open_index(s, fresh);
-	if (err == 0)
+	if (err == 0 && !s->frozen)
 		tend_look_at_space(s);
 	if (err == 0)
 		err = store_replay(s);
 	if (err == 0)
 		err = evict_load_limit(s);
-	if (err == 0)
+	if (err == 0 && !s->frozen)
 		err = aside_load(s);
 	if (err == 0 && fresh)
 		err = finish_fresh(s);
@@ -387,7 +402,7 @@ int txn_call_inside(struct store *s, struct store_txn **ret_t)
 	int err = store_lock(s);
 	if (err < 0)
 		return err;
-	if (journal_broken(s->journal)) {
+	if (journal_broken(s->journal) && !s->frozen) { /* a frozen one is read in transactions, too */
 		store_unlock(s);
 		return ERR_READ_ONLY;
 	}
@@ -471,6 +486,8 @@ static int write_entry(struct store_txn *t)
 	struct store *s = t->s;
 	struct place data;
 	enum journal_room room = room_for(t);
+	if (journal_broken(s->journal))
+		return ERR_READ_ONLY;
 	if (room == ROOM_AMPLE && t->tight)
 		return ERR_NO_SPACE;
 	s->unseen += t->body.len + txn_data(t).len;
@@ -678,12 +695,17 @@ void txn_touch(struct store_txn *t, struct node *n, uint32_t change_bits)
 int store_sync(struct store *s)
 {
 	uint64_t seq;
-	return journal_sync(s->journal, &seq);
+	return s->frozen ? 0 : journal_sync(s->journal, &seq);
+}
+
+bool store_is_frozen(const struct store *s)
+{
+	return s->frozen;
 }
 
 bool store_was_damaged(struct store *s)
 {
-	return kept_any(s->config.env, s->config.dirfd);
+	return kept_any(s->config.env, s->config.dirfd) || (s->frozen && journal_damaged(s->journal));
 }
 
 int store_stat(struct store *s, struct store_stat *ret)

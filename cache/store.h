@@ -21,6 +21,9 @@
  * read-only (ERR_READ_ONLY for changes) until the next open, unless the rest could go to a new segment. ERR_CORRUPT:
  * damaged.
  *
+ * A store whose disk is read-only when it is opened is frozen: all of it can be read, changes are ERR_READ_ONLY, and
+ * nothing of the disk is touched, so that what the index does not have yet is replayed into memory.
+ *
  * Inode numbers are row ids, never reused, stable across restarts. 1 is the profile's root directory, which lists
  * spaces.
  */
@@ -114,7 +117,7 @@ struct store_config {
 };
 
 /* Opens or creates; replays the journal. ERR_BUSY if another process has it, ERR_WRONG_KEY, ERR_CORRUPT,
- * ERR_VERSION. */
+ * ERR_VERSION, ERR_READ_ONLY: there is none, and the disk is read-only. */
 int store_open(const struct store_config *config, struct store **ret_store) MUST_CHECK;
 /* Commits the index, syncs, frees. NULL is fine. */
 void store_close(struct store *s);
@@ -133,8 +136,10 @@ struct store_stat {
 	int tend_err; /* what went wrong in the last turn of housekeeping, which is tried again; 0: nothing */
 };
 int store_stat(struct store *s, struct store_stat *ret) MUST_CHECK;
+bool store_is_frozen(const struct store *s);
 /* A start found the journal damaged, cut it off there and put what it could not read aside as damaged-* in the
- * directory; until damaged.txt, which says so, is deleted there. */
+ * directory; until damaged.txt, which says so, is deleted there. Of a frozen store: not all of the journal could be
+ * read. */
 bool store_was_damaged(struct store *s);
 
 /* ---- file-system calls (each one transaction; names are checked with node_name_valid) ----

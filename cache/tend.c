@@ -359,6 +359,8 @@ static int take_turn(struct store *s)
 
 int store_tend(struct store *s)
 {
+	if (s->frozen)
+		return 0;
 	pthread_mutex_lock(&s->tend_lock);
 	int err = take_turn(s);
 	bool again = s->again;
@@ -506,7 +508,7 @@ static void *keeper(void *ctx)
 
 int tend_start(struct store *s)
 {
-	if (s->config.no_thread)
+	if (s->config.no_thread || s->frozen)
 		return 0;
 	if (pthread_create(&s->keeper, NULL, keeper, s) != 0)
 		return ERR_NOMEM;

@@ -89,6 +89,7 @@ struct store {
 	_Atomic uint64_t room_lost, free_bytes; /* segments_lost() then; of the disk, when it was last looked at */
 	_Atomic unsigned snapshots; /* keeps of store_keep(); changed under `lock` */
 	_Atomic unsigned wanting; /* those who found no room and wait for a turn */
+	bool frozen; /* since the start: the disk was read-only then */
 	_Atomic bool readers_wait; /* holes could be punched but for them */
 	_Atomic int tend_err; /* of the last turn */
 

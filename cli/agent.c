@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "cli/print.h"
 #include "cli/prompt.h"
 #include "wire/ctl.h"
+#include "wire/ctl_socket.h"
 #include "wire/msg.h"
 
 #define AGENT_WENT (-1)
@@ -37,25 +37,6 @@ int agent_fail(int code, const char *message, const char *next)
 	return code;
 }
 
-/* Connects to HOME/agent.sock by way of the directory's descriptor, so that the length of HOME does not matter. */
-static int connect_agent(const char *home)
-{
-	CLOSE_AFTER int dir = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-	if (dir < 0)
-		return -1;
-	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/agent.sock", dir);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 static bool has_profile(const char *home)
 {
 	CLOSE_AFTER int dir = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -65,8 +46,8 @@ static bool has_profile(const char *home)
 
 int agent_runs(const struct context *ctx)
 {
-	CLOSE_AFTER int fd = connect_agent(ctx->home);
-	return fd >= 0;
+	CLOSE_AFTER int fd = -1;
+	return ctl_socket_connect(ctx->home, &fd) == OK;
 }
 
 /* coffer-fs beside this program, else from PATH. Does not return. */
@@ -199,16 +180,16 @@ static int exchange(int fd, const char *verb, struct bytes args, struct reply *r
 
 static int call_once(const struct context *ctx, const char *verb, struct bytes args, struct reply *r)
 {
-	CLOSE_AFTER int fd = connect_agent(ctx->home);
+	CLOSE_AFTER int fd = -1;
+	int err = ctl_socket_connect(ctx->home, &fd);
 
-	if (fd < 0 && strncmp(verb, "init", 4) != 0 && !has_profile(ctx->home))
+	if (err < 0 && strncmp(verb, "init", 4) != 0 && !has_profile(ctx->home))
 		return agent_fail(EX_CONFIG, "there is no profile here yet", "make one with `coffer init --relay URL`");
-	if (fd < 0) {
+	if (err < 0) {
 		int code = start_agent(ctx);
 		if (code)
 			return code;
-		fd = connect_agent(ctx->home);
-		if (fd < 0)
+		if (ctl_socket_connect(ctx->home, &fd) < 0)
 			return agent_fail(EX_UNAVAILABLE, "the agent started but cannot be reached",
 				"its messages are in agent.log of the profile");
 	}

@@ -118,13 +118,18 @@ static void print_housekeeping(struct bytes err)
 	puts("; it is tried again each second, `coffer verify` looks for damage");
 }
 
-static void print_damage(const struct context *ctx, struct bytes what)
+static void print_damage(const struct context *ctx, struct bytes what, bool disk_read_only)
 {
 	if (what.len == 0)
 		return;
 	fputs("  DAMAGED: ", stdout);
 	print_clean(what);
-	fputs("; look at what was changed last, and at the disk; ", stdout);
+	fputs("; look at what was changed last, and at the disk", stdout);
+	if (disk_read_only) {
+		putchar('\n');
+		return;
+	}
+	fputs("; ", stdout);
 	print_clean(bytes_str(ctx->home));
 	puts("/cache/damaged.txt says more, and ends this when it is deleted");
 }
@@ -148,11 +153,16 @@ static int print_status(const struct context *ctx, struct bytes result)
 	print_list(result, "mounts", print_mount);
 	printf("cache: %s on disk, %s live\n", print_size(map_get_uint(result, "disk_bytes", 0)).s,
 		print_size(map_get_uint(result, "live_bytes", 0)).s);
-	if (map_get_bool(result, "read_only", false))
+	bool disk_read_only = map_get_bool(result, "disk_read_only", false);
+	if (disk_read_only)
+		puts("  READ-ONLY: the disk of the profile is read-only: nothing is changed, sent or fetched; copy out "
+		     "what you need, or make it writable again (after errors, check it first) and run `coffer stop`: "
+		     "the next command opens it anew");
+	else if (map_get_bool(result, "read_only", false))
 		puts("  READ-ONLY: a write to the disk failed; after `coffer stop` the next command opens it anew");
 	else
 		print_housekeeping(map_get_text(result, "housekeeping"));
-	print_damage(ctx, map_get_text(result, "damage"));
+	print_damage(ctx, map_get_text(result, "damage"), disk_read_only);
 	return EX_OK;
 }
 

@@ -84,6 +84,8 @@ static int start_store(struct agent *a, const char *dir_name)
 	err = store_open(&config, &a->store);
 	if (err >= 0 && store_was_damaged(a->store))
 		log_error("the cache's journal was damaged at a start: damaged.txt in its directory says more");
+	if (err >= 0 && store_is_frozen(a->store))
+		log_error("the disk of the profile is read-only: nothing is changed, sent or fetched");
 	return err;
 }
 

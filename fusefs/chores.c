@@ -365,6 +365,8 @@ static int run_round(struct agent *a)
 	struct listed d = { .agent = a };
 	int first = OK;
 
+	if (store_is_frozen(a->store))
+		return ERR_READ_ONLY;
 	if (!personal)
 		return OK;
 	int err = listing_each(a->store, personal->row.row, note_listing, &d);

@@ -2,15 +2,11 @@
 #include "fusefs/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -18,9 +14,9 @@
 #include "fusefs/verb.h"
 #include "wire/cbor.h"
 #include "wire/ctl.h"
+#include "wire/ctl_socket.h"
 #include "wire/msg.h"
 
-#define SOCKET_NAME "agent.sock"
 #define REQUEST_WAIT_MS 10000 /* a connection that sends nothing for so long is closed */
 
 struct connection {
@@ -38,27 +34,15 @@ struct control {
 	int64_t last_use_ns; /* monotonic: when the last one ended */
 };
 
-/* By way of the directory's descriptor: the length of HOME does not matter. */
-static struct sockaddr_un address(int dir)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-
-	snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", dir, SOCKET_NAME);
-	return addr;
-}
-
 bool control_answers(const char *home)
 {
-	CLOSE_AFTER int dir = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	CLOSE_AFTER int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un addr = address(dir);
+	CLOSE_AFTER int fd = -1;
 
-	return dir >= 0 && fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+	return ctl_socket_connect(home, &fd) == OK;
 }
 
 int control_open(struct agent *a, struct control **ret_c)
 {
-	struct sockaddr_un addr = address(profile_dir(a->profile));
 	struct control *c = calloc(1, sizeof *c);
 
 	if (!c)
@@ -70,12 +54,8 @@ int control_open(struct agent *a, struct control **ret_c)
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->ended, NULL);
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	(void)unlinkat(profile_dir(a->profile), SOCKET_NAME, 0);
-	/* coffer-fs has a umask of 077, so that nobody else can connect even before the chmod. */
-	int failed = c->fd < 0 || c->wake < 0 || bind(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
-		     fchmodat(profile_dir(a->profile), SOCKET_NAME, 0600, 0) < 0 || listen(c->fd, 32) < 0;
-	int err = failed ? err_from_errno(errno) : OK;
+	c->fd = -1;
+	int err = c->wake < 0 ? err_from_errno(errno) : ctl_socket_listen(profile_dir(a->profile), &c->fd);
 	if (err < 0) {
 		control_free(c);
 		return err;
@@ -89,7 +69,7 @@ static void stop_listening(struct control *c)
 {
 	if (c->fd < 0)
 		return;
-	(void)unlinkat(profile_dir(c->agent->profile), SOCKET_NAME, 0);
+	ctl_socket_unlink(profile_dir(c->agent->profile));
 	close(c->fd);
 	c->fd = -1;
 }
@@ -221,6 +201,10 @@ static void accept_one(struct control *c)
 	int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
+	if (!ctl_socket_may_ask(fd)) {
+		close(fd);
+		return;
+	}
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
 	struct connection *k = take(c, fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control: the agent's control socket HOME/agent.sock (0600): one thread per connection, one request per connection at
+ * control: the agent's control socket (wire/ctl_socket.h): one thread per connection, one request per connection at
  * a time.
  *
  *	control_open(agent, &c);     // bound and listening

@@ -257,8 +257,8 @@ static int sync_node(struct ops *o, uint64_t ino)
 {
 	int err = store_mark_fsynced(o->config.store, ino);
 
-	/* A full disk has no room for the mark, which only sends the file sooner; what was written is synced all the same. */
-	if (err == 0 || err_is_full(err))
+	/* A full or read-only disk takes no mark, which only sends the file sooner; what was written is synced all the same. */
+	if (err == 0 || err_is_full(err) || err == ERR_READ_ONLY)
 		err = store_sync(o->config.store);
 	return err;
 }

@@ -46,6 +46,11 @@ static int take_lock(struct profile *p)
 	if (p->dir < 0)
 		return err_from_errno(errno);
 	p->lock = openat(p->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (p->lock < 0 && errno == EROFS) {
+		p->lock = openat(p->dir, "lock", O_RDONLY | O_CLOEXEC);
+		if (p->lock < 0)
+			return ERR_READ_ONLY;
+	}
 	if (p->lock < 0)
 		return err_from_errno(errno);
 	if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)

@@ -19,7 +19,8 @@
 struct profile;
 struct secret;
 
-/* ERR_BUSY: another agent holds it. ERR_PERMISSION, ERR_NOT_DIR, ERR_NO_SPACE, ERR_IO. */
+/* One on a read-only disk is opened, too. ERR_BUSY: another agent holds it. ERR_READ_ONLY: there is none, and the disk
+ * is read-only. ERR_PERMISSION, ERR_NOT_DIR, ERR_NO_SPACE, ERR_IO. */
 int profile_open(const struct env *env, const char *home, struct profile **ret_p) MUST_CHECK;
 void profile_close(struct profile *p); /* NULL is fine */
 

@@ -129,6 +129,9 @@ static const char *next_of(int err)
 
 int call_fail_err(struct call *c, int err, const char *what)
 {
+	if (err == ERR_READ_ONLY && c->agent->store && store_is_frozen(c->agent->store))
+		return call_fail(c, err, EX_IOERR, "copy out what you need, or make it writable and run `coffer stop`",
+			"%s: the disk of the profile is read-only", what);
 	return call_fail(c, err, 0, next_of(err), "%s: %s", what, err_str(err));
 }
 
@@ -178,8 +181,11 @@ static int wait_for_all(struct agent *a, struct space *s, bool sent_only, int64_
 
 int call_barrier(struct call *c, struct space *s, bool sent_only, struct buf *what)
 {
-	int err = wait_for_all(c->agent, s, sent_only, deadline_of(c), what);
+	bool frozen = store_is_frozen(c->agent->store);
+	int err = frozen ? ERR_READ_ONLY : wait_for_all(c->agent, s, sent_only, deadline_of(c), what);
 
+	if (frozen && buf_printf(what, "the disk of the profile is read-only") < 0)
+		return ERR_NOMEM;
 	if (err < 0 && what->len == 0 &&
 		buf_printf(what, "%s", err == ERR_CANCELLED ? "the agent was locked or stopped" : err_str(err)) < 0)
 		return ERR_NOMEM;

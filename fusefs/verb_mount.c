@@ -18,6 +18,8 @@ static int on_fetch(void *ctx, uint64_t chunk_row, int64_t deadline_mono_ns, boo
 {
 	struct agent *a = ctx;
 
+	if (store_is_frozen(a->store))
+		return ERR_READ_ONLY;
 	return sync_fetch(a->sync, chunk_row, deadline_mono_ns, interrupted, arg);
 }
 
@@ -189,6 +191,7 @@ int verb_mount(struct call *c)
 		.source = source,
 		.dir = dir,
 		.root_ino = STORE_ROOT_INO,
+		.read_only = store_is_frozen(a->store),
 		.person = *identity_person(a->who),
 		.ctx = a,
 		.fetch = on_fetch,
@@ -278,7 +281,7 @@ int verb_umount(struct call *c)
 	if (!found)
 		return call_fail(c, ERR_NOT_FOUND, 0, "`coffer status` lists the mounts",
 			"nothing of this profile is mounted at %s", dir);
-	if (!map_get_bool(c->args, "now", false)) {
+	if (!map_get_bool(c->args, "now", false) && !store_is_frozen(a->store)) {
 		int err = call_barrier(c, s, true, &what);
 		if (err < 0)
 			return call_fail(c, err, EX_TEMPFAIL,

@@ -174,11 +174,15 @@ static int status_unlocked(struct call *c)
 	map_uint(&c->result, "live_bytes", st.live_bytes);
 	map_uint(&c->result, "nodes", st.nodes);
 	map_bool(&c->result, "read_only", st.read_only);
+	map_bool(&c->result, "disk_read_only", store_is_frozen(c->agent->store));
 	if (st.tend_err < 0)
 		map_text(&c->result, "housekeeping", err_str(st.tend_err));
 	if (store_was_damaged(c->agent->store))
 		map_text(&c->result, "damage",
-			"the journal was damaged at a start: the changes of the last seconds before it are cut off");
+			store_is_frozen(c->agent->store)
+				? "the journal cannot be read to its end: the changes of the last seconds are not shown"
+				: "the journal was damaged at a start: the changes of the last seconds before it are "
+				  "cut off");
 	return OK;
 }
 
@@ -222,6 +226,8 @@ int verb_wait(struct call *c)
 		return call_fail(c, err, 0, "copy out what you need, or ask an admin for a new invite",
 			"this device or its person has no access to a space any more: %.*s", (int)what.len,
 			(const char *)what.data);
+	if (err == ERR_READ_ONLY)
+		return call_fail_err(c, err, "nothing is sent or fetched");
 	return err < 0 ? call_fail(c, err, EX_TEMPFAIL, "it is kept here and goes on by itself; run `coffer status`",
 				 "not everything is in step: %.*s", (int)what.len, (const char *)what.data)
 		       : OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctl: the control socket between coffer and the key agent coffer-fs: HOME/agent.sock (mode 0600, one profile), framed
- * as in wire/msg.h.
+ * ctl: the control socket between coffer and the key agent coffer-fs (wire/ctl_socket.h), framed as in
+ * wire/msg.h.
  *
  * A connection carries one request.
  *

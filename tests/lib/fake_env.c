@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/lib/fake_env.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include "tests/lib/heap.h"
@@ -22,6 +23,7 @@ struct fake_env {
 	unsigned held;
 	pthread_cond_t let_go;
 	_Atomic uint64_t written;
+	bool read_only;
 	void (*after)(void *ctx);
 	void *after_ctx;
 };
@@ -87,13 +89,20 @@ static bool count_call(struct fake_env *f, enum fake_call call)
 	return now;
 }
 
+static int verdict(struct fake_env *f, enum fake_call call)
+{
+	bool fail = count_call(f, call);
+	return fail ? f->fail_err : f->read_only && is_writing(call) ? ERR_READ_ONLY : 0;
+}
+
 /* One call: counted, then failed, or done by the disk in memory or by the system. */
 #define DISK_CALL(type, call, in_memory, real) \
 	do { \
 		struct fake_env *f = ctx; \
 		const struct env *sys = env_system(); \
 		enter(f); \
-		type result_ = count_call(f, call) ? f->fail_err : f->disk ? (in_memory) : (real); \
+		int err_ = verdict(f, call); \
+		type result_ = err_ < 0 ? err_ : f->disk ? (in_memory) : (real); \
 		leave(f); \
 		if (is_writing(call) && f->after) \
 			f->after(f->after_ctx); \
@@ -102,6 +111,8 @@ static bool count_call(struct fake_env *f, enum fake_call call)
 
 static int fake_open(void *ctx, int dirfd, const char *path, int flags, mode_t mode)
 {
+	if (((struct fake_env *)ctx)->read_only && (flags & (O_ACCMODE | O_CREAT)) != O_RDONLY)
+		return ERR_READ_ONLY;
 	DISK_CALL(int, FAKE_OPEN, memdisk_open(f->disk, path, flags), sys->open(sys->ctx, dirfd, path, flags, mode));
 }
 
@@ -320,6 +331,13 @@ void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int
 	f->fail_err = err;
 	f->fail_onward = onward;
 	f->failed = false;
+	leave(f);
+}
+
+void fake_env_read_only(struct fake_env *f, bool on)
+{
+	enter(f);
+	f->read_only = on;
 	leave(f);
 }
 

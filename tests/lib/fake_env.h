@@ -58,6 +58,8 @@ void fake_env_set_wall(struct fake_env *f, int64_t ns);
 void fake_env_fail(struct fake_env *f, enum fake_call call, unsigned long n, int err, bool onward);
 /* A bad sector: reads of these n bytes of the file fail with ERR_IO for good (disk in memory only). */
 void fake_env_break(struct fake_env *f, const char *path, off_t from, size_t n);
+/* The disk is mounted read-only: what would change it, and opening to write, is ERR_READ_ONLY. */
+void fake_env_read_only(struct fake_env *f, bool on);
 /* Calls of this kind since new or the last fake_env_fail. */
 unsigned long fake_env_calls(struct fake_env *f, enum fake_call call);
 /* Bytes of pwrite since new. */

@@ -127,12 +127,13 @@ world_start() {
 }
 
 world_end() {
-	local code=$? p m
+	local code=$? p m agents
 	trap - EXIT INT TERM HUP
+	agents=("$W"/*/agent.sock) # of those, too, whose disk goes now
 	for m in $(awk -v w="$W/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r); do
 		fusermount3 -uz "$m" 2>/dev/null || umount -l "$m" 2>/dev/null || :
 	done
-	for p in "$W"/*/agent.sock; do
+	for p in "${agents[@]}"; do
 		p=$(basename "$(dirname "$p")")
 		p=$(agent_pid "$p") && { kill -CONT $(pgrep -P "$p") 2>/dev/null || :; kill "$p" 2>/dev/null; await 10 gone "$p" || kill -9 "$p" 2>/dev/null; } || :
 	done
