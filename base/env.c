@@ -31,10 +31,15 @@ static int64_t sys_wall_ns(void *ctx)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+int64_t env_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
 static int64_t sys_mono_ns(void *ctx)
 {
 	(void)ctx;
-	return clock_ns(CLOCK_MONOTONIC);
+	return env_mono_ns();
 }
 
 static void sys_random(void *ctx, void *p, size_t n)

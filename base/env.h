@@ -41,6 +41,8 @@ struct env {
 
 /* The real thing. Static storage. */
 const struct env *env_system(void);
+/* Its mono_ns, for what waits in real time whatever env it was given. */
+int64_t env_mono_ns(void);
 
 /* Opens with O_CREAT|O_EXCL a temporary name in dirfd, writes all, fsyncs, renames over `name`, fsyncs dirfd: after it
  * returns 0 the file is whole and durable, before that the old one is untouched. mode is of the new file. */

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include "base/env.h"
 #include "fusefs/errno.h"
 
 #define IDLE_SECONDS 10
@@ -40,14 +41,6 @@ struct late_read {
 		int64_t at;             /* 0: none */
 	} timed_out[LATE_READ_THREADS]; /* the newest, in no order */
 };
-
-static int64_t mono_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
 
 static bool is_stopping(struct late_read *l)
 {
@@ -110,7 +103,7 @@ static int read_late(struct waiting *r, uint8_t *p, size_t *ret_len)
 			return ERR_OFFLINE;
 		if (interrupted(r))
 			return ERR_CANCELLED;
-		if (mono_ns() >= r->deadline)
+		if (env_mono_ns() >= r->deadline)
 			return ERR_TIMEOUT;
 		err = c->fetch(c->ctx, r->chunk, r->deadline, interrupted, r);
 		if (err < 0)
@@ -129,7 +122,7 @@ static void note_timeout(struct late_read *l, uint64_t chunk)
 		if (l->timed_out[i].at < l->timed_out[oldest].at)
 			oldest = i;
 	l->timed_out[oldest].chunk = chunk;
-	l->timed_out[oldest].at = mono_ns();
+	l->timed_out[oldest].at = env_mono_ns();
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -148,7 +141,7 @@ static void answer(struct waiting *r)
 	size_t len = 0;
 	int err = p ? read_late(r, p, &len) : ERR_NOMEM;
 
-	if (err == ERR_TIMEOUT && mono_ns() >= r->since + LATE_READ_SECONDS * NS_PER_S)
+	if (err == ERR_TIMEOUT && env_mono_ns() >= r->since + LATE_READ_SECONDS * NS_PER_S)
 		note_timeout(r->l, r->chunk);
 	if (err < 0)
 		fuse_reply_err(r->req, err_to_errno(err));
@@ -242,7 +235,7 @@ void late_read_add(struct late_read *l, struct fuse_req *req, uint64_t ino, uint
 		return;
 	}
 	*r = (struct waiting){
-		.l = l, .req = req, .ino = ino, .off = off, .len = len, .chunk = chunk, .since = mono_ns()
+		.l = l, .req = req, .ino = ino, .off = off, .len = len, .chunk = chunk, .since = env_mono_ns()
 	};
 	pthread_mutex_lock(&l->lock);
 	r->deadline = deadline_of(l, chunk, r->since);

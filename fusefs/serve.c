@@ -21,8 +21,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/env.h"
 
 /* Of linux/fuse.h since 7.39: in flags2 of INIT, whose bits are 32 and up of the flags. */
 #define DIRECT_IO_ALLOW_MMAP (UINT32_C(1) << 4)
@@ -66,14 +66,6 @@ struct serve {
 	struct worker workers[SERVE_MOST];
 };
 
-static int64_t mono_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 /* Sleeps until a request or the stop signal is there. */
 static void wait_readable(struct serve *s)
 {
@@ -102,7 +94,7 @@ static bool others_stream(struct serve *s, const struct worker *self)
  * reader copies what came before, and a third that spins would take the CPU of one of them. */
 static void idle(struct serve *s, const struct worker *self, int64_t *spin_until)
 {
-	int64_t now = mono_ns();
+	int64_t now = env_mono_ns();
 
 	if (others_stream(s, self) || (*spin_until != 0 && now >= *spin_until)) {
 		wait_readable(s);
@@ -123,10 +115,10 @@ static size_t receive(struct serve *s, struct worker *w)
 
 	while (!atomic_load(&s->ended)) {
 		bool stopping = atomic_load_explicit(&s->stopping, memory_order_relaxed);
-		bool last = stopping && (!others_run(s, w) || mono_ns() >= atomic_load(&s->drain_until));
+		bool last = stopping && (!others_run(s, w) || env_mono_ns() >= atomic_load(&s->drain_until));
 		ssize_t n = read(s->fd, w->in, IN_SIZE);
 		if (n >= (ssize_t)sizeof(struct fuse_in_header))
-			return last && mono_ns() >= atomic_load(&s->drain_until) ? 0 : (size_t)n;
+			return last && env_mono_ns() >= atomic_load(&s->drain_until) ? 0 : (size_t)n;
 		if (n >= 0 || errno == EINTR || errno == ENOENT) /* ENOENT: the request was taken back */
 			continue;
 		if (errno != EAGAIN || last)
@@ -443,7 +435,7 @@ void serve_stop(struct serve *s)
 {
 	uint64_t one = 1;
 
-	atomic_store(&s->drain_until, mono_ns() + DRAIN_NS);
+	atomic_store(&s->drain_until, env_mono_ns() + DRAIN_NS);
 	atomic_store(&s->stopping, true);
 	while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
 		;
