@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * others: what a request through one mount changed, for the other mounts of the same store: their kernels remember for a
- * day what they saw (inval.h).
+ * others: what a request through one mount changed, for the other mounts of the same store: their kernels remember for
+ * a day what they saw (inval.h).
  *
  *	n = others_of(request, len, list);
  */

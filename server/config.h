@@ -66,7 +66,8 @@ struct config {
 		char *s3_endpoint, *s3_tls, *s3_bucket, *s3_prefix, *s3_region, *s3_access_key, *s3_secret_key,
 			*s3_secret_file;
 		uint64_t s3_timeout_seconds;
-		uint64_t cache_kib, blob_threads, unnamed_chunk_days, letter_days, reserve_bytes, space_bytes, person_bytes;
+		uint64_t cache_kib, blob_threads, unnamed_chunk_days, letter_days, reserve_bytes, space_bytes,
+			person_bytes;
 	} storage;
 
 	struct {

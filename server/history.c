@@ -92,11 +92,12 @@ static int gather_version(void *ctx, uint64_t space, const struct depot_version 
 {
 	struct count *c = ctx;
 	struct record rec;
+	int err = check_time(c);
 
 	(void)space;
 	c->bytes += v->blob.len;
-	if (record_decode(v->blob, &rec) < 0)
-		return check_time(c); /* damaged: what it names it holds, but nobody can tell */
+	if (err < 0 || record_decode(v->blob, &rec) < 0)
+		return err; /* damaged: what it names it holds, but nobody can tell */
 	return gather(c, rec.h.chunks);
 }
 

@@ -365,7 +365,30 @@ static void few_are_remembered(void **state)
 	h.counting = true;
 	assert_int_equal(history_look(&h, w.r.relay.env, w.r.reader, 1), 0);
 	assert_false(history_known(&h, 1, now, &n));
+	close_world(&w);
+}
+
+/* Also while there is nothing but versions to look at. */
+static void a_count_ends_in_time(void **state)
+{
+	struct sealed first, second;
+	struct world w;
+	uint64_t n;
+
+	(void)state;
+	open_world(&w);
+	const int64_t now = w.r.relay.env->mono_ns(w.r.relay.env->ctx);
+
+	sealed_record(&w.alice, &w.s, (struct sealed_params){ 0 }, &first);
+	must_push(&w, &first, NULL, 0);
+	sealed_record(
+		&w.alice, &w.s, (struct sealed_params){ .id = &first.id, .version = 2, .prev = &first.hash }, &second);
+	must_push(&w, &second, NULL, 0);
+	assert_int_equal(history_count(w.r.relay.env, w.r.reader, w.no, now + 1, &n), 0);
+	assert_int_equal(n, first.blob.len);
 	assert_int_equal(history_count(w.r.relay.env, w.r.reader, w.no, now, &n), ERR_TIMEOUT);
+	sealed_release(&first);
+	sealed_release(&second);
 	close_world(&w);
 }
 
@@ -377,6 +400,7 @@ int main(void)
 		cmocka_unit_test(a_refused_push_tells_it_too),
 		cmocka_unit_test(it_is_counted_now_and_then),
 		cmocka_unit_test(few_are_remembered),
+		cmocka_unit_test(a_count_ends_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
