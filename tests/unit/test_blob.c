@@ -39,17 +39,23 @@ static struct id16 random_id(void)
 	return id;
 }
 
-static int open_scene(void **state, const struct s3_options *s3)
+static void make_scene(struct scene *x, const struct s3_options *s3)
 {
-	struct scene *x = calloc(1, sizeof *x);
 	const char *tmp = getenv("TMPDIR");
 
-	x->env = env_system();
+	*x = (struct scene){ .env = env_system(), .space = random_id() };
 	snprintf(x->dir, sizeof x->dir, "%.80s/blob.XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(x->dir));
 	x->place = (struct blob_place){ .dir = x->dir, .s3 = s3 };
-	x->space = random_id();
 	assert_int_equal(blob_open(x->env, &x->place, &x->b), 0);
+}
+
+static int open_scene(void **state, const struct s3_options *s3)
+{
+	struct scene *x = malloc(sizeof *x);
+
+	assert_non_null(x);
+	make_scene(x, s3);
 	*state = x;
 	return 0;
 }
@@ -832,15 +838,12 @@ static int list_script(const char *const *script, size_t n, size_t *ret_n)
 {
 	const struct id16 spaces[2] = { { { 0x30 } }, { { 0x31 } } };
 	struct seen s = { .spaces = spaces };
-	struct scene x = { .env = env_system() };
 	struct s3_script e;
+	struct scene x;
 	int got;
 
 	s3_script_start(&e, script, n);
-	snprintf(x.dir, sizeof x.dir, "%.80s/blob.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	assert_non_null(mkdtemp(x.dir));
-	x.place = (struct blob_place){ .dir = x.dir, .s3 = &e.options };
-	assert_int_equal(blob_open(x.env, &x.place, &x.b), 0);
+	make_scene(&x, &e.options);
 	got = blob_list(x.b, &(struct blob_seen){ 0 }, see, &s);
 	remove_scene(&x);
 	s3_script_stop(&e);
@@ -870,15 +873,12 @@ static void keys_of_others_do_not_end_a_list(void **state)
 static int64_t size_of_script(const char *const *script, size_t n)
 {
 	const struct id16 space = random_id(), object = random_id();
-	struct scene x = { .env = env_system() };
 	struct s3_script e;
+	struct scene x;
 	int64_t size;
 
 	s3_script_start(&e, script, n);
-	snprintf(x.dir, sizeof x.dir, "%.80s/blob.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	assert_non_null(mkdtemp(x.dir));
-	x.place = (struct blob_place){ .dir = x.dir, .s3 = &e.options };
-	assert_int_equal(blob_open(x.env, &x.place, &x.b), 0);
+	make_scene(&x, &e.options);
 	size = blob_size(x.b, &space, &object);
 	remove_scene(&x);
 	s3_script_stop(&e);
