@@ -150,7 +150,8 @@ static int parse_options(struct call *c, struct mount_config *m)
 
 static int fail_permission(struct call *c, const struct mount_config *config)
 {
-	const char *next = "install fuse3, load the fuse module, and check the rights of the directory";
+	const char *next =
+		"install fuse3, load the fuse module, and check the rights of /dev/fuse and of the directory";
 
 	if (geteuid() != 0 && access(config->dir, W_OK) < 0)
 		next = "choose a directory that the owner of the profile may write to";

@@ -113,7 +113,9 @@ static int explain_data(const char *dir, int err)
 		fprintf(stderr, "coffer-relay: the database in %s is damaged; restore it from a backup\n", dir);
 		return EX_DATAERR;
 	default:
-		fprintf(stderr, "coffer-relay: cannot use %s: %s\n", dir, err_str(err));
+		fprintf(stderr,
+			"coffer-relay: cannot use %s: %s; give another --data, or make the directory above it\n", dir,
+			err_str(err));
 		return EX_CANTCREAT;
 	}
 }
@@ -167,7 +169,9 @@ static int explain_listen(const char *where, int err)
 		fprintf(stderr, "coffer-relay: %s is no address of this machine; give another --listen\n", where);
 		return EX_UNAVAILABLE;
 	case ERR_PERMISSION:
-		fprintf(stderr, "coffer-relay: may not listen on %s; ports below 1024 need a right of their own\n",
+		fprintf(stderr,
+			"coffer-relay: may not listen on %s; give a port from 1024 on, or the right "
+			"CAP_NET_BIND_SERVICE\n",
 			where);
 		return EX_NOPERM;
 	case ERR_INVALID:

@@ -63,6 +63,7 @@ head -c 20000 /dev/urandom > "$T/damaged/relay.db"
 refused 65 "is damaged" --listen 127.0.0.1:0 --data "$T/damaged"
 : > "$T/file"
 refused 73 "cannot use" --listen 127.0.0.1:0 --data "$T/file"
+refused 73 "cannot use $T/none/data: not found; give another --data" --listen 127.0.0.1:0 --data "$T/none/data"
 if [ "$(id -u)" != 0 ]; then
 	mkdir -m 500 "$T/closed"
 	refused 77 "cannot write to" --listen 127.0.0.1:0 --data "$T/closed"
