@@ -509,6 +509,18 @@ void journal_shrink(struct journal *j, const struct index_state *state)
 		j->size = end;
 }
 
+/* A file system that became read-only stays so until it was checked. */
+static int note_read_only(struct journal *j, int err)
+{
+	if (err != ERR_READ_ONLY)
+		return err;
+	pthread_mutex_lock(&j->lock);
+	j->broken = true;
+	j->failure = err;
+	pthread_mutex_unlock(&j->lock);
+	return err;
+}
+
 int journal_append(struct journal *j, struct index_state *state, struct bytes body, struct bytes data,
 	enum journal_room room, struct place *ret_data)
 {
@@ -521,11 +533,11 @@ int journal_append(struct journal *j, struct index_state *state, struct bytes bo
 	if (err == 0)
 		err = seal_entry(j, state->pos, state->seq + 1, body, data);
 	if (err < 0)
-		return err;
+		return note_read_only(j, err);
 	err = j->env->pwrite(j->env->ctx, j->seg.fd, j->out.data, j->out.len, (off_t)state->pos);
 	if (err < 0) {
 		j->cut = true;
-		return err;
+		return note_read_only(j, err);
 	}
 	*ret_data = (struct place){
 		.segment = j->seg.number, .pos = state->pos + ENTRY_HEAD + body.len + AEAD_TAG_SIZE, .run = data.len

@@ -129,9 +129,11 @@ static const char *next_of(int err)
 
 int call_fail_err(struct call *c, int err, const char *what)
 {
-	if (err == ERR_READ_ONLY && c->agent->store && store_is_frozen(c->agent->store))
+	struct store_stat st;
+
+	if (err == ERR_READ_ONLY && c->agent->store && store_stat(c->agent->store, &st) == OK && st.read_only)
 		return call_fail(c, err, EX_IOERR, "copy out what you need, or make it writable and run `coffer stop`",
-			"%s: the disk of the profile is read-only", what);
+			"%s: the disk of the profile cannot be written to", what);
 	return call_fail(c, err, 0, next_of(err), "%s: %s", what, err_str(err));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* status and wait. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -52,6 +53,10 @@ static int put_space(struct agent *a, struct space *s, bool synced, struct buf *
 	bool unsent = false;
 
 	int err = synced ? sync_status(a->sync, s, &st) : count_waiting(a, s, &st, &unsent);
+	if (err == ERR_READ_ONLY) { /* a write to the disk failed: nothing is counted, and `read_only` tells */
+		snprintf(st.reason, sizeof st.reason, "the disk of the profile cannot be written to");
+		err = OK;
+	}
 	if (err < 0)
 		return err;
 	pthread_mutex_lock(&s->lock);

@@ -58,8 +58,8 @@ python3 -c 'import os, sys; os.fsync(os.open(sys.argv[1], os.O_RDONLY))' "$m/las
 coffer alice status > "$W/status"
 grep -q "READ-ONLY: the disk of the profile is read-only: .*copy out" "$W/status" || fail "status says: $(cat "$W/status")"
 coffer alice status --json | grep -q '"disk_read_only": true' || fail "status --json does not tell"
-refused 74 "sent or fetched: the disk of the profile is read-only" coffer alice wait
-refused 74 "the disk of the profile is read-only" coffer alice space create Other
+refused 74 "sent or fetched: the disk of the profile cannot be written to" coffer alice wait
+refused 74 "the disk of the profile cannot be written to" coffer alice space create Other
 coffer alice verify > "$W/out" || fail "verify says: $(cat "$W/out")"
 same
 

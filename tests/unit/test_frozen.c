@@ -125,6 +125,29 @@ static void a_bad_sector_hides_only_what_comes_after_it(void **state)
 	store_fixture_free(f);
 }
 
+/* Below a running store. */
+static void a_disk_that_becomes_read_only_is_told(void **state)
+{
+	struct store_fixture *f = store_fixture_new(1);
+	struct id32 before, after;
+	struct store_stat st;
+	(void)state;
+	uint64_t ino = store_fixture_make(f, f->root, "file", NODE_FILE);
+	assert_int_equal(store_tend(f->store), 0);
+	digest(f, &before);
+	fake_env_read_only(f->env, true);
+	assert_int_equal(store_write(f->store, ino, 0, "words", 5), ERR_READ_ONLY);
+	assert_int_equal(store_stat(f->store, &st), 0);
+	assert_true(st.read_only);
+	assert_false(store_is_frozen(f->store));
+	fake_env_read_only(f->env, false); /* what it would hold now is not known */
+	assert_int_equal(store_write(f->store, ino, 0, "words", 5), ERR_READ_ONLY);
+	store_fixture_reopen(f);
+	digest(f, &after);
+	assert_true(id32_equal(&before, &after));
+	store_fixture_free(f);
+}
+
 static void a_new_store_needs_a_disk_to_write_to(void **state)
 {
 	struct store_fixture *f = store_fixture_new(1);
@@ -145,6 +168,7 @@ int main(void)
 		cmocka_unit_test(what_a_start_would_find_can_be_read),
 		cmocka_unit_test(nothing_can_be_changed_and_all_the_rest_goes_on),
 		cmocka_unit_test(a_bad_sector_hides_only_what_comes_after_it),
+		cmocka_unit_test(a_disk_that_becomes_read_only_is_told),
 		cmocka_unit_test(a_new_store_needs_a_disk_to_write_to),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
