@@ -11,8 +11,8 @@
 
 #define MAX_GROUPS 256 /* of a caller, that are looked at */
 
-/* fuse_file_info.fh: how writes are answered (early.h), and whether they come past the kernel's page cache */
-enum answers { ANSWER_EARLY, ANSWER_LATE, ANSWER_DIRECT };
+/* fuse_file_info.fh: how writes are answered (early.h) */
+enum answers { ANSWER_EARLY, ANSWER_LATE };
 
 /* Local changes are in the kernel's page cache and remote ones are told to it: nothing need be dropped at open. */
 static void set_caching(struct fuse_file_info *fi)
@@ -108,23 +108,6 @@ static int do_create(
 	return err;
 }
 
-/* Of many small new files, one that is only written has its writes answered late (early.h). They come past the page
- * cache, as before each through it the kernel asks for security.capability; when such a file is read, its content comes
- * with open (preload.h). So it is with a file that nobody may open to write again, as git makes its objects, though its
- * maker could read it. Only a kernel that maps what is written so (6.6) also drops what others have cached of it. */
-static void set_burst(const struct ops *o, mode_t mode, struct fuse_file_info *fi)
-{
-	bool writes_only = (fi->flags & O_ACCMODE) == O_WRONLY;
-	bool final = fi->flags & O_EXCL && !(mode & 0222);
-	bool direct = serve_maps_direct(o->serve);
-
-	if (!early_expects_small(o->early) || !(writes_only || (final && direct)))
-		return;
-	fi->noflush = writes_only;
-	fi->direct_io = direct;
-	fi->fh = direct ? ANSWER_DIRECT : ANSWER_LATE;
-}
-
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
@@ -138,7 +121,12 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	}
 	ops_fill_entry(o, &n, &e);
 	set_caching(fi);
-	set_burst(o, mode, fi);
+	/* Not FOPEN_DIRECT_IO, which would spare the kernel a question about security.capability before the first write: on
+	 * such a handle it moves no position for io_uring, whose writes "at the current position" then fall on each other. */
+	if ((fi->flags & O_ACCMODE) == O_WRONLY && early_expects_small(o->early)) {
+		fi->fh = ANSWER_LATE;
+		fi->noflush = 1;
+	}
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		store_release_open(o->config.store, n.ino);
 }
@@ -210,20 +198,6 @@ static int kill_before_write(fuse_req_t req, fuse_ino_t ino)
 	return err;
 }
 
-/* A write past the page cache takes a file's capabilities, whoever writes, and of that the kernel tells only for those
- * who lose setuid with it. */
-static int drop_capability(struct ops *o, fuse_ino_t ino)
-{
-	uint64_t node = ops_ino(o, ino);
-	struct buf value = BUF_INIT(NODE_MAX_XATTR_BYTES);
-	int err = store_getxattr(o->config.store, node, "security.capability", &value);
-
-	buf_release(&value);
-	if (err == 0)
-		err = store_removexattr(o->config.store, node, "security.capability");
-	return err == ERR_NO_DATA ? 0 : err;
-}
-
 /* The kernel appends where it saw the end when it last asked. What came in from elsewhere since then must not be
  * overwritten: an append goes to the store's end, and if that is another place, what the kernel has cached is dropped.
  * Pages that are written back have their place. (RWF_NOAPPEND of pwritev2 looks like an append here, and is one.) */
@@ -253,16 +227,6 @@ static void write_early(fuse_req_t req, struct ops *o, uint64_t ino, const char 
 	}
 }
 
-static int sync_node(struct ops *o, uint64_t ino)
-{
-	int err = store_mark_fsynced(o->config.store, ino);
-
-	/* A full or read-only disk takes no mark, which only sends the file sooner; what was written is synced all the same. */
-	if (err == 0 || err_is_full(err) || err == ERR_READ_ONLY)
-		err = store_sync(o->config.store);
-	return err;
-}
-
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
@@ -272,13 +236,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 		ops_reply_err(req, ERR_INVALID);
 		return;
 	}
-	bool direct = fi->fh == ANSWER_DIRECT && !fi->writepage;
 	early_note(o->early, size);
-	if (!direct)
-		preload_known(o->preload, node);
+	preload_known(o->preload, node);
 	int err = kill_before_write(req, ino);
-	if (err == 0 && direct)
-		err = drop_capability(o, ino);
 	if (err == 0 && fi->fh == ANSWER_EARLY && serve_call(o->serve)->alone && early_may(o->early, size)) {
 		write_early(req, o, node, p, size, off, fi);
 		return;
@@ -287,17 +247,11 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t size, off_t 
 		err = early_take(o->early, node);
 	if (err == 0)
 		err = do_write(o, node, p, size, off, fi);
-	/* After a write past its page cache the kernel sends no FSYNC, neither for O_DSYNC nor for RWF_DSYNC. */
-	if (err == 0 && direct && fi->flags & (O_SYNC | O_DSYNC))
-		err = sync_node(o, node);
 	if (err < 0) {
 		ops_reply_err(req, err);
 		return;
 	}
 	early_recovered(o->early);
-	/* Before the write the kernel dropped what it had cached there, and newer ones do so again after it. For others: */
-	if (direct && store_open_shared(o->config.store, node))
-		inval_add(o->inval, &(struct invalidation){ .ino = node }, 1);
 	fuse_reply_write(req, size);
 }
 
@@ -317,7 +271,10 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	(void)fi;
 	int err = early_take(o->early, ops_ino(o, ino));
 	if (err == 0)
-		err = sync_node(o, ops_ino(o, ino));
+		err = store_mark_fsynced(o->config.store, ops_ino(o, ino));
+	/* A full or read-only disk takes no mark, which only sends the file sooner; what was written is synced all the same. */
+	if (err == 0 || err_is_full(err) || err == ERR_READ_ONLY)
+		err = store_sync(o->config.store);
 	ops_reply_err(req, err);
 }
 

@@ -5,8 +5,8 @@
  *
  *	preload_new(se, store, &p);
  *	open for reading:  if (nobody else has it open && serve_call(s)->only) preload_give(p, ino, node, room);
- *	a read, or a write through the page cache:  preload_known(p, node);
- *	the kernel forgets the node:     preload_forget(p, node);
+ *	a read or a write:            preload_known(p, node);
+ *	the kernel forgets the node:  preload_forget(p, node);
  *	before the kernel is told that content changed:  preload_await(p);
  *
  * A notification waits for pages that the kernel holds until a request is answered, which the thread that waits might

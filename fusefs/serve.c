@@ -4,7 +4,6 @@
  * Failure: a read error other than "try again" ends the connection as ENODEV does (unmounted, aborted).
  * libfuse 3.14 speaks protocol 7.38 but hides parts of it; these are read from, or put into, the raw messages here:
  *  - FUSE_HANDLE_KILLPRIV_V2 and the flags by which the kernel asks to clear setuid, setgid and capabilities;
- *  - FUSE_DIRECT_IO_ALLOW_MMAP (7.39);
  *  - FUSE_TMPFILE, which has the form of FUSE_CREATE and gets here the name "/", that no file can have.
  */
 #define FUSE_USE_VERSION 314
@@ -24,8 +23,6 @@
 #include <unistd.h>
 #include "base/env.h"
 
-/* Of linux/fuse.h since 7.39: in flags2 of INIT, whose bits are 32 and up of the flags. */
-#define DIRECT_IO_ALLOW_MMAP (UINT32_C(1) << 4)
 #define SPIN_NS 50000
 #define POLL_NS 10000 /* of these, without sched_yield(), which takes half a microsecond */
 #define DRAIN_NS INT64_C(10000000000)
@@ -54,12 +51,11 @@ struct serve {
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flush_cond;
 	atomic_int flush_waiters;
-	atomic_uint_fast64_t init_unique;     /* of the INIT request while it is answered, else 0 */
-	uint32_t init_offered, init_offered2; /* lead */
-	atomic_bool maps_direct;
-	bool has_cpus;           /* more than one */
-	atomic_size_t n_workers; /* grows with the lead held; those below are all set */
-	atomic_size_t ready;     /* threads that hold the lead or will take it */
+	atomic_uint_fast64_t init_unique; /* of the INIT request while it is answered, else 0 */
+	uint32_t init_offered;            /* lead */
+	bool has_cpus;                    /* more than one */
+	atomic_size_t n_workers;          /* grows with the lead held; those below are all set */
+	atomic_size_t ready;              /* threads that hold the lead or will take it */
 	pthread_mutex_t aside_lock;
 	pthread_cond_t wanted;
 	size_t aside, called; /* aside_lock: threads that wait there, and how many of them are to go on */
@@ -138,8 +134,6 @@ static bool takes_long(const struct fuse_in_header *h, const void *arg)
 	switch (h->opcode) {
 	case FUSE_READ:
 		return ((const struct fuse_read_in *)arg)->size > LONG_READ;
-	case FUSE_WRITE: /* that may have to be synced */
-		return ((const struct fuse_write_in *)arg)->flags & (O_SYNC | O_DSYNC);
 	case FUSE_FSYNC:
 	case FUSE_FSYNCDIR:
 	case FUSE_FALLOCATE:
@@ -303,8 +297,6 @@ static bool hand(struct serve *s, struct worker *w, size_t n)
 	if (is_init && n >= sizeof *h + 16) {
 		s->init_unique = h->unique;
 		s->init_offered = ((const struct fuse_init_in *)arg)->flags;
-		if (s->init_offered & FUSE_INIT_EXT && n >= sizeof *h + sizeof(struct fuse_init_in))
-			s->init_offered2 = ((const struct fuse_init_in *)arg)->flags2;
 	}
 	w->call.alone = !release;
 	w->call.only = !release && !others_run(s, w);
@@ -454,11 +446,6 @@ const struct serve_call *serve_call(const struct serve *s)
 	return NULL;
 }
 
-bool serve_maps_direct(const struct serve *s)
-{
-	return atomic_load_explicit(&s->maps_direct, memory_order_relaxed);
-}
-
 void serve_flush(struct serve *s)
 {
 	uint_fast64_t seen[SERVE_MOST];
@@ -475,25 +462,14 @@ void serve_flush(struct serve *s)
 	atomic_fetch_sub(&s->flush_waiters, 1);
 }
 
-static void add_capabilities(struct serve *s, struct fuse_init_out *out, size_t len)
-{
-	if (len >= offsetof(struct fuse_init_out, flags) + sizeof out->flags)
-		out->flags |= s->init_offered & FUSE_HANDLE_KILLPRIV_V2;
-	if (len >= offsetof(struct fuse_init_out, flags2) + sizeof out->flags2 &&
-		s->init_offered2 & DIRECT_IO_ALLOW_MMAP) {
-		out->flags |= FUSE_INIT_EXT;
-		out->flags2 |= DIRECT_IO_ALLOW_MMAP;
-		atomic_store(&s->maps_direct, true);
-	}
-}
-
 ssize_t serve_writev(struct serve *s, int fd, struct iovec *iov, int count)
 {
 	const struct fuse_out_header *h = iov[0].iov_base;
 
 	uint64_t init = s ? atomic_load_explicit(&s->init_unique, memory_order_relaxed) : 0;
 
-	if (init != 0 && h->unique == init && h->error == 0 && count > 1)
-		add_capabilities(s, iov[1].iov_base, iov[1].iov_len);
+	if (init != 0 && h->unique == init && h->error == 0 && count > 1 &&
+		iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(uint32_t))
+		((struct fuse_init_out *)iov[1].iov_base)->flags |= s->init_offered & FUSE_HANDLE_KILLPRIV_V2;
 	return writev(fd, iov, count);
 }

@@ -61,10 +61,6 @@ void serve_free(struct serve *s); /* NULL is fine */
 /* The call of the current thread; NULL on a thread that is none of s's. */
 const struct serve_call *serve_call(const struct serve *s);
 
-/* Whether the kernel (6.6 and later) maps files as shared that were opened with direct_io, and before a write through
- * such a handle drops what it has cached there. */
-bool serve_maps_direct(const struct serve *s);
-
 /* Waits until each operation that was running at the call has ended. Not on a serving thread. */
 void serve_flush(struct serve *s);
 

@@ -985,7 +985,7 @@ static void while_syncs_wait_for_the_disk_others_are_served(void **state)
 		assert_true(y[i].ok);
 }
 
-/* Whether the handle is O_DSYNC or the write alone is, and whatever way the kernel takes. */
+/* Whether the handle is O_DSYNC or the write alone is, and however writes to it are answered. */
 static void a_synchronous_write_waits_for_the_disk(void **state)
 {
 	struct fixture *f = mounted(state);
