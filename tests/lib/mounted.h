@@ -40,7 +40,7 @@ struct mounted {
 	char dir[256], path[320];
 	int dirfd;
 	struct store *store;
-	struct mount *m, *second;
+	struct mount *m;
 	uint64_t root;
 	uint32_t space;
 	atomic_int gone;

@@ -142,6 +142,20 @@ static void a_change_is_not_laid_over_what_was_read_before(void **state)
 
 /* ---- two mounts of one store ---- */
 
+/* Those that are up, as an agent lists them. */
+struct pair {
+	pthread_mutex_t lock; /* below */
+	struct mount *mounts[2];
+};
+
+static void pair_set(struct pair *p, struct mount *one, struct mount *two)
+{
+	pthread_mutex_lock(&p->lock);
+	p->mounts[0] = one;
+	p->mounts[1] = two;
+	pthread_mutex_unlock(&p->lock);
+}
+
 static bool has_others(void *ctx)
 {
 	(void)ctx;
@@ -150,9 +164,14 @@ static bool has_others(void *ctx)
 
 static void tell_others(void *ctx, const struct mount *m, const struct invalidation *inv, size_t n)
 {
-	struct mounted *f = ctx;
+	struct pair *p = ctx;
 
-	mount_invalidate(m == f->m ? f->second : f->m, inv, n);
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < COUNT(p->mounts); i++) {
+		if (p->mounts[i] && p->mounts[i] != m)
+			mount_invalidate(p->mounts[i], inv, n);
+	}
+	pthread_mutex_unlock(&p->lock);
 }
 
 static bool shows(int dir, const char *name, const char *want)
@@ -197,13 +216,15 @@ static void change_one(int one, int other)
 
 static void what_one_mount_changes_shows_in_another(void **state)
 {
+	static struct pair pair = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct mounted *f = mounted_here(state);
+	struct mount *second;
 	char path[400];
 	struct mount_config c = { .store = f->store,
 		.dir = path,
 		.root_ino = STORE_ROOT_INO,
 		.person = ME,
-		.ctx = f,
+		.ctx = &pair,
 		.has_others = has_others,
 		.tell_others = tell_others };
 
@@ -211,10 +232,11 @@ static void what_one_mount_changes_shows_in_another(void **state)
 	assert_int_equal(mount_stop(&f->m, false), OK);
 	snprintf(path, sizeof path, "%s/second", f->dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(mount_start(&c, &f->second), OK);
+	assert_int_equal(mount_start(&c, &second), OK);
 	c.dir = f->path;
 	c.root_ino = f->root;
 	assert_int_equal(mount_start(&c, &f->m), OK);
+	pair_set(&pair, f->m, second);
 	int one = open(f->path, O_RDONLY | O_DIRECTORY);
 	snprintf(path, sizeof path, "%s/second/s", f->dir);
 	int two = open(path, O_RDONLY | O_DIRECTORY);
@@ -222,7 +244,8 @@ static void what_one_mount_changes_shows_in_another(void **state)
 	change_one(two, one);
 	close(one);
 	close(two);
-	assert_int_equal(mount_stop(&f->second, true), OK);
+	pair_set(&pair, NULL, NULL);
+	assert_int_equal(mount_stop(&second, true), OK);
 }
 
 /* Opens as somebody who just wrote other small files. */
