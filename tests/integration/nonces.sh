@@ -62,7 +62,7 @@ copy_cache 3
 # A file that a later run wrote to, and an object under a nonce that was used, would have been noticed.
 segment=$(ls "$W"/copy1/seg-* | head -n 1)
 cp -r "$W/copy1" "$W/changed"
-printf x | dd of="$W/changed/${segment##*/}" bs=1 seek=5000 conv=notrunc status=none
+printf xxxxxxxxxxxxxxxx | dd of="$W/changed/${segment##*/}" bs=1 seek=5000 conv=notrunc status=none
 rc=0
 "$TOOLS/nonce_scan" --tape "$TAPES" --home "$W/alice" "$W/copy1" "$W/changed" 2> "$W/err" || rc=$?
 [ $rc = 1 ] && grep -q "written to by a later run" "$W/err" || fail "a changed file gave $rc"
