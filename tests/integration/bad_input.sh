@@ -96,5 +96,5 @@ rc=0
 coffer alice umount "$W/m" || fail umount
 coffer alice stop || fail stop
 cp -a "$W/alice" "$W/damaged"
-printf X | dd of="$W/damaged/key" bs=1 seek=100 conv=notrunc status=none
+printf XXXXXXXX | dd of="$W/damaged/key" bs=1 seek=100 conv=notrunc status=none
 refused 65 "damaged" env COFFER_PASSPHRASE_FILE="$W/pass" "$BUILD/coffer" --home "$W/damaged" space list
