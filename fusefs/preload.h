@@ -19,9 +19,9 @@
  * after the word of it: so preload_await() stands between the change and the word. And pages that the kernel has from
  * before, of which that word is still to come, must not be overwritten in part: so what it may have is not given.
  *
- * The pages count for the memory cgroup of this process, not of the reader; they are clean, so a limit there drops them.
- * Kernels without the mend of CVE-2024-44947 (2024, in 6.11 and the stable ones) leave what was in memory before behind
- * the end of a file that is mapped.
+ * The pages count for the memory cgroup of this process, not of the reader; they are clean, so a limit there drops
+ * them. Kernels without the mend of CVE-2024-44947 (2024, in 6.11 and the stable ones) leave what was in memory before
+ * behind the end of a file that is mapped.
  */
 #ifndef COFFER_FUSEFS_PRELOAD_H
 #define COFFER_FUSEFS_PRELOAD_H
