@@ -12,8 +12,8 @@
  *
  * append, start and replay: under the store's lock. sync: any thread. After a failed write nothing is written behind
  * it: the next append begins a new segment, which follows the last entry that was acknowledged. After a failed
- * fdatasync the journal is broken for good (ERR_READ_ONLY), as the kernel may have dropped what it could not write; so it
- * is once the disk says that it is read-only.
+ * fdatasync the journal is broken for good (ERR_READ_ONLY), as the kernel may have dropped what it could not write; so
+ * it is once the disk says that it is read-only.
  *
  * Each sync leaves a mark of what is on disk for sure. Where a start cannot read on before a mark, the journal is
  * damaged, not torn: what cannot be read is put aside (cache/kept.h) and the journal goes on from what is whole.
