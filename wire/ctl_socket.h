@@ -2,10 +2,10 @@
 /*
  * ctl_socket: where the key agent of a profile listens and how coffer finds it.
  *
- * HOME/agent.sock, mode 0600. Where that cannot be made, as the disk of HOME is read-only: an abstract address (unix(7))
- * named after HOME's device and inode, "coffer-agent/DEV/INO" in hexadecimal. Such an address has no mode and anybody
- * may take it first, so both sides look who the other is (SO_PEERCRED): the agent serves its own user and root, and
- * coffer speaks with HOME's owner, root and its own user alone.
+ * HOME/agent.sock, mode 0600. Where that cannot be made, as the disk of HOME is read-only: an abstract address
+ * (unix(7)) named after HOME's device and inode, "coffer-agent/DEV/INO" in hexadecimal. Such an address has no mode
+ * and anybody may take it first, so both sides look who the other is (SO_PEERCRED): the agent serves its own user and
+ * root, and coffer speaks with HOME's owner, root and its own user alone.
  */
 #ifndef COFFER_WIRE_CTL_SOCKET_H
 #define COFFER_WIRE_CTL_SOCKET_H
