@@ -18,7 +18,7 @@
 #include "fusefs/sync_inner.h"
 
 #define OPEN_AT_ONCE 64 /* records; what lies behind one whose index chunk must be fetched is opened again */
-#define TRIES_MAX 1000  /* of one batch, while people go on editing what it conflicts with */
+#define TRIES_MAX 1000  /* of a transaction, while people go on editing what it conflicts with */
 
 static const char went_back[] =
 	"the relay showed an older version of something than it had shown before: it was refused, "
@@ -516,6 +516,19 @@ static int rows_ahead(struct batch *b)
 	return OK;
 }
 
+/* Puts half as much into a transaction: of the steps, then of the records of one. False: that is one record, or none. */
+static bool halve(struct batch *b)
+{
+	if (b->take > 1) {
+		b->take = (b->take + 1) / 2;
+		return true;
+	}
+	size_t end = batch_ends(b) ? b->steps[0].n_records : b->end, n = end - b->from;
+	if (n > 1)
+		b->end = b->from + (n + 1) / 2;
+	return n > 1;
+}
+
 /* Makes less of what the journal refused: chunk rows go ahead, then fewer steps, then fewer records of a step. One that alone is too
  * large is passed over: what others send must not stop the space. */
 static int lighten(struct batch *b, bool *ahead)
@@ -524,16 +537,9 @@ static int lighten(struct batch *b, bool *ahead)
 		*ahead = true;
 		return rows_ahead(b);
 	}
-	if (b->take > 1) {
-		b->take = (b->take + 1) / 2;
+	if (halve(b))
 		return OK;
-	}
-	size_t end = batch_ends(b) ? b->steps[0].n_records : b->end, n = end - b->from;
-	if (n > 1) {
-		b->end = b->from + (n + 1) / 2;
-		return OK;
-	}
-	struct remote *r = n == 1 && b->remotes[0] ? &b->remotes[0][b->from] : NULL;
+	struct remote *r = b->remotes[0] && b->from < b->steps[0].n_records ? &b->remotes[0][b->from] : NULL;
 	if (!r || r->refused)
 		return ERR_RANGE;
 	r->refused = ERR_RANGE;
@@ -554,11 +560,13 @@ static int apply_records(struct batch *b)
 		if (err < 0)
 			return err;
 	}
-	for (size_t tries = 0; tries < TRIES_MAX; tries++) {
+	/* Each time but for a conflict some record is refused or done, or there is less to do. */
+	for (size_t tries = 0; tries < TRIES_MAX;) {
 		CLEANUP(table_release) struct table conflicts = { .n = 0 };
 		int err = transact(b, &conflicts);
 
 		if (err == ERR_CONFLICT && conflicts.n > 0) {
+			tries++;
 			if ((err = copy_conflicts_anyway(b->ss, &conflicts)) < 0)
 				return err;
 			continue;
@@ -570,6 +578,7 @@ static int apply_records(struct batch *b)
 		}
 		if ((err == ERR_TAMPERED || err == ERR_INVALID) && any_newly_refused(b, &refused)) {
 			sync_space_alarm(b->ss, err, contradicts);
+			(void)halve(b); /* many of them would have the others begun again as often */
 			continue;
 		}
 		if (err == OK && !batch_ends(b)) {
@@ -577,6 +586,7 @@ static int apply_records(struct batch *b)
 
 			b->from = b->end;
 			b->end += n;
+			tries = 0;
 			continue;
 		}
 		if (err == OK)

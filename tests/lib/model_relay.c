@@ -348,10 +348,19 @@ static uint64_t accept(
 
 void model_relay_bring(struct model_relay *r, const struct id16 *record, struct bytes blob)
 {
-	struct pushed p = { .id = *record, .blob = blob };
+	model_relay_bring_all(r, record, &blob, 1);
+}
 
-	hash_sha256(blob, &p.hash);
-	(void)accept(r, MODEL_DEVICES, &p, 1, bytes_of(NULL, 0));
+void model_relay_bring_all(struct model_relay *r, const struct id16 *records, const struct bytes *blobs, size_t n)
+{
+	FREE_AFTER struct pushed *p = calloc(n, sizeof *p);
+
+	assert_non_null(p);
+	for (size_t i = 0; i < n; i++) {
+		p[i] = (struct pushed){ .id = records[i], .blob = blobs[i] };
+		hash_sha256(blobs[i], &p[i].hash);
+	}
+	(void)accept(r, MODEL_DEVICES, p, n, bytes_of(NULL, 0));
 }
 
 struct bytes model_relay_first(const struct model_relay *r, const struct id16 *record)

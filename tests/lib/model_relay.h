@@ -34,6 +34,8 @@ void model_relay_entries(struct model_relay *r, const struct bytes *blobs, size_
 
 /* What an honest relay would not take: a record as a new step, the current one from then on, whatever it follows. */
 void model_relay_bring(struct model_relay *r, const struct id16 *record, struct bytes blob);
+/* n of them as one step. */
+void model_relay_bring_all(struct model_relay *r, const struct id16 *records, const struct bytes *blobs, size_t n);
 /* The first version of a record that came. */
 struct bytes model_relay_first(const struct model_relay *r, const struct id16 *record);
 

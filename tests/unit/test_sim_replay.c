@@ -257,6 +257,45 @@ static void a_file_that_becomes_another_kind_is_refused_aloud(void **state)
 	sim_close();
 }
 
+/* One step of a member with nodes that all claim the same link, which the first of them has, and a true one behind them. */
+static void thousands_that_contradict_each_other_stop_nobody(void **state)
+{
+	enum { BAD = 2200, ALL = BAD + 1 };
+	static struct buf blobs[ALL];
+	static struct bytes views[ALL];
+	static struct id16 ids[ALL];
+	struct node_link link = { .name = bytes_str("claimed"), .id = { { 200 } } };
+	struct id32 hash;
+
+	(void)state;
+	sim_open(1);
+	struct node a = { .ino = sim_make_file(&sim.d[1], "a", "first") };
+	a = sim_look_up(&sim.d[1], "a");
+	struct node_body body = { .kind = NODE_FILE, .mode = 0644, .owner = a.owner, .links = &link, .n_links = 1 };
+	sim_come_to_rest(1, NULL);
+	for (size_t i = 0; i < ALL; i++) {
+		ids[i] = (struct id16){ { 7, (uint8_t)(i >> 8), (uint8_t)i } };
+		blobs[i] = (struct buf)BUF_INIT(RECORD_MAX_BLOB);
+		if (i == BAD)
+			link = (struct node_link){ .name = bytes_str("true"), .id = { { 201 } } };
+		assert_int_equal(space_seal_record(sim.d[1].space, sim.d[1].party.id, &ids[i], 1, bytes_of(NULL, 0), 0,
+					 &body, &blobs[i], &hash),
+			0);
+		views[i] = buf_bytes(&blobs[i]);
+	}
+	model_relay_bring_all(sim.relay, ids, views, ALL);
+	sim_come_to_rest(1, NULL);
+	(void)sim_look_up(&sim.d[0], "claimed");
+	(void)sim_look_up(&sim.d[0], "true");
+	sim_edit(&sim.d[1], "a", "second");
+	sim_come_to_rest(1, NULL);
+	read_is(&sim.d[0], "a", "second");
+	assert_int_equal(sim.d[0].ss->alarm, ERR_INVALID);
+	for (size_t i = 0; i < ALL; i++)
+		buf_release(&blobs[i]);
+	sim_close();
+}
+
 /* The first step holds entries of the log. */
 static void memory_that_runs_out_accuses_nobody(void **state)
 {
@@ -291,6 +330,7 @@ int main(void)
 		cmocka_unit_test(numbers_end_without_an_end_of_the_file),
 		cmocka_unit_test(memory_that_runs_out_accuses_nobody),
 		cmocka_unit_test(a_file_that_becomes_another_kind_is_refused_aloud),
+		cmocka_unit_test(thousands_that_contradict_each_other_stop_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
