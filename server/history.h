@@ -11,7 +11,8 @@
  * Nothing is kept up to date by pushes: that would cost each of them a second count of the chunks it names and of those
  * that it lets go, and a version's body to read. What is wanted only of a space that is full is counted when somebody
  * asks: by adding up how often the replaced versions name each chunk, and comparing with its `refs`. One space at a
- * time in a process, each once in HISTORY_FRESH_NS at most, bounded in time and memory (80 MiB while it runs).
+ * time in a process, each once in HISTORY_FRESH_NS at most, bounded in time and in memory (by calculation 80 MiB while
+ * it runs).
  */
 #ifndef COFFER_SERVER_HISTORY_H
 #define COFFER_SERVER_HISTORY_H

@@ -4,7 +4,7 @@
 #
 # The relay's memory stays as it is over a million requests of all kinds: by what the kernel says, and by what valgrind finds on
 # the heap, which also finds nothing lost. Each is looked at ten times at equal distances: from the fourth on, when its caches are
-# as large as they get, the line is level. REQUESTS and VALGRIND_REQUESTS set how many; a million under valgrind take 16 minutes.
+# as large as they get, the line is level. REQUESTS and VALGRIND_REQUESTS set how many; a million under valgrind take a quarter of an hour.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/lib/world.sh
